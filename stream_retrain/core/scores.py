@@ -1,0 +1,90 @@
+"""Prequential scores: any River metric, over everything and over the last events.
+
+A metric is updated with the prediction made before its event taught the model anything, and only where the model made one, as
+`river.evaluate.progressive_val_score` does. The rolling score keeps the last pairs and computes the metric from them when it is
+read: one append an event, any metric (also those that cannot be reverted), and no rounding that builds up.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from river import base, metrics
+
+from stream_retrain.core.messages import Label
+
+__all__ = ["ScoreSpec", "Scores", "default_metrics", "needs_proba"]
+
+
+def default_metrics(task: str) -> tuple[Any, ...]:
+    """What a pipeline is scored by when it names no metrics."""
+    return (metrics.MAE(), metrics.R2()) if task == "regression" else (metrics.Accuracy(),)
+
+
+def needs_proba(metric: Any) -> bool:
+    """Whether a metric is of probabilities (ROCAUC, LogLoss) and not of labels."""
+    return isinstance(metric, metrics.base.ClassificationMetric) and not metric.requires_labels
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class ScoreSpec:
+    """The metrics of a pipeline, and how many labelled events the rolling score looks back."""
+
+    metrics: tuple[Any, ...]
+    rolling_events: int
+
+    def build(self, snapshot: dict[str, Any] | None = None) -> Scores:
+        """Running scores: from nothing, or as `snapshot` left them."""
+        return Scores(self, snapshot)
+
+    def faults(self, task: str, model: Any) -> Iterator[str]:
+        """Every fault of the declaration, as sentences."""
+        names = [type(metric).__name__ for metric in self.metrics]
+        for metric, name in zip(self.metrics, names, strict=True):
+            if not isinstance(metric, metrics.base.Metric):
+                yield f"metrics: {metric!r} is not a River metric"
+            elif isinstance(metric, metrics.base.ClusteringMetric) or not metric.works_with(model):
+                yield f"metrics: {name} does not fit a {task} model"
+        if len(set(names)) != len(names):
+            yield f"metrics: each metric once, please: {', '.join(names)}"
+        if self.rolling_events < 1:
+            yield f"rolling_events is {self.rolling_events}; use at least 1"
+
+
+class Scores:
+    """The running and the rolling value of each metric."""
+
+    def __init__(self, spec: ScoreSpec, snapshot: dict[str, Any] | None = None) -> None:
+        self._spec = spec
+        self._metrics: list[Any] = snapshot["metrics"] if snapshot else [metric.clone() for metric in spec.metrics]
+        recent: Sequence[tuple[Label, Label, Any]] = snapshot["recent"] if snapshot else ()
+        self._recent = collections.deque(recent, maxlen=spec.rolling_events)
+        self._updates = [(metric.update, needs_proba(metric)) for metric in self._metrics]
+
+    def update(self, y: Label, y_pred: Label, raw: Any) -> None:
+        """Score one answer: `y_pred` is the label or number answered, `raw` the probabilities it came from, if any."""
+        for update, of_proba in self._updates:
+            update(y, raw if of_proba else y_pred)
+        self._recent.append((y, y_pred, raw))
+
+    def running(self) -> dict[str, float]:
+        """Each metric over every answer so far."""
+        return {type(metric).__name__: float(metric.get()) for metric in self._metrics}
+
+    def rolling(self) -> dict[str, float]:
+        """Each metric over the last `rolling_events` answers; costs an update for each of them."""
+        return {type(metric).__name__: self._over_recent(metric) for metric in self._metrics}
+
+    def snapshot(self) -> dict[str, Any]:
+        """What `ScoreSpec.build` needs to go on from here; shares objects with these scores, so serialise it at once."""
+        return {"metrics": self._metrics, "recent": tuple(self._recent)}
+
+    def _over_recent(self, metric: base.Base) -> float:
+        fresh: Any = metric.clone()
+        of_proba = needs_proba(fresh)
+        for y, y_pred, raw in self._recent:
+            fresh.update(y, raw if of_proba else y_pred)
+        return float(fresh.get())

@@ -1,0 +1,93 @@
+"""Every error stream_retrain raises, by whose fault it is.
+
+The docstring of an error is its meaning and names the remedy; the message given at the raise says what was wrong and where.
+
+    StreamRetrainError
+    ├── PipelineError      the author of the pipeline: raised at load, lists every fault
+    ├── SettingsError      the operator: a setting, a file or an environment variable
+    ├── EventError         the producer: becomes a `Rejected` fact and a dead letter
+    ├── StateError         the state kept for a shard cannot be used as it is
+    ├── StoreError         the world: Redis; retried by the driver
+    │   └── StaleEpochError    another worker owns the shard now: never retried
+    ├── BrokerError        the world: Kafka; retried by the engine
+    │   └── FencedError        another worker took this one's place: never retried
+    └── LocalStackError    the local Kafka or Valkey could not be had
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "BrokerError",
+    "EventError",
+    "FencedError",
+    "LocalStackError",
+    "PipelineError",
+    "SettingsError",
+    "StaleEpochError",
+    "StateError",
+    "StoreError",
+    "StreamRetrainError",
+]
+
+
+class StreamRetrainError(Exception):
+    """Something stream_retrain could not do; the message says what to change."""
+
+
+class PipelineError(StreamRetrainError):
+    """The pipeline is declared wrongly: correct every fault in `faults` and load it again."""
+
+    def __init__(self, faults: Sequence[str], where: str = "pipeline") -> None:
+        self.faults = tuple(faults)
+        self.where = where
+        listed = "\n".join(f"  - {fault}" for fault in self.faults)
+        super().__init__(f"{where} has {len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}:\n{listed}")
+
+    def __reduce__(self) -> tuple[type[PipelineError], tuple[tuple[str, ...], str]]:
+        return type(self), (self.faults, self.where)
+
+
+class SettingsError(StreamRetrainError):
+    """A setting is missing, unknown or out of range: correct the file or the variable that is named."""
+
+
+class EventError(StreamRetrainError):
+    """A record is not an event of the schema: it goes to the dead-letter topic; mend its producer, then replay it.
+
+    `reason` is one of the closed set in `core.messages.RejectReason`; `field` is the field at fault, if one is.
+    """
+
+    def __init__(self, reason: str, detail: str, field: str | None = None) -> None:
+        self.reason = reason
+        self.detail = detail
+        self.field = field
+        super().__init__(detail)
+
+    def __reduce__(self) -> tuple[type[EventError], tuple[str, str, str | None]]:
+        return type(self), (self.reason, self.detail, self.field)
+
+
+class StateError(StreamRetrainError):
+    """A shard's checkpoint is missing, corrupt, wrongly signed, or does not fit the log: the message names the choices."""
+
+
+class StoreError(StreamRetrainError):
+    """The store did not answer, or refused: see that Redis runs, can be reached and has memory; work goes on when it does."""
+
+
+class StaleEpochError(StoreError):
+    """Another worker has claimed the shard since: this one must drop it, and write nothing more for it."""
+
+
+class BrokerError(StreamRetrainError):
+    """Kafka did not answer, or refused: see that it runs and that topics and rights are as the message says."""
+
+
+class FencedError(BrokerError):
+    """Another worker has taken this one's place: give each worker its own instance name, then start it again."""
+
+
+class LocalStackError(StreamRetrainError):
+    """The local Kafka, Valkey or demo data could not be had: install what the message names."""

@@ -1,0 +1,1 @@
+"""River estimators that adapt by themselves; pure, like `core`."""
