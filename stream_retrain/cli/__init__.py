@@ -1,0 +1,53 @@
+"""`stream-retrain`: arguments and wiring only. Exit codes: 0 done, 1 the run failed, 2 usage or configuration, 3 unhealthy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+import stream_retrain
+from stream_retrain.cli import check, demo, local, publish, run, status
+from stream_retrain.cli.output import errors
+from stream_retrain.errors import PipelineError, SettingsError, StreamRetrainError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="stream-retrain",
+    help="Keep River models right on Kafka streams while the world changes, and prove what was done.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo.demo)
+app.command()(check.check)
+app.command()(run.run)
+app.command()(publish.publish)
+app.command()(status.status)
+app.add_typer(local.app, name="local")
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Options of the program itself."""
+    if version:
+        typer.echo(f"stream_retrain {stream_retrain.__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """The program; returns by `SystemExit` with the exit code."""
+    try:
+        app(arguments)
+    except (PipelineError, SettingsError) as error:
+        errors().print(f"error: {error}", style="red", markup=False, highlight=False)
+        raise SystemExit(2) from None
+    except StreamRetrainError as error:
+        errors().print(f"error: {error}", style="red", markup=False, highlight=False)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        errors().print("interrupted", markup=False)
+        raise SystemExit(130) from None

@@ -1,0 +1,49 @@
+"""`stream-retrain check`: load a pipeline, validate it, and show what it and the settings come to."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, print_json
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.loading import load_pipeline
+
+__all__ = ["check"]
+
+
+def check(pipeline: PipelineArgument, settings: SettingsFile = None, json: JsonFlag = False) -> None:
+    """Load the pipeline, validate it, and print it with the settings in force (secrets masked)."""
+    loaded = load_pipeline(pipeline)
+    resolved = configured(settings).redacted()
+    described = _described(loaded)
+    if json:
+        print_json({"pipeline": described, "settings": resolved})
+        return
+    console = Console()
+    for title, values in ((f"pipeline {loaded.name}", described), ("settings", resolved)):
+        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+        for name, value in values.items():
+            table.add_row(name, str(value))
+        console.print(table)
+    console.print("ok", style="green")
+
+
+def _described(pipeline: Pipeline) -> dict[str, Any]:
+    shown = {field.name: getattr(pipeline, field.name) for field in dataclasses.fields(pipeline)}
+    schema = pipeline.schema
+    shown["schema"] = {
+        "id": schema.id,
+        "time": schema.time,
+        "label": schema.label,
+        "features": {name: getattr(kind, "__name__", str(kind)) for name, kind in schema.features.items()},
+    }
+    shown["model"] = str(pipeline.model)
+    shown["watch"] = [f"{watch.signal}: {watch.detector_name} ({watch.wanted})" for watch in pipeline.watch]
+    shown["react"] = [f"{rule.trigger} -> {rule.do}" for rule in pipeline.react]
+    shown["metrics"] = [type(metric).__name__ for metric in pipeline.scores.metrics]
+    shown["digest"] = pipeline.digest()
+    return shown

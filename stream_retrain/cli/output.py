@@ -1,0 +1,48 @@
+"""What the commands share: results on standard output, everything else on standard error, and the settings."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from stream_retrain.settings import Settings, load_settings
+
+__all__ = ["JsonFlag", "PipelineArgument", "SettingsFile", "configured", "errors", "log_to_stderr", "print_json"]
+
+PipelineArgument = Annotated[
+    str, typer.Argument(metavar="PIPELINE", help="path/to/file.py[:name] or package.module:name", show_default=False)
+]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option("--settings", metavar="FILE", help="Settings in TOML (default: ./stream_retrain.toml, if there).", show_default=False),
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else there.")]
+
+
+@functools.cache
+def errors() -> Console:
+    """Standard error: progress, messages, logs."""
+    return Console(stderr=True, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output."""
+    typer.echo(json.dumps(value, default=str))
+
+
+def configured(file: Path | None, **overrides: Any) -> Settings:
+    """The settings of file, environment and options; an option that was not given (None) overrides nothing."""
+    return load_settings(file, overrides={name: value for name, value in overrides.items() if value is not None})
+
+
+def log_to_stderr(level: str) -> None:
+    """Log lines with time and level; the Kafka client's own chatter only when debugging."""
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    if level != "debug":
+        logging.getLogger("stream_retrain.kafka").setLevel(logging.CRITICAL)

@@ -1,0 +1,114 @@
+"""`stream-retrain run`: a worker, wired."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Annotated, Any
+
+import typer
+
+import stream_retrain
+from stream_retrain.cli.output import PipelineArgument, SettingsFile, configured, log_to_stderr
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.engines.facts import Tell, WorkerFact
+from stream_retrain.engines.slot import claim_slot
+from stream_retrain.engines.supervise import supervise
+from stream_retrain.errors import SettingsError
+from stream_retrain.loading import load_pipeline
+from stream_retrain.settings import Settings
+from stream_retrain.stores import connect
+from stream_retrain.views.http import Health, serve
+from stream_retrain.views.log import log_fact
+from stream_retrain.views.metrics import Metrics
+from stream_retrain.views.status import Status
+
+__all__ = ["keyring_of", "run"]
+
+
+def run(
+    pipeline: PipelineArgument,
+    settings: SettingsFile = None,
+    http_port: Annotated[int | None, typer.Option(help="Port of /metrics, /healthz, /readyz, /status; 0: a free one.")] = None,
+    allow_unsigned: Annotated[
+        bool, typer.Option("--allow-unsigned", help="Run without a signing key: whoever can write to Redis can then run code here.")
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Where a checkpoint does not fit, learn again from what the topic retains.")
+    ] = False,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> None:
+    """Learn from the pipeline's topic, answer, watch and react, until SIGTERM or Ctrl-C."""
+    wanted = configured(
+        settings,
+        http_port=http_port,
+        allow_unsigned=allow_unsigned or None,
+        rebuild=rebuild or None,
+        log_level=log_level,
+    )
+    log_to_stderr(wanted.log_level)
+    loaded = load_pipeline(pipeline)
+    keyring = keyring_of(wanted)
+    run_pipeline(loaded, wanted, keyring, _stop_on_signals())
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    """The keys checkpoints are signed with. Raises `SettingsError` where there are none and unsigned is not allowed."""
+    if settings.signing_key_file is not None:
+        return Keyring.from_file(settings.signing_key_file)
+    if settings.allow_unsigned:
+        return Keyring.unsigned()
+    raise SettingsError(
+        "checkpoints must be signed, and there is no signing_key_file. Make one with\n"
+        "    echo \"k1:$(head -c 32 /dev/urandom | base64 -w0)\" > signing.key && chmod 600 signing.key\n"
+        "and set STREAM_RETRAIN_SIGNING_KEY_FILE=signing.key; or, where nobody else can write to Redis, run with --allow-unsigned"
+    )
+
+
+def run_pipeline(pipeline: Pipeline, settings: Settings, keyring: Keyring, stop: Callable[[], bool]) -> None:
+    """One worker with its stores, views and HTTP server, until `stop()`."""
+    from stream_retrain.engines.kafka import run_worker
+
+    group = settings.group or f"stream_retrain.{pipeline.name}"
+    with ExitStack() as stack:
+        slot = stack.enter_context(claim_slot(group, settings.instance))
+        status = Status(pipeline.name, slot.name)
+        metrics = Metrics(pipeline, stream_retrain.__version__)
+        tell = _all_of(status, metrics, log_fact)
+        if settings.http:
+            stack.enter_context(
+                serve(
+                    settings.http_host,
+                    settings.http_port,
+                    metrics=metrics.render,
+                    healthy=lambda: Health(ok=status.healthy(), detail={"state": status.state, "detail": status.detail}),
+                    ready=lambda: Health(ok=status.ready(), detail={"state": status.state, "detail": status.detail}),
+                    status=status.snapshot,
+                )
+            )
+        stores = connect(settings.redis_url)
+        supervise(lambda: run_worker(pipeline, settings, stores, keyring, slot.name, stop, tell), stop, tell)
+
+
+def _all_of(*views: Tell) -> Tell:
+    def tell(fact: WorkerFact) -> None:
+        for view in views:
+            view(fact)
+
+    return tell
+
+
+def _stop_on_signals() -> Callable[[], bool]:
+    """A function that says whether SIGTERM or SIGINT came; a second one ends the process at once."""
+    came: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        if came:
+            raise SystemExit(128 + number)
+        came.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+    return lambda: bool(came)

@@ -1,0 +1,1 @@
+"""The shell: the driver carries the shards, the engines feed it."""

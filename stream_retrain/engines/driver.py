@@ -1,0 +1,305 @@
+"""The driver: carries the shards of a worker, whatever feeds it.
+
+An engine owns the log (Kafka, Faust, a file) and calls, in this order:
+
+1. `open(partition, log)` when a partition becomes its own: fences older owners, restores the newest checkpoint that holds, and
+   says from which offset to read;
+2. `process(partition, records)` for each batch, in order of offset. Below `live_from` the events are learned and nothing is put
+   out: they were answered before the restart;
+3. `unsent()` when a commit is due: the outputs and the offsets that belong together;
+4. `committed(offsets)` once they are committed, and only then: the window takes the rows, so that it never holds an event whose
+   offset could be taken back. A crash between 3 and 4 leaves a gap in the window that the replay fills, because a checkpoint at
+   an offset is written only after the window has every row below it;
+5. `checkpoint_due(now_s)` now and then: at most one shard a call, so that pauses do not add up;
+6. `close(partition)` when the partition goes.
+
+State is a function of (pipeline, log): the driver adds nothing to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.outputs import dead_letter, encode_decisions, encode_predictions
+from stream_retrain.codec.records import EventDecoder, Record
+from stream_retrain.codec.seal import seal
+from stream_retrain.core.messages import Fact, Learned, Predicted, Rejected, ShardId
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.shard import Shard
+from stream_retrain.engines.facts import (
+    Checkpointed,
+    CheckpointFailed,
+    Observed,
+    Processed,
+    Tell,
+    WentLive,
+)
+from stream_retrain.engines.restore import Log, Restore, checkpoint_header, restore
+from stream_retrain.errors import StaleEpochError, StoreError
+from stream_retrain.stores.base import Stores, WindowLimits
+
+__all__ = ["DEAD_LETTERS", "DECISIONS", "PREDICTIONS", "Driver", "DriverLimits", "Output", "Unsent"]
+
+PREDICTIONS, DECISIONS, DEAD_LETTERS = "predictions", "decisions", "dead_letters"
+WINDOW_CHUNK_ROWS = 1_000
+OBSERVE_EVERY_S = 1.0
+
+
+class Output(NamedTuple):
+    """A record to produce: to the output topic of its kind, in the partition of the record that caused it."""
+
+    kind: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, str | bytes | None]] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unsent:
+    """What one transaction must hold: outputs, and by partition the next offset to read."""
+
+    outputs: list[Output]
+    offsets: dict[int, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DriverLimits:
+    """How rarely checkpoints may be written, and how large a record may be."""
+
+    checkpoint_events: int = 50_000
+    checkpoint_interval_s: float = 60.0
+    record_bytes_max: int = 1_000_000
+    rebuild: bool = False
+    """Where no checkpoint fits: learn again from what the log retains, instead of refusing."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Run:
+    """A shard that is open, and how far it is."""
+
+    id: ShardId
+    shard: Shard
+    epoch: int
+    next_offset: int
+    live_from: int
+    committed: int
+    checkpointed: int
+    checkpointed_at_s: float
+    observed_at_s: float = float("-inf")
+    outputs: list[Output] = dataclasses.field(default_factory=list)
+    rows: list[Learned] = dataclasses.field(default_factory=list)
+    learned: int = 0
+
+    @property
+    def replaying(self) -> bool:
+        return self.next_offset < self.live_from
+
+
+class Driver:
+    """The shards of one worker, by partition of the source topic."""
+
+    def __init__(self, pipeline: Pipeline, stores: Stores, keyring: Keyring, limits: DriverLimits, tell: Tell) -> None:
+        self._pipeline = pipeline
+        self._stores = stores
+        self._keyring = keyring
+        self._limits = limits
+        self._tell = tell
+        self._decoder = EventDecoder(pipeline.schema, pipeline.task, record_bytes_max=limits.record_bytes_max)
+        self._window = WindowLimits(rows_max=max(1, pipeline.window_rows_max), age_max_s=pipeline.window_age_max_s)
+        self._runs: dict[int, _Run] = {}
+        self.unsent_outputs = 0
+
+    def open(self, partition: int, log: Log, now_s: float) -> int:
+        """Take a partition over; the offset to read from.
+
+        Raises `StateError` where its state does not fit the log or the pipeline, `StoreError` where the store does not answer.
+        """
+        id_ = ShardId(self._pipeline.name, self._pipeline.source, partition)
+        wanted = Restore(self._pipeline, id_, log, self._keyring, rebuild=self._limits.rebuild)
+        restored = restore(wanted, self._stores.checkpoints, self._tell)
+        self._runs[partition] = _Run(
+            id=id_,
+            shard=restored.shard,
+            epoch=restored.epoch,
+            next_offset=restored.offset,
+            live_from=restored.live_from,
+            committed=restored.live_from,
+            checkpointed=restored.offset,
+            checkpointed_at_s=now_s,
+        )
+        self._tell_if_live(self._runs[partition], restored.offset - 1)
+        return restored.offset
+
+    def process(self, partition: int, records: Sequence[Record]) -> None:
+        """Learn a batch of one partition, in order of offset; records below the expected offset were had before, and are dropped."""
+        run = self._runs.get(partition)
+        if run is None:
+            return
+        if records[0].offset < run.next_offset:
+            records = [record for record in records if record.offset >= run.next_offset]
+            if not records:
+                return
+        started = time.perf_counter()
+        before, replayed = run.next_offset, run.replaying
+        events, rejected = self._decoder.decode_batch(records)
+        outcome = run.shard.process(events)
+        facts: list[Fact] = [*rejected, *outcome.facts] if rejected else outcome.facts
+        run.next_offset = records[-1].offset + 1
+        run.learned += len(outcome.learned)
+        run.rows.extend(outcome.learned)
+        if not run.replaying:
+            outputs = list(self._outputs(run, records, encode_predictions(outcome.predicted), outcome.predicted, facts))
+            run.outputs.extend(outputs)
+            self.unsent_outputs += len(outputs)
+        self._tell(
+            Processed(
+                shard=run.id,
+                records=len(records),
+                predicted=len(outcome.predicted),
+                learned=len(outcome.learned),
+                facts=facts,
+                replayed=replayed,
+                newest_time_s=events[-1].time_s if events else float("-inf"),
+                seconds=time.perf_counter() - started,
+            )
+        )
+        self._tell_if_live(run, before)
+
+    def reached(self, partition: int, position: int) -> None:
+        """The log has no more records below `position` (holes left by transactions or compaction are passed over)."""
+        run = self._runs.get(partition)
+        if run is not None and run.replaying and position > run.next_offset:
+            before, run.next_offset = run.next_offset, min(position, run.live_from)
+            self._tell_if_live(run, before)
+
+    def replaying(self) -> list[int]:
+        """The partitions that have not caught up with what was committed."""
+        return [partition for partition, run in self._runs.items() if run.replaying]
+
+    def unsent(self, partitions: Sequence[int] | None = None) -> Unsent:
+        """The outputs and offsets to commit, of all partitions or of some; they stay here until `committed` says they are."""
+        chosen = [run for run in self._chosen(partitions) if not run.replaying and run.next_offset > run.committed]
+        outputs = [output for run in chosen for output in run.outputs]
+        return Unsent(outputs, {run.id.partition: run.next_offset for run in chosen})
+
+    def committed(self, offsets: Mapping[int, int]) -> None:
+        """Outputs and offsets given by the last `unsent` are committed. Raises `StoreError` if a window cannot be written."""
+        for partition, offset in offsets.items():
+            run = self._runs[partition]
+            self.unsent_outputs -= len(run.outputs)
+            run.outputs.clear()
+            run.committed = offset
+        for partition in offsets:
+            self._append(self._runs[partition])
+
+    def checkpoint_due(self, now_s: float) -> None:
+        """Write the checkpoint of one shard whose time has come, if there is one."""
+        for run in self._runs.values():
+            if run.replaying and len(run.rows) >= WINDOW_CHUNK_ROWS:
+                self._append(run)
+            old = now_s - run.checkpointed_at_s >= self._limits.checkpoint_interval_s and run.next_offset > run.checkpointed
+            if (old or run.learned >= self._limits.checkpoint_events) and self._settled(run):
+                self._checkpoint(run, now_s)
+                return
+
+    def checkpoint_all(self, now_s: float, deadline_s: float, partitions: Sequence[int] | None = None) -> None:
+        """Write the checkpoint of every settled shard that has moved, while there is time; replay makes up for the others."""
+        for run in self._chosen(partitions):
+            if time.monotonic() < deadline_s and run.next_offset > run.checkpointed and self._settled(run):
+                self._checkpoint(run, now_s)
+
+    def observe(self, now_s: float) -> list[tuple[ShardId, int]]:
+        """Tell how each shard stands, about once a second; the shards observed now, with the next offset of each."""
+        seen = []
+        for run in self._runs.values():
+            if now_s - run.observed_at_s >= OBSERVE_EVERY_S:
+                run.observed_at_s = now_s
+                self._tell(Observed(shard=run.id, offset=run.next_offset, observation=run.shard.observe()))
+                seen.append((run.id, run.next_offset))
+        return seen
+
+    def close(self, partition: int) -> ShardId | None:
+        """Forget a partition and what was not committed of it; its id, if it was open."""
+        run = self._runs.pop(partition, None)
+        if run is None:
+            return None
+        self.unsent_outputs -= len(run.outputs)
+        return run.id
+
+    def digests(self) -> dict[int, str]:
+        """The state digest of each shard. Slow on big models."""
+        return {partition: run.shard.digest() for partition, run in self._runs.items()}
+
+    def id_of(self, partition: int) -> ShardId:
+        """The shard of an open partition."""
+        return self._runs[partition].id
+
+    def live_from(self, partition: int) -> int:
+        """The first offset of an open partition that is answered and not only learned."""
+        return self._runs[partition].live_from
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that are open."""
+        return list(self._runs)
+
+    def _chosen(self, partitions: Sequence[int] | None) -> list[_Run]:
+        return [run for partition, run in self._runs.items() if partitions is None or partition in partitions]
+
+    def _outputs(
+        self, run: _Run, records: Sequence[Record], values: list[bytes], predicted: Sequence[Predicted], facts: list[Fact]
+    ) -> Iterator[Output]:
+        """The records to produce for a batch, without those of offsets that were committed before a restart."""
+        partition, live_from = run.id.partition, run.live_from
+        keys = {record.offset: record.key for record in records}
+        for fact, value in zip(predicted, values, strict=True):
+            offset = fact[0]
+            if offset >= live_from:
+                yield Output(PREDICTIONS, partition, keys[offset], value)
+        if not facts:
+            return
+        for offset, value in encode_decisions(run.id, facts):
+            if offset >= live_from:
+                yield Output(DECISIONS, partition, keys[offset], value)
+        by_offset = {record.offset: record for record in records}
+        for rejection in facts:
+            if isinstance(rejection, Rejected) and rejection.offset >= live_from:
+                letter = dead_letter(run.id, by_offset[rejection.offset], rejection)
+                yield Output(DEAD_LETTERS, partition, keys[rejection.offset], letter.value, letter.headers)
+
+    def _append(self, run: _Run) -> None:
+        if run.rows and self._pipeline.window_rows_max:
+            self._stores.window.append(run.id, run.epoch, run.rows, self._window)
+        run.rows.clear()
+
+    def _settled(self, run: _Run) -> bool:
+        """Whether the shard's state is that of a committed offset."""
+        return run.replaying or run.next_offset == run.committed
+
+    def _checkpoint(self, run: _Run, now_s: float) -> None:
+        """1 append what the window lacks; 2 pickle and seal the state; 3 save it at its offset under this owner's epoch."""
+        started = time.perf_counter()
+        run.learned, run.checkpointed_at_s = 0, now_s
+        try:
+            self._append(run)
+            payload = pickle.dumps(run.shard.snapshot(), protocol=5)
+            sealed = seal(checkpoint_header(self._pipeline, run.id, run.next_offset, run.shard.generation), payload, self._keyring)
+            self._stores.checkpoints.save(run.id, run.epoch, run.next_offset, sealed)
+        except StaleEpochError:
+            raise
+        except StoreError as error:
+            self._tell(CheckpointFailed(shard=run.id, error=str(error)))
+            return
+        run.checkpointed = run.next_offset
+        seconds = time.perf_counter() - started
+        self._tell(Checkpointed(shard=run.id, offset=run.next_offset, bytes=len(sealed), seconds=seconds, at_s=time.time()))
+
+    def _tell_if_live(self, run: _Run, before: int) -> None:
+        if before < run.live_from <= run.next_offset:
+            self._tell(WentLive(shard=run.id, offset=run.live_from))

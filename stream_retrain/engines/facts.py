@@ -1,0 +1,170 @@
+"""What happens to a worker, as facts: the driver and the engines tell them, the views fold them.
+
+A view is any callable that takes one; it must be quick and must not raise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias
+
+from stream_retrain.core.messages import Fact, ShardId
+from stream_retrain.core.shard import Observation
+
+__all__ = [
+    "Assigned",
+    "CheckpointFailed",
+    "Checkpointed",
+    "Committed",
+    "Lagging",
+    "Observed",
+    "Processed",
+    "Released",
+    "Restored",
+    "Retrying",
+    "Tell",
+    "TransactionAborted",
+    "WentLive",
+    "WorkerFact",
+    "WorkerState",
+    "WorkerStateChanged",
+]
+
+WorkerState: TypeAlias = Literal["starting", "restoring", "running", "degraded", "draining", "stopped", "failed"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Processed:
+    """A batch of one shard went through; `facts` are its rare ones. `replayed`: without outputs, to catch up after a restore."""
+
+    shard: ShardId
+    records: int
+    predicted: int
+    learned: int
+    facts: list[Fact]
+    replayed: bool
+    newest_time_s: float
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """How a shard stands, about once a second."""
+
+    shard: ShardId
+    offset: int
+    observation: Observation
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Lagging:
+    """How far a partition is behind its newest record, about once a second."""
+
+    shard: ShardId
+    records: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Assigned:
+    """A partition became this worker's. `offset` is where reading starts, `live_from` where outputs do (law 4)."""
+
+    shard: ShardId
+    offset: int
+    live_from: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """A shard was rebuilt from a checkpoint at `offset`; None: there was none, and it begins afresh."""
+
+    shard: ShardId
+    offset: int | None
+    generation: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WentLive:
+    """A shard has replayed up to what was committed, and answers from now on."""
+
+    shard: ShardId
+    offset: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """A partition went to another worker (revoked), or was taken away (lost)."""
+
+    shard: ShardId
+    how: Literal["revoked", "lost"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """Outputs and input offsets were committed in one transaction."""
+
+    outputs: int
+    offsets: Mapping[ShardId, int]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionAborted:
+    """Kafka aborted a transaction; the same outputs are sent again."""
+
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpointed:
+    """A shard's state at `offset` is safe in the store."""
+
+    shard: ShardId
+    offset: int
+    bytes: int
+    seconds: float
+    at_s: float
+    """Wall clock, seconds since the epoch."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointFailed:
+    """A checkpoint could not be written; the next is tried in its time, and replay makes up for it."""
+
+    shard: ShardId
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStateChanged:
+    """The worker as a whole is in another state, and why."""
+
+    state: WorkerState
+    detail: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Retrying:
+    """The world did not answer; the worker tries again after `wait_s`."""
+
+    error: str
+    wait_s: float
+
+
+WorkerFact: TypeAlias = (
+    Processed
+    | Observed
+    | Lagging
+    | Assigned
+    | Restored
+    | WentLive
+    | Released
+    | Committed
+    | TransactionAborted
+    | Checkpointed
+    | CheckpointFailed
+    | WorkerStateChanged
+    | Retrying
+)
+
+Tell: TypeAlias = Callable[[WorkerFact], None]

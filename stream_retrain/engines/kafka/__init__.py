@@ -1,0 +1,5 @@
+"""The default engine: confluent-kafka, one consumer and one transactional producer a process."""
+
+from stream_retrain.engines.kafka.worker import run_worker
+
+__all__ = ["run_worker"]

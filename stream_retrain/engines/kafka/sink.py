@@ -1,0 +1,107 @@
+"""The transactional sink: outputs and input offsets are committed together, or not at all.
+
+`send` is one transaction:
+
+1. begin;
+2. produce every output;
+3. add the offsets of the input, with the consumer group's metadata fetched now (a member that has lost its partitions since
+   is refused here);
+4. commit, which flushes what was produced.
+
+A call that Kafka says can be repeated is repeated. A transaction that must be aborted is aborted and raises
+`TransactionAbortedError`: the caller still has the outputs, and sends the same again. Whatever fences the producer raises
+`FencedError`: another process has this worker's name, and this one must end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from stream_retrain.engines.driver import Output, Unsent
+from stream_retrain.engines.kafka.clients import broker_error
+from stream_retrain.errors import BrokerError, FencedError
+from stream_retrain.settings import Settings
+
+__all__ = ["TransactionAbortedError", "TransactionalSink"]
+
+CALL_TIMEOUT_S: Final = 10.0
+GIVE_UP_AFTER_S: Final = 60.0
+FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
+
+
+class TransactionAbortedError(BrokerError):
+    """Kafka had the transaction aborted; nothing of it can be seen, and the same outputs can be sent again."""
+
+
+class TransactionalSink:
+    """One transactional producer, and the topics it writes to by kind of output."""
+
+    def __init__(self, producer: Producer, topics: Mapping[str, str], settings: Settings) -> None:
+        self._producer = producer
+        self._topics = topics
+        self._settings = settings
+
+    def start(self) -> None:
+        """Take the transactional id over: whatever its former holder left open is aborted now."""
+        self._call("starting transactions", lambda: self._producer.init_transactions(CALL_TIMEOUT_S))
+
+    def send(self, unsent: Unsent, source: str, consumer: Consumer) -> None:
+        """Commit outputs and offsets in one transaction, by the numbered steps of this module."""
+        offsets = [TopicPartition(source, partition, offset) for partition, offset in unsent.offsets.items()]
+        try:
+            self._call("beginning a transaction", self._producer.begin_transaction)
+            self._produce(unsent.outputs)
+            self._call(
+                "sending offsets",
+                lambda: self._producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), CALL_TIMEOUT_S),
+            )
+            self._call("committing", lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
+        except TransactionAbortedError:
+            self._call("aborting", lambda: self._producer.abort_transaction(CALL_TIMEOUT_S))
+            raise
+
+    def close(self) -> None:
+        """Let go of the producer; an open transaction is aborted."""
+        self._producer.close()
+
+    def _produce(self, outputs: list[Output]) -> None:
+        produce, topics = self._producer.produce, self._topics
+        for output in outputs:
+            kind, partition, key, value, headers = output
+            try:
+                produce(topics[kind], value, key, partition, headers=headers) if headers else produce(topics[kind], value, key, partition)
+            except BufferError:
+                self._producer.poll(1.0)
+                produce(topics[kind], value, key, partition, headers=headers or [])
+            except KafkaException as error:
+                raise self._translated("producing", error) from None
+
+    def _call(self, doing: str, call: Callable[[], Any]) -> None:
+        """Call until it holds; repeat what Kafka says can be repeated."""
+        deadline_s = time.monotonic() + GIVE_UP_AFTER_S
+        while True:
+            try:
+                call()
+                return
+            except KafkaException as error:
+                if not (_kafka_error(error).retriable() and time.monotonic() < deadline_s):
+                    raise self._translated(doing, error) from None
+
+    def _translated(self, doing: str, error: KafkaException) -> BrokerError:
+        cause, translated = _kafka_error(error), broker_error(doing, error, self._settings)
+        if cause.code() in FENCED:
+            return FencedError(
+                f"{translated}. Another process took this worker's name: give each worker its own (STREAM_RETRAIN_INSTANCE)"
+            )
+        if cause.txn_requires_abort():
+            return TransactionAbortedError(str(translated))
+        return translated
+
+
+def _kafka_error(error: KafkaException) -> KafkaError:
+    cause: KafkaError = error.args[0]
+    return cause

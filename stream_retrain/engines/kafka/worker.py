@@ -1,0 +1,249 @@
+"""The worker's loop: poll, learn, commit, checkpoint, until told to stop.
+
+The order of things, each written where it is done:
+
+- assign: the callback opens each shard (fence, restore) and gives its start offset with the assignment itself; pausing or
+  seeking right after an assignment loses it. Callbacks never raise: they keep the error, and the loop ends.
+- poll: at most 0.1 s, because signals are served between polls.
+- commit: when `commit_interval_ms` or `commit_events_max` is due, in one transaction (`sink`); then the windows; then at most one
+  checkpoint.
+- revoke: within one deadline commit, checkpoint, forget. Lost: forget, commit nothing.
+- stop: commit, checkpoint all within `shutdown_timeout_s`, leave the group.
+
+Replaying after a restore is a state of a partition in this very loop, not a loop of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.records import Record
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.engines.driver import DEAD_LETTERS, DECISIONS, PREDICTIONS, Driver, DriverLimits
+from stream_retrain.engines.facts import (
+    Assigned,
+    Committed,
+    Lagging,
+    Released,
+    Tell,
+    TransactionAborted,
+    WorkerStateChanged,
+)
+from stream_retrain.engines.kafka.clients import admin_client, broker_error, consumer_client, producer_client
+from stream_retrain.engines.kafka.sink import TransactionAbortedError, TransactionalSink
+from stream_retrain.engines.kafka.topics import output_topic, prepare_topics
+from stream_retrain.engines.restore import Log
+from stream_retrain.errors import BrokerError, StateError, StreamRetrainError
+from stream_retrain.settings import Settings
+from stream_retrain.stores.base import Stores
+
+__all__ = ["run_worker"]
+
+POLL_TIMEOUT_S: Final = 0.1
+CALL_TIMEOUT_S: Final = 10.0
+REVOKE_TIMEOUT_S: Final = 10.0
+ABORT_PAUSE_S: Final = 0.1
+IGNORED_ERRORS: Final = frozenset({KafkaError._PARTITION_EOF, KafkaError._TIMED_OUT, KafkaError._MAX_POLL_EXCEEDED})
+TRANSIENT_ERRORS: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
+
+
+def run_worker(
+    pipeline: Pipeline, settings: Settings, stores: Stores, keyring: Keyring, instance: str, stop: Callable[[], bool], tell: Tell
+) -> None:
+    """Run until `stop()` says so. Raises `BrokerError`, `StoreError` (try again later), `StateError`, `FencedError` (do not)."""
+    tell(WorkerStateChanged(state="starting", detail=f"connecting to {settings.kafka_bootstrap_servers}"))
+    stores.ping()
+    admin = admin_client(settings)
+    prepare_topics(admin, pipeline, settings)
+    worker = _Worker(pipeline, settings, stores, keyring, instance, tell)
+    try:
+        worker.loop(stop)
+        worker.stop()
+    finally:
+        worker.close()
+
+
+class _Worker:
+    def __init__(
+        self, pipeline: Pipeline, settings: Settings, stores: Stores, keyring: Keyring, instance: str, tell: Tell
+    ) -> None:
+        group = settings.group or f"stream_retrain.{pipeline.name}"
+        limits = DriverLimits(
+            checkpoint_events=settings.checkpoint_events,
+            checkpoint_interval_s=settings.checkpoint_interval_s,
+            record_bytes_max=settings.record_bytes_max,
+            rebuild=settings.rebuild,
+        )
+        self._source = pipeline.source
+        self._settings = settings
+        self._tell = tell
+        self._driver = Driver(pipeline, stores, keyring, limits, tell)
+        self._consumer: Consumer = consumer_client(settings, group, self._on_client_error)
+        producer = producer_client(settings, f"{group}-{instance}", self._on_client_error)
+        topics = {kind: output_topic(pipeline.name, kind) for kind in (PREDICTIONS, DECISIONS, DEAD_LETTERS)}
+        self._sink = TransactionalSink(producer, topics, settings)
+        self._fatal: BaseException | None = None
+        self._commit_at_s = 0.0
+        self._unavailable = False
+
+    def loop(self, stop: Callable[[], bool]) -> None:
+        """Poll, learn, commit and checkpoint until told to stop."""
+        self._sink.start()
+        self._consumer.subscribe([self._source], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        interval_s = self._settings.commit_interval_ms / 1000
+        poll_max, commit_max = self._settings.poll_records_max, self._settings.commit_events_max
+        self._tell(WorkerStateChanged(state="restoring", detail="waiting for partitions"))
+        while not stop():
+            try:
+                messages = self._consumer.consume(poll_max, POLL_TIMEOUT_S)
+            except KafkaException as error:
+                raise self._fatal or broker_error("polling", error, self._settings) from None
+            if self._fatal is not None:
+                raise self._fatal
+            if messages:
+                self._take(messages)
+            now_s = time.monotonic()
+            if self._driver.unsent_outputs >= commit_max or now_s >= self._commit_at_s:
+                self._commit()
+                self._commit_at_s = time.monotonic() + interval_s
+                self._driver.checkpoint_due(now_s)
+            self._look(now_s)
+
+    def stop(self) -> None:
+        """1 commit; 2 checkpoint every shard, while there is time; leaving the group is left to `close`."""
+        self._tell(WorkerStateChanged(state="draining", detail="committing and checkpointing"))
+        deadline_s = time.monotonic() + self._settings.shutdown_timeout_s * 0.6
+        while not self._commit() and time.monotonic() < deadline_s:
+            time.sleep(ABORT_PAUSE_S)
+        self._driver.checkpoint_all(time.monotonic(), deadline_s)
+
+    def close(self) -> None:
+        """Leave the group and let the clients go; an open transaction is aborted."""
+        for partition in self._driver.partitions:
+            self._driver.close(partition)
+        self._consumer.close()
+        self._sink.close()
+
+    def _take(self, messages: list[Message]) -> None:
+        """Hand a poll's records to their shards; they come in runs of one partition."""
+        for partition, run in itertools.groupby(messages, key=_partition):
+            records = []
+            for message in run:
+                if (error := message.error()) is not None:
+                    self._judge(error)
+                    continue
+                records.append(Record(cast(int, message.offset()), message.key(), message.value(), message.timestamp()[1]))
+            if records:
+                self._driver.process(partition, records)
+
+    def _judge(self, error: KafkaError) -> None:
+        """Raise for an error among a poll's messages, unless it passes by itself."""
+        if error.code() in IGNORED_ERRORS:
+            return
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise StateError(f"{self._source}: the offset to read from is no longer retained: {error.str()}")
+        if error.code() in TRANSIENT_ERRORS or error.retriable():
+            self._on_client_error(error)
+            return
+        raise broker_error("consuming", error, self._settings)
+
+    def _commit(self, partitions: list[int] | None = None) -> bool:
+        """Commit what is due; whether nothing is left to commit. An aborted transaction is sent again next time."""
+        unsent = self._driver.unsent(partitions)
+        if not unsent.offsets:
+            return True
+        started = time.perf_counter()
+        try:
+            self._sink.send(unsent, self._source, self._consumer)
+        except TransactionAbortedError as error:
+            self._tell(TransactionAborted(error=str(error)))
+            return False
+        offsets = {self._driver.id_of(partition): offset for partition, offset in unsent.offsets.items()}
+        self._tell(Committed(outputs=len(unsent.outputs), offsets=offsets, seconds=time.perf_counter() - started))
+        self._driver.committed(unsent.offsets)
+        if self._unavailable:
+            self._unavailable = False
+            self._tell(WorkerStateChanged(state="running", detail="Kafka answers again"))
+        return True
+
+    def _look(self, now_s: float) -> None:
+        """About once a second: how shards stand, how far behind they are, and whether the replaying ones have arrived."""
+        for id_, offset in self._driver.observe(now_s):
+            place = TopicPartition(self._source, id_.partition)
+            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+            if high >= 0:
+                self._tell(Lagging(shard=id_, records=max(0, high - offset)))
+            if id_.partition in self._driver.replaying():
+                self._driver.reached(id_.partition, self._consumer.position([place])[0].offset)
+
+    def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        """1 read committed offsets and what is retained; 2 open the shards; 3 assign at their offsets."""
+        if not places or self._fatal is not None:
+            return
+        try:
+            now_s = time.monotonic()
+            for place in consumer.committed(places, CALL_TIMEOUT_S):
+                low, high = consumer.get_watermark_offsets(place, CALL_TIMEOUT_S)
+                committed = place.offset if place.offset >= 0 else None
+                live_from = self._open(place, Log(committed, low, high, self._settings.start), now_s)
+                self._tell(Assigned(shard=self._driver.id_of(place.partition), offset=place.offset, live_from=live_from))
+                [mine] = [other for other in places if other.partition == place.partition]
+                mine.offset = place.offset
+            consumer.incremental_assign(places)
+            self._tell(WorkerStateChanged(state="running", detail=f"partitions {sorted(self._driver.partitions)}"))
+        except KafkaException as error:
+            self._fatal = broker_error("taking partitions over", error, self._settings)
+        except StreamRetrainError as error:
+            self._fatal = error
+        except Exception as error:  # noqa: BLE001 - the client goes on with the assignment if a callback raises
+            self._fatal = error
+
+    def _open(self, place: TopicPartition, log: Log, now_s: float) -> int:
+        if place.error is not None:
+            raise broker_error(f"reading the committed offset of {place.topic}/{place.partition}", place.error, self._settings)
+        place.offset = self._driver.open(place.partition, log, now_s)
+        return self._driver.live_from(place.partition)
+
+    def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        """Within one deadline: 1 commit what these partitions have; 2 checkpoint them; 3 forget them; 4 unassign."""
+        partitions = [place.partition for place in places if place.partition in self._driver.partitions]
+        try:
+            if partitions and self._fatal is None:
+                deadline_s = time.monotonic() + REVOKE_TIMEOUT_S
+                if self._commit(partitions):
+                    self._driver.checkpoint_all(time.monotonic(), deadline_s, partitions)
+        except Exception as error:  # noqa: BLE001 - see _on_assign
+            self._fatal = self._fatal or error
+        self._release(partitions, "revoked")
+        if places:
+            consumer.incremental_unassign(places)
+
+    def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        """The partitions are another's already: forget them, commit nothing."""
+        self._release([place.partition for place in places], "lost")
+        if places:
+            consumer.incremental_unassign(places)
+
+    def _release(self, partitions: list[int], how: Any) -> None:
+        for partition in partitions:
+            if (id_ := self._driver.close(partition)) is not None:
+                self._tell(Released(shard=id_, how=how))
+
+    def _on_client_error(self, error: KafkaError) -> None:
+        """The client lost the brokers: it reconnects by itself, and readiness says so meanwhile."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._unavailable:
+            self._unavailable = True
+            self._tell(WorkerStateChanged(state="degraded", detail=str(broker_error("reaching Kafka", error, self._settings))))
+        if error.fatal() and self._fatal is None:
+            self._fatal = BrokerError(f"Kafka client: {error.str()}")
+
+
+def _partition(message: Any) -> int:
+    partition: int = message.partition()
+    return partition

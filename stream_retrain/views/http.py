@@ -1,0 +1,205 @@
+"""The worker seen over HTTP: `/metrics`, `/healthz`, `/readyz`, `/status`, and `/` which lists them.
+
+It only reads. What it serves comes from functions it is given; each is called in the thread of the request, so it must be
+quick, must not block and must not change anything. The worker never waits for a request: the server runs on daemon threads,
+at most `CONNECTIONS_MAX` at once, and a client that sends nothing is dropped after `IDLE_TIMEOUT_S`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import logging
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
+
+import msgspec
+
+from stream_retrain.errors import SettingsError
+
+__all__ = ["Health", "HttpServer"]
+
+CONNECTIONS_MAX: Final = 64
+IDLE_TIMEOUT_S: Final = 10.0
+REFUSED_BODY_BYTES_MAX: Final = 65_536
+
+Body: TypeAlias = tuple[str, bytes]
+"""Content type and content."""
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Whether the worker is well, and what that is judged by; `detail` must go into JSON."""
+
+    ok: bool
+    detail: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
+class HttpServer:
+    """Serves from when it is made until `close`; also a context manager.
+
+    `metrics` is given the request's Accept header and answers with a content type and the exposition. `healthy` says whether
+    the worker is alive (a restart would cure it if not), `ready` whether it is at work; both are 200 or 503. `status` is shown
+    as JSON. What one of them raises is a 500 with one line, and changes nothing else. Any path also answers HEAD.
+
+    `port` 0 takes a free port; `.port` and `.url` say which. Raises SettingsError if it cannot listen there.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        metrics: Callable[[str], Body],
+        healthy: Callable[[], Health],
+        ready: Callable[[], Health],
+        status: Callable[[], object],
+    ) -> None:
+        views: dict[str, Callable[[str], tuple[HTTPStatus, Body]]] = {
+            "/metrics": lambda accept: (HTTPStatus.OK, metrics(accept)),
+            "/healthz": lambda _: _health(healthy()),
+            "/readyz": lambda _: _health(ready()),
+            "/status": lambda _: (HTTPStatus.OK, _json(status())),
+        }
+        self._server = _listening(host, port, views | {"/": lambda _: (HTTPStatus.OK, _links(views))})
+        self.port: int = self._server.server_address[1]
+        self.url = f"http://{_reachable(host)}:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), name="http", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening; requests in progress are not waited for. Closing again does nothing."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+View: TypeAlias = Callable[[str], tuple[HTTPStatus, Body]]
+"""From the Accept header to the answer."""
+
+
+def _health(health: Health) -> tuple[HTTPStatus, Body]:
+    return HTTPStatus.OK if health.ok else HTTPStatus.SERVICE_UNAVAILABLE, _json({"ok": health.ok, "detail": health.detail})
+
+
+def _json(value: object) -> Body:
+    return "application/json", msgspec.json.format(msgspec.json.encode(value)) + b"\n"
+
+
+def _links(paths: Mapping[str, object]) -> Body:
+    listed = "".join(f'<li><a href="{path}">{path}</a></li>' for path in paths)
+    return "text/html; charset=utf-8", f"<!doctype html><title>stream_retrain</title><ul>{listed}</ul>\n".encode()
+
+
+def _reachable(host: str) -> str:
+    """The address a client on this host would use; one that means every address is no address to connect to."""
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host
+
+
+def _listening(host: str, port: int, views: Mapping[str, View]) -> _Server:
+    try:
+        family, *_, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return _Server(family, address, views)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(f"http_port: {port} is in use on {host}; choose another, or 0 for a free one") from error
+        if error.errno == errno.EACCES:
+            raise SettingsError(f"http_port: {port} is not for this user to open; choose one above 1023, or 0 for a free one") from error
+        raise SettingsError(f"http_host: {host!r} cannot be served on: {error.strerror}; 127.0.0.1 is this host, 0.0.0.0 all") from error
+
+
+class _Server(ThreadingHTTPServer):
+    """Binds without looking its own name up, limits its connections, and is silent about clients that go away."""
+
+    def __init__(self, family: int, address: Any, views: Mapping[str, View]) -> None:
+        self.address_family = family
+        self.views = views
+        self.free = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        # Not HTTPServer's, which asks the name service for a name nobody needs here: minutes where there is none.
+        socketserver.TCPServer.server_bind(self)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self.free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        _LOG.debug("a request from %s failed", client_address, exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request a connection: HTTP/1.0 leaves no idle connection that would hold a thread."""
+
+    server: _Server
+    timeout = IDLE_TIMEOUT_S
+
+    def do_GET(self) -> None:
+        self._send(*self._answer())
+
+    do_HEAD = do_GET
+
+    def _refuse(self) -> None:
+        # The body is read first: closing on unread bytes resets the connection, and the client would not see the answer.
+        length = self.headers.get("Content-Length", "")
+        self.rfile.read(min(int(length), REFUSED_BODY_BYTES_MAX) if length.isdecimal() else 0)
+        self._send(HTTPStatus.METHOD_NOT_ALLOWED, _line("only GET and HEAD"))
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _refuse
+
+    def _answer(self) -> tuple[HTTPStatus, Body]:
+        view = self.server.views.get(self.path.partition("?")[0])
+        if view is None:
+            return HTTPStatus.NOT_FOUND, _line(f"no such page; there are {', '.join(self.server.views)}")
+        try:
+            return view(self.headers.get("Accept", ""))
+        except Exception as error:  # whatever a view raises must not end in a broken answer, nor reach the worker
+            _LOG.debug("%s failed", self.path, exc_info=True)
+            return HTTPStatus.INTERNAL_SERVER_ERROR, _line(f"{type(error).__name__}: {error}")
+
+    def _send(self, status: HTTPStatus, body: Body) -> None:
+        kind, content = body
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", "GET, HEAD")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def version_string(self) -> str:
+        return "stream_retrain"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: probes and scrapes come every few seconds."""
+
+
+def _line(text: str) -> Body:
+    return "text/plain; charset=utf-8", " ".join(text.split()).encode() + b"\n"

@@ -1,0 +1,287 @@
+"""Prometheus metrics of a worker: a fold over its facts, read when Prometheus asks.
+
+The fold counts in plain dicts, once a batch and not once an event; a custom collector turns them into families at a scrape. No
+name is generated, every label set is bounded: by the partitions assigned, the watches declared and the closed sets of reasons.
+
+Quality, generation and drift carry the label `partition`, because a shard (one partition) has a model of its own, and a mean
+over shards would hide the one that drifted.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+import platform
+import threading
+import time
+import typing
+from collections.abc import Iterator
+from typing import Any, Final
+
+import river
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from stream_retrain.core.messages import Decided, DriftDetected, ModelReset, Rejected, RejectReason, ShardId, Unmatched
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.engines.facts import (
+    Assigned,
+    Checkpointed,
+    CheckpointFailed,
+    Committed,
+    Lagging,
+    Observed,
+    Processed,
+    Released,
+    Restored,
+    Retrying,
+    TransactionAborted,
+    WentLive,
+    WorkerFact,
+    WorkerState,
+    WorkerStateChanged,
+)
+
+__all__ = ["Metrics"]
+
+PREFIX: Final = "stream_retrain_"
+STATES: Final = typing.get_args(WorkerState)
+COMMIT_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+CHECKPOINT_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0)
+REBALANCES: Final = ("assigned", "revoked", "lost")
+OUTCOMES: Final = ("done", "ignored", "cooldown")
+UNMATCHED: Final = ("no_question", "expired_age", "expired_rows")
+
+
+class Histogram:
+    """A histogram of plain numbers."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[next((index for index, bound in enumerate(self.bounds) if value <= bound), len(self.bounds))] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative counts by upper bound, as Prometheus wants them."""
+        running, listed = 0, []
+        for bound, count in zip([*map(str, self.bounds), "+Inf"], self.counts, strict=True):
+            running += count
+            listed.append((bound, float(running)))
+        return listed
+
+
+class Metrics:
+    """Folds worker facts into counts and last values; `render` is what `/metrics` answers."""
+
+    def __init__(self, pipeline: Pipeline, version: str) -> None:
+        self._pipeline = pipeline
+        self._version = version
+        self._lock = threading.Lock()
+        self._counts: collections.Counter[tuple[str, tuple[str, ...]]] = collections.Counter()
+        self._gauges: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._commit = Histogram(COMMIT_BUCKETS_S)
+        self._checkpoint = Histogram(CHECKPOINT_BUCKETS_S)
+        self._newest_s = -math.inf
+        self._assigned: set[ShardId] = set()
+        self._start_at_zero()
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_Collected(self))
+
+    def __call__(self, fact: WorkerFact) -> None:
+        """Take one fact."""
+        with self._lock:
+            self._take(fact)
+
+    def render(self, accept: str) -> tuple[str, bytes]:
+        """The exposition that a scraper's Accept header asks for: content type and body."""
+        encode, content_type = choose_encoder(accept)
+        return content_type, encode(self._registry)
+
+    def _take(self, fact: WorkerFact) -> None:
+        match fact:
+            case Processed():
+                self._processed(fact)
+            case Observed():
+                self._observed(fact)
+            case Lagging():
+                self._gauges["consumer_lag_records", _place(fact.shard)] = fact.records
+            case Committed():
+                self._counts["transactions", ("committed",)] += 1
+                self._commit.observe(fact.seconds)
+            case TransactionAborted():
+                self._counts["transactions", ("aborted",)] += 1
+            case Assigned():
+                self._counts["rebalances", ("assigned",)] += 1
+                self._assigned.add(fact.shard)
+            case Released():
+                self._counts["rebalances", (fact.how,)] += 1
+                self._forget(fact.shard)
+            case Checkpointed():
+                self._counts["checkpoints", ()] += 1
+                self._checkpoint.observe(fact.seconds)
+                self._gauges["checkpoint_last_success_timestamp_seconds", ()] = fact.at_s
+                self._gauges["checkpoint_size_bytes", ()] = fact.bytes
+            case CheckpointFailed():
+                self._counts["checkpoint_failures", ()] += 1
+            case WorkerStateChanged():
+                self._gauges["worker_state", ()] = STATES.index(fact.state)
+            case Retrying():
+                self._gauges["worker_state", ()] = STATES.index("degraded")
+                self._counts["restarts", ()] += 1
+                for shard in list(self._assigned):
+                    self._forget(shard)
+            case Restored() | WentLive():
+                pass
+            case _:
+                typing.assert_never(fact)
+
+    def _processed(self, fact: Processed) -> None:
+        counts, place = self._counts, _place(fact.shard)
+        counts["records_consumed", place] += fact.records
+        if fact.replayed:
+            counts["events_replayed", ()] += fact.records
+            return
+        counts["events_predicted", ()] += fact.predicted
+        counts["events_learned", ()] += fact.learned
+        self._newest_s = max(self._newest_s, fact.newest_time_s)
+        for rare in fact.facts:
+            match rare:
+                case Rejected():
+                    counts["dead_letters", (rare.reason,)] += 1
+                case Unmatched():
+                    counts["labels_unmatched", (rare.reason,)] += 1
+                case DriftDetected():
+                    counts["drift_detected", (rare.detector, rare.signal)] += 1
+                    self._gauges["last_drift_timestamp_seconds", ()] = time.time()
+                case Decided():
+                    counts["policy_decisions", (rare.reaction, rare.outcome)] += 1
+                case ModelReset():
+                    counts["resets", ()] += 1
+                    self._gauges["model_last_change_timestamp_seconds", ()] = time.time()
+
+    def _observed(self, fact: Observed) -> None:
+        seen, partition = fact.observation, (str(fact.shard.partition),)
+        gauges = self._gauges
+        gauges["consumer_offset", _place(fact.shard)] = fact.offset
+        gauges["model_generation", partition] = seen.generation
+        gauges["pending_labels", partition] = seen.pending
+        for window, scores in (("cumulative", seen.running), ("rolling", seen.rolling)):
+            for metric, value in scores.items():
+                gauges["quality", (*partition, "champion", metric, window)] = value
+        for (signal, detector), reading in seen.readings.items():
+            labels = (*partition, detector, signal)
+            gauges["drift_state", labels] = 1.0 if reading.warning else 0.0
+            for name in ("statistic", "threshold", "estimate"):
+                if (value := getattr(reading, name)) is not None:
+                    gauges[f"drift_{name}", labels] = value
+            if reading.width is not None:
+                gauges["drift_window_events", labels] = reading.width
+
+    def _forget(self, shard: ShardId) -> None:
+        self._assigned.discard(shard)
+        partition = str(shard.partition)
+        for key in [key for key in self._gauges if key[1][:1] == (partition,) or key[1] == _place(shard)]:
+            del self._gauges[key]
+
+    def _start_at_zero(self) -> None:
+        """Every label set known beforehand, so that `increase()` sees the first of each."""
+        known: list[tuple[str, tuple[str, ...]]] = [
+            *(("transactions", (outcome,)) for outcome in ("committed", "aborted")),
+            *(("rebalances", (event,)) for event in REBALANCES),
+            *(("dead_letters", (reason,)) for reason in typing.get_args(RejectReason)),
+            *(("labels_unmatched", (reason,)) for reason in UNMATCHED),
+            *(("drift_detected", (watch.detector_name, watch.signal)) for watch in self._pipeline.watch),
+            *(("policy_decisions", (type(rule.do).__name__, outcome)) for rule in self._pipeline.react for outcome in OUTCOMES),
+            *((name, ()) for name in ("events_predicted", "events_learned", "events_replayed", "resets")),
+            *((name, ()) for name in ("checkpoints", "checkpoint_failures", "restarts")),
+        ]
+        for key in known:
+            self._counts[key] = 0
+        self._gauges["worker_state", ()] = 0
+        self._gauges["last_drift_timestamp_seconds", ()] = 0
+
+    def families(self) -> Iterator[Any]:
+        """The metric families now."""
+        with self._lock:
+            counts, gauges = dict(self._counts), dict(self._gauges)
+            gauges["assigned_partitions", ()] = len(self._assigned)
+            if math.isfinite(self._newest_s):
+                gauges["last_event_timestamp_seconds", ()] = self._newest_s
+            histograms = [
+                ("commit_duration_seconds", "Kafka transactions, begin to commit", self._commit.buckets(), self._commit.total),
+                ("checkpoint_duration_seconds", "checkpoints, pickled and saved", self._checkpoint.buckets(), self._checkpoint.total),
+            ]
+        name = self._pipeline.name
+        yield from self._infos()
+        for family, kind, labels, text in CATALOGUE:
+            values, made = (counts, CounterMetricFamily) if kind == "counter" else (gauges, GaugeMetricFamily)
+            metric: Any = made(PREFIX + family, text, labels=["pipeline", *labels])
+            for (key, held), value in values.items():
+                if key == family:
+                    metric.add_metric([name, *held], value)
+            yield metric
+        for family, text, buckets, total in histograms:
+            histogram = HistogramMetricFamily(PREFIX + family, text, labels=["pipeline"])
+            histogram.add_metric([name], buckets=buckets, sum_value=total)
+            yield histogram
+
+    def _infos(self) -> Iterator[Any]:
+        build = {"version": self._version, "python": platform.python_version(), "river": river.__version__}
+        yield InfoMetricFamily(PREFIX + "build", "versions of the running worker", value=build)
+        static = {"task": self._pipeline.task, "topic": self._pipeline.source, "model": type(self._pipeline.model).__name__}
+        yield InfoMetricFamily(PREFIX + "pipeline", "static facts for joins", value={"pipeline": self._pipeline.name, **static})
+
+
+class _Collected(Collector):
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Any]:
+        return self._metrics.families()
+
+
+def _place(shard: ShardId) -> tuple[str, str]:
+    return shard.topic, str(shard.partition)
+
+
+CATALOGUE: Final[tuple[tuple[str, str, tuple[str, ...], str], ...]] = (
+    ("worker_state", "gauge", (), "; ".join(f"{number} {state}" for number, state in enumerate(STATES))),
+    ("records_consumed", "counter", ("topic", "partition"), "records polled, replayed ones included"),
+    ("consumer_lag_records", "gauge", ("topic", "partition"), "newest offset less the next one to process"),
+    ("consumer_offset", "gauge", ("topic", "partition"), "next offset to process"),
+    ("assigned_partitions", "gauge", (), "partitions held by this worker"),
+    ("rebalances", "counter", ("event",), "partitions that came or went"),
+    ("restarts", "counter", (), "times the engine was started again because Kafka or Redis did not answer"),
+    ("transactions", "counter", ("outcome",), "Kafka transactions ended"),
+    ("events_predicted", "counter", (), "predictions put out"),
+    ("events_learned", "counter", (), "labelled events learned, without replayed ones"),
+    ("events_replayed", "counter", (), "events learned again after a restore, without output"),
+    ("dead_letters", "counter", ("reason",), "records sent to the dead-letter topic"),
+    ("labels_unmatched", "counter", ("reason",), "answers without a question, and questions that expired"),
+    ("last_event_timestamp_seconds", "gauge", (), "newest event time processed"),
+    ("quality", "gauge", ("partition", "role", "metric", "window"), "prequential score, in the metric's own unit"),
+    ("model_generation", "gauge", ("partition",), "number of the champion"),
+    ("model_last_change_timestamp_seconds", "gauge", (), "when a champion was last replaced"),
+    ("resets", "counter", (), "champions replaced by a fresh model"),
+    ("pending_labels", "gauge", ("partition",), "questions waiting for their answer"),
+    ("policy_decisions", "counter", ("reaction", "outcome"), "what was decided about triggers"),
+    ("drift_detected", "counter", ("detector", "signal"), "drifts, in a direction that was asked for"),
+    ("drift_state", "gauge", ("partition", "detector", "signal"), "0 stable, 1 warning"),
+    ("drift_statistic", "gauge", ("partition", "detector", "signal"), "the number the detector tests"),
+    ("drift_threshold", "gauge", ("partition", "detector", "signal"), "the line at which it fires"),
+    ("drift_estimate", "gauge", ("partition", "detector", "signal"), "its estimate of the signal's mean"),
+    ("drift_window_events", "gauge", ("partition", "detector", "signal"), "events that estimate rests on"),
+    ("last_drift_timestamp_seconds", "gauge", (), "when a drift was last detected; 0: never"),
+    ("checkpoints", "counter", (), "checkpoints written"),
+    ("checkpoint_failures", "counter", (), "checkpoints that could not be written or read"),
+    ("checkpoint_last_success_timestamp_seconds", "gauge", (), "when the last one was written"),
+    ("checkpoint_size_bytes", "gauge", (), "size of the last one"),
+)
+"""Name without prefix (and without the `_total` of counters), kind, labels beside `pipeline`, meaning."""

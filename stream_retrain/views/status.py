@@ -1,0 +1,166 @@
+"""The status of a worker as one JSON-able value: a fold over its facts, for `/status`, `/healthz` and `/readyz`."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+import time
+from typing import Any, Final
+
+from stream_retrain.core.messages import Decided, DriftDetected, ModelReset, Rejected, ShardId
+from stream_retrain.engines.facts import (
+    Assigned,
+    Checkpointed,
+    CheckpointFailed,
+    Committed,
+    Lagging,
+    Observed,
+    Processed,
+    Released,
+    Restored,
+    Retrying,
+    TransactionAborted,
+    WentLive,
+    WorkerFact,
+    WorkerStateChanged,
+)
+
+__all__ = ["Status"]
+
+DECISIONS_KEPT: Final = 50
+READY_STATES: Final = ("running",)
+HEALTHY_STATES: Final = ("starting", "restoring", "running", "degraded", "draining")
+
+
+@dataclasses.dataclass(slots=True)
+class ShardStatus:
+    """What is known of one shard."""
+
+    state: str = "replaying"
+    offset: int = 0
+    lag_records: int | None = None
+    records: int = 0
+    replayed: int = 0
+    predicted: int = 0
+    learned: int = 0
+    rejected: int = 0
+    drifts: int = 0
+    resets: int = 0
+    generation: int = 0
+    events_seen: int = 0
+    pending: int = 0
+    running: dict[str, float] = dataclasses.field(default_factory=dict)
+    rolling: dict[str, float] = dataclasses.field(default_factory=dict)
+    newest_event_time_s: float | None = None
+    checkpoint_offset: int | None = None
+    checkpoint_at_s: float | None = None
+    checkpoint_bytes: int | None = None
+
+
+class Status:
+    """Folds worker facts; read by HTTP threads while the loop writes, so what it gives out is built from plain values."""
+
+    def __init__(self, pipeline: str, instance: str) -> None:
+        self._pipeline = pipeline
+        self._instance = instance
+        self._started_s = time.time()
+        self.state = "starting"
+        self.detail = ""
+        self._shards: dict[ShardId, ShardStatus] = {}
+        self._decisions: collections.deque[dict[str, Any]] = collections.deque(maxlen=DECISIONS_KEPT)
+        self._committed = self._aborted = self._outputs = 0
+        self._loop_at_s = time.monotonic()
+
+    def __call__(self, fact: WorkerFact) -> None:
+        """Take one fact."""
+        match fact:
+            case Processed():
+                self._processed(fact)
+            case Observed():
+                self._observed(fact)
+            case Lagging():
+                self._shard(fact.shard).lag_records = fact.records
+            case Committed():
+                self._committed += 1
+                self._outputs += fact.outputs
+            case TransactionAborted():
+                self._aborted += 1
+            case Assigned():
+                self._shard(fact.shard).offset = fact.offset
+            case Restored():
+                self._shard(fact.shard).generation = fact.generation
+            case WentLive():
+                self._shard(fact.shard).state = "live"
+            case Released():
+                self._shards.pop(fact.shard, None)
+            case Checkpointed():
+                shard = self._shard(fact.shard)
+                shard.checkpoint_offset, shard.checkpoint_bytes, shard.checkpoint_at_s = fact.offset, fact.bytes, fact.at_s
+            case CheckpointFailed():
+                self.detail = fact.error
+            case WorkerStateChanged():
+                self.state, self.detail = fact.state, fact.detail
+            case Retrying():
+                self.state, self.detail = "degraded", f"{fact.error}; trying again in {fact.wait_s:.1f} s"
+                self._shards.clear()
+
+    def ready(self) -> bool:
+        """Whether it answers: running, with every shard it holds live."""
+        shards = list(self._shards.values())
+        return self.state in READY_STATES and all(shard.state == "live" for shard in shards)
+
+    def healthy(self) -> bool:
+        """Whether a restart would not help: Kafka or Redis away is no reason for one."""
+        return self.state in HEALTHY_STATES
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything, as JSON-able values."""
+        shards = {f"{id_.topic}/{id_.partition}": dataclasses.asdict(shard) for id_, shard in sorted(self._shards.copy().items())}
+        return {
+            "pipeline": self._pipeline,
+            "instance": self._instance,
+            "state": self.state,
+            "detail": self.detail,
+            "ready": self.ready(),
+            "uptime_s": round(time.time() - self._started_s, 1),
+            "transactions": {"committed": self._committed, "aborted": self._aborted, "outputs": self._outputs},
+            "shards": shards,
+            "recent": list(self._decisions),
+        }
+
+    def _shard(self, id_: ShardId) -> ShardStatus:
+        return self._shards.setdefault(id_, ShardStatus())
+
+    def _processed(self, fact: Processed) -> None:
+        shard = self._shard(fact.shard)
+        if fact.replayed:
+            shard.replayed += fact.records
+        else:
+            shard.records += fact.records
+            shard.predicted += fact.predicted
+            shard.learned += fact.learned
+        if math.isfinite(fact.newest_time_s):
+            shard.newest_event_time_s = fact.newest_time_s
+        for rare in fact.facts:
+            match rare:
+                case Rejected():
+                    shard.rejected += 1
+                case DriftDetected():
+                    shard.drifts += 1
+                    self._keep(fact.shard, "drift", rare.offset, f"{rare.detector} on {rare.signal}: {rare.direction}")
+                case Decided():
+                    self._keep(fact.shard, "decision", rare.offset, f"{rare.trigger} -> {rare.reaction}: {rare.outcome}")
+                case ModelReset():
+                    shard.resets += 1
+                    shard.generation = rare.generation
+                    self._keep(fact.shard, "reset", rare.offset, f"generation {rare.generation} begins")
+
+    def _keep(self, id_: ShardId, kind: str, offset: int, text: str) -> None:
+        self._decisions.append({"partition": id_.partition, "kind": kind, "offset": offset, "text": text})
+
+    def _observed(self, fact: Observed) -> None:
+        shard, seen = self._shard(fact.shard), fact.observation
+        shard.offset = fact.offset
+        shard.generation, shard.events_seen, shard.pending = seen.generation, seen.events_seen, seen.pending
+        shard.running, shard.rolling = seen.running, seen.rolling
