@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,7 +26,9 @@ from stream_retrain.views.log import log_fact
 from stream_retrain.views.metrics import Metrics
 from stream_retrain.views.status import Status
 
-__all__ = ["keyring_of", "run"]
+__all__ = ["keyring_of", "run", "run_pipeline"]
+
+LOG = logging.getLogger("stream_retrain.cli")
 
 
 def run(
@@ -78,7 +81,7 @@ def run_pipeline(pipeline: Pipeline, settings: Settings, keyring: Keyring, stop:
         metrics = Metrics(pipeline, stream_retrain.__version__)
         tell = _all_of(status, metrics, log_fact)
         if settings.http:
-            stack.enter_context(
+            server = stack.enter_context(
                 serve(
                     settings.http_host,
                     settings.http_port,
@@ -88,6 +91,7 @@ def run_pipeline(pipeline: Pipeline, settings: Settings, keyring: Keyring, stop:
                     status=status.snapshot,
                 )
             )
+            LOG.info("serving %s: /metrics /healthz /readyz /status", server.url)
         stores = connect(settings.redis_url)
         supervise(lambda: run_worker(pipeline, settings, stores, keyring, slot.name, stop, tell), stop, tell)
 

@@ -7,7 +7,9 @@ each one's type and content to SHA-256:
 - sets in the order of their members' digests, instance attributes by name (their order means nothing);
 - dicts in insertion order (iteration order is behaviour);
 - floats by their eight bytes, so that the last digit counts;
-- an object that contains itself by how far up it was met.
+- an object that contains itself by how far up it was met;
+- without the random generator of an object whose `seed` is None: it differs from process to process, so nothing that is a
+  function of the log can depend on it (River keeps one in every Gaussian, for sampling only).
 
 The walk keeps its own stack, because trees in a model can be deeper than Python's recursion limit.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import random
 import struct
 import types
 from collections.abc import Iterator
@@ -111,8 +114,10 @@ def _attributes(state: Any) -> Iterator[Any]:
     parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
     for part in parts:
         if isinstance(part, dict) and all(isinstance(name, str) for name in part):
+            unseeded = "seed" in part and part["seed"] is None
             for name in sorted(part):
-                yield name
-                yield part[name]
+                if not (unseeded and isinstance(part[name], random.Random)):
+                    yield name
+                    yield part[name]
         else:
             yield part

@@ -19,7 +19,6 @@ State is a function of (pipeline, log): the driver adds nothing to it.
 from __future__ import annotations
 
 import dataclasses
-import pickle
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -28,6 +27,7 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.outputs import dead_letter, encode_decisions, encode_predictions
 from stream_retrain.codec.records import EventDecoder, Record
 from stream_retrain.codec.seal import seal
+from stream_retrain.codec.state import dump_state
 from stream_retrain.core.messages import Fact, Learned, Predicted, Rejected, ShardId
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.shard import Shard
@@ -288,7 +288,7 @@ class Driver:
         run.learned, run.checkpointed_at_s = 0, now_s
         try:
             self._append(run)
-            payload = pickle.dumps(run.shard.snapshot(), protocol=5)
+            payload = dump_state(run.shard.snapshot())
             sealed = seal(checkpoint_header(self._pipeline, run.id, run.next_offset, run.shard.generation), payload, self._keyring)
             self._stores.checkpoints.save(run.id, run.epoch, run.next_offset, sealed)
         except StaleEpochError:

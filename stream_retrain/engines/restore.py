@@ -13,7 +13,6 @@ Without a checkpoint the log is read from its first offset: silently up to the c
 from __future__ import annotations
 
 import dataclasses
-import pickle
 import platform
 from importlib.metadata import version
 
@@ -22,6 +21,7 @@ import river
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import Header, Versions, unseal
+from stream_retrain.codec.state import load_state
 from stream_retrain.core.messages import ShardId
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.shard import Shard
@@ -99,7 +99,7 @@ def restore(wanted: Restore, checkpoints: CheckpointStore, tell: Tell) -> Restor
         tell(Restored(shard=wanted.id, offset=None, generation=0))
         return RestoredShard(Shard(wanted.pipeline), epoch, min(offset, live_from), live_from)
     header, payload = found
-    shard = Shard(wanted.pipeline, pickle.loads(payload))
+    shard = Shard(wanted.pipeline, load_state(payload))
     tell(Restored(shard=wanted.id, offset=header.offset, generation=shard.generation))
     return RestoredShard(shard, epoch, header.offset, live_from)
 

@@ -23,7 +23,7 @@ import msgspec
 
 from stream_retrain.errors import SettingsError
 
-__all__ = ["Health", "HttpServer"]
+__all__ = ["Health", "HttpServer", "serve"]
 
 CONNECTIONS_MAX: Final = 64
 IDLE_TIMEOUT_S: Final = 10.0
@@ -31,6 +31,8 @@ REFUSED_BODY_BYTES_MAX: Final = 65_536
 
 Body: TypeAlias = tuple[str, bytes]
 """Content type and content."""
+View: TypeAlias = Callable[[str], tuple[HTTPStatus, Body]]
+"""From the Accept header to the answer."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,35 +46,13 @@ class Health:
 
 
 class HttpServer:
-    """Serves from when it is made until `close`; also a context manager.
+    """A server that serves, until it is closed; also a context manager. `serve` makes one."""
 
-    `metrics` is given the request's Accept header and answers with a content type and the exposition. `healthy` says whether
-    the worker is alive (a restart would cure it if not), `ready` whether it is at work; both are 200 or 503. `status` is shown
-    as JSON. What one of them raises is a 500 with one line, and changes nothing else. Any path also answers HEAD.
-
-    `port` 0 takes a free port; `.port` and `.url` say which. Raises SettingsError if it cannot listen there.
-    """
-
-    def __init__(
-        self,
-        *,
-        host: str,
-        port: int,
-        metrics: Callable[[str], Body],
-        healthy: Callable[[], Health],
-        ready: Callable[[], Health],
-        status: Callable[[], object],
-    ) -> None:
-        views: dict[str, Callable[[str], tuple[HTTPStatus, Body]]] = {
-            "/metrics": lambda accept: (HTTPStatus.OK, metrics(accept)),
-            "/healthz": lambda _: _health(healthy()),
-            "/readyz": lambda _: _health(ready()),
-            "/status": lambda _: (HTTPStatus.OK, _json(status())),
-        }
-        self._server = _listening(host, port, views | {"/": lambda _: (HTTPStatus.OK, _links(views))})
-        self.port: int = self._server.server_address[1]
+    def __init__(self, server: _Server, host: str) -> None:
+        self._server = server
+        self.port: int = server.server_address[1]
         self.url = f"http://{_reachable(host)}:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), name="http", daemon=True)
+        self._thread = threading.Thread(target=server.serve_forever, args=(0.2,), name="http", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -88,8 +68,30 @@ class HttpServer:
         self.close()
 
 
-View: TypeAlias = Callable[[str], tuple[HTTPStatus, Body]]
-"""From the Accept header to the answer."""
+def serve(
+    host: str,
+    port: int,
+    *,
+    metrics: Callable[[str], Body],
+    healthy: Callable[[], Health],
+    ready: Callable[[], Health],
+    status: Callable[[], object],
+) -> HttpServer:
+    """Serve from now on, until the server is closed; `port` 0 takes a free port, and `.port` and `.url` say which.
+
+    `metrics` is given the request's Accept header and answers with a content type and the exposition. `healthy` says whether
+    the worker is alive (a restart would cure it if not), `ready` whether it is at work; both are 200 or 503. `status` is shown
+    as JSON. What one of them raises is a 500 with one line, and changes nothing else. Every path also answers HEAD.
+
+    Raises SettingsError if it cannot listen there.
+    """
+    views: dict[str, View] = {
+        "/metrics": lambda accept: (HTTPStatus.OK, metrics(accept)),
+        "/healthz": lambda _: _health(healthy()),
+        "/readyz": lambda _: _health(ready()),
+        "/status": lambda _: (HTTPStatus.OK, _json(status())),
+    }
+    return HttpServer(_listening(host, port, views | {"/": lambda _: (HTTPStatus.OK, _links(views))}), host)
 
 
 def _health(health: Health) -> tuple[HTTPStatus, Body]:
@@ -107,13 +109,13 @@ def _links(paths: Mapping[str, object]) -> Body:
 
 def _reachable(host: str) -> str:
     """The address a client on this host would use; one that means every address is no address to connect to."""
-    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - looked up, not bound to
     return f"[{host}]" if ":" in host else host
 
 
 def _listening(host: str, port: int, views: Mapping[str, View]) -> _Server:
     try:
-        family, *_, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return _Server(family, address, views)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -125,6 +127,8 @@ def _listening(host: str, port: int, views: Mapping[str, View]) -> _Server:
 
 class _Server(ThreadingHTTPServer):
     """Binds without looking its own name up, limits its connections, and is silent about clients that go away."""
+
+    request_queue_size = CONNECTIONS_MAX
 
     def __init__(self, family: int, address: Any, views: Mapping[str, View]) -> None:
         self.address_family = family
@@ -149,7 +153,7 @@ class _Server(ThreadingHTTPServer):
             self.free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        _LOG.debug("a request from %s failed", client_address, exc_info=True)
+        _LOG.debug("a request from %s failed: %r", client_address, request, exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -158,10 +162,13 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = IDLE_TIMEOUT_S
 
-    def do_GET(self) -> None:
-        self._send(*self._answer())
-
-    do_HEAD = do_GET
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """What carries out a method of HTTP: the base class looks for `do_` and the method's name."""
+        if name in ("do_GET", "do_HEAD"):
+            return lambda: self._send(*self._answer())
+        if name.startswith("do_"):
+            return self._refuse
+        raise AttributeError(name)
 
     def _refuse(self) -> None:
         # The body is read first: closing on unread bytes resets the connection, and the client would not see the answer.
@@ -169,15 +176,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(min(int(length), REFUSED_BODY_BYTES_MAX) if length.isdecimal() else 0)
         self._send(HTTPStatus.METHOD_NOT_ALLOWED, _line("only GET and HEAD"))
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _refuse
-
     def _answer(self) -> tuple[HTTPStatus, Body]:
         view = self.server.views.get(self.path.partition("?")[0])
         if view is None:
             return HTTPStatus.NOT_FOUND, _line(f"no such page; there are {', '.join(self.server.views)}")
         try:
             return view(self.headers.get("Accept", ""))
-        except Exception as error:  # whatever a view raises must not end in a broken answer, nor reach the worker
+        except Exception as error:  # noqa: BLE001 - whatever a view raises must not end in a broken answer, nor reach the worker
             _LOG.debug("%s failed", self.path, exc_info=True)
             return HTTPStatus.INTERNAL_SERVER_ERROR, _line(f"{type(error).__name__}: {error}")
 
@@ -197,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
     def version_string(self) -> str:
         return "stream_retrain"
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: object) -> None:
         """Say nothing: probes and scrapes come every few seconds."""
 
 

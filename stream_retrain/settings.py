@@ -1,0 +1,249 @@
+"""What the operator sets: where Kafka and Redis are, how often to commit, what to keep.
+
+A field of `Settings` is a setting, and its one source of truth: default, range and meaning stand there, and the checks, the
+words of a fault, `describe` and the README's table are read from it. What belongs to the model (features, windows,
+reactions) is the pipeline's, not the operator's, and is not here.
+
+Rules: every fault of every source is listed in one error; nothing is guessed, so an unknown name is a fault; a secret is
+never in a message, a `repr` or `Settings.redacted()`.
+"""
+
+import dataclasses
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+import msgspec
+
+from stream_retrain.errors import SettingsError
+
+__all__ = ["SettingRow", "Settings", "describe", "load_settings", "settings_table_markdown"]
+
+_PREFIX = "STREAM_RETRAIN_"
+_FILE_VARIABLE = "STREAM_RETRAIN_SETTINGS"
+_RETENTION = {"low": 60_000, "high": 3_650 * 86_400_000, "also": -1}
+_NAME = {"pattern": r"[A-Za-z0-9._-]{1,200}", "words": "at most 200 letters, digits, dots, dashes and underscores"}
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s,:/?@\[\]]+)(:\d{1,5})?"
+_SERVERS = {"pattern": rf"([A-Za-z_]+://)?{_HOST}(, *([A-Za-z_]+://)?{_HOST})*", "words": "host:port, with commas between"}
+_REDIS = {"pattern": rf"rediss?://(\S*@)?{_HOST}(/\d*)?(\?\S*)?|unix://\S+", "words": "a redis://, rediss:// or unix:// address"}
+
+_SECRET = re.compile(r"password|passwd|secret|token|pem|jaas|oauth|credential|api\.?key", re.IGNORECASE)
+_MASK = "***"
+
+# A Service named stream-retrain makes Kubernetes give its pods variables that begin as ours do; none of them is a setting.
+_SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=.*|.*PORT=(tcp|udp|sctp)://.*", re.DOTALL)
+
+_RESERVED = {
+    **dict.fromkeys(("enable.auto.commit", "enable.auto.offset.store"), "offsets are committed with the outputs, in one transaction"),
+    **dict.fromkeys(("bootstrap.servers", "metadata.broker.list"), "set `kafka_bootstrap_servers`"),
+    "isolation.level": "only committed records may be learned",
+    "group.id": "set `group`",
+    "transactional.id": "it is made of group and instance: set `instance`",
+    "enable.idempotence": "transactions need it on",
+    "auto.offset.reset": "set `start`",
+    "partition.assignment.strategy": "shards stay where they are only under cooperative-sticky",
+    "session.timeout.ms": "set `session_timeout_ms`",
+}
+
+
+def _setting(default: Any, meaning: str, **limits: Any) -> Any:
+    """A field. `limits` of a number: `low`, `high` and one value that is `also` allowed; of text: a `pattern`, said in `words`."""
+    return dataclasses.field(default=default, metadata={"meaning": meaning, **limits})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Settings:
+    """One worker's settings, checked: building one by hand raises `SettingsError` as `load_settings` does."""
+
+    kafka_bootstrap_servers: str = _setting("127.0.0.1:9092", "Kafka brokers to begin with", **_SERVERS)
+    kafka: dict[str, str] = dataclasses.field(default_factory=dict, metadata={"meaning": "further librdkafka keys", "words": "a table"})
+    redis_url: str = _setting("redis://127.0.0.1:6379/0", "Redis or Valkey", **_REDIS)
+    group: str | None = _setting(None, "consumer group; default `stream_retrain.<pipeline>`", **_NAME)
+    instance: str | None = _setting(None, "this worker's name, stable and unique in its group; default `<host>-<slot>`", **_NAME)
+    start: Literal["earliest", "latest"] = _setting("earliest", "where a group without committed offsets begins")
+    session_timeout_ms: int = _setting(45_000, "milliseconds until a silent worker's shards go to another", low=1_000, high=300_000)
+    poll_records_max: int = _setting(500, "records taken from Kafka at once", low=1, high=100_000)
+    record_bytes_max: int = _setting(1_000_000, "bytes of a record; a larger one is a dead letter", low=1, high=1_000_000_000)
+    commit_interval_ms: int = _setting(150, "milliseconds between commits, at most; 0: after every poll", low=0, high=30_000)
+    commit_events_max: int = _setting(1_000, "events between commits, at most", low=1, high=1_000_000)
+    checkpoint_events: int = _setting(50_000, "events of a shard between its checkpoints, at most", low=1, high=1_000_000_000)
+    checkpoint_interval_s: float = _setting(60.0, "seconds between a shard's checkpoints, at most", low=0.1, high=86_400)
+    shutdown_timeout_s: float = _setting(5.0, "seconds to commit and to checkpoint when told to stop", low=0.1, high=600)
+    topic_replication: int = _setting(1, "replicas of a topic that is created; -1: the broker's default", low=1, high=100, also=-1)
+    # Predictions and decisions prove what was answered and why: kept until the operator says otherwise. Dead letters wait for their
+    # producer to be mended: twice Kafka's default for the topic they came from. The broker counts from a record's own time.
+    predictions_retention_ms: int = _setting(-1, "milliseconds predictions are kept; -1: for ever", **_RETENTION)
+    decisions_retention_ms: int = _setting(-1, "milliseconds decisions are kept; -1: for ever", **_RETENTION)
+    dead_letters_retention_ms: int = _setting(14 * 86_400_000, "milliseconds dead letters are kept; -1: for ever", **_RETENTION)
+    signing_key_file: Path | None = dataclasses.field(default=None, metadata={"meaning": "keys that sign checkpoints", "words": "a path"})
+    allow_unsigned: bool = _setting(False, "unpickle what nobody signed: only where none but you can write to Redis")
+    rebuild: bool = _setting(False, "where a checkpoint does not fit the topic, learn again from what the topic retains")
+    http: bool = _setting(True, "serve /metrics, /healthz, /readyz and /status")
+    http_host: str = _setting("127.0.0.1", "address to serve on; 0.0.0.0: all", pattern=r"[^\s/@]+", words="a host name or an address")
+    http_port: int = _setting(9464, "port to serve on; 0: a free one", low=0, high=65_535)
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severity that is logged")
+
+    def __post_init__(self) -> None:
+        for name, value in _checked(_from_mapping({name: getattr(self, name) for name in _FIELDS}), []).items():
+            object.__setattr__(self, name, value)
+
+    def redacted(self) -> dict[str, object]:
+        """Every setting by name, fit for a log or a screen: secrets are masked, a path is text."""
+        shown = {name: getattr(self, name) for name in _FIELDS}
+        shown["redis_url"] = _url_redacted(self.redis_url)
+        shown["kafka"] = {key: _MASK if _SECRET.search(key) else _url_redacted(value) for key, value in sorted(self.kafka.items())}
+        return shown | {"signing_key_file": str(self.signing_key_file) if self.signing_key_file else None}
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.redacted().items())})"
+
+
+_FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def _url_redacted(url: str) -> str:
+    """Without the password, wherever it stands: after a name (which stays), alone before the `@`, or in the query."""
+    url = re.sub(r"//(?:([^:@/]*:).*|[^:@/]+)@", rf"//\1{_MASK}@", url)
+    return re.sub(rf"([?&][^=&]*(?:{_SECRET.pattern})[^=&]*=)[^&]*", rf"\1{_MASK}", url, flags=re.IGNORECASE)
+
+
+def load_settings(
+    file: Path | None = None, environ: Mapping[str, str] = os.environ, overrides: Mapping[str, object] = MappingProxyType({})
+) -> Settings:
+    """Read the settings; a later source wins: defaults, the TOML file, `STREAM_RETRAIN_*` variables, `overrides`.
+
+    The file is `file`, or what `STREAM_RETRAIN_SETTINGS` names, or `stream_retrain.toml` in the working folder if there is one;
+    a relative path in it is relative to its folder. Kafka keys are merged one by one: `[kafka]` in the file, in the environment
+    `STREAM_RETRAIN_KAFKA_<KEY>` with `_` for a dot, `__` for an underscore and `___` for a dash. An empty variable and an
+    override of None count as not given. Raises SettingsError: one for all faults, each with its source and what is allowed.
+    """
+    faults: list[str] = []
+    asked = {name: value for name, value in overrides.items() if value is not None}
+    return Settings(**_checked([*_from_file(file, environ, faults), *_from_environment(environ), *_from_mapping(asked)], faults))
+
+
+class _Given(NamedTuple):
+    """A value as its source gave it; a librdkafka key is named `kafka.<key>`."""
+
+    label: str
+    name: str
+    value: object
+    typed: bool = True
+
+
+def _from_file(file: Path | None, environ: Mapping[str, str], faults: list[str]) -> Iterator[_Given]:
+    named = file or environ.get(_FILE_VARIABLE)
+    path = Path(named or "stream_retrain.toml")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")) if named or path.exists() else {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        faults.append(f"{path}: cannot be read as TOML: {getattr(error, 'strerror', None) or error}")
+        return
+    if isinstance(key_file := table.get("signing_key_file"), str):
+        table["signing_key_file"] = path.parent / key_file
+    yield from _from_mapping(table, f"{path}: ")
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
+    for variable, value in sorted(environ.items()):
+        if not variable.startswith(_PREFIX) or variable == _FILE_VARIABLE or not value or _SERVICE_LINK.fullmatch(f"{variable}={value}"):
+            continue
+        name = variable.removeprefix(_PREFIX).lower()
+        if name.startswith("kafka_") and name not in _FIELDS:
+            name = "kafka." + re.sub("_{1,3}", lambda run: " ._-"[len(run[0])], name.removeprefix("kafka_"))
+        yield _Given(variable, name, value, typed=False)
+
+
+def _from_mapping(values: Mapping[str, object], label: str = "", table: str = "") -> Iterator[_Given]:
+    """TOML reads an unquoted `sasl.password` as a table within a table: the dotted key is given back."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _from_mapping(value, label, f"{table}{key}.")
+        else:
+            yield _Given(f"{label}{table}{key}", f"{table}{key}", value)
+
+
+def _checked(given: Iterable[_Given], faults: list[str]) -> dict[str, Any]:
+    """The values by name, later ones winning. Raises SettingsError with `faults` and those found here."""
+    values: dict[str, Any] = {"kafka": {}}
+    for item in given:
+        try:
+            if item.name.startswith("kafka."):
+                key = item.name.removeprefix("kafka.")
+                values["kafka"][key] = _kafka_value(key, item.value)
+            else:
+                values[item.name] = _value(item)
+        except ValueError as error:
+            faults.append(f"{item.label}: {error}")
+    if faults:
+        listed = "".join(f"\n  - {fault}" for fault in faults)
+        raise SettingsError(f"the settings have {len(faults)} fault{'s' * (len(faults) > 1)}:{listed}")
+    return values
+
+
+def _kafka_value(key: str, value: object) -> str:
+    if key in _RESERVED:
+        raise ValueError(f"cannot be set here: {_RESERVED[key]}")
+    if not isinstance(value, str | int | float):
+        raise ValueError("must be text, a number, true or false")
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _value(item: _Given) -> Any:
+    field = _FIELDS.get(item.name)
+    if field is None:
+        near = difflib.get_close_matches(item.name, _FIELDS, n=1)
+        raise ValueError("no such setting" + "".join(f"; did you mean {name if item.typed else _variable(name)}?" for name in near))
+    wrong = ValueError(f"must be {_allowed(field)}" + ("" if item.name in ("redis_url", "kafka") else f", not {item.value!r}"))
+    raw = item.value.lower() if get_origin(field.type) is Literal and isinstance(item.value, str) else item.value
+    try:
+        value: Any = msgspec.convert(raw, field.type, strict=item.typed, dec_hook=lambda hint, given: hint(given))
+    except msgspec.ValidationError:
+        raise wrong from None
+    limits = field.metadata
+    outside = "low" in limits and value != limits.get("also") and not limits["low"] <= value <= limits["high"]
+    if outside or ("pattern" in limits and value is not None and not re.fullmatch(limits["pattern"], value)):
+        raise wrong
+    return value
+
+
+def _allowed(field: dataclasses.Field[Any]) -> str:
+    limits = field.metadata
+    if "low" in limits:
+        kind = "a whole number" if field.type is int else "a number"
+        return f"{kind} from {limits['low']:,} to {limits['high']:,}" + (f", or {limits['also']}" if "also" in limits else "")
+    return limits.get("words") or ("true or false" if field.type is bool else " or ".join(get_args(field.type)))
+
+
+def _variable(name: str) -> str:
+    return _PREFIX + ("KAFKA_<KEY>" if name == "kafka" else name.upper())
+
+
+class SettingRow(NamedTuple):
+    """A setting described: a row of the README's table."""
+
+    name: str
+    variable: str
+    default: object
+    allowed: str
+    meaning: str
+
+
+def describe() -> list[SettingRow]:
+    """Every setting, in the order of `Settings`."""
+    plain = Settings()
+    return [SettingRow(name, _variable(name), getattr(plain, name), _allowed(of), of.metadata["meaning"]) for name, of in _FIELDS.items()]
+
+
+def settings_table_markdown() -> str:
+    """The settings as a Markdown table, for the README; a default is as a TOML file would have it."""
+    lines = ["| Setting | Variable | Default | Allowed | Meaning |", "|---|---|---|---|---|"]
+    for name, variable, default, allowed, meaning in describe():
+        shown = "" if default in (None, {}) else f"`{msgspec.json.encode(default).decode()}`"
+        lines.append(f"| `{name}` | `{variable}` | {shown} | {allowed} | {meaning} |")
+    return "\n".join(lines) + "\n"
