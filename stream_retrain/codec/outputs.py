@@ -53,10 +53,7 @@ _encode = msgspec.json.Encoder().encode
 
 def encode_predictions(predicted: Iterable[Predicted]) -> list[bytes]:
     """The JSON of each prediction."""
-    return [
-        _encode(Prediction(id_, offset, y_pred, probability, generation))
-        for offset, id_, y_pred, probability, generation in predicted
-    ]
+    return [_encode(Prediction(id_, offset, y_pred, probability, generation)) for offset, id_, y_pred, probability, generation in predicted]
 
 
 def encode_decisions(shard: ShardId, facts: Iterable[Fact]) -> Iterator[tuple[int, bytes]]:

@@ -8,8 +8,9 @@ id and a label, no features), a question whose optional features are absent, or 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, Union, cast
 
 import msgspec
@@ -18,7 +19,7 @@ from stream_retrain.core.messages import Event, Features, Rejected
 from stream_retrain.core.schema import Schema, is_optional
 from stream_retrain.errors import EventError
 
-__all__ = ["EventDecoder", "Record"]
+__all__ = ["EventDecoder", "Record", "record_of"]
 
 
 class Record(NamedTuple):
@@ -28,6 +29,11 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     timestamp_ms: int
+
+
+# Of a tuple that is there already; a NamedTuple's own constructor takes three times as long.
+_event: Callable[[tuple[Any, ...]], Event] = functools.partial(tuple.__new__, Event)
+record_of: Callable[[tuple[Any, ...]], Record] = functools.partial(tuple.__new__, Record)
 
 
 class EventDecoder:
@@ -98,7 +104,7 @@ class EventDecoder:
             y = bool(y)
         if len(row) != self._features or (self._nullable and None in row.values()):
             return Event(offset, id_, time_s, self._features_of(row, answered=y is not None), y)
-        return Event(offset, id_, time_s, row, y)
+        return _event((offset, id_, time_s, row, y))
 
     def _features_of(self, row: dict[str, Any], *, answered: bool) -> Features | None:
         """The features that are there; None for an answer. Raises `EventError` where a required one is missing."""

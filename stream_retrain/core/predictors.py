@@ -18,7 +18,7 @@ from stream_retrain.core.messages import Features, Label
 __all__ = ["Answer", "Predictor", "predictor"]
 
 Answer: TypeAlias = tuple[Label | None, Any]
-"""The label or number answered (None: the model cannot answer yet), and the probabilities by label ({} where there are none)."""
+"""The label or number answered (None: the model cannot answer yet), and the probabilities by label (none: {} or None)."""
 Predictor: TypeAlias = Callable[[Features], Answer]
 
 
@@ -47,6 +47,9 @@ def _number(predict_one: Callable[[Features], Any], x: Features) -> Answer:
 
 def _most_probable(predict_proba_one: Callable[[Features], dict[Any, float]], x: Features) -> Answer:
     proba = predict_proba_one(x)
+    if len(proba) == 2:  # what max does, a few times quicker
+        first, second = proba
+        return (second if proba[second] > proba[first] else first), proba
     return (max(proba, key=proba.__getitem__) if proba else None), proba
 
 

@@ -19,7 +19,8 @@ River whose later step raises may have learned the event in an earlier one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from stream_retrain.core.digest import digest
@@ -42,6 +43,10 @@ from stream_retrain.core.predictors import Answer, predictor
 from stream_retrain.core.signals import Reading, Watch, Watcher, classification_loss, reading, regression_loss
 
 __all__ = ["Observation", "Shard"]
+
+# Of a tuple that is there already; a NamedTuple's own constructor takes three times as long.
+_predicted: Callable[[tuple[Any, ...]], Predicted] = functools.partial(tuple.__new__, Predicted)
+_learned: Callable[[tuple[Any, ...]], Learned] = functools.partial(tuple.__new__, Learned)
 
 
 class Question(NamedTuple):
@@ -75,6 +80,7 @@ class Shard:
         state = snapshot or {}
         self._pipeline = pipeline
         self._regression = pipeline.task == "regression"
+        self._binary = pipeline.task == "binary"
         self.generation: int = state.get("generation", 0)
         self.events_seen: int = state.get("events_seen", 0)
         self.questions_answered: int = state.get("questions_answered", 0)
@@ -146,7 +152,8 @@ class Shard:
             return
         answer = self._predict(x)
         y_pred, proba = answer
-        outcome.predicted.append(Predicted(offset, id_, y_pred, self._probability(y_pred, proba), self.generation))
+        probability = self._probability(y_pred, proba) if proba else None
+        outcome.predicted.append(_predicted((offset, id_, y_pred, probability, self.generation)))
         if y is None:
             self._wait(offset, id_, Question(time_s, x, answer, self.generation), outcome)
         else:
@@ -182,23 +189,19 @@ class Shard:
             del self._pending[id_]
             outcome.facts.append(Unmatched(offset=offset, id=id_, reason="expired_age"))
 
-    def _teach(
-        self, offset: int, time_s: float, x: Features, y: Label, answer: Answer, generation: int, outcome: Outcome
-    ) -> None:
+    def _teach(self, offset: int, time_s: float, x: Features, y: Label, answer: Answer, generation: int, outcome: Outcome) -> None:
         y_pred, proba = answer
         if y_pred is not None:
             self._scores.update(y, y_pred, proba)
         self._learn(x, y)
         self.events_seen += 1
-        outcome.learned.append(Learned(offset, time_s, x, y, y_pred))
+        outcome.learned.append(_learned((offset, time_s, x, y, y_pred)))
         if self._watchers:
             drifts = self._watch(offset, time_s, x, y, answer, generation)
             if drifts:
                 self._react(offset, time_s, drifts, outcome)
 
-    def _watch(
-        self, offset: int, time_s: float, x: Features, y: Any, answer: Answer, generation: int
-    ) -> list[DriftDetected]:
+    def _watch(self, offset: int, time_s: float, x: Features, y: Any, answer: Answer, generation: int) -> list[DriftDetected]:
         """Show the event's signals to the detectors; what they detected."""
         drifts: list[DriftDetected] = []
         y_pred, proba = answer
@@ -242,9 +245,7 @@ class Shard:
             )
             if decision.outcome == "done":
                 self._reset()
-                outcome.facts.append(
-                    ModelReset(offset=offset, time_s=time_s, generation=self.generation, cause=str(rule.trigger))
-                )
+                outcome.facts.append(ModelReset(offset=offset, time_s=time_s, generation=self.generation, cause=str(rule.trigger)))
 
     def _reset(self) -> None:
         """A fresh champion, and fresh detectors on its signals; the detectors on features go on."""
@@ -283,11 +284,10 @@ class Shard:
             case "prediction", True:
                 return lambda _, y_pred, __: float(y_pred)
             case _:
-                return lambda _, y_pred, proba: self._probability(y_pred, proba)
+                return lambda _, y_pred, proba: self._probability(y_pred, proba) if proba else None
 
-    def _probability(self, y_pred: Label | None, proba: Any) -> float | None:
-        if not proba:
-            return None
-        if self._pipeline.task == "binary":
-            return float(proba.get(True, 0.0))
-        return float(proba[y_pred]) if y_pred in proba else None
+    def _probability(self, y_pred: Label | None, proba: dict[Any, float]) -> float | None:
+        """Of the positive class for a binary task, else of the answer."""
+        if self._binary:
+            return proba.get(True, 0.0)
+        return proba.get(y_pred)

@@ -114,7 +114,7 @@ class Watch:
         if isinstance(detector, drift.PageHinkley):
             return PageHinkleyWatcher(detector)
         if isinstance(detector, drift.ADWIN):
-            return AdwinWatcher(detector, self.wanted)
+            return AdwinWatcher(detector, self.wanted, snapshot)
         if isinstance(detector, FALLING):
             return BinaryWatcher(detector, self.wanted, flipped=self.wanted == "up")
         if isinstance(detector, RISING) and not getattr(detector, "two_sided_test", False):
@@ -150,24 +150,34 @@ class Watch:
 
 
 class AdwinWatcher:
-    """ADWIN, with the direction from its own estimate."""
+    """ADWIN, with the direction from its own estimate: after the cut against before it.
 
-    __slots__ = ("detector", "wanted")
+    Between two detections ADWIN drops nothing and River's begins afresh after each, so the estimate before the cut is the mean
+    since the last one: kept here, it costs a tenth of asking the detector at every event.
+    """
 
-    def __init__(self, detector: Any, wanted: Wanted) -> None:
+    __slots__ = ("_count", "_total", "detector", "wanted")
+
+    def __init__(self, detector: Any, wanted: Wanted, snapshot: dict[str, Any] | None = None) -> None:
         self.detector = detector
         self.wanted = wanted
+        state = snapshot or {"count": 0, "total": 0.0}
+        self._count: int = state["count"]
+        self._total: float = state["total"]
 
     def update(self, value: float) -> Direction | None:
         detector = self.detector
-        before = detector.estimation
         detector.update(value)
         if not detector.drift_detected:
+            self._count += 1
+            self._total += value
             return None
+        before = self._total / self._count if self._count else value
+        self._count, self._total = 0, 0.0
         return _asked_for("up" if detector.estimation > before else "down", self.wanted)
 
     def snapshot(self) -> dict[str, Any]:
-        return {"detector": self.detector}
+        return {"detector": self.detector, "count": self._count, "total": self._total}
 
 
 class PageHinkleyWatcher:

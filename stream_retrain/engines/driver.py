@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.outputs import dead_letter, encode_decisions, encode_predictions
@@ -50,14 +50,8 @@ WINDOW_CHUNK_ROWS = 1_000
 OBSERVE_EVERY_S = 1.0
 
 
-class Output(NamedTuple):
-    """A record to produce: to the output topic of its kind, in the partition of the record that caused it."""
-
-    kind: str
-    partition: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, str | bytes | None]] | None = None
+Output: TypeAlias = tuple[str, int, bytes | None, bytes | None, list[tuple[str, str | bytes | None]] | None]
+"""A record to produce, in the partition of the record that caused it: kind of topic, partition, key, value, headers."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -154,9 +148,9 @@ class Driver:
         run.learned += len(outcome.learned)
         run.rows.extend(outcome.learned)
         if not run.replaying:
-            outputs = list(self._outputs(run, records, encode_predictions(outcome.predicted), outcome.predicted, facts))
-            run.outputs.extend(outputs)
-            self.unsent_outputs += len(outputs)
+            unsent = len(run.outputs)
+            self._put_out(run, records, outcome.predicted, facts)
+            self.unsent_outputs += len(run.outputs) - unsent
         self._tell(
             Processed(
                 shard=run.id,
@@ -252,26 +246,22 @@ class Driver:
     def _chosen(self, partitions: Sequence[int] | None) -> list[_Run]:
         return [run for partition, run in self._runs.items() if partitions is None or partition in partitions]
 
-    def _outputs(
-        self, run: _Run, records: Sequence[Record], values: list[bytes], predicted: Sequence[Predicted], facts: list[Fact]
-    ) -> Iterator[Output]:
+    def _put_out(self, run: _Run, records: Sequence[Record], predicted: Sequence[Predicted], facts: list[Fact]) -> None:
         """The records to produce for a batch, without those of offsets that were committed before a restart."""
-        partition, live_from = run.id.partition, run.live_from
-        keys = {record.offset: record.key for record in records}
-        for fact, value in zip(predicted, values, strict=True):
-            offset = fact[0]
-            if offset >= live_from:
-                yield Output(PREDICTIONS, partition, keys[offset], value)
-        if not facts:
-            return
-        for offset, value in encode_decisions(run.id, facts):
-            if offset >= live_from:
-                yield Output(DECISIONS, partition, keys[offset], value)
-        by_offset = {record.offset: record for record in records}
-        for rejection in facts:
-            if isinstance(rejection, Rejected) and rejection.offset >= live_from:
-                letter = dead_letter(run.id, by_offset[rejection.offset], rejection)
-                yield Output(DEAD_LETTERS, partition, keys[rejection.offset], letter.value, letter.headers)
+        partition, live_from, outputs = run.id.partition, run.live_from, run.outputs
+        by_offset = {record[0]: record for record in records}
+        if records[0].offset < live_from:
+            predicted = [fact for fact in predicted if fact.offset >= live_from]
+            facts = [fact for fact in facts if fact.offset >= live_from]
+        for fact, value in zip(predicted, encode_predictions(predicted), strict=True):
+            outputs.append((PREDICTIONS, partition, by_offset[fact[0]][1], value, None))
+        for offset, value in encode_decisions(run.id, facts) if facts else ():
+            outputs.append((DECISIONS, partition, by_offset[offset].key, value, None))
+        for rejected in facts:
+            if isinstance(rejected, Rejected):
+                record = by_offset[rejected.offset]
+                letter = dead_letter(run.id, record, rejected)
+                outputs.append((DEAD_LETTERS, partition, record.key, letter.value, letter.headers))
 
     def _append(self, run: _Run) -> None:
         if run.rows and self._pipeline.window_rows_max:

@@ -23,7 +23,7 @@ class WindowLimits:
 
     rows_max: int = 10_000
     age_max_s: float | None = None
-    """Event time, counted back from the newest row; None: no limit by age."""
+    """Event time, counted back from the newest row of the batch appended; None: no limit by age."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +48,7 @@ class WindowStore(Protocol):
         """
         ...
 
-    def last(
-        self, shard: ShardId, rows_max: int, *, since_time_s: float | None = None, through_offset: int | None = None
-    ) -> list[Learned]:
+    def last(self, shard: ShardId, rows_max: int, *, since_time_s: float | None = None, through_offset: int | None = None) -> list[Learned]:
         """The last `rows_max` rows, oldest first: those not older than `since_time_s` and not beyond `through_offset`."""
         ...
 

@@ -70,15 +70,18 @@ class TransactionalSink:
 
     def _produce(self, outputs: list[Output]) -> None:
         produce, topics = self._producer.produce, self._topics
-        for output in outputs:
-            kind, partition, key, value, headers = output
-            try:
-                produce(topics[kind], value, key, partition, headers=headers) if headers else produce(topics[kind], value, key, partition)
-            except BufferError:
-                self._producer.poll(1.0)
-                produce(topics[kind], value, key, partition, headers=headers or [])
-            except KafkaException as error:
-                raise self._translated("producing", error) from None
+        for kind, partition, key, value, headers in outputs:
+            while True:
+                try:
+                    if headers is None:
+                        produce(topics[kind], value, key, partition)
+                    else:
+                        produce(topics[kind], value, key, partition, headers=headers)
+                    break
+                except BufferError:
+                    self._producer.poll(1.0)
+                except KafkaException as error:
+                    raise self._translated("producing", error) from None
 
     def _call(self, doing: str, call: Callable[[], Any]) -> None:
         """Call until it holds; repeat what Kafka says can be repeated."""
@@ -94,9 +97,7 @@ class TransactionalSink:
     def _translated(self, doing: str, error: KafkaException) -> BrokerError:
         cause, translated = _kafka_error(error), broker_error(doing, error, self._settings)
         if cause.code() in FENCED:
-            return FencedError(
-                f"{translated}. Another process took this worker's name: give each worker its own (STREAM_RETRAIN_INSTANCE)"
-            )
+            return FencedError(f"{translated}. Another process took this worker's name: give each worker its own (STREAM_RETRAIN_INSTANCE)")
         if cause.txn_requires_abort():
             return TransactionAbortedError(str(translated))
         return translated

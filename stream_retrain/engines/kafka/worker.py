@@ -16,14 +16,15 @@ Replaying after a restore is a state of a partition in this very loop, not a loo
 from __future__ import annotations
 
 import itertools
+import operator
 import time
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.codec.records import Record
+from stream_retrain.codec.records import record_of
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.driver import DEAD_LETTERS, DECISIONS, PREDICTIONS, Driver, DriverLimits
 from stream_retrain.engines.facts import (
@@ -45,6 +46,7 @@ from stream_retrain.stores.base import Stores
 
 __all__ = ["run_worker"]
 
+PARTITION: Final[Callable[[Any], int]] = operator.methodcaller("partition")
 POLL_TIMEOUT_S: Final = 0.1
 CALL_TIMEOUT_S: Final = 10.0
 REVOKE_TIMEOUT_S: Final = 10.0
@@ -70,9 +72,7 @@ def run_worker(
 
 
 class _Worker:
-    def __init__(
-        self, pipeline: Pipeline, settings: Settings, stores: Stores, keyring: Keyring, instance: str, tell: Tell
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, settings: Settings, stores: Stores, keyring: Keyring, instance: str, tell: Tell) -> None:
         group = settings.group or f"stream_retrain.{pipeline.name}"
         limits = DriverLimits(
             checkpoint_events=settings.checkpoint_events,
@@ -132,13 +132,13 @@ class _Worker:
 
     def _take(self, messages: list[Message]) -> None:
         """Hand a poll's records to their shards; they come in runs of one partition."""
-        for partition, run in itertools.groupby(messages, key=_partition):
+        for partition, run in itertools.groupby(messages, key=PARTITION):
             records = []
             for message in run:
                 if (error := message.error()) is not None:
                     self._judge(error)
                     continue
-                records.append(Record(cast(int, message.offset()), message.key(), message.value(), message.timestamp()[1]))
+                records.append(record_of((message.offset(), message.key(), message.value(), message.timestamp()[1])))
             if records:
                 self._driver.process(partition, records)
 
@@ -242,8 +242,3 @@ class _Worker:
             self._tell(WorkerStateChanged(state="degraded", detail=str(broker_error("reaching Kafka", error, self._settings))))
         if error.fatal() and self._fatal is None:
             self._fatal = BrokerError(f"Kafka client: {error.str()}")
-
-
-def _partition(message: Any) -> int:
-    partition: int = message.partition()
-    return partition

@@ -1,0 +1,190 @@
+"""What surrounds the model costs: the whole worker beside the bare River loop, in one run.
+
+    python -m benchmarks.throughput [--quick] [--json FILE] [--profile FOLDER]
+
+Two cases are measured for each model, in alternating rounds, each in a fresh process:
+
+- `bare`: `predict_one`, `metric.update`, `learn_one` on decoded dicts in memory. This is the limit;
+- `worker`: the same events from a real Kafka topic through the whole worker: decoding, the shard with ADWIN, transactions with
+  predictions and offsets, the window and checkpoints in Valkey, metrics.
+
+`cpu_us_per_event` is the process's CPU time (client threads included), because broker and worker share the machine's cores;
+`ratio_to_limit` is the limit's CPU time over the worker's, the median of the paired rounds; `wall_ratio` the same of wall time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import json
+import multiprocessing
+import statistics
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from river import drift, linear_model, metrics, preprocessing, tree
+from river.datasets import synth
+
+from stream_retrain import On, Pipeline, Reset, Schema, Watch
+from stream_retrain.cli.run import run_pipeline
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.engines.facts import Assigned, Committed, WorkerFact
+from stream_retrain.engines.kafka.publish import publish_rows
+from stream_retrain.local import LocalStack
+from stream_retrain.settings import Settings, load_settings
+
+FEATURES = 8
+MODELS: dict[str, Callable[[], Any]] = {
+    "StandardScaler | LogisticRegression": lambda: preprocessing.StandardScaler() | linear_model.LogisticRegression(),
+    "HoeffdingTreeClassifier": tree.HoeffdingTreeClassifier,
+}
+
+
+class Cost(NamedTuple):
+    """What a case took for each event."""
+
+    cpu_us: float
+    wall_us: float
+
+
+def stream(events: int) -> list[dict[str, Any]]:
+    """A rotating hyperplane in eight dimensions, as records."""
+    pairs = synth.Hyperplane(seed=7, n_features=FEATURES, n_drift_features=2).take(events)
+    return [{"id": f"e{number}", "y": bool(y), **{f"f{name}": value for name, value in x.items()}} for number, (x, y) in enumerate(pairs)]
+
+
+def pipeline(model: str, source: str) -> Pipeline:
+    """The benchmark's pipeline: everything on."""
+    return Pipeline(
+        name=f"bench-{uuid.uuid4().hex[:8]}",
+        task="binary",
+        source=source,
+        schema=Schema(id="id", label="y", features={f"f{name}": float for name in range(FEATURES)}),
+        model=MODELS[model](),
+        watch=[Watch("error", drift.ADWIN())],
+        react=[On.drift("error", Reset())],
+    )
+
+
+def bare(model: str, rows: list[dict[str, Any]]) -> Cost:
+    """The limit: River alone, on decoded dicts."""
+    names = [f"f{name}" for name in range(FEATURES)]
+    pairs = [({name: row[name] for name in names}, row["y"]) for row in rows]
+    learner, metric = MODELS[model](), metrics.Accuracy()
+    cpu, wall = time.process_time(), time.perf_counter()
+    for x, y in pairs:
+        y_pred = learner.predict_one(x)
+        if y_pred is not None:
+            metric.update(y, y_pred)
+        learner.learn_one(x, y)
+    return Cost((time.process_time() - cpu) * 1e6 / len(pairs), (time.perf_counter() - wall) * 1e6 / len(pairs))
+
+
+def worker(model: str, settings: Settings, source: str, events: int, profile: Path | None) -> Cost:
+    """The whole worker, from the moment it has its partition until everything is committed."""
+    began: list[tuple[float, float]] = []
+    ended: list[tuple[float, float]] = []
+    profiler = cProfile.Profile() if profile else None
+
+    def clock(fact: WorkerFact) -> None:
+        if isinstance(fact, Assigned):
+            began.append((time.process_time(), time.perf_counter()))
+            if profiler:
+                profiler.enable()
+        elif isinstance(fact, Committed) and sum(fact.offsets.values()) >= events:
+            ended.append((time.process_time(), time.perf_counter()))
+            if profiler:
+                profiler.disable()
+
+    run_pipeline(pipeline(model, source), settings, Keyring.unsigned(), lambda: bool(ended), watching=clock)
+    if profiler and profile:
+        profile.mkdir(parents=True, exist_ok=True)
+        profiler.dump_stats(profile / f"{model.partition(' ')[0]}.prof")
+    return Cost((ended[0][0] - began[0][0]) * 1e6 / events, (ended[0][1] - began[0][1]) * 1e6 / events)
+
+
+def _child(pipe: Any, case: str, arguments: tuple[Any, ...]) -> None:
+    pipe.send({"bare": bare, "worker": worker}[case](*arguments))
+
+
+def in_fresh_process(case: str, *arguments: Any) -> Cost:
+    """Measure a case in a process that has done nothing else."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    child = context.Process(target=_child, args=(theirs, case, arguments))
+    child.start()
+    theirs.close()
+    try:
+        cost: Cost = ours.recv()
+    except EOFError:
+        raise SystemExit(f"the {case} case ended without a result") from None
+    finally:
+        child.join()
+    return cost
+
+
+def measure(model: str, rows: list[dict[str, Any]], settings: Settings, rounds: int, profile: Path | None) -> list[dict[str, Any]]:
+    """The paired rounds of one model, and their medians as rows."""
+    source = f"bench-source-{uuid.uuid4().hex[:8]}"
+    publish_rows(rows, settings, topic=source)
+    pairs: list[tuple[Cost, Cost]] = []
+    for number in range(rounds):
+        limit = in_fresh_process("bare", model, rows)
+        whole = in_fresh_process("worker", model, settings, source, len(rows), None)
+        pairs.append((limit, whole))
+        print(f"  round {number + 1}: bare {limit.cpu_us:.1f} us, worker {whole.cpu_us:.1f} us CPU an event", flush=True)
+    if profile:
+        in_fresh_process("worker", model, settings, source, len(rows), profile)
+    ratios = [limit.cpu_us / whole.cpu_us for limit, whole in pairs]
+    wall_ratios = [limit.wall_us / whole.wall_us for limit, whole in pairs]
+    shown = []
+    for index, case in enumerate(("bare", "worker")):
+        costs = [pair[index] for pair in pairs]
+        shown.append(
+            {
+                "case": case,
+                "model": model,
+                "features": FEATURES,
+                "events_per_s": round(1e6 / statistics.median(cost.wall_us for cost in costs)),
+                "cpu_us_per_event": round(statistics.median(cost.cpu_us for cost in costs), 2),
+                "ratio_to_limit": round(statistics.median(ratios), 3) if case == "worker" else 1.0,
+                "wall_ratio": round(statistics.median(wall_ratios), 3) if case == "worker" else 1.0,
+            }
+        )
+    return shown
+
+
+def main() -> None:
+    """Measure every model and print the table."""
+    parser = argparse.ArgumentParser(description="The whole worker beside the bare River loop.")
+    parser.add_argument("--quick", action="store_true", help="fewer events and rounds: a smoke test, not a measurement")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as JSON")
+    parser.add_argument("--profile", type=Path, metavar="FOLDER", help="also profile the worker, one .prof file a model")
+    arguments = parser.parse_args()
+    events, rounds = (20_000, 1) if arguments.quick else (100_000, 5)
+    rows = stream(events)
+    found: list[dict[str, Any]] = []
+    with LocalStack.start(on_progress=lambda text: print(text, flush=True)) as stack:
+        settings = load_settings(
+            None,
+            {},
+            {"kafka_bootstrap_servers": stack.bootstrap_servers, "redis_url": stack.redis_url, "http_port": 0, "log_level": "error"},
+        )
+        for model in MODELS:
+            print(f"{model}, {events:,} events", flush=True)
+            found += measure(model, rows, settings, rounds, arguments.profile)
+    print(f"{'case':8} {'model':38} {'events/s':>9} {'CPU us':>8} {'ratio':>6} {'wall':>6}")
+    for row in found:
+        print(
+            f"{row['case']:8} {row['model']:38} {row['events_per_s']:>9,} {row['cpu_us_per_event']:>8}"
+            f" {row['ratio_to_limit']:>6} {row['wall_ratio']:>6}"
+        )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""The stores in this process's memory: for tests, backtests and trying things out; gone when the process ends.
+
+The twin of the Redis stores: the same chunks, the same trimming, the same refusals; one contract suite runs on both. Rows are
+kept encoded, so what a caller does to a row afterwards does not reach the window.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from stream_retrain.core.messages import Learned, ShardId
+from stream_retrain.stores.base import Stores, WindowLimits, WindowSpan
+from stream_retrain.stores.refusals import offset_below_stored, stale_epoch
+from stream_retrain.stores.window import WindowChunk, last_rows, rows_above
+
+__all__ = ["MemoryCheckpointStore", "MemoryWindowStore", "memory_stores"]
+
+
+def memory_stores() -> Stores:
+    """A window store and a checkpoint store that share their epochs."""
+    shards = _Shards()
+    return Stores(window=MemoryWindowStore(shards), checkpoints=MemoryCheckpointStore(shards), ping=lambda: None)
+
+
+@dataclasses.dataclass(slots=True)
+class _Kept:
+    """All that is kept of one shard; `rows` are those of all chunks; checkpoints newest first, each with its offset."""
+
+    epoch: int = 0
+    chunks: collections.deque[WindowChunk] = dataclasses.field(default_factory=collections.deque)
+    rows: int = 0
+    checkpoints: list[tuple[int, bytes]] = dataclasses.field(default_factory=list)
+
+
+class _Shards:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[ShardId, _Kept] = {}
+
+    @contextlib.contextmanager
+    def locked(self, shard: ShardId) -> Iterator[_Kept]:
+        with self._lock:
+            yield self._kept.setdefault(shard, _Kept())
+
+    @contextlib.contextmanager
+    def owned(self, shard: ShardId, epoch: int) -> Iterator[_Kept]:
+        with self.locked(shard) as kept:
+            if epoch < kept.epoch:
+                raise stale_epoch(shard, epoch, kept.epoch)
+            kept.epoch = epoch
+            yield kept
+
+
+class MemoryWindowStore:
+    """A `WindowStore` of encoded chunks in a deque."""
+
+    def __init__(self, shards: _Shards) -> None:
+        self._shards = shards
+
+    def append(self, shard: ShardId, epoch: int, rows: Sequence[Learned], limits: WindowLimits) -> int:
+        if not rows:
+            return 0
+        with self._shards.owned(shard, epoch) as kept:
+            new = rows_above(rows, kept.chunks[-1].last_offset) if kept.chunks else rows
+            if new:
+                kept.chunks.append(WindowChunk.of(new))
+                kept.rows += len(new)
+                _trim(kept, limits)
+            return len(new)
+
+    def last(self, shard: ShardId, rows_max: int, *, since_time_s: float | None = None, through_offset: int | None = None) -> list[Learned]:
+        with self._shards.locked(shard) as kept:
+            chunks = list(kept.chunks)
+        return last_rows(reversed(chunks), rows_max, since_time_s, through_offset)
+
+    def span(self, shard: ShardId) -> WindowSpan | None:
+        with self._shards.locked(shard) as kept:
+            chunks, rows = list(kept.chunks), kept.rows
+        if not chunks:
+            return None
+        return WindowSpan(
+            rows=rows,
+            first_offset=chunks[0].first_offset,
+            last_offset=chunks[-1].last_offset,
+            oldest_time_s=min(chunk.oldest_time_s for chunk in chunks),
+            newest_time_s=max(chunk.newest_time_s for chunk in chunks),
+        )
+
+
+def _trim(kept: _Kept, limits: WindowLimits) -> None:
+    """Drop from the head what is beyond a limit; the chunk just appended always stays."""
+    newest_time_s = kept.chunks[-1].newest_time_s
+    while len(kept.chunks) > 1:
+        head = kept.chunks[0]
+        old = limits.age_max_s is not None and head.newest_time_s < newest_time_s - limits.age_max_s
+        if kept.rows - head.rows < limits.rows_max and not old:
+            return
+        kept.chunks.popleft()
+        kept.rows -= head.rows
+
+
+class MemoryCheckpointStore:
+    """A `CheckpointStore` of bytes in a list."""
+
+    def __init__(self, shards: _Shards) -> None:
+        self._shards = shards
+
+    def claim(self, shard: ShardId) -> int:
+        with self._shards.locked(shard) as kept:
+            kept.epoch = max(kept.epoch + 1, time.time_ns() // 1_000_000)
+            return kept.epoch
+
+    def save(self, shard: ShardId, epoch: int, offset: int, sealed: bytes) -> None:
+        with self._shards.owned(shard, epoch) as kept:
+            if kept.checkpoints and offset < kept.checkpoints[0][0]:
+                raise offset_below_stored(shard, offset, kept.checkpoints[0][0])
+            before = [checkpoint for checkpoint in kept.checkpoints if checkpoint[0] < offset]
+            kept.checkpoints = [(offset, sealed), *before[:1]]
+
+    def load(self, shard: ShardId) -> list[bytes]:
+        with self._shards.locked(shard) as kept:
+            return [sealed for _, sealed in kept.checkpoints]
+
+    def delete(self, shard: ShardId, epoch: int) -> None:
+        with self._shards.owned(shard, epoch) as kept:
+            kept.checkpoints.clear()

@@ -1,0 +1,24 @@
+"""How a store says no: the same words from every store."""
+
+from __future__ import annotations
+
+from stream_retrain.core.messages import ShardId
+from stream_retrain.errors import StaleEpochError, StoreError
+
+__all__ = ["offset_below_stored", "stale_epoch"]
+
+
+def stale_epoch(shard: ShardId, epoch: int, stored: int) -> StaleEpochError:
+    """The writer's `epoch` is older than the stored one."""
+    return StaleEpochError(
+        f"Shard {shard} was claimed under epoch {stored}, so epoch {epoch} writes to it no more: "
+        "another worker owns it now, or this one has claimed it again"
+    )
+
+
+def offset_below_stored(shard: ShardId, offset: int, stored: int) -> StoreError:
+    """A checkpoint would take the place of one with a higher offset."""
+    return StoreError(
+        f"A checkpoint of shard {shard} at offset {offset} was not saved: there is one at offset {stored}, and state never goes back. "
+        "If the topic was created anew, delete the shard's checkpoints first"
+    )

@@ -1,0 +1,65 @@
+"""A window as chunks: what every window store does in the same way, whatever it keeps the chunks in.
+
+A chunk is one appended batch. Its span stands beside its bytes, so that a store can trim and skip without decoding.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import operator
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from stream_retrain.codec.chunks import decode_chunk, encode_chunk
+from stream_retrain.core.messages import Learned
+
+__all__ = ["WindowChunk", "last_rows", "rows_above"]
+
+
+class WindowChunk(NamedTuple):
+    """Consecutive rows of a window, encoded, and what they span."""
+
+    first_offset: int
+    last_offset: int
+    rows: int
+    oldest_time_s: float
+    newest_time_s: float
+    data: bytes
+
+    @classmethod
+    def of(cls, rows: Sequence[Learned]) -> WindowChunk:
+        """The chunk of one row or more, whose offsets ascend."""
+        offsets = [row.offset for row in rows]
+        times_s = [row.time_s for row in rows]
+        assert all(map(operator.lt, offsets, offsets[1:])), f"offsets of a window's rows do not ascend: {offsets}"
+        return cls(int(offsets[0]), int(offsets[-1]), len(rows), float(min(times_s)), float(max(times_s)), encode_chunk(rows))
+
+
+def rows_above(rows: Sequence[Learned], offset: int) -> Sequence[Learned]:
+    """The rows beyond `offset`."""
+    return rows[bisect.bisect_right(rows, offset, key=operator.attrgetter("offset")) :]
+
+
+def last_rows(newest_first: Iterable[WindowChunk], rows_max: int, since_time_s: float | None, through_offset: int | None) -> list[Learned]:
+    """What `WindowStore.last` answers; takes no more chunks than it needs. Raises StateError if one of them is damaged."""
+    picked: list[list[Learned]] = []
+    for chunk in newest_first if rows_max > 0 else ():
+        if through_offset is not None and chunk.first_offset > through_offset:
+            continue
+        if since_time_s is not None and chunk.newest_time_s < since_time_s:
+            continue
+        rows = _within(decode_chunk(chunk.data), since_time_s, through_offset)
+        picked.append(rows[-rows_max:])
+        rows_max -= len(picked[-1])
+        if rows_max == 0:
+            break
+    return list(itertools.chain.from_iterable(reversed(picked)))
+
+
+def _within(rows: list[Learned], since_time_s: float | None, through_offset: int | None) -> list[Learned]:
+    if through_offset is not None:
+        rows = [row for row in rows if row.offset <= through_offset]
+    if since_time_s is not None:
+        rows = [row for row in rows if row.time_s >= since_time_s]
+    return rows

@@ -1,0 +1,156 @@
+"""A worker in a process of its own, the topics it reads and writes, and what an uninterrupted run would have put there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from confluent_kafka import Consumer, TopicPartition
+
+from stream_retrain import Pipeline, Shard
+from stream_retrain.cli.status import fetch_status
+from stream_retrain.codec.outputs import encode_decisions, encode_predictions
+from stream_retrain.codec.records import EventDecoder, Record
+from stream_retrain.core.messages import ShardId
+from tests.conftest import Services
+
+
+class Stored(NamedTuple):
+    """A committed record of a topic."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, bytes]
+    timestamp_ms: int
+
+
+def read_topic(services: Services, topic: str) -> dict[int, list[Stored]]:
+    """Every committed record, by partition."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": services.bootstrap_servers,
+            "group.id": "reader",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        }
+    )
+    try:
+        partitions = sorted(consumer.list_topics(topic, 10).topics[topic].partitions)
+        found: dict[int, list[Stored]] = {partition: [] for partition in partitions}
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+        ended: set[int] = set()
+        while len(ended) < len(partitions):
+            for message in consumer.consume(5_000, 1.0):
+                if message.error() is not None:
+                    ended.add(message.partition())
+                    continue
+                headers = {name: bytes(value or b"") for name, value in message.headers() or []}
+                stored = Stored(message.offset(), message.key(), message.value(), headers, message.timestamp()[1])
+                found[message.partition()].append(stored)
+        return found
+    finally:
+        consumer.close()
+
+
+class Expected(NamedTuple):
+    """What one shard puts out and comes to when nothing interrupts it."""
+
+    predictions: list[bytes]
+    decisions: list[bytes]
+    digest: str
+
+
+def uninterrupted(pipeline: Pipeline, partition: int, records: list[Stored]) -> Expected:
+    """The oracle: the whole log of one partition in one batch, in this process."""
+    decoder = EventDecoder(pipeline.schema, pipeline.task, record_bytes_max=1_000_000)
+    rows = [Record(record.offset, record.key, record.value, record.timestamp_ms) for record in records]
+    events, rejected = decoder.decode_batch(rows)
+    shard = Shard(pipeline)
+    outcome = shard.process(events)
+    decisions = encode_decisions(ShardId(pipeline.name, pipeline.source, partition), [*rejected, *outcome.facts])
+    return Expected(encode_predictions(outcome.predicted), [value for _, value in decisions], shard.digest())
+
+
+class Worker:
+    """A `stream-retrain run` in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def log(self) -> str:
+        return "".join(self.lines)
+
+    @property
+    def url(self) -> str:
+        self.wait_for(lambda: "serving http://" in self.log)
+        found = re.search(r"serving (http://[^\s:]+:\d+)", self.log)
+        assert found
+        return found[1]
+
+    def status(self) -> dict[str, Any]:
+        return fetch_status(self.url)
+
+    def records(self) -> int:
+        """Records it has had, replayed ones left out."""
+        return sum(shard["records"] for shard in self.status()["shards"].values())
+
+    def wait_for(self, holds: Callable[[], bool], seconds: float = 60.0) -> None:
+        until_s = time.monotonic() + seconds
+        while not holds():
+            if self.process.poll() is not None and not holds():
+                raise AssertionError(f"the worker ended with {self.process.returncode}:\n{self.log}")
+            if time.monotonic() > until_s:
+                raise AssertionError(f"waited {seconds} s in vain:\n{self.log}")
+            time.sleep(0.05)
+
+    def stop(self, number: int = signal.SIGTERM) -> float:
+        """Signal it, and wait until it has ended; the seconds that took."""
+        started_s = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(30)
+        self._reader.join(5)
+        return time.monotonic() - started_s
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.lines.append(line)
+
+
+@contextlib.contextmanager
+def worker(services: Services, pipeline_file: Path, **settings: Any) -> Iterator[Worker]:
+    """Run a pipeline file; the process is gone afterwards, whatever happened."""
+    environment = services.environment | {"STREAM_RETRAIN_HTTP_PORT": "0"}
+    environment |= {f"STREAM_RETRAIN_{name.upper()}": str(value) for name, value in settings.items()}
+    command = [sys.executable, "-m", "stream_retrain", "run", str(pipeline_file)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    started = Worker(process)
+    try:
+        yield started
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(30)
+        started._reader.join(5)
+        assert process.stderr
+        process.stderr.close()
+
+
+def decoded(values: list[bytes]) -> list[dict[str, Any]]:
+    return [json.loads(value) for value in values]

@@ -1,0 +1,466 @@
+"""What every store promises, on the memory twin, a real Valkey and a real Redis."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_retrain.core.messages import Learned, ShardId
+from stream_retrain.errors import SettingsError, StaleEpochError, StateError, StoreError
+from stream_retrain.stores import connect
+from stream_retrain.stores.base import Stores, WindowLimits, WindowSpan
+from stream_retrain.stores.redis import PERMANENT_KEYS
+from stream_retrain.stores.redis_errors import redacted
+
+SHARD = ShardId("flights", "flights.events", 0)
+ROOMY = WindowLimits(rows_max=1_000)
+
+
+def rows(first: int, last: int, step_s: float = 1.0) -> list[Learned]:
+    """One row an offset, `step_s` seconds apart, so that the row at offset n has time `n * step_s`."""
+    return [
+        Learned(offset, offset * step_s, {"delay": offset / 3, "carrier": "AA", "late": offset % 2 == 0}, offset % 3 == 0, None)
+        for offset in range(first, last + 1)
+    ]
+
+
+def offsets(found: Sequence[Learned]) -> list[int]:
+    return [row.offset for row in found]
+
+
+class TestWindow:
+    def test_it_gives_back_what_was_appended(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        assert stores.window.append(SHARD, epoch, rows(0, 4), ROOMY) == 5
+        assert stores.window.append(SHARD, epoch, rows(5, 5), ROOMY) == 1
+        assert stores.window.last(SHARD, 100) == rows(0, 5)
+
+    def test_it_is_empty_at_first(self, stores: Stores) -> None:
+        assert stores.window.last(SHARD, 10) == []
+        assert stores.window.span(SHARD) is None
+
+    def test_an_append_of_nothing_does_nothing(self, stores: Stores) -> None:
+        assert stores.window.append(SHARD, stores.checkpoints.claim(SHARD), [], ROOMY) == 0
+        assert stores.window.span(SHARD) is None
+
+    def test_rows_already_there_are_skipped(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        stores.window.append(SHARD, epoch, rows(0, 9), ROOMY)
+        assert stores.window.append(SHARD, epoch, rows(0, 9), ROOMY) == 0
+        assert stores.window.append(SHARD, epoch, rows(3, 7), ROOMY) == 0
+        assert stores.window.append(SHARD, epoch, rows(5, 12), ROOMY) == 3
+        assert stores.window.last(SHARD, 100) == rows(0, 12)
+
+    def test_shards_do_not_touch_each_other(self, stores: Stores) -> None:
+        other = SHARD._replace(partition=1)
+        stores.window.append(SHARD, stores.checkpoints.claim(SHARD), rows(0, 3), ROOMY)
+        stores.window.append(other, stores.checkpoints.claim(other), rows(7, 8), ROOMY)
+        assert offsets(stores.window.last(SHARD, 10)) == [0, 1, 2, 3]
+        assert offsets(stores.window.last(other, 10)) == [7, 8]
+
+    def test_span_tells_offsets_and_times_even_where_times_are_out_of_order(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        late = [row._replace(time_s=0.125) for row in rows(7, 7)]
+        stores.window.append(SHARD, epoch, rows(1, 6, step_s=0.5), ROOMY)
+        stores.window.append(SHARD, epoch, late, ROOMY)
+        assert stores.window.span(SHARD) == WindowSpan(rows=7, first_offset=1, last_offset=7, oldest_time_s=0.125, newest_time_s=3.0)
+
+    def test_span_holds_over_many_chunks(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        for offset in range(100):
+            stores.window.append(SHARD, epoch, rows(offset, offset), ROOMY)
+        assert stores.window.span(SHARD) == WindowSpan(rows=100, first_offset=0, last_offset=99, oldest_time_s=0.0, newest_time_s=99.0)
+
+    def test_a_chunk_goes_when_enough_rows_remain_without_it(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        limits = WindowLimits(rows_max=20)
+        for first in (0, 10, 20):
+            stores.window.append(SHARD, epoch, rows(first, first + 9), limits)
+        assert offsets(stores.window.last(SHARD, 100)) == list(range(10, 30))
+        stores.window.append(SHARD, epoch, rows(30, 34), limits)
+        assert offsets(stores.window.last(SHARD, 100)) == list(range(10, 35))
+
+    def test_a_lower_limit_takes_several_chunks_at_once(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        for offset in range(50):
+            stores.window.append(SHARD, epoch, rows(offset, offset), ROOMY)
+        stores.window.append(SHARD, epoch, rows(50, 50), WindowLimits(rows_max=5))
+        assert offsets(stores.window.last(SHARD, 100)) == [46, 47, 48, 49, 50]
+
+    def test_the_chunk_just_appended_stays_whole(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
+        stores.window.append(SHARD, epoch, rows(5, 29), WindowLimits(rows_max=3))
+        assert offsets(stores.window.last(SHARD, 100)) == list(range(5, 30))
+
+    def test_a_chunk_goes_when_its_newest_row_is_too_old(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        limits = WindowLimits(rows_max=1_000, age_max_s=10.0)
+        for first in (0, 5, 10):
+            stores.window.append(SHARD, epoch, rows(first, first + 4), limits)
+        assert stores.window.last(SHARD, 100) == rows(0, 14)
+        stores.window.append(SHARD, epoch, rows(15, 15), limits)
+        assert stores.window.last(SHARD, 100) == rows(5, 15)
+
+    def test_a_row_exactly_as_old_as_the_limit_stays(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        limits = WindowLimits(rows_max=1_000, age_max_s=0.2)
+        stores.window.append(SHARD, epoch, rows(1, 1, step_s=0.1), limits)
+        stores.window.append(SHARD, epoch, rows(3, 3, step_s=0.1), limits)
+        kept = offsets(stores.window.last(SHARD, 100))
+        assert kept == ([3] if 0.1 < 3 * 0.1 - 0.2 else [1, 3])
+
+    @pytest.mark.parametrize(
+        ("rows_max", "since_time_s", "through_offset", "expected"),
+        [
+            (3, None, None, [37, 38, 39]),
+            (0, None, None, []),
+            (1_000, None, None, list(range(40))),
+            (1_000, 35.0, None, [35, 36, 37, 38, 39]),
+            (2, 35.0, None, [38, 39]),
+            (3, None, 20, [18, 19, 20]),
+            (1_000, 18.5, 20, [19, 20]),
+            (1_000, 50.0, None, []),
+            (5, None, -1, []),
+        ],
+    )
+    def test_last_keeps_to_its_limits(
+        self, stores: Stores, rows_max: int, since_time_s: float | None, through_offset: int | None, expected: list[int]
+    ) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        for first in range(0, 40, 4):
+            stores.window.append(SHARD, epoch, rows(first, first + 3), ROOMY)
+        found = stores.window.last(SHARD, rows_max, since_time_s=since_time_s, through_offset=through_offset)
+        assert offsets(found) == expected
+
+    def test_last_finds_rows_behind_a_late_one(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        stores.window.append(SHARD, epoch, rows(90, 95), ROOMY)
+        stores.window.append(SHARD, epoch, [row._replace(time_s=1.0) for row in rows(96, 97)], ROOMY)
+        stores.window.append(SHARD, epoch, rows(98, 98), ROOMY)
+        assert offsets(stores.window.last(SHARD, 10, since_time_s=94.0)) == [94, 95, 98]
+
+    def test_offsets_may_have_gaps_and_be_large(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        far = [row for row in rows(2**52, 2**52 + 9) if row.offset % 3]
+        stores.window.append(SHARD, epoch, far[:2], ROOMY)
+        assert stores.window.append(SHARD, epoch, far, ROOMY) == len(far) - 2
+        assert stores.window.last(SHARD, 100) == far
+
+
+class TestRebatching:
+    @given(cuts=st.lists(st.tuples(st.integers(0, 12), st.integers(1, 15)), max_size=30), rows_max=st.integers(1, 40))
+    def test_however_a_log_is_cut_and_repeated_its_last_rows_are_the_window(self, cuts: list[tuple[int, int]], rows_max: int) -> None:
+        _append_and_compare(connect("memory://"), cuts, rows_max)
+
+    def test_the_same_on_every_store(self, stores: Stores) -> None:
+        for seed in range(20):
+            chance = random.Random(seed)
+            cuts = [(chance.randrange(13), chance.randrange(1, 16)) for _ in range(30)]
+            _append_and_compare(stores, cuts, chance.randrange(1, 41), SHARD._replace(partition=seed))
+
+
+def _append_and_compare(stores: Stores, cuts: list[tuple[int, int]], rows_max: int, shard: ShardId = SHARD) -> None:
+    """Append stretches of a log; each begins some rows before the end of what was appended, as after a restart."""
+    epoch = stores.checkpoints.claim(shard)
+    end = 0
+    for back, size in cuts:
+        first = max(0, end - back)
+        new = stores.window.append(shard, epoch, rows(first, first + size - 1), WindowLimits(rows_max=rows_max))
+        assert new == max(0, first + size - end)
+        end = max(end, first + size)
+    log = rows(0, end - 1)
+    assert stores.window.last(shard, rows_max) == log[-rows_max:]
+
+
+class TestEpochs:
+    def test_every_claim_is_greater(self, stores: Stores) -> None:
+        claims = [stores.checkpoints.claim(SHARD) for _ in range(50)]
+        assert claims == sorted(set(claims))
+
+    @pytest.mark.parametrize(
+        "write",
+        [
+            lambda stores, epoch: stores.window.append(SHARD, epoch, rows(5, 9), ROOMY),
+            lambda stores, epoch: stores.window.append(SHARD, epoch, rows(0, 1), ROOMY),
+            lambda stores, epoch: stores.checkpoints.save(SHARD, epoch, 20, b"zombie"),
+            lambda stores, epoch: stores.checkpoints.save(SHARD, epoch, 1, b"zombie"),
+            lambda stores, epoch: stores.checkpoints.delete(SHARD, epoch),
+        ],
+        ids=["append", "append what is there", "save", "save below", "delete"],
+    )
+    def test_a_write_under_an_older_epoch_changes_nothing(self, stores: Stores, write: Callable[[Stores, int], Any]) -> None:
+        zombie = stores.checkpoints.claim(SHARD)
+        owner = stores.checkpoints.claim(SHARD)
+        stores.window.append(SHARD, owner, rows(0, 4), ROOMY)
+        stores.checkpoints.save(SHARD, owner, 4, b"owner")
+        with pytest.raises(StaleEpochError, match=rf"flights/flights.events/0 .* epoch {owner}, so epoch {zombie} "):
+            write(stores, zombie)
+        assert stores.window.last(SHARD, 100) == rows(0, 4)
+        assert stores.checkpoints.load(SHARD) == [b"owner"]
+
+    def test_another_shards_claim_is_no_matter(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        stores.checkpoints.claim(SHARD._replace(partition=1))
+        assert stores.window.append(SHARD, epoch, rows(0, 4), ROOMY) == 5
+
+    @pytest.mark.services
+    def test_a_zombie_stays_out_after_everything_was_lost(self, real_url: str) -> None:
+        stores = connect(real_url)
+        zombie = stores.checkpoints.claim(SHARD)
+        owner = stores.checkpoints.claim(SHARD)
+        redis.Redis.from_url(real_url).flushall()
+        stores.window.append(SHARD, owner, rows(0, 4), ROOMY)
+        with pytest.raises(StaleEpochError):
+            stores.window.append(SHARD, zombie, rows(5, 9), ROOMY)
+        redis.Redis.from_url(real_url).flushall()
+        assert stores.checkpoints.claim(SHARD) > owner
+
+
+class TestCheckpoints:
+    def test_there_is_none_at_first(self, stores: Stores) -> None:
+        assert stores.checkpoints.load(SHARD) == []
+
+    def test_the_last_two_are_kept_newest_first(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        for offset in (0, 10, 20):
+            stores.checkpoints.save(SHARD, epoch, offset, b"at %d" % offset)
+        assert stores.checkpoints.load(SHARD) == [b"at 20", b"at 10"]
+
+    def test_the_same_offset_replaces_the_newest_only(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        stores.checkpoints.save(SHARD, epoch, 10, b"at 10")
+        stores.checkpoints.save(SHARD, epoch, 20, b"at 20")
+        stores.checkpoints.save(SHARD, epoch, 20, b"at 20 again")
+        assert stores.checkpoints.load(SHARD) == [b"at 20 again", b"at 10"]
+
+    def test_a_lower_offset_is_refused(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        stores.checkpoints.save(SHARD, epoch, 10, b"at 10")
+        with pytest.raises(StoreError, match="at offset 9 was not saved: there is one at offset 10,") as caught:
+            stores.checkpoints.save(SHARD, epoch, 9, b"at 9")
+        assert not isinstance(caught.value, StaleEpochError)
+        assert stores.checkpoints.load(SHARD) == [b"at 10"]
+
+    def test_deleting_forgets_them_and_the_offset(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        stores.checkpoints.save(SHARD, epoch, 10, b"at 10")
+        stores.checkpoints.save(SHARD, epoch, 20, b"at 20")
+        stores.checkpoints.delete(SHARD, epoch)
+        assert stores.checkpoints.load(SHARD) == []
+        stores.checkpoints.save(SHARD, epoch, 5, b"at 5")
+        assert stores.checkpoints.load(SHARD) == [b"at 5"]
+
+    def test_deleting_does_not_free_the_epoch(self, stores: Stores) -> None:
+        zombie = stores.checkpoints.claim(SHARD)
+        stores.checkpoints.delete(SHARD, stores.checkpoints.claim(SHARD))
+        with pytest.raises(StaleEpochError):
+            stores.checkpoints.save(SHARD, zombie, 1, b"zombie")
+
+    def test_they_may_be_large_and_hold_any_byte(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        large = [random.Random(seed).randbytes(20_000_000) for seed in (1, 2)]
+        for offset, sealed in enumerate(large):
+            stores.checkpoints.save(SHARD, epoch, offset, sealed)
+        assert stores.checkpoints.load(SHARD) == large[::-1]
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("seed", range(5))
+def test_the_memory_twin_and_a_real_server_answer_alike(real_url: str, seed: int) -> None:
+    chance = random.Random(seed)
+    steps = [_step(chance) for _ in range(150)]
+    assert _answers(connect(real_url), steps) == _answers(connect("memory://"), steps)
+
+
+def _step(chance: random.Random) -> tuple[Any, ...]:
+    first, size, back = chance.randrange(200), chance.randrange(20), chance.choice([0, 0, 0, 0, 1])
+    match chance.choice(["claim", "append", "append", "append", "last", "span", "save", "save", "load", "delete"]):
+        case "append":
+            limits = WindowLimits(rows_max=chance.randrange(60), age_max_s=chance.choice([None, 30.0, 5.5]))
+            appended = [row._replace(time_s=chance.uniform(-9, 9) + row.offset) for row in rows(first, first + size - 1)]
+            return "append", back, appended, limits
+        case "last":
+            return "last", size, chance.choice([None, 50.5]), chance.choice([None, first])
+        case "save":
+            return "save", back, first, chance.randbytes(9)
+        case other:
+            return other, back
+
+
+def _answers(stores: Stores, steps: list[tuple[Any, ...]]) -> list[object]:
+    """The answers to `steps`, in which an epoch is said by how many claims ago it was given."""
+    epochs = [stores.checkpoints.claim(SHARD), stores.checkpoints.claim(SHARD)]
+    answers: list[object] = []
+    for step in steps:
+        try:
+            match step:
+                case "claim", _:
+                    epochs.append(stores.checkpoints.claim(SHARD))
+                case "append", back, appended, limits:
+                    answers.append(stores.window.append(SHARD, epochs[-1 - back], appended, limits))
+                case "last", rows_max, since_time_s, through_offset:
+                    answers.append(stores.window.last(SHARD, rows_max, since_time_s=since_time_s, through_offset=through_offset))
+                case "span", _:
+                    answers.append(stores.window.span(SHARD))
+                case "save", back, offset, sealed:
+                    stores.checkpoints.save(SHARD, epochs[-1 - back], offset, sealed)
+                case "load", _:
+                    answers.append(stores.checkpoints.load(SHARD))
+                case "delete", back:
+                    stores.checkpoints.delete(SHARD, epochs[-1 - back])
+        except StoreError as error:
+            answers.append(type(error))
+    return answers
+
+
+class TestServers:
+    pytestmark = pytest.mark.services
+
+    def test_every_key_is_on_the_permanent_list(self, real_url: str) -> None:
+        stores = connect(real_url)
+        epoch = stores.checkpoints.claim(SHARD)
+        stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
+        stores.checkpoints.save(SHARD, epoch, 1, b"one")
+        stores.checkpoints.save(SHARD, epoch, 2, b"two")
+        client = redis.Redis.from_url(real_url)
+        listed = [set(client.scan_iter(match=pattern)) for pattern in PERMANENT_KEYS]
+        assert all(len(keys) == 1 for keys in listed)
+        assert set().union(*listed) == set(client.scan_iter())
+
+    def test_scripts_come_back_after_a_server_forgot_them(self, real_url: str) -> None:
+        stores = connect(real_url)
+        epoch = stores.checkpoints.claim(SHARD)
+        stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
+        redis.Redis.from_url(real_url).script_flush()
+        assert stores.window.append(SHARD, epoch, rows(5, 6), ROOMY) == 2
+
+    def test_a_damaged_window_is_named(self, real_url: str) -> None:
+        stores = connect(real_url)
+        epoch = stores.checkpoints.claim(SHARD)
+        stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
+        client: Any = redis.Redis.from_url(real_url)
+        [(_, fields)] = client.xrange("sr:{flights/flights.events/0}:window")
+        fields[b"chunk"] = fields[b"chunk"][:-1] + b"?"
+        client.xadd("sr:{flights/flights.events/0}:window", fields, id="6-0")
+        with pytest.raises(StateError, match=r"Redis key sr:\{flights/flights.events/0\}:window: .* damaged"):
+            stores.window.last(SHARD, 100)
+
+    def test_a_stopped_server_is_a_store_error_soon(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
+        url, process = own_server
+        stores = connect(url)
+        epoch = stores.checkpoints.claim(SHARD)
+        process.terminate()
+        process.wait()
+        before = time.monotonic()
+        with pytest.raises(StoreError, match=rf"append 5 rows to the window of shard {SHARD} in Redis at {url}: it cannot be reached"):
+            stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
+        assert time.monotonic() - before < 3
+
+    def test_a_frozen_server_is_a_store_error_after_the_timeout(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
+        url, process = own_server
+        stores = connect(url, timeout_s=0.3)
+        stores.ping()
+        os.kill(process.pid, signal.SIGSTOP)
+        before = time.monotonic()
+        try:
+            with pytest.raises(StoreError, match="it did not answer in time"):
+                stores.checkpoints.load(SHARD)
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        assert time.monotonic() - before < 3
+
+    def test_a_full_server_says_so_and_nothing_is_half_written(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
+        url, _ = own_server
+        stores = connect(url)
+        epoch = stores.checkpoints.claim(SHARD)
+        stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
+        stores.checkpoints.save(SHARD, epoch, 1, b"one")
+        stores.checkpoints.save(SHARD, epoch, 2, b"two")
+        client = redis.Redis.from_url(url)
+        client.config_set("maxmemory", "1mb")
+        for write in (
+            lambda: stores.window.append(SHARD, epoch, rows(5, 9), WindowLimits(rows_max=1)),
+            lambda: stores.checkpoints.save(SHARD, epoch, 3, b"three"),
+            lambda: stores.checkpoints.claim(SHARD),
+        ):
+            with pytest.raises(StoreError, match=r"out of memory \(OOM\): raise its maxmemory"):
+                write()
+        assert stores.window.last(SHARD, 100) == rows(0, 4)
+        assert stores.checkpoints.load(SHARD) == [b"two", b"one"]
+        stores.checkpoints.delete(SHARD, epoch)
+        assert stores.checkpoints.load(SHARD) == []
+
+    def test_a_replica_says_so(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
+        url, _ = own_server
+        redis.Redis.from_url(url).replicaof("127.0.0.1", "1")
+        with pytest.raises(StoreError, match="read-only replica"):
+            connect(url).checkpoints.claim(SHARD)
+
+    def test_a_wrong_password_says_so_and_is_not_shown(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
+        url, _ = own_server
+        redis.Redis.from_url(url).config_set("requirepass", "right-one")
+        with pytest.raises(StoreError, match=r"redis://:\*\*\*@.* it refused the credentials") as caught:
+            connect(url.replace("redis://", "redis://:wrong-one@")).ping()
+        assert "wrong-one" not in str(caught.value)
+        with pytest.raises(StoreError, match="it refused the credentials"):
+            connect(url).ping()
+        connect(url.replace("redis://", "valkey://:right-one@")).ping()
+
+    def test_a_user_needs_no_more_rights_than_the_message_names(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
+        url, _ = own_server
+        client: Any = redis.Redis.from_url(url)
+        client.execute_command("ACL", "SETUSER", "worker", "on", ">pass", "+@connection")
+        stores = connect(url.replace("redis://", "redis://worker:pass@"))
+        with pytest.raises(StoreError, match="the user may not do this") as caught:
+            stores.checkpoints.claim(SHARD)
+        named = str(caught.value).partition("it needs ")[2].partition(". ")[0].replace("with ", "").split()
+        client.execute_command("ACL", "SETUSER", "worker", "reset", "on", ">pass", *named)
+        epoch = stores.checkpoints.claim(SHARD)
+        stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
+        stores.checkpoints.save(SHARD, epoch, 4, b"four")
+        assert stores.window.last(SHARD, 5) == rows(0, 4)
+        assert stores.window.span(SHARD) is not None
+        assert stores.checkpoints.load(SHARD) == [b"four"]
+        stores.checkpoints.delete(SHARD, epoch)
+        stores.ping()
+
+    def test_a_lost_connection_is_opened_again(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
+        url, _ = own_server
+        stores = connect(url)
+        epoch = stores.checkpoints.claim(SHARD)
+        redis.Redis.from_url(url).client_kill_filter(_type="normal", skipme=True)
+        assert stores.window.append(SHARD, epoch, rows(0, 4), ROOMY) == 5
+
+
+@pytest.mark.parametrize("url", ["", "flights", "http://host", "redis:host", "redis://host:port", "redis://host?colour=blue"])
+def test_a_wrong_url_is_the_operators_to_correct(url: str) -> None:
+    with pytest.raises(SettingsError, match="URL"):
+        connect(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host:1/2", "redis://host:1/2"),
+        ("redis://:pass@host", "redis://:***@host"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        (
+            "rediss://user:p@ss@[::1]:1/0?ssl_ca_certs=/ca.pem&password=pass",
+            "rediss://user:***@[::1]:1/0?ssl_ca_certs=/ca.pem&password=***",
+        ),
+        ("unix://user:pass@/run/redis.sock?db=1", "unix://user:***@/run/redis.sock?db=1"),
+    ],
+)
+def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    assert redacted(url) == shown
