@@ -28,14 +28,17 @@ app.command()(status.status)
 app.add_typer(local.app, name="local")
 
 
-@app.callback()
-def common(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Options of the program itself."""
-    if version:
+def _version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"stream_retrain {stream_retrain.__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version)] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 def main(arguments: list[str] | None = None) -> Any:

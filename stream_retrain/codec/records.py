@@ -11,7 +11,7 @@ import datetime as dt
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, Union, cast
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict, cast
 
 import msgspec
 
@@ -124,24 +124,24 @@ def _row_type(schema: Schema, task: str) -> Any:
     fields = {name: _nullable(kind) if is_optional(kind) else kind for name, kind in fields.items()}
     fields[schema.label] = _nullable(_label_type(schema, task))
     if schema.id is not None:
-        fields[schema.id] = Union[str, int]  # noqa: UP007 - built at run time
+        fields[schema.id] = str | int
     if schema.time is not None:
         fields[schema.time] = Annotated[dt.datetime, msgspec.Meta(tz=True)] if schema.time_unit == "iso" else float
     return cast(Any, TypedDict)("Row", fields, total=False)
 
 
 def _nullable(kind: Any) -> Any:
-    return Optional[kind]  # noqa: UP007, UP045 - built at run time
+    return kind | None
 
 
 def _label_type(schema: Schema, task: str) -> Any:
     match task:
         case "binary":
-            return Union[bool, Literal[0, 1]]  # noqa: UP007 - built at run time
+            return bool | Literal[0, 1]
         case "regression":
             return float
         case _:
-            return Literal[schema.classes] if schema.classes else Union[str, int]
+            return Literal[schema.classes] if schema.classes else str | int
 
 
 def _text_id(value: Any, field: str) -> str:

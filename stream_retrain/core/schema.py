@@ -62,12 +62,12 @@ class Schema:
             if plain_type(kind) is None:
                 yield f"schema: feature {name!r} has type {kind!r}; use float, int, str or bool, or one of them | None"
         roles: list[tuple[str, str | None]] = [("label", self.label), ("id", self.id), ("time", self.time)]
-        for role, name in roles:
-            if name is not None and (not isinstance(name, str) or not name):
-                yield f"schema: {role} must be the name of a field, not {name!r}"
-            elif name is not None and name in self.features:
-                yield f"schema: field {name!r} is both {role} and a feature; a model must not see its {role}"
-        named = [name for _, name in roles if name is not None]
+        for role, field in roles:
+            if field is not None and (not isinstance(field, str) or not field):
+                yield f"schema: {role} must be the name of a field, not {field!r}"
+            elif field is not None and field in self.features:
+                yield f"schema: field {field!r} is both {role} and a feature; a model must not see its {role}"
+        named = [field for _, field in roles if field is not None]
         if len(set(named)) != len(named):
             yield f"schema: label, id and time must be different fields, not {named}"
         if self.time_unit not in TIME_UNITS:

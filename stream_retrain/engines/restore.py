@@ -118,7 +118,7 @@ def _newest_that_holds(wanted: Restore, stored: list[bytes], tell: Tell) -> tupl
     last: StateError | None = None
     for sealed in stored:
         try:
-            header, payload = unseal(sealed, wanted.keyring)
+            header, payload = unseal(sealed, wanted.keyring, where=f"The checkpoint of {wanted.id}")
             _check_fits(wanted, header)
         except StateError as error:
             last = error

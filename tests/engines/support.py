@@ -14,54 +14,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, TopicPartition
-
 from stream_retrain import Pipeline, Shard
 from stream_retrain.cli.status import fetch_status
 from stream_retrain.codec.outputs import encode_decisions, encode_predictions
-from stream_retrain.codec.records import EventDecoder, Record
+from stream_retrain.codec.records import EventDecoder
 from stream_retrain.core.messages import ShardId
+from stream_retrain.engines.kafka import read as kafka_read
+from stream_retrain.engines.kafka.read import Stored
+from stream_retrain.settings import load_settings
 from tests.conftest import Services
-
-
-class Stored(NamedTuple):
-    """A committed record of a topic."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: dict[str, bytes]
-    timestamp_ms: int
 
 
 def read_topic(services: Services, topic: str) -> dict[int, list[Stored]]:
     """Every committed record, by partition."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": services.bootstrap_servers,
-            "group.id": "reader",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-        }
-    )
-    try:
-        partitions = sorted(consumer.list_topics(topic, 10).topics[topic].partitions)
-        found: dict[int, list[Stored]] = {partition: [] for partition in partitions}
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-        ended: set[int] = set()
-        while len(ended) < len(partitions):
-            for message in consumer.consume(5_000, 1.0):
-                if message.error() is not None:
-                    ended.add(message.partition())
-                    continue
-                headers = {name: bytes(value or b"") for name, value in message.headers() or []}
-                stored = Stored(message.offset(), message.key(), message.value(), headers, message.timestamp()[1])
-                found[message.partition()].append(stored)
-        return found
-    finally:
-        consumer.close()
+    return kafka_read.read_topic(load_settings(None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers}), topic)
 
 
 class Expected(NamedTuple):
@@ -75,8 +41,7 @@ class Expected(NamedTuple):
 def uninterrupted(pipeline: Pipeline, partition: int, records: list[Stored]) -> Expected:
     """The oracle: the whole log of one partition in one batch, in this process."""
     decoder = EventDecoder(pipeline.schema, pipeline.task, record_bytes_max=1_000_000)
-    rows = [Record(record.offset, record.key, record.value, record.timestamp_ms) for record in records]
-    events, rejected = decoder.decode_batch(rows)
+    events, rejected = decoder.decode_batch([record.as_record() for record in records])
     shard = Shard(pipeline)
     outcome = shard.process(events)
     decisions = encode_decisions(ShardId(pipeline.name, pipeline.source, partition), [*rejected, *outcome.facts])

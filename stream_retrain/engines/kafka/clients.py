@@ -18,6 +18,7 @@ from stream_retrain.settings import Settings
 __all__ = ["admin_client", "base_config", "broker_error", "consumer_client", "producer_client"]
 
 LOG = logging.getLogger("stream_retrain.kafka")
+LOG.addHandler(logging.NullHandler())  # the client's chatter is for those who ask for it
 OnError = Callable[[KafkaError], None]
 
 

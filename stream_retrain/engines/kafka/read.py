@@ -1,0 +1,88 @@
+"""A whole topic, as committed: for tools that look back (the demo's summary, tests, later `verify`)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from stream_retrain.codec.records import Record
+from stream_retrain.engines.kafka.clients import base_config, broker_error
+from stream_retrain.errors import BrokerError
+from stream_retrain.settings import Settings
+
+__all__ = ["Stored", "read_topic"]
+
+TIMEOUT_S = 10.0
+BATCH = 5_000
+
+
+class Stored(NamedTuple):
+    """A committed record of a topic."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, bytes]
+    timestamp_ms: int
+
+    def as_record(self) -> Record:
+        """Without the headers, as the decoder takes it."""
+        return Record(self.offset, self.key, self.value, self.timestamp_ms)
+
+
+def read_topic(settings: Settings, topic: str) -> dict[int, list[Stored]]:
+    """Every committed record of a topic that is there when the reading begins, by partition; commits nothing.
+
+    Raises `BrokerError` where the topic does not exist or Kafka does not answer.
+    """
+    consumer = Consumer(
+        {
+            "fetch.queue.backoff.ms": 20,
+            **base_config(settings),
+            "group.id": "stream_retrain.reader",  # never joined: partitions are assigned by hand
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        }
+    )
+    try:
+        found = consumer.list_topics(topic, TIMEOUT_S).topics[topic]
+        if found.error is not None:
+            raise broker_error(f"reading topic {topic!r}", found.error, settings)
+        partitions = sorted(found.partitions)
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+        return _read_to_end(consumer, partitions, settings)
+    except KafkaException as error:
+        raise broker_error(f"reading topic {topic!r}", error, settings) from None
+    finally:
+        consumer.close()
+
+
+def _read_to_end(consumer: Consumer, partitions: list[int], settings: Settings) -> dict[int, list[Stored]]:
+    stored: dict[int, list[Stored]] = {partition: [] for partition in partitions}
+    open_ones = set(partitions)
+    while open_ones:
+        messages = consumer.consume(BATCH, TIMEOUT_S)
+        if not messages:
+            raise BrokerError(f"reading a topic at {settings.kafka_bootstrap_servers}: no record and no end came for {TIMEOUT_S:.0f} s")
+        for message in messages:
+            error, partition = message.error(), _number(message.partition())
+            if error is not None:
+                if error.code() != KafkaError._PARTITION_EOF:
+                    raise broker_error("reading a topic", error, settings)
+                open_ones.discard(partition)
+                continue
+            headers = {name: _bytes(value) for name, value in message.headers() or []}
+            stored[partition].append(Stored(_number(message.offset()), message.key(), message.value(), headers, message.timestamp()[1]))
+    return stored
+
+
+def _number(value: int | None) -> int:
+    assert value is not None, "a message from a topic has a partition and an offset"
+    return value
+
+
+def _bytes(value: Any) -> bytes:
+    return value.encode() if isinstance(value, str) else bytes(value or b"")

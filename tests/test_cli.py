@@ -1,0 +1,165 @@
+"""The command line as a person or a script uses it: output, exit codes, and errors without a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stream_retrain.settings import load_settings
+from tests.conftest import Services
+
+GOOD = """
+from river import drift, linear_model, preprocessing
+from stream_retrain import On, Pipeline, Reset, Schema, Watch
+orders = Pipeline(
+    name="orders", task="binary", source="orders",
+    schema=Schema(id="id", label="y", features={"a": float}),
+    model=preprocessing.StandardScaler() | linear_model.LogisticRegression(),
+    watch=[Watch("error", drift.ADWIN())], react=[On.drift("error", Reset())],
+)
+"""
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_RETRAIN_")}
+    command = [sys.executable, "-m", "stream_retrain", *arguments]
+    return subprocess.run(command, env={**clean, **environment, "COLUMNS": "160"}, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    file = tmp_path / "shop.py"
+    file.write_text(GOOD)
+    return file
+
+
+def test_version() -> None:
+    ran = run("--version")
+    assert (ran.returncode, ran.stdout.split()[0]) == (0, "stream_retrain")
+
+
+def test_help_names_every_command() -> None:
+    assert all(name in run("--help").stdout for name in ("demo", "check", "run", "publish", "status", "local"))
+
+
+def test_check_prints_one_json_object_with_the_resolved_settings_and_no_secret(pipeline: Path) -> None:
+    ran = run(
+        "check", str(pipeline), "--json", STREAM_RETRAIN_KAFKA_SASL_PASSWORD="hunter2", STREAM_RETRAIN_REDIS_URL="redis://:hunter3@h:1/0"
+    )
+    assert ran.returncode == 0, ran.stderr
+    shown = json.loads(ran.stdout)
+    assert shown["pipeline"]["name"] == "orders"
+    assert shown["settings"]["poll_records_max"] == 500
+    assert "hunter" not in ran.stdout + ran.stderr
+
+
+def test_check_for_a_person_ends_with_ok(pipeline: Path) -> None:
+    ran = run("check", f"{pipeline}:orders")
+    assert ran.returncode == 0
+    assert ran.stdout.rstrip().endswith("ok")
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_faulty_pipeline_is_refused_with_every_fault(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "bad.py"
+    file.write_text(GOOD.replace('name="orders"', 'name="or ders"').replace('"error", drift', '"eror", drift'))
+    ran = run(command, str(file))
+    assert ran.returncode == 2
+    assert "3 faults" in ran.stderr
+    assert all(words in ran.stderr for words in ("name 'or ders'", "watch 'eror'", "nothing watches 'error'", str(file)))
+    assert "Traceback" not in ran.stderr
+    assert ran.stdout == ""
+
+
+def test_a_wrong_setting_is_refused_with_its_name(pipeline: Path) -> None:
+    ran = run("run", str(pipeline), STREAM_RETRAIN_HTTP_PORT="many", STREAM_RETRAIN_POLL_RECORD_MAX="3")
+    assert ran.returncode == 2
+    assert "STREAM_RETRAIN_HTTP_PORT" in ran.stderr
+    assert "did you mean STREAM_RETRAIN_POLL_RECORDS_MAX" in ran.stderr
+
+
+def test_run_without_a_signing_key_says_how_to_make_one(pipeline: Path) -> None:
+    ran = run("run", str(pipeline))
+    assert ran.returncode == 2
+    assert "signing_key_file" in ran.stderr
+    assert "--allow-unsigned" in ran.stderr
+
+
+def test_status_of_nobody_is_unhealthy() -> None:
+    ran = run("status", "--url", "http://127.0.0.1:1")
+    assert ran.returncode == 3
+    assert "no worker answers" in ran.stderr
+
+
+def test_a_missing_option_is_usage(tmp_path: Path) -> None:
+    assert run("publish", str(tmp_path / "x.csv")).returncode == 2
+
+
+@pytest.mark.parametrize(("name", "text", "words"), [("x.txt", "", "cannot tell its format"), ("x.jsonl", "{}\n[1]\n", "line 2")])
+def test_a_file_that_is_no_table_is_named(tmp_path: Path, name: str, text: str, words: str) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    ran = run("publish", str(file), "--topic", "t", STREAM_RETRAIN_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert ran.returncode in (1, 2)
+    assert words in ran.stderr or "127.0.0.1:1" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.services
+def test_publish_puts_a_file_into_a_topic_in_order(services: Services, tmp_path: Path) -> None:
+    from stream_retrain.engines.kafka.read import read_topic
+
+    file = tmp_path / "rows.csv"
+    file.write_text("id,a,word,ok\n1,0.5,x,true\n2,,y,false\n3,7,z,true\n")
+    topic = services.name("published")
+    ran = run(
+        "publish", str(file), "--topic", topic, "--key", "word", "--json", STREAM_RETRAIN_KAFKA_BOOTSTRAP_SERVERS=services.bootstrap_servers
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == {"topic": topic, "published": 3}
+    settings = load_settings(None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers})
+    stored = read_topic(settings, topic)[0]
+    assert [json.loads(record.value or b"") for record in stored] == [
+        {"id": 1, "a": 0.5, "word": "x", "ok": True},
+        {"id": 2, "a": None, "word": "y", "ok": False},
+        {"id": 3, "a": 7, "word": "z", "ok": True},
+    ]
+    assert [record.key for record in stored] == [b"x", b"y", b"z"]
+
+
+@pytest.mark.services
+def test_local_up_holds_services_open_until_told() -> None:
+    from stream_retrain.stores import connect
+
+    command = [sys.executable, "-m", "stream_retrain", "local", "up", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as held:
+        assert held.stdout
+        places = json.loads(held.stdout.readline())
+        connect(places["redis_url"]).ping()
+        held.send_signal(signal.SIGTERM)
+        assert held.wait(20) == 0
+    assert not Path(places["directory"]).exists()
+
+
+@pytest.mark.services
+def test_the_demo_proves_itself(services: Services) -> None:
+    ran = run(
+        "demo",
+        "--events",
+        "30000",
+        "--json",
+        STREAM_RETRAIN_KAFKA_BOOTSTRAP_SERVERS=services.bootstrap_servers,
+        STREAM_RETRAIN_REDIS_URL=services.redis_url,
+    )
+    assert ran.returncode == 0, ran.stderr
+    shown = json.loads(ran.stdout)
+    assert (shown["events"], shown["predictions"], shown["lost"], shown["duplicated"]) == (30_000, 30_000, 0, 0)
+    assert shown["quality_after_incident"] > shown["quality_after_incident_without_reaction"] + 0.01
+    assert shown["drifts"] >= 3
+    assert all(generation >= 1 for generation in shown["generations"])

@@ -1,0 +1,72 @@
+"""The shape of the project, guarded: what is public, what is documented, what is shown."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import stream_retrain
+from stream_retrain.settings import settings_table_markdown
+
+ROOT = Path(stream_retrain.__file__).parent
+MODULES = sorted(module.name for module in pkgutil.walk_packages([str(ROOT)], "stream_retrain.") if not module.name.endswith("__main__"))
+README = (ROOT.parent / "README.md").read_text()
+
+
+def test_public_names_exist_and_are_few() -> None:
+    assert len(stream_retrain.__all__) <= 20
+    assert all(hasattr(stream_retrain, name) for name in stream_retrain.__all__)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_name_a_module_exports_exists(name: str) -> None:
+    module = importlib.import_module(name)
+    assert all(hasattr(module, exported) for exported in getattr(module, "__all__", []))
+    assert module.__doc__, "a file opens with what it is for"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_the_core_tests_have_no_mock_sleep_thread_or_network() -> None:
+    forbidden = {"unittest", "mock", "time", "threading", "socket", "asyncio", "requests", "urllib"}
+    for file in (Path(__file__).parent / "core").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.partition(".")[0] for name in names} & forbidden, file.name
+
+
+def test_no_file_and_no_function_is_too_long() -> None:
+    for file in ROOT.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        assert len(file.read_text().splitlines()) <= 400, file.name
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 50, f"{file.name}: {node.name}"
+
+
+def test_the_readme_has_the_settings_as_they_are() -> None:
+    assert settings_table_markdown().strip() in README
+
+
+def test_the_readme_s_pipeline_loads(tmp_path: Path) -> None:
+    from stream_retrain.loading import load_pipeline
+
+    [code] = re.findall(r"```python\n(# shop\.py\n.*?)```", README, re.DOTALL)
+    (tmp_path / "readme_shop.py").write_text(code)
+    assert load_pipeline(str(tmp_path / "readme_shop.py")).name == "orders"
+
+
+def test_the_readme_s_targets_exist() -> None:
+    makefile = (ROOT.parent / "Makefile").read_text()
+    for target in set(re.findall(r"make ([a-z-]+)", README)):
+        assert f"\n{target}:" in makefile, target
