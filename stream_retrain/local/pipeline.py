@@ -28,6 +28,6 @@ def flights_pipeline(name: str = "flights") -> Pipeline:
         ),
         model=(numbers + names) | linear_model.LogisticRegression(optim.AdaGrad(0.1)),
         metrics=[metrics.Accuracy(), metrics.CohenKappa()],
-        watch=[Watch("error", drift.PageHinkley(delta=0.25, threshold=25, alpha=1.0))],
+        watch=[Watch("error", drift.PageHinkley(delta=0.25, threshold=30, alpha=1.0))],
         react=[On.drift("error", Reset())],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import subprocess
@@ -71,7 +72,7 @@ def test_the_mixed_log_has_a_drift_and_a_reset() -> None:
 def test_any_split_into_batches_gives_the_same_facts_and_the_same_state(cuts: list[int]) -> None:
     shard = Shard(PIPELINE)
     borders = [0, *cuts, len(MIXED)]
-    outcomes = [shard.process(MIXED[start:end]) for start, end in zip(borders, borders[1:], strict=False)]
+    outcomes = [shard.process(MIXED[start:end]) for start, end in itertools.pairwise(borders)]
     assert joined(outcomes) == joined([WHOLE_OUTCOME])
     assert shard.digest() == WHOLE.digest()
 
@@ -82,7 +83,7 @@ def test_restored_and_gone_on_is_never_stopped(stops: list[int]) -> None:
     shard = Shard(PIPELINE)
     outcomes = []
     borders = [0, *stops, len(MIXED)]
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in itertools.pairwise(borders):
         outcomes.append(shard.process(MIXED[start:end]))
         shard = Shard(PIPELINE, pickle.loads(pickle.dumps(shard.snapshot())))
     assert joined(outcomes) == joined([WHOLE_OUTCOME])

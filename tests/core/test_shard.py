@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from river import base, drift
@@ -122,7 +123,7 @@ def test_a_cooldown_holds() -> None:
     assert len([fact for fact in decided(0) if fact.outcome == "done"]) > 10
     cooled = [fact.events_seen for fact in decided(400) if fact.outcome == "done"]
     assert len(cooled) >= 2
-    assert all(later - earlier >= 400 for earlier, later in zip(cooled, cooled[1:], strict=False))
+    assert all(later - earlier >= 400 for earlier, later in itertools.pairwise(cooled))
 
 
 def test_errors_of_an_earlier_generation_are_not_shown_to_fresh_detectors() -> None:
@@ -138,7 +139,7 @@ class Moody(base.Classifier):
     def __init__(self) -> None:
         self.learned = 0
 
-    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
+    def learn_one(self, x: dict[Any, Any], _y: Any) -> None:
         if x["a"] > 90:
             raise OverflowError("too much to learn")
         self.learned += 1

@@ -74,7 +74,8 @@ def _read_to_end(consumer: Consumer, partitions: list[int], settings: Settings) 
                     raise broker_error("reading a topic", error, settings)
                 open_ones.discard(partition)
                 continue
-            headers = {name: _bytes(value) for name, value in message.headers() or []}
+            given: Any = message.headers() or []
+            headers = {name: _bytes(value) for name, value in given}
             stored[partition].append(Stored(_number(message.offset()), message.key(), message.value(), headers, message.timestamp()[1]))
     return stored
 
