@@ -63,7 +63,8 @@ def test_the_readme_s_pipeline_loads(tmp_path: Path) -> None:
 
     [code] = re.findall(r"```python\n(# shop\.py\n.*?)```", README, re.DOTALL)
     (tmp_path / "readme_shop.py").write_text(code)
-    assert load_pipeline(str(tmp_path / "readme_shop.py")).name == "orders"
+    pipeline = load_pipeline(str(tmp_path / "readme_shop.py"))
+    assert (pipeline.name, len(pipeline.digest())) == ("orders", 64)
 
 
 def test_the_readme_s_targets_exist() -> None:

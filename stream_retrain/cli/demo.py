@@ -21,7 +21,7 @@ __all__ = ["demo"]
 
 
 def demo(
-    events: Annotated[int, typer.Option(help="Flights to publish.", min=20_000, max=327_000)] = 120_000,
+    events: Annotated[int, typer.Option(help="Flights to publish.", min=20_000, max=327_000)] = 100_000,
     keep: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep Kafka's and Valkey's data there, to look at the topics.")] = None,
     json: JsonFlag = False,
 ) -> None:

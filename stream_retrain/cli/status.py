@@ -53,11 +53,11 @@ def fetch_status(address: str) -> dict[str, Any]:
 def _show(found: dict[str, Any]) -> None:
     console = Console()
     console.print(f"pipeline {found['pipeline']}  instance {found['instance']}  {found['state']}  {found['detail']}", markup=False)
-    table = Table("shard", "state", "offset", "lag", "learned", "generation", "drifts", "dead letters", "overall", "rolling", box=None)
+    table = Table("partition", "state", "offset", "lag", "learned", "gen.", "drifts", "dead", "overall", "rolling", box=None)
     for name, shard in found["shards"].items():
-        scores = [", ".join(f"{metric} {value:.4f}" for metric, value in shard[kind].items()) for kind in ("running", "rolling")]
+        scores = ["\n".join(f"{metric} {value:.3f}" for metric, value in shard[kind].items()) for kind in ("running", "rolling")]
         counts = [shard[key] for key in ("state", "offset", "lag_records", "events_seen", "generation", "drifts", "rejected")]
-        table.add_row(name, *map(str, counts), *scores)
+        table.add_row(name.rpartition("/")[2], *map(str, counts), *scores)
     console.print(table)
     for entry in found["recent"][-10:]:
         console.print(f"  partition {entry['partition']} offset {entry['offset']}: {entry['text']}", markup=False)

@@ -69,6 +69,8 @@ def _atom(value: object) -> bytes | None:
             return b"s" + value.encode("utf-8", "surrogatepass")
         case bytes():
             return b"b" + value
+        case types.UnionType() | types.GenericAlias():
+            return b"u" + repr(value).encode()
         case _ if isinstance(value, _BY_NAME):
             return f"n{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value.__name__)}".encode()
         case _:

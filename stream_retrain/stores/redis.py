@@ -81,7 +81,7 @@ class _Server:
         raise AssertionError("the last attempt returns or raises")
 
     def ping(self) -> None:
-        self.call("ping", self.client.ping)
+        self.call("get an answer to PING", self.client.ping)
 
 
 def _key(shard: ShardId, name: str) -> str:

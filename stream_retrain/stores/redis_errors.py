@@ -55,7 +55,7 @@ _HINTS: Final = (
 
 def store_error(doing: str, url: str, error: redis.RedisError) -> StoreError:
     """The error to raise instead: what was attempted, where, what to look at, what came back. `url` must be redacted."""
-    return StoreError(f"Could not {doing} in Redis at {url}: {_hint(error)}. It said: {error or type(error).__name__}")
+    return StoreError(f"Could not {doing} (Redis at {url}): {_hint(error)}. It said: {error or type(error).__name__}")
 
 
 def _hint(error: redis.RedisError) -> str:

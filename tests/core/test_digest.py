@@ -43,6 +43,7 @@ DIFFERENT: list[tuple[Any, Any]] = [
     (0.1 + 0.2, 0.3),
     ("ab", ["a", "b"]),
     (drift.ADWIN(), drift.ADWIN(delta=0.1)),
+    (float | None, int | None),
 ]
 
 

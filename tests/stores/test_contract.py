@@ -363,7 +363,7 @@ class TestServers:
         process.terminate()
         process.wait()
         before = time.monotonic()
-        with pytest.raises(StoreError, match=rf"append 5 rows to the window of shard {SHARD} in Redis at {url}: it cannot be reached"):
+        with pytest.raises(StoreError, match=rf"append 5 rows to the window of shard {SHARD} \(Redis at {url}\): it cannot be reached"):
             stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
         assert time.monotonic() - before < 3
 
