@@ -1,0 +1,265 @@
+"""The paired test: what it promises under the null, what it finds, and that nothing about it depends on how it is run."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pickle
+import random
+from collections.abc import Iterable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_retrain.core.evidence import BETS, Evidence, PairedTest, RelativeLoss
+
+DUELS = 250
+Losses = list[float | None]
+
+
+def lead_changes(spec: Evidence, events: Iterable[Losses], contestants: int = 3) -> list[tuple[int, int]]:
+    """(event, new leader) for each change of a duel."""
+    test = spec.build(contestants=contestants)
+    changes = []
+    for number, losses in enumerate(events, start=1):
+        taker = test.update(losses)
+        if taker is not None:
+            test.lead(taker)
+            changes.append((number, taker))
+        if test.over:
+            break
+    return changes
+
+
+def independent(rates: list[float], rng: random.Random) -> Iterator[Losses]:
+    while True:
+        yield [float(rng.random() < rate) for rate in rates]
+
+
+def in_shared_runs(rates: list[float], rng: random.Random) -> Iterator[Losses]:
+    """Errors that come in long runs, hard stretches for all models alike; within a stretch who errs is chance."""
+    factor = 1.0
+    while True:
+        if rng.random() < 0.03:
+            factor = rng.choice([0.1, 0.5, 2.5])
+        yield [float(rng.random() < min(1.0, rate * factor)) for rate in rates]
+
+
+def one_hard_question(rates: list[float], rng: random.Random) -> Iterator[Losses]:
+    """Errors that models make on the same events: a question is hard or easy for everyone."""
+    while True:
+        hardness = rng.random()
+        yield [float(hardness < rate) if rng.random() < 0.7 else float(rng.random() < rate) for rate in rates]
+
+
+def real_valued(rates: list[float], rng: random.Random) -> Iterator[Losses]:
+    while True:
+        yield [min(1.0, rng.expovariate(1 / rate)) for rate in rates]
+
+
+def with_gaps(rates: list[float], rng: random.Random) -> Iterator[Losses]:
+    for losses in independent(rates, rng):
+        yield [loss if index == 0 or rng.random() < 0.5 else None for index, loss in enumerate(losses)]
+
+
+NULLS = {"independent": independent, "shared runs": in_shared_runs, "hard questions": one_hard_question, "gaps": with_gaps}
+
+
+@pytest.mark.parametrize("spend", [None, 0.5])
+@pytest.mark.parametrize("name", NULLS)
+@pytest.mark.parametrize("rates", [[0.3, 0.3, 0.3], [0.2, 0.2, 0.35]])
+def test_a_champion_that_is_no_worse_keeps_its_place(name: str, rates: list[float], spend: float | None) -> None:
+    """Whole duels, looked at after every event: it is dethroned in at most alpha of them."""
+    spec = Evidence(alpha=0.2, spend=spend, events_max=500)
+    dethroned = sum(bool(lead_changes(spec, NULLS[name](rates, random.Random(seed)))) for seed in range(DUELS))
+    assert dethroned <= limit(0.2 if spend is None else 0.1)
+
+
+def limit(probability: float) -> float:
+    """Three standard deviations above what the promise allows."""
+    return DUELS * probability + 3 * math.sqrt(DUELS * probability * (1 - probability))
+
+
+def test_real_valued_losses_are_covered() -> None:
+    spec = Evidence(alpha=0.2, spend=None, events_max=500)
+    dethroned = sum(bool(lead_changes(spec, real_valued([0.2, 0.2], random.Random(seed)), 2)) for seed in range(DUELS // 2))
+    assert dethroned <= limit(0.2) / 2
+
+
+def test_spent_by_halves_a_whole_duel_has_a_false_change_in_at_most_alpha() -> None:
+    """The first change is due, every later one is false: the two that are good are equally good."""
+    spec = Evidence(alpha=0.3, spend=0.5, events_max=500)
+    false = promoted = 0
+    for seed in range(DUELS):
+        changes = lead_changes(spec, independent([0.5, 0.2, 0.2], random.Random(seed)))
+        promoted += bool(changes)
+        false += len(changes) > 1
+    assert promoted == DUELS
+    assert false <= limit(0.3)
+
+
+def test_the_levels_of_all_changes_sum_to_alpha() -> None:
+    spec = Evidence(alpha=0.2, spend=0.3)
+    assert math.fsum(1 / spec.passes(change) for change in range(1, 200)) == pytest.approx(0.2)
+    assert {Evidence(spend=None).passes(change) for change in range(1, 9)} == {5.0}
+    assert spec.passes(1_000_000) == math.inf, "so small a level is never reached, rather than divided by"
+
+
+def test_runs_that_hit_models_at_different_times_are_not_covered() -> None:
+    """The limit of the promise, as its docstring tells it: equally good on average, and still the champion falls in a bad run."""
+
+    def taking_turns(rng: random.Random) -> Iterator[Losses]:
+        for number in itertools.count():
+            worse = number // 60 % 2
+            yield [float(rng.random() < (0.6 if index == worse else 0.1)) for index in range(2)]
+
+    dethroned = sum(bool(lead_changes(Evidence(events_max=500), taking_turns(random.Random(seed)), 2)) for seed in range(50))
+    assert dethroned > 40
+
+
+@pytest.mark.parametrize(("served", "rival", "median_max"), [(0.5, 0.1, 25), (0.4, 0.2, 80), (0.3, 0.2, 250)])
+def test_a_better_rival_is_found_soon(served: float, rival: float, median_max: int) -> None:
+    delays = []
+    for seed in range(100):
+        changes = lead_changes(Evidence(events_max=500), independent([served, rival, served], random.Random(seed)))
+        delays.append(changes[0][0] if changes else 1_000)
+    assert sorted(delays)[50] <= median_max
+
+
+def test_of_several_the_best_is_taken_and_a_wrong_leader_gives_its_place_back() -> None:
+    rng = random.Random(2)
+    stream = itertools.chain(
+        itertools.islice(independent([0.5, 0.4, 0.05], rng), 100), itertools.islice(independent([0.05, 0.5, 0.6], rng), 300)
+    )
+    assert [taker for _, taker in lead_changes(Evidence(), stream)] == [2, 0]
+
+
+def test_rivals_that_agree_need_less_and_never_more_than_bonferroni_asks() -> None:
+    spec = Evidence(alpha=0.1, spend=None, events_min=1)
+    alone = lead_changes(spec, [[1.0, 0.0, 1.0]] * 50)[0][0]
+    together = lead_changes(spec, [[1.0, 0.0, 0.0]] * 50)[0][0]
+    e_value = [sum((1 + bet) ** wins for bet in BETS) / len(BETS) for wins in range(50)]
+    assert together == next(wins for wins in range(50) if e_value[wins] >= 10)
+    assert alone == next(wins for wins in range(50) if (e_value[wins] + 1) / 2 >= 10)
+    assert e_value[alone] <= 20 * 1.9
+
+
+def test_a_rival_with_much_evidence_is_held_back_by_no_more_than_its_sets() -> None:
+    """Evidence that only another rival's losses weigh down: the lone rival passes when the mean over all does."""
+    spec = Evidence(alpha=0.2, spend=None, events_min=1)
+    test = spec.build(contestants=3)
+    takers = [test.update([1.0, 0.0, 1.0 if number % 2 else 0.0]) for number in range(8)]
+    assert 1 in takers
+    assert 2 not in takers
+
+
+def test_no_change_before_events_min_and_one_at_it_even_without_news() -> None:
+    spec = Evidence(events_min=20)
+    changes = lead_changes(spec, [[1.0, 0.0, 1.0]] * 19 + [[1.0, 1.0, 1.0]] * 5)
+    assert changes == [(20, 1)]
+
+
+def test_who_gives_no_prediction_is_not_scored_and_cannot_take_the_lead() -> None:
+    test = Evidence(events_min=1, spend=None).build(contestants=3)
+    for _ in range(3):
+        assert test.update([1.0, None, 1.0]) is None
+    assert test.e_value(1) == 1.0
+    for _ in range(20):
+        assert test.update([None, 0.0, 0.0]) is None
+    assert test.events == 3, "without the served model's vote there is nothing to pair"
+
+
+def test_a_rival_shown_to_be_worse_is_rejected() -> None:
+    test = Evidence().build(contestants=3)
+    for losses in itertools.islice(independent([0.1, 0.6, 0.1], random.Random(1)), 200):
+        test.update(losses)
+    assert test.rejects(1)
+    assert not test.rejects(2)
+    assert test.e_value_against(1) > 20 > 1 > test.e_value(1)
+
+
+def test_very_many_events_of_one_kind_neither_overflow_nor_lose_the_way_back() -> None:
+    test = Evidence(events_min=10**6, events_max=10**6).build()
+    for _ in range(5_000):
+        test.update([0.0, 1.0])
+    assert 0 < test.e_value(1) < 1e-100
+    assert 1e100 < test.e_value_against(1) < math.inf
+    for _ in range(15_000):
+        test.update([1.0, 0.0])
+    assert 1e100 < test.e_value(1) < math.inf
+    assert test.e_value_against(1) < 1
+
+
+LOSS = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1), st.none())
+
+
+def seen(test: PairedTest) -> tuple[object, ...]:
+    return (test.served, test.changes, test.events, *(test.e_value(index) for index in range(3)))
+
+
+@given(st.lists(st.lists(LOSS, min_size=3, max_size=3), max_size=80), st.sets(st.integers(0, 80)))
+def test_restored_and_gone_on_is_never_stopped(events: list[Losses], stops: set[int]) -> None:
+    spec = Evidence(events_min=3, alpha=0.5)
+    whole, stopped = spec.build(contestants=3), spec.build(contestants=3)
+    for number, losses in enumerate(events):
+        if number in stops:
+            stopped = spec.build(pickle.loads(pickle.dumps(stopped.snapshot())))
+        for test in (whole, stopped):
+            taker = test.update(losses)
+            if taker is not None:
+                test.lead(taker)
+        assert seen(whole) == seen(stopped)
+    assert whole.snapshot() == stopped.snapshot()
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=60))
+def test_the_e_value_is_the_mean_wealth_of_the_gamblers_and_one_bets_against(pairs: list[tuple[float, float]]) -> None:
+    test = Evidence(events_min=1_000, events_max=1_000).build()
+    for served, rival in pairs:
+        test.update([served, rival])
+    wealth = [math.prod(1 + bet * (served - rival) for served, rival in pairs) for bet in BETS]
+    against = math.prod(1 + 0.2 * (rival - served) for served, rival in pairs)
+    assert test.e_value(1) == pytest.approx(sum(wealth) / len(BETS))
+    assert test.e_value_against(1) == pytest.approx(against)
+
+
+def test_relative_loss_uses_the_scale_of_the_past_only() -> None:
+    relative = RelativeLoss()
+    assert relative.losses(10.0, [9.0, 7.0]) is None, "the first event gives the scale: the lower median error, 1"
+    assert relative.losses(10.0, [12.0, 1e23]) == [0.5, 1.0]
+    assert relative.losses(10.0, [10.0, None]) == [0.0, None]
+
+
+@given(st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100), st.floats(-100, 100)), min_size=2, max_size=40), st.integers(-20, 20))
+def test_relative_loss_has_no_unit_and_is_bounded(rows: list[tuple[float, float, float]], exponent: int) -> None:
+    plain, scaled = RelativeLoss(), RelativeLoss()
+    unit = 2.0**exponent
+    for y, first, second in [tuple(map(round, row)) for row in rows]:
+        losses = plain.losses(y, [first, second])
+        assert losses == scaled.losses(y * unit, [first * unit, second * unit])
+        assert losses is None or all(loss is not None and 0 <= loss <= 1 for loss in losses)
+
+
+@pytest.mark.parametrize("wild", [math.inf, -math.inf, math.nan, 1e300])
+def test_a_prediction_that_explodes_loses_fully_and_does_not_move_the_scale(wild: float) -> None:
+    relative = RelativeLoss()
+    relative.losses(1.0, [0.0, 3.0])
+    before = relative.snapshot()["scale"]
+    assert relative.losses(1.0, [0.0, wild]) == [0.25, 1.0]
+    assert relative.snapshot()["scale"] == pytest.approx(before)
+
+
+def test_relative_loss_restored_goes_on() -> None:
+    rng = random.Random(1)
+    whole, stopped = RelativeLoss(), RelativeLoss()
+    for _ in range(300):
+        stopped = RelativeLoss(pickle.loads(pickle.dumps(stopped.snapshot())))
+        y, predictions = rng.gauss(0, 1), [rng.gauss(0, 1), rng.gauss(0, 2)]
+        assert whole.losses(y, predictions) == stopped.losses(y, predictions)
+
+
+def test_faults_of_a_declaration_are_all_listed() -> None:
+    assert not list(Evidence().faults())
+    wrong = Evidence(alpha=1.5, spend=0.0, events_min=0, events_max=-1, bets=(1.0,))
+    assert [fault.split()[0] for fault in wrong.faults()] == ["alpha", "spend", "events_min", "events_max", "bets"]
