@@ -1,0 +1,138 @@
+"""The additive model: two ways to compute it, one result; categories, classes and features that come and go."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from river import metrics
+
+from stream_retrain.core.digest import digest
+from stream_retrain.models import AdditiveClassifier, AdditiveRegressor, SoftBins, additive
+from stream_retrain.models.dense import DenseAdditive
+from tests.models import streams
+
+
+@pytest.mark.parametrize("rows", [streams.binary(500), streams.multiclass(500), streams.mixed(500)], ids=["binary", "multiclass", "mixed"])
+@pytest.mark.parametrize("dense_from", [1.0, 9.0])
+def test_lists_and_arrays_give_the_same_answers(monkeypatch: pytest.MonkeyPatch, rows: streams.Rows, dense_from: float) -> None:
+    plain, dense = AdditiveClassifier(categories_max=4), AdditiveClassifier(categories_max=4)
+    for x, y in rows:
+        expected, found = plain.predict_proba_one(x), dense.predict_proba_one(x)
+        assert list(found) == list(expected)
+        assert found == pytest.approx(expected, abs=1e-8)
+        monkeypatch.setattr(additive, "DENSE_FROM", 1e9)
+        plain.learn_one(x, y)
+        monkeypatch.setattr(additive, "DENSE_FROM", dense_from)
+        dense.learn_one(x, y)
+    assert isinstance(dense._work, DenseAdditive)
+    assert not isinstance(plain._work, DenseAdditive)
+
+
+def test_many_features_or_classes_go_over_to_arrays_by_themselves() -> None:
+    few, many = AdditiveClassifier(), AdditiveClassifier()
+    for x, y in streams.multiclass(20, features=5, classes=2):
+        few.learn_one(x, y)
+    for x, y in streams.multiclass(40, features=30, classes=7):
+        many.learn_one(x, y)
+    assert not isinstance(few._work, DenseAdditive)
+    assert isinstance(many._work, DenseAdditive)
+
+
+def test_the_code_of_the_question_is_not_used_for_an_event_that_was_changed() -> None:
+    rows = streams.binary(300)
+    expected, model = AdditiveClassifier(), AdditiveClassifier()
+    for x, y in rows:
+        asked = dict(x)
+        model.predict_one(asked)
+        asked["age"] = asked["age"] + 10
+        model.learn_one(asked, y)
+        expected.learn_one({**x, "age": x["age"] + 10}, y)
+    assert digest(model) == digest(expected)
+
+
+def test_true_is_not_one() -> None:
+    model, expected = AdditiveClassifier(), AdditiveClassifier()
+    for number in range(20):
+        x: dict[str, Any] = {"a": 1}
+        model.predict_one(x)
+        x["a"] = True
+        model.learn_one(x, number % 2)
+        expected.learn_one({"a": True}, number % 2)
+    assert digest(model) == digest(expected)
+
+
+def test_the_least_recently_learned_category_leaves_and_its_weight_with_it() -> None:
+    model = AdditiveClassifier(categories_max=2)
+    for _ in range(30):
+        model.learn_one({"s": "old"}, True)
+        model.learn_one({"s": "kept"}, False)
+    assert model.predict_proba_one({"s": "old"})[True] > 0.7
+    for _ in range(2):
+        model.learn_one({"s": "kept"}, False)
+        model.learn_one({"s": "new"}, True)
+    assert model.predict_proba_one({"s": "old"}) == model.predict_proba_one({"s": "never seen"})
+    assert model.predict_proba_one({"s": "kept"})[False] > 0.7
+
+
+@pytest.mark.parametrize("dense_from", [1.0, 1e9])
+def test_thousands_of_categories_take_a_bounded_place(monkeypatch: pytest.MonkeyPatch, dense_from: float) -> None:
+    monkeypatch.setattr(additive, "DENSE_FROM", dense_from)
+    model = AdditiveClassifier(categories_max=50)
+    for number in range(3000):
+        model.learn_one({"user": f"u{number}", "a": number % 7}, number % 2 == 0)
+    bins = model._work.bins
+    assert len(bins.categories["user"]) == 50
+    assert bins.slots == 50 + bins.bins
+
+
+def test_it_follows_a_drift_without_being_told() -> None:
+    rng, model, late = random.Random(0), AdditiveClassifier(), metrics.Accuracy()
+    for number in range(4500):
+        x = {"a": rng.gauss(0, 1), "constant": 2.5}
+        y = (abs(x["a"]) < 0.7) != (number >= 1500)
+        if number >= 3000:
+            late.update(y, model.predict_one(x))
+        model.learn_one(x, y)
+    assert late.get() > 0.88
+
+
+def test_a_regressor_answers_within_the_targets_seen_and_a_tenth_beyond() -> None:
+    model = AdditiveRegressor()
+    assert model.predict_one({"a": 1.0}) == 0.0
+    for number in range(200):
+        model.learn_one({"a": float(number % 20), "b": float(number % 3)}, float(number % 20))
+    for value in (-1e300, -50.0, 0.0, 50.0, 1e300):
+        assert -1.9 <= model.predict_one({"a": value, "b": value}) <= 20.9
+    assert model.predict_one({"a": 12.0, "b": 1.0}) == pytest.approx(12.0, abs=1.5)
+
+
+@pytest.mark.parametrize("y", [float("nan"), float("inf")])
+def test_a_target_that_is_no_number_is_refused(y: float) -> None:
+    with pytest.raises(ValueError, match="not a finite number"):
+        AdditiveRegressor().learn_one({"a": 1.0}, y)
+
+
+def test_a_value_of_no_usable_kind_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="'a' is a list"):
+        AdditiveClassifier().learn_one({"a": [1, 2]}, True)
+
+
+@pytest.mark.parametrize("params", [{"bins": 1}, {"rate": 0.0}, {"categories_max": 0}])
+def test_parameters_out_of_range_are_refused(params: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(params))):
+        AdditiveRegressor(**params)
+
+
+def test_soft_bins_are_two_neighbours_that_add_up_to_one() -> None:
+    model = SoftBins(bins=8)
+    for number in range(100):
+        model.learn_one({"a": float(number), "s": "x", "t": True})
+    made = model.transform_one({"a": 42.5, "s": "x", "t": True, "u": 3.0, "n": None})
+    numbers = {name: weight for name, weight in made.items() if name.startswith("a[")}
+    assert len(numbers) == 2
+    assert sum(numbers.values()) == pytest.approx(1.0)
+    assert made["s=x"] == made["t=True"] == 1.0
+    assert len(made) == 4
+    assert "s=y" not in model.transform_one({"s": "y"})
