@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stream_retrain.codec.records import Record
+from stream_retrain.core.duel import ContestantFailed, DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.core.messages import Decided, DriftDetected, Fact, Label, ModelReset, Predicted, Rejected, ShardId
 
 __all__ = ["DeadLetter", "Prediction", "dead_letter", "encode_decisions", "encode_predictions"]
@@ -28,6 +29,10 @@ KINDS: dict[type, str] = {
     DriftDetected: "drift.detected",
     Decided: "policy.decided",
     ModelReset: "model.reset",
+    DuelStarted: "duel.started",
+    LeadChanged: "duel.lead_changed",
+    ContestantFailed: "duel.contestant_failed",
+    DuelEnded: "duel.ended",
 }
 
 

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-__all__ = ["events_since_rise", "events_since_rise_of_losses"]
+__all__ = ["LOOK_BACK_EVENTS", "events_since_rise", "events_since_rise_of_losses"]
 
 LOOK_BACK_EVENTS: Final = 400
 NEW_EVENTS_MIN: Final = 10

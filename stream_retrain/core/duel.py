@@ -29,7 +29,19 @@ from stream_retrain.core.evidence import Evidence, RelativeLoss
 from stream_retrain.core.messages import Features, Label
 from stream_retrain.core.predictors import Answer, Predictor, predictor
 
-__all__ = ["Asked", "Ballot", "Contestant", "ContestantFailed", "Duel", "DuelEnded", "DuelFact", "DuelSpec", "LeadChanged", "Standing"]
+__all__ = [
+    "Asked",
+    "Ballot",
+    "Contestant",
+    "ContestantFailed",
+    "Duel",
+    "DuelEnded",
+    "DuelFact",
+    "DuelSpec",
+    "DuelStarted",
+    "LeadChanged",
+    "Standing",
+]
 
 CHAMPION: Final = 0
 
@@ -62,6 +74,20 @@ class Standing:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DuelStarted:
+    """Challengers were trained and race the champion from the next question on."""
+
+    offset: int
+    time_s: float
+    duel: int
+    contestants: tuple[str, ...]
+    trained_on: tuple[int, ...]
+    """Events each has learned for the duel, in the order of `contestants`; the champion's 0 means it is as it was."""
+    generation: int
+    cause: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LeadChanged:
     """Another contestant serves from the next question on."""
 
@@ -73,6 +99,8 @@ class LeadChanged:
     cause: Literal["evidence", "failure"]
     events: int
     standings: tuple[Standing, ...]
+    generation: int = 0
+    """The number under which it serves; the shard gives it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +130,11 @@ class DuelEnded:
     events: int
     changes: int
     standings: tuple[Standing, ...]
+    generation: int = 0
+    """The winner's; the shard gives it."""
 
 
-DuelFact: TypeAlias = LeadChanged | ContestantFailed | DuelEnded
+DuelFact: TypeAlias = DuelStarted | LeadChanged | ContestantFailed | DuelEnded
 
 
 class Asked(NamedTuple):

@@ -9,7 +9,7 @@ Time is event time, in seconds since the epoch (UTC); offsets are Kafka offsets 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 __all__ = [
     "Decided",
@@ -128,7 +128,7 @@ class Decided:
     time_s: float
     trigger: str
     reaction: str
-    outcome: Literal["done", "ignored", "cooldown"]
+    outcome: Literal["done", "ignored", "cooldown", "in_duel"]
     generation: int
     """The champion's generation when the decision was taken."""
     events_seen: int
@@ -154,4 +154,5 @@ class Outcome:
 
     predicted: list[Predicted] = dataclasses.field(default_factory=list)
     learned: list[Learned] = dataclasses.field(default_factory=list)
-    facts: list[Fact] = dataclasses.field(default_factory=list)
+    facts: list[Any] = dataclasses.field(default_factory=list)
+    """`Fact`s, and those of `core.duel`."""

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypeAlias, assert_never
+from typing import Any, Final, Literal, TypeAlias, assert_never
 
+from stream_retrain.core.evidence import Evidence
 from stream_retrain.core.messages import DriftDetected
 
-__all__ = ["Decision", "Ignore", "On", "Policy", "PolicySpec", "Reaction", "Reset", "Situation"]
+__all__ = ["CHALLENGERS", "Challenge", "Decision", "Ignore", "On", "Policy", "PolicySpec", "Reaction", "Reset", "Situation"]
+
+
+CHALLENGERS: Final = ("fresh", "since_change")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,7 +30,26 @@ class Reset:
     """Replace the champion by a fresh model, and the detectors on its signals by fresh detectors."""
 
 
-Reaction: TypeAlias = Ignore | Reset
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """Let challengers race the champion on the live events; one that is shown to be better takes its place.
+
+    "fresh" starts from nothing, "since_change" from the labelled events since the most likely moment the errors rose (of the last
+    400, which the shard keeps). `evidence` says how much must be shown and how long it is looked for; nothing is replaced on less.
+    While a duel lasts every event costs about as many models as race.
+    """
+
+    challengers: tuple[str, ...] = CHALLENGERS
+    evidence: Evidence = dataclasses.field(default_factory=Evidence)
+
+    def faults(self) -> Iterator[str]:
+        """Every fault of the declaration, as sentences."""
+        yield from self.evidence.faults()
+        if not self.challengers or len(set(self.challengers)) != len(self.challengers) or set(self.challengers) - set(CHALLENGERS):
+            yield f"challengers are {self.challengers!r}; use {' and '.join(map(repr, CHALLENGERS))}, or one of them"
+
+
+Reaction: TypeAlias = Ignore | Reset | Challenge
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,8 +78,10 @@ class On:
     def faults(self, watched: Sequence[str]) -> Iterator[str]:
         """Every fault of the declaration, as sentences."""
         where = f"react {self.trigger}"
-        if not isinstance(self.do, Ignore | Reset):
-            yield f"{where}: {self.do!r} is not a reaction; use Ignore() or Reset()"
+        if not isinstance(self.do, Ignore | Reset | Challenge):
+            yield f"{where}: {self.do!r} is not a reaction; use Ignore(), Reset() or Challenge()"
+        elif isinstance(self.do, Challenge):
+            yield from (f"{where}: {fault}" for fault in self.do.faults())
         if self.trigger.signal not in watched:
             yield f"{where}: nothing watches {self.trigger.signal!r}; add Watch({self.trigger.signal!r}, ...) to watch"
         if self.cooldown_events < 0:
@@ -72,6 +97,8 @@ class Situation:
     generation: int
     drifts: tuple[DriftDetected, ...]
     """Drifts detected at this event."""
+    dueling: bool = False
+    """Whether a duel is in progress: nothing restarts it, and nothing else changes the model meanwhile."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +106,9 @@ class Decision:
     """The answer of one rule."""
 
     rule: On
-    outcome: Literal["done", "ignored", "cooldown"]
+    outcome: Literal["done", "ignored", "cooldown", "in_duel"]
+    index: int
+    """Which rule of the pipeline, from 0."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -109,13 +138,16 @@ class Policy:
             if rule.trigger.signal not in signals:
                 continue
             if changed or self._cools_down(index, situation.events_seen):
-                decisions.append(Decision(rule, "cooldown"))
+                decisions.append(Decision(rule, "cooldown", index))
                 continue
             match rule.do:
                 case Ignore():
-                    decisions.append(Decision(rule, "ignored"))
-                case Reset():
-                    decisions.append(Decision(rule, "done"))
+                    decisions.append(Decision(rule, "ignored", index))
+                case Reset() | Challenge() if situation.dueling:
+                    decisions.append(Decision(rule, "in_duel", index))
+                    continue
+                case Reset() | Challenge():
+                    decisions.append(Decision(rule, "done", index))
                     changed = True
                 case _:
                     assert_never(rule.do)

@@ -12,18 +12,24 @@ One event, in this order (test, then train):
 4. The detectors take the event's signals. Errors of an earlier generation are not shown to the detectors of this one.
 5. The policy is asked about the drifts, and its decision is carried out. The next event meets the new champion.
 
+While a duel lasts (reaction `Challenge`) every contestant answers the question and learns the label; the one that serves is the
+champion in what is said above, and each change of it begins a generation.
+
 A model is foreign code: if it raises, the event becomes `Rejected` (reason "model") and the shard goes on. A pipeline of
 River whose later step raises may have learned the event in an earlier one.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from stream_retrain.core.change_point import LOOK_BACK_EVENTS, events_since_rise, events_since_rise_of_losses
 from stream_retrain.core.digest import digest
+from stream_retrain.core.duel import Ballot, Contestant, Duel, DuelEnded, DuelFact, DuelSpec, DuelStarted, LeadChanged
 from stream_retrain.core.messages import (
     Decided,
     DriftDetected,
@@ -38,8 +44,9 @@ from stream_retrain.core.messages import (
     Unmatched,
 )
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.core.policies import Situation
+from stream_retrain.core.policies import Challenge, Decision, Situation
 from stream_retrain.core.predictors import Answer, predictor
+from stream_retrain.core.scores import Scored
 from stream_retrain.core.signals import Reading, Watch, Watcher, classification_loss, reading, regression_loss
 
 __all__ = ["Observation", "Shard"]
@@ -56,6 +63,27 @@ class Question(NamedTuple):
     x: Features
     answer: Answer
     generation: int
+    ballot: Ballot | None
+    """What each contestant answered, if a duel was in progress."""
+
+
+class _Batch:
+    """What a batch has done so far: plain tuples, made into facts and scored at its end, in tight loops."""
+
+    __slots__ = ("facts", "learned", "predicted", "scored")
+
+    def __init__(self) -> None:
+        self.predicted: list[tuple[Any, ...]] = []
+        self.learned: list[tuple[Any, ...]] = []
+        self.scored: list[Scored] = []
+        self.facts: list[Any] = []
+
+
+class Dueling(NamedTuple):
+    """A duel in progress, and which rule of the pipeline it carries out."""
+
+    rule: int
+    duel: Duel
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,19 +120,28 @@ class Shard:
         self._watchers = [watch.build(saved) for watch, saved in zip(pipeline.watch, watchers, strict=True)]
         self._sort_watchers()
         self._install(state["model"] if snapshot else pipeline.model.clone())
+        self._error = self._signal("error")
+        self.duels: int = state.get("duels", 0)
+        self._dueling: Dueling | None = None
+        if (saved := state.get("dueling")) is not None:
+            self._dueling = Dueling(saved["rule"], self._duel_spec(saved["rule"]).build(saved["duel"]))
+        self._recent: collections.deque[tuple[Features, Any, float]] | None = None
+        if any(isinstance(rule.do, Challenge) for rule in pipeline.react):
+            self._recent = collections.deque(state.get("recent", ()), maxlen=LOOK_BACK_EVENTS)
 
     def process(self, events: Iterable[Event]) -> Outcome:
         """Take the next events of the log, in order of offset; return what they did."""
-        outcome = Outcome()
+        batch = _Batch()
         for event in events:
-            predicted = len(outcome.predicted)
             try:
-                self._take(event, outcome)
+                self._take(event, batch)
             except Exception as error:  # noqa: BLE001 - the model is foreign code; see the module's docstring
-                del outcome.predicted[predicted:]
+                if batch.predicted and batch.predicted[-1][0] == event.offset:
+                    del batch.predicted[-1]
                 detail = f"the model raised {type(error).__name__}: {error}"
-                outcome.facts.append(Rejected(offset=event.offset, reason="model", detail=detail))
-        return outcome
+                batch.facts.append(Rejected(offset=event.offset, reason="model", detail=detail))
+        self._scores.update(batch.scored)
+        return Outcome(list(map(_predicted, batch.predicted)), list(map(_learned, batch.learned)), batch.facts)
 
     def snapshot(self) -> dict[str, Any]:
         """The whole state; shares objects with the shard, so serialise it before the next `process`."""
@@ -118,6 +155,9 @@ class Shard:
             "scores": self._scores.snapshot(),
             "policy": self._policy.snapshot(),
             "watchers": [watcher.snapshot() for watcher in self._watchers],
+            "duels": self.duels,
+            "dueling": {"rule": self._dueling.rule, "duel": self._dueling.duel.snapshot()} if self._dueling else None,
+            "recent": tuple(self._recent or ()),
         }
 
     def digest(self) -> str:
@@ -138,45 +178,50 @@ class Shard:
             readings={(watch.signal, watch.detector_name): reading(watcher.detector) for watch, watcher in watched},
         )
 
-    def _take(self, event: Event, outcome: Outcome) -> None:
+    def _take(self, event: Event, batch: _Batch) -> None:
         offset, id_, time_s, x, y = event
         if time_s > self._newest_time_s:
             self._newest_time_s = time_s
         if self._pending:
-            self._expire(offset, outcome)
+            self._expire(offset, batch)
             if id_ in self._pending:
-                self._take_known(event, outcome)
+                self._take_known(event, batch)
                 return
         if x is None:
-            outcome.facts.append(Unmatched(offset=offset, id=id_, reason="no_question"))
+            batch.facts.append(Unmatched(offset=offset, id=id_, reason="no_question"))
             return
-        answer = self._predict(x)
+        if self._dueling is None:
+            answer, ballot = self._predict(x), None
+        else:
+            answer, ballot, happened = self._dueling.duel.ask(offset, time_s, x)
+            if happened:
+                self._follow(happened, batch)
         y_pred, proba = answer
         probability = self._probability(y_pred, proba) if proba else None
-        outcome.predicted.append(_predicted((offset, id_, y_pred, probability, self.generation)))
+        batch.predicted.append((offset, id_, y_pred, probability, self.generation))
         if y is None:
-            self._wait(offset, id_, Question(time_s, x, answer, self.generation), outcome)
+            self._wait(offset, id_, Question(time_s, x, answer, self.generation, ballot), batch)
         else:
-            self._teach(offset, time_s, x, y, answer, self.generation, outcome)
+            self._teach(offset, y, Question(time_s, x, answer, self.generation, ballot), batch)
         self.questions_answered += 1
 
-    def _take_known(self, event: Event, outcome: Outcome) -> None:
+    def _take_known(self, event: Event, batch: _Batch) -> None:
         """An event whose id waits already: its answer, or the same question again."""
         if event.y is None:
             detail = f"question {event.id!r} was asked before and waits for its answer"
-            outcome.facts.append(Rejected(offset=event.offset, reason="duplicate", detail=detail))
+            batch.facts.append(Rejected(offset=event.offset, reason="duplicate", detail=detail))
             return
         question = self._pending.pop(event.id)
-        self._teach(event.offset, event.time_s, question.x, event.y, question.answer, question.generation, outcome)
+        self._teach(event.offset, event.y, question._replace(time_s=event.time_s), batch)
 
-    def _wait(self, offset: int, id_: str, question: Question, outcome: Outcome) -> None:
+    def _wait(self, offset: int, id_: str, question: Question, batch: _Batch) -> None:
         if len(self._pending) >= self._pipeline.pending_rows_max:
             oldest = next(iter(self._pending))
             del self._pending[oldest]
-            outcome.facts.append(Unmatched(offset=offset, id=oldest, reason="expired_rows"))
+            batch.facts.append(Unmatched(offset=offset, id=oldest, reason="expired_rows"))
         self._pending[id_] = question
 
-    def _expire(self, offset: int, outcome: Outcome) -> None:
+    def _expire(self, offset: int, batch: _Batch) -> None:
         """Drop the questions that have waited too long, oldest first; one asked out of order waits for those before it."""
         age_max_s = self._pipeline.pending_age_max_s
         if age_max_s is None:
@@ -187,19 +232,25 @@ class Shard:
             if question.time_s >= oldest_s:
                 return
             del self._pending[id_]
-            outcome.facts.append(Unmatched(offset=offset, id=id_, reason="expired_age"))
+            batch.facts.append(Unmatched(offset=offset, id=id_, reason="expired_age"))
 
-    def _teach(self, offset: int, time_s: float, x: Features, y: Label, answer: Answer, generation: int, outcome: Outcome) -> None:
+    def _teach(self, offset: int, y: Label, question: Question, batch: _Batch) -> None:
+        time_s, x, answer, generation, ballot = question
         y_pred, proba = answer
         if y_pred is not None:
-            self._scores.update(y, y_pred, proba)
-        self._learn(x, y)
+            batch.scored.append((y, y_pred, proba))
+        if self._dueling is None:
+            self._learn(x, y)
+        elif happened := self._dueling.duel.step(offset, time_s, x, y, ballot):
+            self._follow(happened, batch)
         self.events_seen += 1
-        outcome.learned.append(_learned((offset, time_s, x, y, y_pred)))
+        batch.learned.append((offset, time_s, x, y, y_pred))
+        if self._recent is not None:
+            self._recent.append((x, y, self._error(y, y_pred, proba) if y_pred is not None else 1.0))
         if self._watchers:
             drifts = self._watch(offset, time_s, x, y, answer, generation)
             if drifts:
-                self._react(offset, time_s, drifts, outcome)
+                self._react(offset, time_s, drifts, batch)
 
     def _watch(self, offset: int, time_s: float, x: Features, y: Any, answer: Answer, generation: int) -> list[DriftDetected]:
         """Show the event's signals to the detectors; what they detected."""
@@ -227,12 +278,13 @@ class Shard:
             generation=self.generation,
         )
 
-    def _react(self, offset: int, time_s: float, drifts: list[DriftDetected], outcome: Outcome) -> None:
-        outcome.facts.extend(drifts)
+    def _react(self, offset: int, time_s: float, drifts: list[DriftDetected], batch: _Batch) -> None:
+        batch.facts.extend(drifts)
         generation = self.generation
-        for decision in self._policy.decide(Situation(self.events_seen, generation, tuple(drifts))):
+        situation = Situation(self.events_seen, generation, tuple(drifts), dueling=self._dueling is not None)
+        for decision in self._policy.decide(situation):
             rule = decision.rule
-            outcome.facts.append(
+            batch.facts.append(
                 Decided(
                     offset=offset,
                     time_s=time_s,
@@ -244,16 +296,68 @@ class Shard:
                 )
             )
             if decision.outcome == "done":
-                self._reset()
-                outcome.facts.append(ModelReset(offset=offset, time_s=time_s, generation=self.generation, cause=str(rule.trigger)))
+                self._carry_out(offset, time_s, decision, batch)
 
-    def _reset(self) -> None:
-        """A fresh champion, and fresh detectors on its signals; the detectors on features go on."""
+    def _carry_out(self, offset: int, time_s: float, decision: Decision, batch: _Batch) -> None:
+        cause = str(decision.rule.trigger)
+        if isinstance(decision.rule.do, Challenge):
+            batch.facts.append(self._challenge(offset, time_s, decision.rule.do, decision.index, cause))
+            return
         self.generation += 1
+        self._install(self._pipeline.model.clone())
+        self._fresh_watchers()
+        batch.facts.append(ModelReset(offset=offset, time_s=time_s, generation=self.generation, cause=cause))
+
+    def _challenge(self, offset: int, time_s: float, reaction: Challenge, rule: int, cause: str) -> DuelStarted:
+        """Train the challengers on what the shard has kept, and let them race from the next question on."""
+        recent = list(self._recent or ())
+        errors = [error for _, _, error in recent]
+        since = events_since_rise_of_losses(errors) if self._regression else events_since_rise([int(error) for error in errors])
+        contestants, trained_on = [], []
+        for name in reaction.challengers:
+            rows = recent[len(recent) - since :] if name == "since_change" else []
+            model = self._pipeline.model.clone()
+            for x, y, _ in rows:
+                model.learn_one(x, y)
+            contestants.append(Contestant(name, model))
+            trained_on.append(len(rows))
+        duel = self._duel_spec(rule).start(self.duels, self._model, contestants)
+        self._dueling = Dueling(rule, duel)
+        self.duels += 1
+        return DuelStarted(
+            offset=offset,
+            time_s=time_s,
+            duel=duel.number,
+            contestants=("champion", *reaction.challengers),
+            trained_on=(0, *trained_on),
+            generation=self.generation,
+            cause=cause,
+        )
+
+    def _follow(self, happened: Iterable[DuelFact], batch: _Batch) -> None:
+        """Take over what a duel decided: who serves now, and at its end who is the champion."""
+        for fact in happened:
+            told: Any = fact
+            if isinstance(fact, LeadChanged):
+                self.generation += 1
+                self._fresh_watchers()
+                told = dataclasses.replace(fact, generation=self.generation)
+            elif isinstance(fact, DuelEnded) and self._dueling is not None:
+                self._install(self._dueling.duel.model)
+                self._dueling = None
+                self._fresh_watchers()
+                told = dataclasses.replace(fact, generation=self.generation)
+            batch.facts.append(told)
+
+    def _duel_spec(self, rule: int) -> DuelSpec:
+        reaction: Any = self._pipeline.react[rule].do
+        return DuelSpec(evidence=reaction.evidence, task=self._pipeline.task, proba=self._pipeline.needs_proba)
+
+    def _fresh_watchers(self) -> None:
+        """Fresh detectors on the model's signals, for another model; the detectors on features go on."""
         watched = zip(self._pipeline.watch, self._watchers, strict=True)
         self._watchers = [watcher if watch.feature else watch.build() for watch, watcher in watched]
         self._sort_watchers()
-        self._install(self._pipeline.model.clone())
 
     def _install(self, model: Any) -> None:
         self._model = model

@@ -154,6 +154,9 @@ class AdwinWatcher:
 
     Between two detections ADWIN drops nothing and River's begins afresh after each, so the estimate before the cut is the mean
     since the last one: kept here, it costs a tenth of asking the detector at every event.
+
+    After an alarm that is passed over it must not begin afresh: with an empty window it would be blind to a drift that comes
+    next. It goes on with what the cut has left, which is what ADWIN's authors do.
     """
 
     __slots__ = ("_count", "_total", "detector", "wanted")
@@ -173,8 +176,13 @@ class AdwinWatcher:
             self._total += value
             return None
         before = self._total / self._count if self._count else value
-        self._count, self._total = 0, 0.0
-        return _asked_for("up" if detector.estimation > before else "down", self.wanted)
+        direction = _asked_for("up" if detector.estimation > before else "down", self.wanted)
+        if direction is not None:
+            self._count, self._total = 0, 0.0
+        else:
+            detector._drift_detected = False  # what makes River's ADWIN forget its window at the next update
+            self._count, self._total = detector.width, detector.total
+        return direction
 
     def snapshot(self) -> dict[str, Any]:
         return {"detector": self.detector, "count": self._count, "total": self._total}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from stream_retrain.core.duel import ContestantFailed, DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.core.messages import Decided, DriftDetected, ModelReset, Rejected, ShardId
 from stream_retrain.engines.facts import (
     Assigned,
@@ -66,6 +67,14 @@ def _log_rare(fact: Processed) -> None:
                 LOG.log(level, "%s offset %d: %s on %s says %s", fact.shard, rare.offset, rare.detector, rare.signal, rare.direction)
             case Decided():
                 LOG.log(level, "%s offset %d: %s -> %s, %s", fact.shard, rare.offset, rare.trigger, rare.reaction, rare.outcome)
+            case DuelStarted():
+                LOG.log(level, "%s offset %d: duel %d begins: %s", fact.shard, rare.offset, rare.duel, ", ".join(rare.contestants))
+            case LeadChanged():
+                LOG.log(level, "%s offset %d: %s serves in place of %s", fact.shard, rare.offset, rare.now, rare.before)
+            case ContestantFailed():
+                LOG.warning("%s offset %d: %s is out of the duel: %s", fact.shard, rare.offset, rare.name, rare.detail)
+            case DuelEnded():
+                LOG.log(level, "%s offset %d: duel %d ends, %s: %s", fact.shard, rare.offset, rare.duel, rare.result, rare.winner)
             case ModelReset():
                 LOG.log(level, "%s offset %d: generation %d begins", fact.shard, rare.offset, rare.generation)
     if rejected > REJECTIONS_A_BATCH and not fact.replayed:

@@ -24,6 +24,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from stream_retrain.core.duel import DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.core.messages import Decided, DriftDetected, ModelReset, Rejected, RejectReason, ShardId, Unmatched
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.facts import (
@@ -51,7 +52,9 @@ STATES: Final = typing.get_args(WorkerState)
 COMMIT_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 CHECKPOINT_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0)
 REBALANCES: Final = ("assigned", "revoked", "lost")
-OUTCOMES: Final = ("done", "ignored", "cooldown")
+OUTCOMES: Final = ("done", "ignored", "cooldown", "in_duel")
+DUEL_RESULTS: Final = ("promoted", "kept", "undecided")
+LEAD_CAUSES: Final = ("evidence", "failure")
 UNMATCHED: Final = ("no_question", "expired_age", "expired_rows")
 
 
@@ -165,6 +168,13 @@ class Metrics:
                 case ModelReset():
                     counts["resets", ()] += 1
                     self._gauges["model_last_change_timestamp_seconds", ()] = time.time()
+                case DuelStarted():
+                    counts["duels_started", ()] += 1
+                case LeadChanged():
+                    counts["lead_changes", (rare.cause,)] += 1
+                    self._gauges["model_last_change_timestamp_seconds", ()] = time.time()
+                case DuelEnded():
+                    counts["duels_ended", (rare.result,)] += 1
 
     def _observed(self, fact: Observed) -> None:
         seen, partition = fact.observation, (str(fact.shard.partition),)
@@ -199,7 +209,9 @@ class Metrics:
             *(("labels_unmatched", (reason,)) for reason in UNMATCHED),
             *(("drift_detected", (watch.detector_name, watch.signal)) for watch in self._pipeline.watch),
             *(("policy_decisions", (type(rule.do).__name__, outcome)) for rule in self._pipeline.react for outcome in OUTCOMES),
-            *((name, ()) for name in ("events_predicted", "events_learned", "events_replayed", "resets")),
+            *((name, ()) for name in ("events_predicted", "events_learned", "events_replayed", "resets", "duels_started")),
+            *(("duels_ended", (result,)) for result in DUEL_RESULTS),
+            *(("lead_changes", (cause,)) for cause in LEAD_CAUSES),
             *((name, ()) for name in ("checkpoints", "checkpoint_failures", "restarts")),
         ]
         for key in known:
@@ -270,6 +282,9 @@ CATALOGUE: Final[tuple[tuple[str, str, tuple[str, ...], str], ...]] = (
     ("model_generation", "gauge", ("partition",), "number of the champion"),
     ("model_last_change_timestamp_seconds", "gauge", (), "when a champion was last replaced"),
     ("resets", "counter", (), "champions replaced by a fresh model"),
+    ("duels_started", "counter", (), "times challengers began to race the champion"),
+    ("duels_ended", "counter", ("result",), "duels that ended, by what came of them"),
+    ("lead_changes", "counter", ("cause",), "times another contestant of a duel began to serve"),
     ("pending_labels", "gauge", ("partition",), "questions waiting for their answer"),
     ("policy_decisions", "counter", ("reaction", "outcome"), "what was decided about triggers"),
     ("drift_detected", "counter", ("detector", "signal"), "drifts, in a direction that was asked for"),

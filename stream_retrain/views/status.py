@@ -8,6 +8,7 @@ import math
 import time
 from typing import Any, Final
 
+from stream_retrain.core.duel import DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.core.messages import Decided, DriftDetected, ModelReset, Rejected, ShardId
 from stream_retrain.engines.facts import (
     Assigned,
@@ -151,6 +152,13 @@ class Status:
                     self._keep(fact.shard, "drift", rare.offset, f"{rare.detector} on {rare.signal}: {rare.direction}")
                 case Decided():
                     self._keep(fact.shard, "decision", rare.offset, f"{rare.trigger} -> {rare.reaction}: {rare.outcome}")
+                case DuelStarted():
+                    self._keep(fact.shard, "duel", rare.offset, f"duel {rare.duel} begins: {', '.join(rare.contestants)}")
+                case LeadChanged():
+                    shard.generation = rare.generation
+                    self._keep(fact.shard, "duel", rare.offset, f"{rare.now} serves in place of {rare.before} ({rare.cause})")
+                case DuelEnded():
+                    self._keep(fact.shard, "duel", rare.offset, f"duel {rare.duel} ends, {rare.result}: {rare.winner}")
                 case ModelReset():
                     shard.resets += 1
                     shard.generation = rare.generation

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import drift, evaluate, metrics, tree
 
-from stream_retrain import On, Reset, Shard, Watch
-from stream_retrain.core.messages import Event, Outcome
+from stream_retrain import Challenge, Evidence, On, Pipeline, Reset, Shard, Watch
+from stream_retrain.codec.state import dump_state, load_state
+from stream_retrain.core.duel import DuelEnded, DuelStarted, LeadChanged
+from stream_retrain.core.messages import Event, ModelReset, Outcome
 from tests.core import streams
 
 CASES = streams.oracle_cases()
@@ -59,35 +60,46 @@ MIXED: list[Event] = [
 ]
 WATCHES = [Watch("error", drift.ADWIN()), Watch("error", drift.binary.DDM()), Watch("feature:a", drift.PageHinkley())]
 PIPELINE = streams.pipeline(watch=WATCHES, metrics=[metrics.Accuracy(), metrics.ROCAUC()], pending_rows_max=30)
-WHOLE = Shard(PIPELINE)
-WHOLE_OUTCOME = WHOLE.process(MIXED)
+DUELLING = streams.pipeline(
+    watch=WATCHES[:1],
+    react=[On.drift("error", Challenge(evidence=Evidence(events_max=150)))],
+    model=tree.HoeffdingTreeClassifier(grace_period=20),
+    pending_rows_max=30,
+)
+WHOLES = {pipeline: (shard := Shard(pipeline), shard.process(MIXED)) for pipeline in (PIPELINE, DUELLING)}
 
 
-def test_the_mixed_log_has_a_drift_and_a_reset() -> None:
-    assert WHOLE.generation > 0
+def test_the_mixed_log_has_a_drift_a_reset_and_a_duel() -> None:
+    assert [type(fact) for fact in WHOLES[PIPELINE][1].facts].count(ModelReset) > 0
+    kinds = [type(fact) for fact in WHOLES[DUELLING][1].facts]
+    assert {DuelStarted, LeadChanged, DuelEnded} <= set(kinds)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(1, len(MIXED) - 1), max_size=8).map(sorted))
-def test_any_split_into_batches_gives_the_same_facts_and_the_same_state(cuts: list[int]) -> None:
-    shard = Shard(PIPELINE)
+@pytest.mark.parametrize("pipeline", WHOLES, ids=["reset", "duel"])
+@settings(max_examples=12, deadline=None)
+@given(cuts=st.lists(st.integers(1, len(MIXED) - 1), max_size=8).map(sorted))
+def test_any_split_into_batches_gives_the_same_facts_and_the_same_state(pipeline: Pipeline, cuts: list[int]) -> None:
+    whole, whole_outcome = WHOLES[pipeline]
+    shard = Shard(pipeline)
     borders = [0, *cuts, len(MIXED)]
     outcomes = [shard.process(MIXED[start:end]) for start, end in itertools.pairwise(borders)]
-    assert joined(outcomes) == joined([WHOLE_OUTCOME])
-    assert shard.digest() == WHOLE.digest()
+    assert joined(outcomes) == joined([whole_outcome])
+    assert shard.digest() == whole.digest()
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(st.integers(0, len(MIXED)), min_size=1, max_size=4).map(sorted))
-def test_restored_and_gone_on_is_never_stopped(stops: list[int]) -> None:
-    shard = Shard(PIPELINE)
+@pytest.mark.parametrize("pipeline", WHOLES, ids=["reset", "duel"])
+@settings(max_examples=12, deadline=None)
+@given(stops=st.lists(st.integers(0, len(MIXED)), min_size=1, max_size=4).map(sorted))
+def test_restored_and_gone_on_is_never_stopped(pipeline: Pipeline, stops: list[int]) -> None:
+    whole, whole_outcome = WHOLES[pipeline]
+    shard = Shard(pipeline)
     outcomes = []
     borders = [0, *stops, len(MIXED)]
     for start, end in itertools.pairwise(borders):
         outcomes.append(shard.process(MIXED[start:end]))
-        shard = Shard(PIPELINE, pickle.loads(pickle.dumps(shard.snapshot())))
-    assert joined(outcomes) == joined([WHOLE_OUTCOME])
-    assert shard.digest() == WHOLE.digest()
+        shard = Shard(pipeline, load_state(dump_state(shard.snapshot())))
+    assert joined(outcomes) == joined([whole_outcome])
+    assert shard.digest() == whole.digest()
 
 
 PROGRAM = """
@@ -128,7 +140,8 @@ def test_getting_better_is_no_drift() -> None:
     assert both.generation > 0, "the stream must be one on which a two-sided detector would have fired"
 
 
-def test_a_stationary_stream_replaces_nothing() -> None:
-    shard = Shard(streams.pipeline(watch=[Watch("error", drift.ADWIN())], react=[On.drift("error", Reset())]))
+@pytest.mark.parametrize("reaction", [Reset(), Challenge()], ids=["reset", "challenge"])
+def test_a_stationary_stream_replaces_nothing(reaction: Reset | Challenge) -> None:
+    shard = Shard(streams.pipeline(watch=[Watch("error", drift.ADWIN())], react=[On.drift("error", reaction)]))
     shard.process(streams.events(streams.rows(20_000, seed=3)))
     assert shard.generation == 0

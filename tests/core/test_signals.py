@@ -87,6 +87,16 @@ def test_river_still_has_the_faults_the_guards_are_for() -> None:
     assert not any(update(inverted, value) for value in WORSE), "FHDDM does not see errors rise"
 
 
+def test_an_alarm_that_is_passed_over_does_not_blind_adwin() -> None:
+    """River's ADWIN forgets everything after an alarm; a drift right after an improvement would then have nothing to differ from."""
+    plain = drift.ADWIN()
+    better = errors([0.5, 0.1], 2_000)
+    at = next(number for number, value in enumerate(better) if update(plain, value))
+    worse = errors([0.9], 200, seed=9)
+    watch = Watch("error", drift.ADWIN())
+    assert fired(watch, better[: at + 1] + worse, since=at + 1) == ["up"]
+
+
 def update(detector: Any, value: Any) -> bool:
     detector.update(value)
     return bool(detector.drift_detected)
