@@ -19,7 +19,7 @@ from stream_retrain.core.messages import Label
 __all__ = ["ScoreSpec", "Scored", "Scores", "default_metrics", "needs_proba"]
 
 Scored: TypeAlias = tuple[Label, Label, Any]
-"""The label, the label or number answered, and the probabilities it came from, if any."""
+"""The label, the label or number answered, and, where a metric is of them, the probabilities it came from."""
 
 
 def default_metrics(task: str) -> tuple[Any, ...]:

@@ -25,7 +25,7 @@ import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from stream_retrain.core.change_point import LOOK_BACK_EVENTS, events_since_rise, events_since_rise_of_losses
 from stream_retrain.core.digest import digest
@@ -46,7 +46,7 @@ from stream_retrain.core.messages import (
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.policies import Challenge, Decision, Situation
 from stream_retrain.core.predictors import Answer, predictor
-from stream_retrain.core.scores import Scored
+from stream_retrain.core.scores import Scored, needs_proba
 from stream_retrain.core.signals import Reading, Watch, Watcher, classification_loss, reading, regression_loss
 
 __all__ = ["Observation", "Shard"]
@@ -65,6 +65,10 @@ class Question(NamedTuple):
     generation: int
     ballot: Ballot | None
     """What each contestant answered, if a duel was in progress."""
+
+
+Asked: TypeAlias = tuple[float, Features, Answer, int, Ballot | None]
+"""A question as a plain tuple, in the order of `Question`, which is one."""
 
 
 class _Batch:
@@ -115,6 +119,7 @@ class Shard:
         self._newest_time_s: float = state.get("newest_time_s", float("-inf"))
         self._pending: dict[str, Question] = state.get("pending", {})
         self._scores = pipeline.scores.build(state.get("scores"))
+        self._keeps_proba = any(needs_proba(metric) for metric in pipeline.scores.metrics)
         self._policy = pipeline.policy.build(state.get("policy"))
         watchers = state.get("watchers") or [None] * len(pipeline.watch)
         self._watchers = [watch.build(saved) for watch, saved in zip(pipeline.watch, watchers, strict=True)]
@@ -202,7 +207,7 @@ class Shard:
         if y is None:
             self._wait(offset, id_, Question(time_s, x, answer, self.generation, ballot), batch)
         else:
-            self._teach(offset, y, Question(time_s, x, answer, self.generation, ballot), batch)
+            self._teach(offset, y, (time_s, x, answer, self.generation, ballot), batch)
         self.questions_answered += 1
 
     def _take_known(self, event: Event, batch: _Batch) -> None:
@@ -234,11 +239,11 @@ class Shard:
             del self._pending[id_]
             batch.facts.append(Unmatched(offset=offset, id=id_, reason="expired_age"))
 
-    def _teach(self, offset: int, y: Label, question: Question, batch: _Batch) -> None:
+    def _teach(self, offset: int, y: Label, question: Asked, batch: _Batch) -> None:
         time_s, x, answer, generation, ballot = question
         y_pred, proba = answer
         if y_pred is not None:
-            batch.scored.append((y, y_pred, proba))
+            batch.scored.append((y, y_pred, proba if self._keeps_proba else None))
         if self._dueling is None:
             self._learn(x, y)
         elif happened := self._dueling.duel.step(offset, time_s, x, y, ballot):
