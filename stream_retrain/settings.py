@@ -70,7 +70,7 @@ class Settings:
     poll_records_max: int = _setting(500, "records taken from Kafka at once", low=1, high=100_000)
     record_bytes_max: int = _setting(1_000_000, "bytes of a record; a larger one is a dead letter", low=1, high=1_000_000_000)
     commit_interval_ms: int = _setting(150, "milliseconds between commits, at most; 0: after every poll", low=0, high=30_000)
-    commit_events_max: int = _setting(1_000, "events between commits, at most", low=1, high=1_000_000)
+    commit_events_max: int = _setting(5_000, "events between commits, at most", low=1, high=1_000_000)
     checkpoint_events: int = _setting(50_000, "events of a shard between its checkpoints, at most", low=1, high=1_000_000_000)
     checkpoint_interval_s: float = _setting(60.0, "seconds between a shard's checkpoints, at most", low=0.1, high=86_400)
     shutdown_timeout_s: float = _setting(5.0, "seconds to commit and to checkpoint when told to stop", low=0.1, high=600)

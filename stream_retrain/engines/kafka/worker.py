@@ -5,7 +5,8 @@ The order of things, each written where it is done:
 - assign: the callback opens each shard (fence, restore) and gives its start offset with the assignment itself; pausing or
   seeking right after an assignment loses it. Callbacks never raise: they keep the error, and the loop ends.
 - poll: at most 0.1 s, because signals are served between polls.
-- commit: when `commit_interval_ms` or `commit_events_max` is due, in one transaction (`sink`); then the windows; then at most one
+- commit: when `commit_interval_ms` (a few of them while catching up) or `commit_events_max` is due, in one transaction; then
+  the windows; then at most one
   checkpoint.
 - revoke: within one deadline commit, checkpoint, forget. Lost: forget, commit nothing.
 - stop: commit, checkpoint all within `shutdown_timeout_s`, leave the group.
@@ -51,6 +52,9 @@ POLL_TIMEOUT_S: Final = 0.1
 CALL_TIMEOUT_S: Final = 10.0
 REVOKE_TIMEOUT_S: Final = 10.0
 ABORT_PAUSE_S: Final = 0.1
+# While polls come back full the worker is behind, and no reader can tell a commit a few intervals later; each commit costs CPU here
+# and at the broker (8 us an event with one every 1,000 events beside a Hoeffding tree, hardly any with one every 5,000).
+CATCHING_UP: Final = 3
 IGNORED_ERRORS: Final = frozenset({KafkaError._PARTITION_EOF, KafkaError._TIMED_OUT, KafkaError._MAX_POLL_EXCEEDED})
 TRANSIENT_ERRORS: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
 
@@ -109,7 +113,8 @@ class _Worker:
             if messages:
                 self._take(messages)
             now_s = time.monotonic()
-            if self._driver.unsent_outputs >= commit_max or now_s >= self._commit_at_s:
+            due_s = self._commit_at_s + (interval_s * CATCHING_UP if len(messages) == poll_max else 0.0)
+            if self._driver.unsent_outputs >= commit_max or now_s >= due_s:
                 self._commit()
                 self._commit_at_s = time.monotonic() + interval_s
                 self._driver.checkpoint_due(now_s)
