@@ -43,13 +43,14 @@ from stream_retrain.core.messages import (
     Rejected,
     Unmatched,
 )
+from stream_retrain.core.observation import Observation
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.policies import Challenge, Decision, Situation
 from stream_retrain.core.predictors import Answer, predictor
 from stream_retrain.core.scores import Scored, needs_proba
-from stream_retrain.core.signals import Reading, Watch, Watcher, classification_loss, reading, regression_loss
+from stream_retrain.core.signals import Watch, Watcher, classification_loss, reading, regression_loss
 
-__all__ = ["Observation", "Shard"]
+__all__ = ["Shard"]
 
 # Of a tuple that is there already; a NamedTuple's own constructor takes three times as long.
 _predicted: Callable[[tuple[Any, ...]], Predicted] = functools.partial(tuple.__new__, Predicted)
@@ -88,21 +89,6 @@ class Dueling(NamedTuple):
 
     rule: int
     duel: Duel
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """What can be seen of a shard at a moment, for metrics, status and reports."""
-
-    generation: int
-    events_seen: int
-    questions_answered: int
-    pending: int
-    newest_time_s: float
-    running: dict[str, float]
-    rolling: dict[str, float]
-    readings: dict[tuple[str, str], Reading]
-    """By signal and detector."""
 
 
 class Shard:

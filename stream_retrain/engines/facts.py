@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
 from stream_retrain.core.messages import Fact, ShardId
-from stream_retrain.core.shard import Observation
+from stream_retrain.core.observation import Observation
 
 __all__ = [
     "Assigned",
