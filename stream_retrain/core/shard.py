@@ -68,7 +68,7 @@ class Question(NamedTuple):
     """What each contestant answered, if a duel was in progress."""
 
 
-Asked: TypeAlias = tuple[float, Features, Answer, int, Ballot | None]
+QuestionTuple: TypeAlias = tuple[float, Features, Answer, int, Ballot | None]
 """A question as a plain tuple, in the order of `Question`, which is one."""
 
 
@@ -225,7 +225,7 @@ class Shard:
             del self._pending[id_]
             batch.facts.append(Unmatched(offset=offset, id=id_, reason="expired_age"))
 
-    def _teach(self, offset: int, y: Label, question: Asked, batch: _Batch) -> None:
+    def _teach(self, offset: int, y: Label, question: QuestionTuple, batch: _Batch) -> None:
         time_s, x, answer, generation, ballot = question
         y_pred, proba = answer
         if y_pred is not None:

@@ -41,7 +41,7 @@ from stream_retrain.engines.kafka.clients import admin_client, broker_error, con
 from stream_retrain.engines.kafka.sink import TransactionAbortedError, TransactionalSink
 from stream_retrain.engines.kafka.topics import output_topic, prepare_topics
 from stream_retrain.engines.restore import Log
-from stream_retrain.errors import BrokerError, StateError, StreamRetrainError
+from stream_retrain.errors import BrokerError, StateError
 from stream_retrain.settings import Settings
 from stream_retrain.stores.base import Stores
 
@@ -204,8 +204,6 @@ class _Worker:
             self._tell(WorkerStateChanged(state="running", detail=f"partitions {sorted(self._driver.partitions)}"))
         except KafkaException as error:
             self._fatal = broker_error("taking partitions over", error, self._settings)
-        except StreamRetrainError as error:
-            self._fatal = error
         except Exception as error:  # noqa: BLE001 - the client goes on with the assignment if a callback raises
             self._fatal = error
 
