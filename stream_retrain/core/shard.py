@@ -48,7 +48,7 @@ from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.policies import Challenge, Decision, Situation
 from stream_retrain.core.predictors import Answer, predictor
 from stream_retrain.core.scores import Scored, needs_proba
-from stream_retrain.core.signals import Watch, Watcher, classification_loss, reading, regression_loss
+from stream_retrain.core.signals import Direction, Watch, classification_loss, reading, regression_loss
 
 __all__ = ["Shard"]
 
@@ -248,13 +248,13 @@ class Shard:
         drifts: list[DriftDetected] = []
         y_pred, proba = answer
         if self._on_model and y_pred is not None and generation == self.generation:
-            for watch, watcher, signal in self._on_model:
+            for watch, update, signal in self._on_model:
                 value = signal(y, y_pred, proba)
-                if value is not None and (direction := watcher.update(value)):
+                if value is not None and (direction := update(value)):
                     drifts.append(self._drift(offset, time_s, watch, direction, value))
-        for watch, watcher, feature in self._on_features:
+        for watch, update, feature in self._on_features:
             number: Any = x.get(feature)
-            if number is not None and (direction := watcher.update(number)):
+            if number is not None and (direction := update(number)):
                 drifts.append(self._drift(offset, time_s, watch, direction, float(number)))
         return drifts
 
@@ -357,13 +357,13 @@ class Shard:
 
     def _sort_watchers(self) -> None:
         """Those that watch the model's signals, each with its signal, and those that watch features."""
-        self._on_model: list[tuple[Watch, Watcher, Any]] = []
-        self._on_features: list[tuple[Watch, Watcher, str]] = []
+        self._on_model: list[tuple[Watch, Callable[[float], Direction | None], Any]] = []
+        self._on_features: list[tuple[Watch, Callable[[float], Direction | None], str]] = []
         for watch, watcher in zip(self._pipeline.watch, self._watchers, strict=True):
             if watch.feature is not None:
-                self._on_features.append((watch, watcher, watch.feature))
+                self._on_features.append((watch, watcher.update, watch.feature))
             else:
-                self._on_model.append((watch, watcher, self._signal(watch.signal)))
+                self._on_model.append((watch, watcher.update, self._signal(watch.signal)))
 
     def _signal(self, name: str) -> Any:
         """The function (y, y_pred, proba) -> value of a signal of the model."""

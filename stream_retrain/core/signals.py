@@ -24,7 +24,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from river import base, drift
@@ -157,9 +157,11 @@ class AdwinWatcher:
 
     After an alarm that is passed over it must not begin afresh: with an empty window it would be blind to a drift that comes
     next. It goes on with what the cut has left, which is what ADWIN's authors do.
+
+    It feeds the window inside River's object, whose own `update` only adds two calls an event to it and the reset after an alarm.
     """
 
-    __slots__ = ("_count", "_total", "detector", "wanted")
+    __slots__ = ("_count", "_total", "_update", "detector", "wanted")
 
     def __init__(self, detector: Any, wanted: Wanted, snapshot: dict[str, Any] | None = None) -> None:
         self.detector = detector
@@ -167,20 +169,21 @@ class AdwinWatcher:
         state = snapshot or {"count": 0, "total": 0.0}
         self._count: int = state["count"]
         self._total: float = state["total"]
+        self._update: Callable[[float], bool] = detector._helper.update
 
     def update(self, value: float) -> Direction | None:
-        detector = self.detector
-        detector.update(value)
-        if not detector.drift_detected:
+        if not self._update(value):
             self._count += 1
             self._total += value
             return None
+        detector = self.detector
         before = self._total / self._count if self._count else value
         direction = _asked_for("up" if detector.estimation > before else "down", self.wanted)
         if direction is not None:
             self._count, self._total = 0, 0.0
+            detector._reset()
+            self._update = detector._helper.update
         else:
-            detector._drift_detected = False  # what makes River's ADWIN forget its window at the next update
             self._count, self._total = detector.width, detector.total
         return direction
 

@@ -42,11 +42,12 @@ from stream_retrain.engines.facts import (
 from stream_retrain.engines.restore import Log, Restore, checkpoint_header, restore
 from stream_retrain.errors import StaleEpochError, StoreError
 from stream_retrain.stores.base import Stores, WindowLimits
+from stream_retrain.stores.window import WindowChunk
 
 __all__ = ["DEAD_LETTERS", "DECISIONS", "PREDICTIONS", "Driver", "DriverLimits", "Output", "Unsent"]
 
 PREDICTIONS, DECISIONS, DEAD_LETTERS = "predictions", "decisions", "dead_letters"
-WINDOW_CHUNK_ROWS = 1_000
+WINDOW_CHUNK_ROWS = 500
 OBSERVE_EVERY_S = 1.0
 
 
@@ -88,6 +89,9 @@ class _Run:
     observed_at_s: float = float("-inf")
     outputs: list[Output] = dataclasses.field(default_factory=list)
     rows: list[Learned] = dataclasses.field(default_factory=list)
+    """Learned since the last chunk was made of them."""
+    chunks: list[WindowChunk] = dataclasses.field(default_factory=list)
+    """Of the window, waiting for their offsets to be committed."""
     learned: int = 0
 
     @property
@@ -147,6 +151,8 @@ class Driver:
         run.next_offset = records[-1].offset + 1
         run.learned += len(outcome.learned)
         run.rows.extend(outcome.learned)
+        if len(run.rows) >= WINDOW_CHUNK_ROWS:  # encoded while it is warm: rows kept as objects until a commit slow the models down
+            self._cut_chunk(run)
         if not run.replaying:
             unsent = len(run.outputs)
             self._put_out(run, records, outcome.predicted, facts)
@@ -195,7 +201,7 @@ class Driver:
     def checkpoint_due(self, now_s: float) -> None:
         """Write the checkpoint of one shard whose time has come, if there is one."""
         for run in self._runs.values():
-            if run.replaying and len(run.rows) >= WINDOW_CHUNK_ROWS:
+            if run.replaying and run.chunks:
                 self._append(run)
             old = now_s - run.checkpointed_at_s >= self._limits.checkpoint_interval_s and run.next_offset > run.checkpointed
             if (old or run.learned >= self._limits.checkpoint_events) and self._settled(run):
@@ -270,10 +276,16 @@ class Driver:
                 letter = dead_letter(run.id, record, rejected)
                 outputs.append((DEAD_LETTERS, partition, record.key, letter.value, letter.headers))
 
-    def _append(self, run: _Run) -> None:
+    def _cut_chunk(self, run: _Run) -> None:
         if run.rows and self._pipeline.window_rows_max:
-            self._stores.window.append(run.id, run.epoch, run.rows, self._window)
+            run.chunks.append(WindowChunk.of(run.rows))
         run.rows.clear()
+
+    def _append(self, run: _Run) -> None:
+        self._cut_chunk(run)
+        while run.chunks:
+            self._stores.window.append(run.id, run.epoch, run.chunks[0], self._window)
+            del run.chunks[0]
 
     def _settled(self, run: _Run) -> bool:
         """Whether the shard's state is that of a committed offset."""

@@ -9,10 +9,10 @@ Every method raises `StoreError` when the store cannot be reached or refuses; th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Protocol
 
 from stream_retrain.core.messages import Learned, ShardId
+from stream_retrain.stores.window import WindowChunk
 
 __all__ = ["CheckpointStore", "Stores", "WindowLimits", "WindowSpan", "WindowStore"]
 
@@ -40,8 +40,8 @@ class WindowSpan:
 class WindowStore(Protocol):
     """The last labelled events of each shard, in order of offset."""
 
-    def append(self, shard: ShardId, epoch: int, rows: Sequence[Learned], limits: WindowLimits) -> int:
-        """Append `rows` (ascending offsets) as one chunk and trim; return how many were new.
+    def append(self, shard: ShardId, epoch: int, chunk: WindowChunk, limits: WindowLimits) -> int:
+        """Append a chunk of rows and trim; return how many were new.
 
         Rows at or below the last offset already held are skipped, so that appending twice changes nothing, however the
         rows were cut into batches the first time. Raises `StaleEpochError`.

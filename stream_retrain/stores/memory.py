@@ -11,12 +11,12 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from stream_retrain.core.messages import Learned, ShardId
 from stream_retrain.stores.base import Stores, WindowLimits, WindowSpan
 from stream_retrain.stores.refusals import offset_below_stored, stale_epoch
-from stream_retrain.stores.window import WindowChunk, last_rows, rows_above
+from stream_retrain.stores.window import WindowChunk, last_rows
 
 __all__ = ["MemoryCheckpointStore", "MemoryWindowStore", "memory_stores"]
 
@@ -62,16 +62,15 @@ class MemoryWindowStore:
     def __init__(self, shards: _Shards) -> None:
         self._shards = shards
 
-    def append(self, shard: ShardId, epoch: int, rows: Sequence[Learned], limits: WindowLimits) -> int:
-        if not rows:
-            return 0
+    def append(self, shard: ShardId, epoch: int, chunk: WindowChunk, limits: WindowLimits) -> int:
         with self._shards.owned(shard, epoch) as kept:
-            new = rows_above(rows, kept.chunks[-1].last_offset) if kept.chunks else rows
-            if new:
-                kept.chunks.append(WindowChunk.of(new))
-                kept.rows += len(new)
-                _trim(kept, limits)
-            return len(new)
+            new = chunk.above(kept.chunks[-1].last_offset) if kept.chunks else chunk
+            if new is None:
+                return 0
+            kept.chunks.append(new)
+            kept.rows += new.rows
+            _trim(kept, limits)
+            return new.rows
 
     def last(self, shard: ShardId, rows_max: int, *, since_time_s: float | None = None, through_offset: int | None = None) -> list[Learned]:
         with self._shards.locked(shard) as kept:

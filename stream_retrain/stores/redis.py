@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import redis
@@ -23,7 +23,7 @@ from stream_retrain.stores import redis_scripts
 from stream_retrain.stores.base import Stores, WindowLimits, WindowSpan
 from stream_retrain.stores.redis_errors import connection_lost, redacted, store_error
 from stream_retrain.stores.refusals import offset_below_stored, stale_epoch
-from stream_retrain.stores.window import WindowChunk, last_rows, rows_above
+from stream_retrain.stores.window import WindowChunk, last_rows
 
 __all__ = ["PERMANENT_KEYS", "RedisCheckpointStore", "RedisWindowStore", "redis_stores"]
 
@@ -96,16 +96,17 @@ class RedisWindowStore:
         self._append = server.client.register_script(redis_scripts.APPEND)
         self._span = server.client.register_script(redis_scripts.SPAN)
 
-    def append(self, shard: ShardId, epoch: int, rows: Sequence[Learned], limits: WindowLimits) -> int:
-        while rows:
-            match self._append_chunk(shard, epoch, WindowChunk.of(rows), limits):
+    def append(self, shard: ShardId, epoch: int, chunk: WindowChunk, limits: WindowLimits) -> int:
+        new: WindowChunk | None = chunk
+        while new is not None:
+            match self._append_chunk(shard, epoch, new, limits):
                 case [b"stale", stored]:
                     raise stale_epoch(shard, epoch, int(stored))
                 case [b"overlap", last_offset]:
-                    rows = rows_above(rows, int(last_offset))
+                    new = new.above(int(last_offset))
                 case _:
-                    break
-        return len(rows)
+                    return new.rows
+        return 0
 
     def _append_chunk(self, shard: ShardId, epoch: int, chunk: WindowChunk, limits: WindowLimits) -> Any:
         age_max_s = "" if limits.age_max_s is None else limits.age_max_s

@@ -1,6 +1,6 @@
 """A window as chunks: what every window store does in the same way, whatever it keeps the chunks in.
 
-A chunk is one appended batch. Its span stands beside its bytes, so that a store can trim and skip without decoding.
+A chunk is what was appended at once. Its span stands beside its bytes, so that a store can trim and skip without decoding.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from stream_retrain.codec.chunks import decode_chunk, encode_chunk
 from stream_retrain.core.messages import Learned
 
-__all__ = ["WindowChunk", "last_rows", "rows_above"]
+__all__ = ["WindowChunk", "last_rows"]
 
 
 class WindowChunk(NamedTuple):
@@ -35,10 +35,14 @@ class WindowChunk(NamedTuple):
         assert all(map(operator.lt, offsets, offsets[1:])), f"offsets of a window's rows do not ascend: {offsets}"
         return cls(int(offsets[0]), int(offsets[-1]), len(rows), float(min(times_s)), float(max(times_s)), encode_chunk(rows))
 
-
-def rows_above(rows: Sequence[Learned], offset: int) -> Sequence[Learned]:
-    """The rows beyond `offset`."""
-    return rows[bisect.bisect_right(rows, offset, key=operator.attrgetter("offset")) :]
+    def above(self, offset: int) -> WindowChunk | None:
+        """What of it is beyond `offset`; None if nothing is. Decodes only where `offset` cuts it in two."""
+        if offset < self.first_offset:
+            return self
+        if offset >= self.last_offset:
+            return None
+        rows = decode_chunk(self.data)
+        return WindowChunk.of(rows[bisect.bisect_right(rows, offset, key=operator.attrgetter("offset")) :])
 
 
 def last_rows(newest_first: Iterable[WindowChunk], rows_max: int, since_time_s: float | None, through_offset: int | None) -> list[Learned]:

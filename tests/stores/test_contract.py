@@ -21,6 +21,7 @@ from stream_retrain.stores import connect
 from stream_retrain.stores.base import Stores, WindowLimits, WindowSpan
 from stream_retrain.stores.redis import PERMANENT_KEYS
 from stream_retrain.stores.redis_errors import redacted
+from stream_retrain.stores.window import WindowChunk
 
 SHARD = ShardId("flights", "flights.events", 0)
 ROOMY = WindowLimits(rows_max=1_000)
@@ -34,6 +35,10 @@ def rows(first: int, last: int, step_s: float = 1.0) -> list[Learned]:
     ]
 
 
+def chunk(first: int, last: int, step_s: float = 1.0) -> WindowChunk:
+    return WindowChunk.of(rows(first, last, step_s))
+
+
 def offsets(found: Sequence[Learned]) -> list[int]:
     return [row.offset for row in found]
 
@@ -41,82 +46,78 @@ def offsets(found: Sequence[Learned]) -> list[int]:
 class TestWindow:
     def test_it_gives_back_what_was_appended(self, stores: Stores) -> None:
         epoch = stores.checkpoints.claim(SHARD)
-        assert stores.window.append(SHARD, epoch, rows(0, 4), ROOMY) == 5
-        assert stores.window.append(SHARD, epoch, rows(5, 5), ROOMY) == 1
+        assert stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY) == 5
+        assert stores.window.append(SHARD, epoch, chunk(5, 5), ROOMY) == 1
         assert stores.window.last(SHARD, 100) == rows(0, 5)
 
     def test_it_is_empty_at_first(self, stores: Stores) -> None:
         assert stores.window.last(SHARD, 10) == []
         assert stores.window.span(SHARD) is None
 
-    def test_an_append_of_nothing_does_nothing(self, stores: Stores) -> None:
-        assert stores.window.append(SHARD, stores.checkpoints.claim(SHARD), [], ROOMY) == 0
-        assert stores.window.span(SHARD) is None
-
     def test_rows_already_there_are_skipped(self, stores: Stores) -> None:
         epoch = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, epoch, rows(0, 9), ROOMY)
-        assert stores.window.append(SHARD, epoch, rows(0, 9), ROOMY) == 0
-        assert stores.window.append(SHARD, epoch, rows(3, 7), ROOMY) == 0
-        assert stores.window.append(SHARD, epoch, rows(5, 12), ROOMY) == 3
+        stores.window.append(SHARD, epoch, chunk(0, 9), ROOMY)
+        assert stores.window.append(SHARD, epoch, chunk(0, 9), ROOMY) == 0
+        assert stores.window.append(SHARD, epoch, chunk(3, 7), ROOMY) == 0
+        assert stores.window.append(SHARD, epoch, chunk(5, 12), ROOMY) == 3
         assert stores.window.last(SHARD, 100) == rows(0, 12)
 
     def test_shards_do_not_touch_each_other(self, stores: Stores) -> None:
         other = SHARD._replace(partition=1)
-        stores.window.append(SHARD, stores.checkpoints.claim(SHARD), rows(0, 3), ROOMY)
-        stores.window.append(other, stores.checkpoints.claim(other), rows(7, 8), ROOMY)
+        stores.window.append(SHARD, stores.checkpoints.claim(SHARD), chunk(0, 3), ROOMY)
+        stores.window.append(other, stores.checkpoints.claim(other), chunk(7, 8), ROOMY)
         assert offsets(stores.window.last(SHARD, 10)) == [0, 1, 2, 3]
         assert offsets(stores.window.last(other, 10)) == [7, 8]
 
     def test_span_tells_offsets_and_times_even_where_times_are_out_of_order(self, stores: Stores) -> None:
         epoch = stores.checkpoints.claim(SHARD)
         late = [row._replace(time_s=0.125) for row in rows(7, 7)]
-        stores.window.append(SHARD, epoch, rows(1, 6, step_s=0.5), ROOMY)
-        stores.window.append(SHARD, epoch, late, ROOMY)
+        stores.window.append(SHARD, epoch, chunk(1, 6, step_s=0.5), ROOMY)
+        stores.window.append(SHARD, epoch, WindowChunk.of(late), ROOMY)
         assert stores.window.span(SHARD) == WindowSpan(rows=7, first_offset=1, last_offset=7, oldest_time_s=0.125, newest_time_s=3.0)
 
     def test_span_holds_over_many_chunks(self, stores: Stores) -> None:
         epoch = stores.checkpoints.claim(SHARD)
         for offset in range(100):
-            stores.window.append(SHARD, epoch, rows(offset, offset), ROOMY)
+            stores.window.append(SHARD, epoch, chunk(offset, offset), ROOMY)
         assert stores.window.span(SHARD) == WindowSpan(rows=100, first_offset=0, last_offset=99, oldest_time_s=0.0, newest_time_s=99.0)
 
     def test_a_chunk_goes_when_enough_rows_remain_without_it(self, stores: Stores) -> None:
         epoch = stores.checkpoints.claim(SHARD)
         limits = WindowLimits(rows_max=20)
         for first in (0, 10, 20):
-            stores.window.append(SHARD, epoch, rows(first, first + 9), limits)
+            stores.window.append(SHARD, epoch, chunk(first, first + 9), limits)
         assert offsets(stores.window.last(SHARD, 100)) == list(range(10, 30))
-        stores.window.append(SHARD, epoch, rows(30, 34), limits)
+        stores.window.append(SHARD, epoch, chunk(30, 34), limits)
         assert offsets(stores.window.last(SHARD, 100)) == list(range(10, 35))
 
     def test_a_lower_limit_takes_several_chunks_at_once(self, stores: Stores) -> None:
         epoch = stores.checkpoints.claim(SHARD)
         for offset in range(50):
-            stores.window.append(SHARD, epoch, rows(offset, offset), ROOMY)
-        stores.window.append(SHARD, epoch, rows(50, 50), WindowLimits(rows_max=5))
+            stores.window.append(SHARD, epoch, chunk(offset, offset), ROOMY)
+        stores.window.append(SHARD, epoch, chunk(50, 50), WindowLimits(rows_max=5))
         assert offsets(stores.window.last(SHARD, 100)) == [46, 47, 48, 49, 50]
 
     def test_the_chunk_just_appended_stays_whole(self, stores: Stores) -> None:
         epoch = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
-        stores.window.append(SHARD, epoch, rows(5, 29), WindowLimits(rows_max=3))
+        stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
+        stores.window.append(SHARD, epoch, chunk(5, 29), WindowLimits(rows_max=3))
         assert offsets(stores.window.last(SHARD, 100)) == list(range(5, 30))
 
     def test_a_chunk_goes_when_its_newest_row_is_too_old(self, stores: Stores) -> None:
         epoch = stores.checkpoints.claim(SHARD)
         limits = WindowLimits(rows_max=1_000, age_max_s=10.0)
         for first in (0, 5, 10):
-            stores.window.append(SHARD, epoch, rows(first, first + 4), limits)
+            stores.window.append(SHARD, epoch, chunk(first, first + 4), limits)
         assert stores.window.last(SHARD, 100) == rows(0, 14)
-        stores.window.append(SHARD, epoch, rows(15, 15), limits)
+        stores.window.append(SHARD, epoch, chunk(15, 15), limits)
         assert stores.window.last(SHARD, 100) == rows(5, 15)
 
     def test_a_row_exactly_as_old_as_the_limit_stays(self, stores: Stores) -> None:
         epoch = stores.checkpoints.claim(SHARD)
         limits = WindowLimits(rows_max=1_000, age_max_s=0.2)
-        stores.window.append(SHARD, epoch, rows(1, 1, step_s=0.1), limits)
-        stores.window.append(SHARD, epoch, rows(3, 3, step_s=0.1), limits)
+        stores.window.append(SHARD, epoch, chunk(1, 1, step_s=0.1), limits)
+        stores.window.append(SHARD, epoch, chunk(3, 3, step_s=0.1), limits)
         kept = offsets(stores.window.last(SHARD, 100))
         assert kept == ([3] if 0.1 < 3 * 0.1 - 0.2 else [1, 3])
 
@@ -139,22 +140,22 @@ class TestWindow:
     ) -> None:
         epoch = stores.checkpoints.claim(SHARD)
         for first in range(0, 40, 4):
-            stores.window.append(SHARD, epoch, rows(first, first + 3), ROOMY)
+            stores.window.append(SHARD, epoch, chunk(first, first + 3), ROOMY)
         found = stores.window.last(SHARD, rows_max, since_time_s=since_time_s, through_offset=through_offset)
         assert offsets(found) == expected
 
     def test_last_finds_rows_behind_a_late_one(self, stores: Stores) -> None:
         epoch = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, epoch, rows(90, 95), ROOMY)
-        stores.window.append(SHARD, epoch, [row._replace(time_s=1.0) for row in rows(96, 97)], ROOMY)
-        stores.window.append(SHARD, epoch, rows(98, 98), ROOMY)
+        stores.window.append(SHARD, epoch, chunk(90, 95), ROOMY)
+        stores.window.append(SHARD, epoch, WindowChunk.of([row._replace(time_s=1.0) for row in rows(96, 97)]), ROOMY)
+        stores.window.append(SHARD, epoch, chunk(98, 98), ROOMY)
         assert offsets(stores.window.last(SHARD, 10, since_time_s=94.0)) == [94, 95, 98]
 
     def test_offsets_may_have_gaps_and_be_large(self, stores: Stores) -> None:
         epoch = stores.checkpoints.claim(SHARD)
         far = [row for row in rows(2**52, 2**52 + 9) if row.offset % 3]
-        stores.window.append(SHARD, epoch, far[:2], ROOMY)
-        assert stores.window.append(SHARD, epoch, far, ROOMY) == len(far) - 2
+        stores.window.append(SHARD, epoch, WindowChunk.of(far[:2]), ROOMY)
+        assert stores.window.append(SHARD, epoch, WindowChunk.of(far), ROOMY) == len(far) - 2
         assert stores.window.last(SHARD, 100) == far
 
 
@@ -176,7 +177,7 @@ def _append_and_compare(stores: Stores, cuts: list[tuple[int, int]], rows_max: i
     end = 0
     for back, size in cuts:
         first = max(0, end - back)
-        new = stores.window.append(shard, epoch, rows(first, first + size - 1), WindowLimits(rows_max=rows_max))
+        new = stores.window.append(shard, epoch, chunk(first, first + size - 1), WindowLimits(rows_max=rows_max))
         assert new == max(0, first + size - end)
         end = max(end, first + size)
     log = rows(0, end - 1)
@@ -191,8 +192,8 @@ class TestEpochs:
     @pytest.mark.parametrize(
         "write",
         [
-            lambda stores, epoch: stores.window.append(SHARD, epoch, rows(5, 9), ROOMY),
-            lambda stores, epoch: stores.window.append(SHARD, epoch, rows(0, 1), ROOMY),
+            lambda stores, epoch: stores.window.append(SHARD, epoch, chunk(5, 9), ROOMY),
+            lambda stores, epoch: stores.window.append(SHARD, epoch, chunk(0, 1), ROOMY),
             lambda stores, epoch: stores.checkpoints.save(SHARD, epoch, 20, b"zombie"),
             lambda stores, epoch: stores.checkpoints.save(SHARD, epoch, 1, b"zombie"),
             lambda stores, epoch: stores.checkpoints.delete(SHARD, epoch),
@@ -202,7 +203,7 @@ class TestEpochs:
     def test_a_write_under_an_older_epoch_changes_nothing(self, stores: Stores, write: Callable[[Stores, int], Any]) -> None:
         zombie = stores.checkpoints.claim(SHARD)
         owner = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, owner, rows(0, 4), ROOMY)
+        stores.window.append(SHARD, owner, chunk(0, 4), ROOMY)
         stores.checkpoints.save(SHARD, owner, 4, b"owner")
         with pytest.raises(StaleEpochError, match=rf"flights/flights.events/0 .* epoch {owner}, so epoch {zombie} "):
             write(stores, zombie)
@@ -212,7 +213,7 @@ class TestEpochs:
     def test_another_shards_claim_is_no_matter(self, stores: Stores) -> None:
         epoch = stores.checkpoints.claim(SHARD)
         stores.checkpoints.claim(SHARD._replace(partition=1))
-        assert stores.window.append(SHARD, epoch, rows(0, 4), ROOMY) == 5
+        assert stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY) == 5
 
     @pytest.mark.services
     def test_a_zombie_stays_out_after_everything_was_lost(self, real_url: str) -> None:
@@ -220,9 +221,9 @@ class TestEpochs:
         zombie = stores.checkpoints.claim(SHARD)
         owner = stores.checkpoints.claim(SHARD)
         redis.Redis.from_url(real_url).flushall()
-        stores.window.append(SHARD, owner, rows(0, 4), ROOMY)
+        stores.window.append(SHARD, owner, chunk(0, 4), ROOMY)
         with pytest.raises(StaleEpochError):
-            stores.window.append(SHARD, zombie, rows(5, 9), ROOMY)
+            stores.window.append(SHARD, zombie, chunk(5, 9), ROOMY)
         redis.Redis.from_url(real_url).flushall()
         assert stores.checkpoints.claim(SHARD) > owner
 
@@ -284,7 +285,7 @@ def test_the_memory_twin_and_a_real_server_answer_alike(real_url: str, seed: int
 
 
 def _step(chance: random.Random) -> tuple[Any, ...]:
-    first, size, back = chance.randrange(200), chance.randrange(20), chance.choice([0, 0, 0, 0, 1])
+    first, size, back = chance.randrange(200), chance.randrange(1, 20), chance.choice([0, 0, 0, 0, 1])
     match chance.choice(["claim", "append", "append", "append", "last", "span", "save", "save", "load", "delete"]):
         case "append":
             limits = WindowLimits(rows_max=chance.randrange(60), age_max_s=chance.choice([None, 30.0, 5.5]))
@@ -308,7 +309,7 @@ def _answers(stores: Stores, steps: list[tuple[Any, ...]]) -> list[object]:
                 case "claim", _:
                     epochs.append(stores.checkpoints.claim(SHARD))
                 case "append", back, appended, limits:
-                    answers.append(stores.window.append(SHARD, epochs[-1 - back], appended, limits))
+                    answers.append(stores.window.append(SHARD, epochs[-1 - back], WindowChunk.of(appended), limits))
                 case "last", rows_max, since_time_s, through_offset:
                     answers.append(stores.window.last(SHARD, rows_max, since_time_s=since_time_s, through_offset=through_offset))
                 case "span", _:
@@ -330,7 +331,7 @@ class TestServers:
     def test_every_key_is_on_the_permanent_list(self, real_url: str) -> None:
         stores = connect(real_url)
         epoch = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
+        stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
         stores.checkpoints.save(SHARD, epoch, 1, b"one")
         stores.checkpoints.save(SHARD, epoch, 2, b"two")
         client = redis.Redis.from_url(real_url)
@@ -341,14 +342,14 @@ class TestServers:
     def test_scripts_come_back_after_a_server_forgot_them(self, real_url: str) -> None:
         stores = connect(real_url)
         epoch = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
+        stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
         redis.Redis.from_url(real_url).script_flush()
-        assert stores.window.append(SHARD, epoch, rows(5, 6), ROOMY) == 2
+        assert stores.window.append(SHARD, epoch, chunk(5, 6), ROOMY) == 2
 
     def test_a_damaged_window_is_named(self, real_url: str) -> None:
         stores = connect(real_url)
         epoch = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
+        stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
         client: Any = redis.Redis.from_url(real_url)
         [(_, fields)] = client.xrange("sr:{flights/flights.events/0}:window")
         fields[b"chunk"] = fields[b"chunk"][:-1] + b"?"
@@ -364,7 +365,7 @@ class TestServers:
         process.wait()
         before = time.monotonic()
         with pytest.raises(StoreError, match=rf"append 5 rows to the window of shard {SHARD} \(Redis at {url}\): it cannot be reached"):
-            stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
+            stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
         assert time.monotonic() - before < 3
 
     def test_a_frozen_server_is_a_store_error_after_the_timeout(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
@@ -384,13 +385,13 @@ class TestServers:
         url, _ = own_server
         stores = connect(url)
         epoch = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
+        stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
         stores.checkpoints.save(SHARD, epoch, 1, b"one")
         stores.checkpoints.save(SHARD, epoch, 2, b"two")
         client = redis.Redis.from_url(url)
         client.config_set("maxmemory", "1mb")
         for write in (
-            lambda: stores.window.append(SHARD, epoch, rows(5, 9), WindowLimits(rows_max=1)),
+            lambda: stores.window.append(SHARD, epoch, chunk(5, 9), WindowLimits(rows_max=1)),
             lambda: stores.checkpoints.save(SHARD, epoch, 3, b"three"),
             lambda: stores.checkpoints.claim(SHARD),
         ):
@@ -427,7 +428,7 @@ class TestServers:
         named = str(caught.value).partition("it needs ")[2].partition(". ")[0].replace("with ", "").split()
         client.execute_command("ACL", "SETUSER", "worker", "reset", "on", ">pass", *named)
         epoch = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, epoch, rows(0, 4), ROOMY)
+        stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
         stores.checkpoints.save(SHARD, epoch, 4, b"four")
         assert stores.window.last(SHARD, 5) == rows(0, 4)
         assert stores.window.span(SHARD) is not None
@@ -440,7 +441,7 @@ class TestServers:
         stores = connect(url)
         epoch = stores.checkpoints.claim(SHARD)
         redis.Redis.from_url(url).client_kill_filter(_type="normal", skipme=True)
-        assert stores.window.append(SHARD, epoch, rows(0, 4), ROOMY) == 5
+        assert stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY) == 5
 
 
 @pytest.mark.parametrize("url", ["", "flights", "http://host", "redis:host", "redis://host:port", "redis://host?colour=blue"])

@@ -17,7 +17,6 @@ Replaying after a restore is a state of a partition in this very loop, not a loo
 from __future__ import annotations
 
 import itertools
-import operator
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -47,7 +46,6 @@ from stream_retrain.stores.base import Stores
 
 __all__ = ["run_worker"]
 
-PARTITION: Final[Callable[[Any], int]] = operator.methodcaller("partition")
 POLL_TIMEOUT_S: Final = 0.1
 CALL_TIMEOUT_S: Final = 10.0
 REVOKE_TIMEOUT_S: Final = 10.0
@@ -137,15 +135,17 @@ class _Worker:
 
     def _take(self, messages: list[Message]) -> None:
         """Hand a poll's records to their shards; they come in runs of one partition."""
-        for partition, run in itertools.groupby(messages, key=PARTITION):
-            records = []
-            for message in run:
-                if (error := message.error()) is not None:
+        for partition, run in itertools.groupby(messages, key=Message.partition):
+            received = list(run)
+            if errors := list(filter(None, map(Message.error, received))):
+                for error in errors:
                     self._judge(error)
-                    continue
-                records.append(record_of((message.offset(), message.key(), message.value(), message.timestamp()[1])))
+                received = [message for message in received if message.error() is None]
+            created_ms = [milliseconds for _, milliseconds in map(Message.timestamp, received)]
+            columns = map(Message.offset, received), map(Message.key, received), map(Message.value, received), created_ms
+            records = list(map(record_of, zip(*columns, strict=True)))
             if records:
-                self._driver.process(partition, records)
+                self._driver.process(partition or 0, records)
 
     def _judge(self, error: KafkaError) -> None:
         """Raise for an error among a poll's messages, unless it passes by itself."""

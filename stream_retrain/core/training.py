@@ -1,0 +1,155 @@
+"""What a challenger learns before it races: where it starts, from which labelled events, how often.
+
+A `Challenger` is a declaration. One whose window is among the last `LOOK_BACK_EVENTS` events, which the shard keeps, is trained by the
+shard on the spot; a longer one is a *training*: a job for the trainer, off the hot path (law 6). `train` is the one function that
+teaches a challenger, wherever it runs, so that the same rows in the same order make the same model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Literal, TypeAlias
+
+from stream_retrain.core.change_point import LOOK_BACK_EVENTS
+from stream_retrain.core.messages import Learned
+
+__all__ = ["FRESH", "SINCE_CHANGE", "Challenger", "Start", "TopicRange", "Training", "Window", "train"]
+
+Start: TypeAlias = Literal["fresh", "champion"]
+PROGRESS_ROWS: Final = 200
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TopicRange:
+    """A stretch of a topic to learn from in place of the window: all partitions, in order of offset, records of the pipeline's schema.
+
+    The bounds are event times of the records (Kafka's timestamps) in seconds since the epoch; None: from the oldest retained, or to
+    the newest there is when the training begins.
+    """
+
+    topic: str
+    from_time_s: float | None = None
+    to_time_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The labelled events to learn from, oldest first; exactly one of these says which.
+
+    rows
+        The last so many.
+    seconds
+        Those of the last so many seconds of event time.
+    since_change
+        Those since the most likely moment the errors rose, of the last `LOOK_BACK_EVENTS`.
+    topic
+        A range of a topic: the article's batch case, the whole data set replaced.
+    """
+
+    rows: int | None = None
+    seconds: float | None = None
+    since_change: bool = False
+    topic: TopicRange | None = None
+
+    @property
+    def kept_by_shard(self) -> bool:
+        """Whether the shard itself keeps these events."""
+        return self.since_change or (self.rows is not None and self.rows <= LOOK_BACK_EVENTS)
+
+    def faults(self) -> Iterator[str]:
+        """Every fault of the declaration, as sentences."""
+        given = [self.rows is not None, self.seconds is not None, self.since_change, self.topic is not None]
+        if sum(given) != 1:
+            yield "a window is given by exactly one of rows, seconds, since_change and topic"
+        if self.rows is not None and not (isinstance(self.rows, int) and self.rows >= 1):
+            yield f"rows is {self.rows!r}; use a whole number of at least 1"
+        if self.seconds is not None and not self.seconds > 0:
+            yield f"seconds is {self.seconds!r}; use seconds of event time above 0"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Challenger:
+    """A model that may take the champion's place.
+
+    start
+        "fresh": from nothing. "champion": from a copy of the champion as it is at the trigger (warm start).
+    window
+        What it learns before it races; None: nothing, it learns from the live events like everyone.
+    passes
+        How often it goes over the window.
+    model
+        A River model of another family; None: the pipeline's.
+    """
+
+    name: str
+    start: Start = "fresh"
+    window: Window | None = None
+    passes: int = 1
+    model: Any = None
+
+    @property
+    def by_trainer(self) -> bool:
+        """Whether the trainer trains it, and not the shard on the spot."""
+        return self.window is not None and not (self.window.kept_by_shard and self.passes == 1)
+
+    def faults(self) -> Iterator[str]:
+        """Every fault of the declaration, as sentences."""
+        where = f"challenger {self.name!r}"
+        if not isinstance(self.name, str) or not self.name or self.name == "champion":
+            yield f"{where}: give it a name of its own"
+        if self.start not in ("fresh", "champion"):
+            yield f"{where}: start is {self.start!r}; use 'fresh' or 'champion'"
+        if self.window is not None:
+            yield from (f"{where}: {fault}" for fault in self.window.faults())
+        elif self.passes != 1:
+            yield f"{where}: passes needs a window to go over"
+        if not isinstance(self.passes, int) or self.passes < 1:
+            yield f"{where}: passes is {self.passes!r}; use a whole number of at least 1"
+        if self.model is not None and self.start == "champion":
+            yield f"{where}: a copy of the champion cannot be of another family; give model or start='champion', not both"
+
+
+FRESH: Final = Challenger(name="fresh")
+SINCE_CHANGE: Final = Challenger(name="since_change", window=Window(since_change=True))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """A training a shard waits for: what the trainer is asked, and what the shard must know when it comes back.
+
+    It is part of the shard's state: after a restart the same training is asked for again.
+    """
+
+    number: int
+    """Of the shard, from 0; each once."""
+    rule: int
+    """Which rule of the pipeline asked."""
+    challenger: int
+    """Which challenger of that rule's reaction."""
+    through_offset: int
+    """The last offset learned when it was asked for; events beyond it are caught up on before the challenger joins."""
+    time_s: float
+    """Event time then; `Window.seconds` counts back from it."""
+    events_seen: int
+    """Labelled events the shard had learned then."""
+    cause: str
+
+
+def train(model: Any, rows: Iterable[Learned], passes: int = 1, progress: Callable[[int], None] = lambda _: None) -> int:
+    """Teach `model` the rows, in order, `passes` times; how many lessons it had. `progress` hears of it every 200 lessons and may raise.
+
+    A row the model raises on is left out, as the shard would have (reason "model").
+    """
+    lessons = 0
+    repeated = [*rows] if passes > 1 else rows
+    for _ in range(passes):
+        for row in repeated:
+            try:
+                model.learn_one(row.x, row.y)
+            except Exception:  # noqa: BLE001, S112 - the model is foreign code; the live path refuses such a row too
+                continue
+            lessons += 1
+            if lessons % PROGRESS_ROWS == 0:
+                progress(lessons)
+    return lessons
