@@ -21,14 +21,37 @@ import msgspec
 
 from stream_retrain.codec.records import Record
 from stream_retrain.core.duel import ContestantFailed, DuelEnded, DuelStarted, LeadChanged
-from stream_retrain.core.messages import Decided, DriftDetected, Fact, Label, ModelReset, Predicted, Rejected, ShardId
+from stream_retrain.core.messages import (
+    ChallengerJoined,
+    Decided,
+    DriftDetected,
+    Fact,
+    Label,
+    LeaderChanged,
+    MemberRestarted,
+    ModelReset,
+    Predicted,
+    Rejected,
+    Requested,
+    ShardId,
+    TrainingFailed,
+    TrainingRequested,
+    WarningRaised,
+)
 
 __all__ = ["DeadLetter", "Prediction", "dead_letter", "encode_decisions", "encode_predictions"]
 
 KINDS: dict[type, str] = {
+    WarningRaised: "drift.warned",
     DriftDetected: "drift.detected",
+    Requested: "policy.requested",
     Decided: "policy.decided",
     ModelReset: "model.reset",
+    TrainingRequested: "training.requested",
+    TrainingFailed: "training.failed",
+    ChallengerJoined: "training.joined",
+    MemberRestarted: "member.restarted",
+    LeaderChanged: "member.leads",
     DuelStarted: "duel.started",
     LeadChanged: "duel.lead_changed",
     ContestantFailed: "duel.contestant_failed",

@@ -12,20 +12,27 @@ import dataclasses
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 __all__ = [
+    "ChallengerJoined",
     "Decided",
     "DriftDetected",
     "Event",
     "Fact",
     "Features",
     "Label",
+    "LeaderChanged",
     "Learned",
+    "MemberRestarted",
     "ModelReset",
     "Outcome",
     "Predicted",
     "RejectReason",
     "Rejected",
+    "Requested",
     "ShardId",
+    "TrainingFailed",
+    "TrainingRequested",
     "Unmatched",
+    "WarningRaised",
 ]
 
 Feature: TypeAlias = float | int | str | bool
@@ -115,9 +122,29 @@ class DriftDetected:
     signal: str
     detector: str
     direction: Literal["up", "down"]
-    value: float
-    """The signal's value at this event, in the signal's own unit."""
+    value: float | None
+    """The signal's value at this event, in the signal's own unit; None for a category."""
     generation: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WarningRaised:
+    """A detector grew suspicious of its signal: an early sign, which may pass."""
+
+    offset: int
+    time_s: float
+    signal: str
+    detector: str
+    generation: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Requested:
+    """Somebody asked for the reaction of the rules on requests; they are asked at the next label."""
+
+    offset: int
+    time_s: float
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +155,7 @@ class Decided:
     time_s: float
     trigger: str
     reaction: str
-    outcome: Literal["done", "ignored", "cooldown", "in_duel"]
+    outcome: Literal["done", "ignored", "cooldown", "in_duel", "in_training"]
     generation: int
     """The champion's generation when the decision was taken."""
     events_seen: int
@@ -145,7 +172,85 @@ class ModelReset:
     cause: str
 
 
-Fact: TypeAlias = Rejected | Unmatched | DriftDetected | Decided | ModelReset
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRequested:
+    """A challenger is to be trained off the hot path; the champion goes on meanwhile."""
+
+    offset: int
+    time_s: float
+    training: int
+    challenger: str
+    cause: str
+    generation: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengerJoined:
+    """A challenger came back from the trainer and races from this event on."""
+
+    offset: int
+    time_s: float
+    training: int
+    duel: int
+    challenger: str
+    lessons: int
+    """What it learned from: rows times passes."""
+    learned_through: int
+    """The last offset the trainer taught it."""
+    caught_up: int
+    """Rows it was taught after that, before it joined."""
+    generation: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingFailed:
+    """A training ended without a model; the champion goes on."""
+
+    offset: int
+    time_s: float
+    training: int
+    challenger: str
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRestarted:
+    """A member of a model that adapts by itself began afresh."""
+
+    offset: int
+    time_s: float
+    member: str
+    restarts: int
+    """Of this member, this one included."""
+    generation: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderChanged:
+    """Another member of a model that adapts by itself weighs most in its answers."""
+
+    offset: int
+    time_s: float
+    before: str
+    now: str
+    weights: dict[str, float]
+    generation: int
+
+
+Fact: TypeAlias = (
+    Rejected
+    | Unmatched
+    | DriftDetected
+    | WarningRaised
+    | Requested
+    | Decided
+    | ModelReset
+    | TrainingRequested
+    | ChallengerJoined
+    | TrainingFailed
+    | MemberRestarted
+    | LeaderChanged
+)
 
 
 @dataclasses.dataclass(slots=True)

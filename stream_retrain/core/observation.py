@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from stream_retrain.core.signals import Reading
 
@@ -22,3 +23,8 @@ class Observation:
     rolling: dict[str, float]
     readings: dict[tuple[str, str], Reading]
     """By signal and detector."""
+    dueling: bool = False
+    training: int | None = None
+    """The training it waits for."""
+    members: Any = None
+    """How the members of a model that adapts by itself stand (`stream_retrain.models.adaptive.Standing`)."""

@@ -17,10 +17,11 @@ from river import base
 
 from stream_retrain.core.digest import digest
 from stream_retrain.core.messages import Features
-from stream_retrain.core.policies import On, PolicySpec
+from stream_retrain.core.policies import On, PolicySpec, Race
 from stream_retrain.core.schema import TASKS, Schema, Task
 from stream_retrain.core.scores import ScoreSpec, default_metrics, needs_proba
 from stream_retrain.core.signals import Watch
+from stream_retrain.core.triggers import Declared, metrics_of
 from stream_retrain.errors import PipelineError
 
 __all__ = ["Pipeline"]
@@ -82,9 +83,8 @@ class Pipeline:
     def needs_proba(self) -> bool:
         """Whether a metric or a signal is of probabilities."""
         signals = {watch.signal for watch in self.watch}
-        return self.task != "regression" and (
-            bool(signals & {"loss", "prediction"}) or any(needs_proba(metric) for metric in self.scores.metrics)
-        )
+        measured = [*self.scores.metrics, *(metric for rule in self.react for metric in metrics_of(rule.trigger))]
+        return self.task != "regression" and (bool(signals & {"loss", "prediction"}) or any(map(needs_proba, measured)))
 
     def digest(self) -> str:
         """A digest of everything that makes a shard what it is; two pipelines with the same one learn the same from a log."""
@@ -127,11 +127,15 @@ def _limit_faults(pipeline: Pipeline) -> Iterator[str]:
 
 
 def _kind_faults(pipeline: Pipeline) -> Iterator[str]:
-    wanted = base.Regressor if pipeline.task == "regression" else base.Classifier
-    if not isinstance(pipeline.model, wanted):
-        yield f"model: a {pipeline.task} task needs a River {wanted.__name__.lower()}, not {type(pipeline.model).__name__}"
-    elif pipeline.task == "multiclass" and not pipeline.model._multiclass:
-        yield f"model: {pipeline.model} answers two classes only; wrap it in river.multiclass.OneVsRestClassifier"
+    yield from _model_faults("model", pipeline.model, pipeline.task)
+
+
+def _model_faults(where: str, model: Any, task: Task) -> Iterator[str]:
+    wanted = base.Regressor if task == "regression" else base.Classifier
+    if not isinstance(model, wanted):
+        yield f"{where}: a {task} task needs a River {wanted.__name__.lower()}, not {type(model).__name__}"
+    elif task == "multiclass" and not model._multiclass:
+        yield f"{where}: {model} answers two classes only; wrap it in river.multiclass.OneVsRestClassifier"
 
 
 def _rule_faults(pipeline: Pipeline) -> Iterator[str]:
@@ -147,9 +151,18 @@ def _rule_faults(pipeline: Pipeline) -> Iterator[str]:
         yield f"watch {pair[0]!r}: two watches with {pair[1]}; each signal and detector once"
     for rule in pipeline.react:
         if isinstance(rule, On):
-            yield from rule.faults([watch.signal for watch in watches])
+            yield from rule.faults(Declared([watch.signal for watch in watches], pipeline.task))
+            yield from _challenger_faults(rule, pipeline.task)
         else:
             yield f"react: {rule!r} is not a rule; write On.drift(signal, reaction)"
+
+
+def _challenger_faults(rule: On, task: Task) -> Iterator[str]:
+    """What is wrong with the models of other families that a rule lets race."""
+    for challenger in rule.do.contestants() if isinstance(rule.do, Race) else ():
+        if challenger.model is not None:
+            where = f"react {rule.trigger}: challenger {challenger.name!r}"
+            yield from list(_model_faults(where, challenger.model, task)) or _seed_faults(where, challenger.model)
 
 
 def _seed_faults(where: str, estimator: Any) -> Iterator[str]:

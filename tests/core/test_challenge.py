@@ -129,7 +129,7 @@ def test_faults_are_listed() -> None:
     with pytest.raises(PipelineError) as caught:
         challenged(react=[On.drift("error", Challenge(challengers=("fresh", "old"), evidence=Evidence(alpha=2.0)))])
     assert any("alpha is 2.0" in fault for fault in caught.value.faults)
-    assert any("challengers are ('fresh', 'old')" in fault for fault in caught.value.faults)
+    assert any("challengers 'old': use 'fresh'" in fault for fault in caught.value.faults)
 
 
 def test_an_event_of_a_duel_is_rejected_if_everyone_raises() -> None:

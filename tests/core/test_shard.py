@@ -157,7 +157,7 @@ def test_a_model_that_raises_rejects_the_event_and_goes_on() -> None:
     outcome = shard.process(log)
     assert [fact.offset for fact in outcome.predicted] == [0, 2, 4], "a rejected event has no prediction either"
     assert [(fact.offset, fact.reason) for fact in outcome.facts if isinstance(fact, Rejected)] == [(1, "model"), (3, "model")]
-    assert shard.snapshot()["model"].learned == 3
+    assert shard.snapshot()["succession"]["champion"].learned == 3
 
 
 def test_features_are_watched_and_missing_ones_passed_over() -> None:

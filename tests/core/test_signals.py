@@ -59,7 +59,7 @@ DETECTORS = {
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_on_errors_up_means_worse(name: str) -> None:
-    watch = Watch("error", DETECTORS[name])
+    watch = Watch("error", DETECTORS[name], every=1)
     assert watch.wanted == "up"
     assert "up" in fired(watch, WORSE), "it sees the error rise"
     assert fired(watch, BETTER, since=CHANGE) == [], "it passes over the error's fall"
@@ -67,14 +67,14 @@ def test_on_errors_up_means_worse(name: str) -> None:
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_asked_for_the_other_side_it_sees_that(name: str) -> None:
-    watch = Watch("error", DETECTORS[name], direction="down")
+    watch = Watch("error", DETECTORS[name], every=1, direction="down")
     assert "down" in fired(watch, BETTER)
     assert "up" not in fired(watch, WORSE)
 
 
 @pytest.mark.parametrize("name", ["ADWIN", "PageHinkley", "KSWIN", "HDDMA two-sided", "a user's"])
 def test_both_sides_are_told_apart(name: str) -> None:
-    watch = Watch("error", DETECTORS[name], direction="both")
+    watch = Watch("error", DETECTORS[name], every=1, direction="both")
     assert fired(watch, WORSE)[0] == "up"
     assert "down" in fired(watch, BETTER)
 
@@ -109,7 +109,7 @@ def test_direction_by_default(signal: str, wanted: Wanted) -> None:
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_restored_watchers_go_on_as_if_never_stopped(name: str) -> None:
-    watch = Watch("error", DETECTORS[name])
+    watch = Watch("error", DETECTORS[name], every=1)
     whole = fired(watch, WORSE)
     watcher = watch.build()
     seen = []

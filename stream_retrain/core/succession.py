@@ -1,0 +1,253 @@
+"""Who answers, and who wants its place: the champion of a shard, the duel around it, and the training of the next challenger.
+
+Rules:
+
+- The served model is the champion, or in a duel whoever leads it; each change of it begins a generation.
+- A duel is not restarted. A challenger that comes from the trainer joins the duel its rule began, or begins one of its own; while
+  another rule's duel lasts it waits, and learns every event meanwhile.
+- One training at a time. It is part of the state: after a restart it is asked for again, under the same number.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import pickle
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from stream_retrain.core.change_point import LOOK_BACK_EVENTS, events_since_rise, events_since_rise_of_losses
+from stream_retrain.core.duel import Contestant, Duel, DuelEnded, DuelFact, DuelSpec, DuelStarted, LeadChanged
+from stream_retrain.core.inputs import Ended, Trained
+from stream_retrain.core.messages import ChallengerJoined, Features, Label, Learned, ModelReset, TrainingFailed, TrainingRequested
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.policies import Race
+from stream_retrain.core.training import Challenger, Training, train
+
+__all__ = ["Cause", "Dueling", "Succession", "challenger_of"]
+
+
+class Cause(NamedTuple):
+    """Where and why something is done."""
+
+    offset: int
+    time_s: float
+    rule: int
+    trigger: str
+    events_seen: int
+
+
+class Dueling(NamedTuple):
+    """A duel in progress, and which rule of the pipeline it carries out."""
+
+    rule: int
+    duel: Duel
+
+
+def challenger_of(pipeline: Pipeline, training: Training) -> Challenger:
+    """The declaration a training is of."""
+    return pipeline.react[training.rule].do.contestants()[training.challenger]  # type: ignore[union-attr]
+
+
+class Succession:
+    """The champion, the duel and the training of one shard."""
+
+    def __init__(self, pipeline: Pipeline, snapshot: dict[str, Any] | None = None) -> None:
+        state = snapshot or {}
+        self._pipeline = pipeline
+        self._regression = pipeline.task == "regression"
+        self.champion: Any = state["champion"] if snapshot else pipeline.model.clone()
+        self.generation: int = state.get("generation", 0)
+        self.duels: int = state.get("duels", 0)
+        self.trainings: int = state.get("trainings", 0)
+        self.training: Training | None = state.get("training")
+        self.base: Any = state.get("base")
+        """The copy of the champion that the training starts from, as it was when it was asked for."""
+        self.dueling: Dueling | None = None
+        if (saved := state.get("dueling")) is not None:
+            self.dueling = Dueling(saved["rule"], self._spec(saved["rule"]).build(saved["duel"]))
+        self._waiting: list[tuple[Training, Trained]] = list(state.get("waiting", ()))
+        self._recent: collections.deque[tuple[Features, Any, float]] | None = None
+        if any(isinstance(rule.do, Race) for rule in pipeline.react):
+            self._recent = collections.deque(state.get("recent", ()), maxlen=LOOK_BACK_EVENTS)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether `remember` wants every labelled event."""
+        return self._recent is not None
+
+    def remember(self, x: Features, y: Label, error: float) -> None:
+        """Keep an event for a challenger trained on the spot; `error` of the answer that was given, 1 where there was none."""
+        if self._recent is not None:
+            self._recent.append((x, y, error))
+
+    @property
+    def served(self) -> Any:
+        """The model that answers."""
+        return self.champion if self.dueling is None else self.dueling.duel.model
+
+    def reset(self, cause: Cause) -> ModelReset:
+        """Begin afresh with the pipeline's model."""
+        self.generation += 1
+        self.champion = self._pipeline.model.clone()
+        return ModelReset(offset=cause.offset, time_s=cause.time_s, generation=self.generation, cause=cause.trigger)
+
+    def race(self, cause: Cause, race: Race) -> list[Any]:
+        """Train the challengers that can be trained on the spot and let them race; ask the trainer for the other."""
+        facts: list[Any] = []
+        contestants, trained_on = [], []
+        declared = race.contestants()
+        for index, challenger in enumerate(declared):
+            if challenger.by_trainer:
+                facts.append(self._request(cause, index, challenger))
+                continue
+            model, rows = self._trained_here(challenger)
+            contestants.append(Contestant(challenger.name, model))
+            trained_on.append(rows)
+        if contestants:
+            facts.append(self._start(cause, contestants, trained_on, places=len(declared)))
+        return facts
+
+    def join(self, offset: int, time_s: float, trained: Trained) -> list[Any]:
+        """Let a challenger in that the trainer has trained; nothing where nobody waits for it any more."""
+        training = self.training
+        if training is None or training.number != trained.training:
+            return []
+        self.training = self.base = None
+        if self.dueling is not None and self.dueling.rule != training.rule:
+            self._waiting.append((training, trained))
+            return []
+        return self._enter(offset, time_s, training, trained)
+
+    def fail(self, offset: int, time_s: float, ended: Ended) -> list[Any]:
+        """A training ended without a model."""
+        training = self.training
+        if training is None or training.number != ended.training:
+            return []
+        self.training = self.base = None
+        name = challenger_of(self._pipeline, training).name
+        return [TrainingFailed(offset=offset, time_s=time_s, training=training.number, challenger=name, error=ended.error)]
+
+    def teach_waiting(self, x: Features, y: Label) -> None:
+        """Those who wait for a duel to end learn what happens meanwhile."""
+        if self._waiting:
+            for _, trained in self._waiting:
+                train(trained.model, [Learned(0, 0.0, x, y, None)])
+
+    def follow(self, happened: Iterable[DuelFact]) -> list[Any]:
+        """Take over what a duel decided: who serves now, and at its end who is the champion. The facts, with their generation."""
+        told: list[Any] = []
+        for fact in happened:
+            if isinstance(fact, LeadChanged):
+                self.generation += 1
+                told.append(dataclasses.replace(fact, generation=self.generation))
+            elif isinstance(fact, DuelEnded) and self.dueling is not None:
+                self.champion, self.dueling = self.dueling.duel.model, None
+                told.append(dataclasses.replace(fact, generation=self.generation))
+                if self._waiting:
+                    told += self._enter(fact.offset, fact.time_s, *self._waiting.pop(0))
+            else:
+                told.append(fact)
+        return told
+
+    def snapshot(self) -> dict[str, Any]:
+        """What is needed to go on from here; shares the models, so serialise it at once."""
+        return {
+            "champion": self.champion,
+            "generation": self.generation,
+            "duels": self.duels,
+            "dueling": {"rule": self.dueling.rule, "duel": self.dueling.duel.snapshot()} if self.dueling else None,
+            "trainings": self.trainings,
+            "training": self.training,
+            "base": self.base,
+            "waiting": tuple(self._waiting),
+            "recent": tuple(self._recent or ()),
+        }
+
+    def _request(self, cause: Cause, index: int, challenger: Challenger) -> TrainingRequested:
+        number, self.trainings = self.trainings, self.trainings + 1
+        self.training = Training(
+            number=number,
+            rule=cause.rule,
+            challenger=index,
+            through_offset=cause.offset,
+            time_s=cause.time_s,
+            events_seen=cause.events_seen,
+            cause=cause.trigger,
+        )
+        self.base = _copy(self.champion) if challenger.start == "champion" else None
+        return TrainingRequested(
+            offset=cause.offset,
+            time_s=cause.time_s,
+            training=number,
+            challenger=challenger.name,
+            cause=cause.trigger,
+            generation=self.generation,
+        )
+
+    def _trained_here(self, challenger: Challenger) -> tuple[Any, int]:
+        """A challenger that needs no more than the events kept here, and how many of them it learned."""
+        if challenger.start == "champion":
+            model = _copy(self.champion)
+        else:
+            model = (challenger.model if challenger.model is not None else self._pipeline.model).clone()
+        recent = list(self._recent or ())
+        window = challenger.window
+        rows = 0
+        if window is not None:
+            rows = self._since_change(recent) if window.since_change else min(window.rows or 0, len(recent))
+        train(model, [Learned(0, 0.0, x, y, None) for x, y, _ in recent[len(recent) - rows :]])
+        return model, rows
+
+    def _since_change(self, recent: Sequence[tuple[Features, Any, float]]) -> int:
+        errors = [error for _, _, error in recent]
+        return events_since_rise_of_losses(errors) if self._regression else events_since_rise([int(error) for error in errors])
+
+    def _start(self, cause: Cause, contestants: list[Contestant], trained_on: list[int], *, places: int) -> DuelStarted:
+        duel = self._spec(cause.rule).start(self.duels, self.champion, contestants, places=places)
+        self.dueling = Dueling(cause.rule, duel)
+        self.duels += 1
+        return DuelStarted(
+            offset=cause.offset,
+            time_s=cause.time_s,
+            duel=duel.number,
+            contestants=("champion", *(contestant.name for contestant in contestants)),
+            trained_on=(0, *trained_on),
+            generation=self.generation,
+            cause=cause.trigger,
+        )
+
+    def _enter(self, offset: int, time_s: float, training: Training, trained: Trained) -> list[Any]:
+        """The challenger of a training joins the duel of its rule, or begins one."""
+        contestant = Contestant(challenger_of(self._pipeline, training).name, trained.model)
+        facts: list[Any] = []
+        if self.dueling is not None:
+            self.dueling.duel.join(contestant)
+            duel = self.dueling.duel.number
+        else:
+            cause = Cause(offset, time_s, training.rule, training.cause, training.events_seen)
+            started = self._start(cause, [contestant], [trained.lessons], places=1)
+            duel = started.duel
+            facts.append(started)
+        facts.append(
+            ChallengerJoined(
+                offset=offset,
+                time_s=time_s,
+                training=training.number,
+                duel=duel,
+                challenger=contestant.name,
+                lessons=trained.lessons,
+                learned_through=trained.learned_through,
+                caught_up=trained.caught_up,
+                generation=self.generation,
+            )
+        )
+        return facts
+
+    def _spec(self, rule: int) -> DuelSpec:
+        reaction: Any = self._pipeline.react[rule].do
+        return DuelSpec(evidence=reaction.evidence, task=self._pipeline.task, proba=self._pipeline.needs_proba)
+
+
+def _copy(model: Any) -> Any:
+    return pickle.loads(pickle.dumps(model, protocol=5))  # several times quicker than deepcopy
