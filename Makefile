@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast check bench clean
+.PHONY: help demo test test-fast check bench bench-quality clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ check: $(READY) ## Style, types and layers
 
 bench: $(READY) ## Throughput beside the bare River loop
 	$(BIN)/python -m benchmarks.throughput
+
+bench-quality: $(READY) ## Accuracy and cost of every reaction and model, to build/quality (STREAMS=FOLDER: also on its files)
+	@mkdir -p build/quality
+	$(BIN)/python -m benchmarks.quality $(if $(STREAMS),--streams $(STREAMS)) --markdown build/quality/tables.md --json build/quality/rows.json --plots build/quality
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

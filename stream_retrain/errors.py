@@ -8,9 +8,11 @@ The docstring of an error is its meaning and names the remedy; the message given
     ├── EventError         the producer: becomes a `Rejected` fact and a dead letter
     ├── StateError         the state kept for a shard cannot be used as it is
     ├── StoreError         the world: Redis; retried by the driver
-    │   └── StaleEpochError    another worker owns the shard now: never retried
+    │   ├── StaleEpochError    another worker owns the shard now: never retried
+    │   └── WindowGapError     it has lost rows: the worker appends them again
     ├── BrokerError        the world: Kafka; retried by the engine
-    │   └── FencedError        another worker took this one's place: never retried
+    │   └── FencedError        another took this worker's place, or a transaction timed out: retried a few times
+    ├── TrainingError      a training came to nothing, and would again: its model, its window or a limit
     └── LocalStackError    the local Kafka or Valkey could not be had
 """
 
@@ -29,6 +31,8 @@ __all__ = [
     "StateError",
     "StoreError",
     "StreamRetrainError",
+    "TrainingError",
+    "WindowGapError",
 ]
 
 
@@ -81,12 +85,20 @@ class StaleEpochError(StoreError):
     """Another worker has claimed the shard since: this one must drop it, and write nothing more for it."""
 
 
+class WindowGapError(StoreError):
+    """The store has lost rows of a window: see that it persists what it is given, and that nobody empties it."""
+
+
 class BrokerError(StreamRetrainError):
     """Kafka did not answer, or refused: see that it runs and that topics and rights are as the message says."""
 
 
 class FencedError(BrokerError):
-    """Another worker has taken this one's place: give each worker its own instance name, then start it again."""
+    """Another worker has taken this one's place, or a transaction took too long: give each worker its own instance name."""
+
+
+class TrainingError(StreamRetrainError):
+    """A training came to nothing: mend what the message names, or raise the limit it ran into; the champion goes on meanwhile."""
 
 
 class LocalStackError(StreamRetrainError):

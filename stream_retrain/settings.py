@@ -26,6 +26,7 @@ __all__ = ["SettingRow", "Settings", "describe", "load_settings", "settings_tabl
 
 _PREFIX = "STREAM_RETRAIN_"
 _FILE_VARIABLE = "STREAM_RETRAIN_SETTINGS"
+_OTHERS = (_FILE_VARIABLE, "STREAM_RETRAIN_FAILPOINT")
 _RETENTION = {"low": 60_000, "high": 3_650 * 86_400_000, "also": -1}
 _NAME = {"pattern": r"[A-Za-z0-9._-]{1,200}", "words": "at most 200 letters, digits, dots, dashes and underscores"}
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s,:/?@\[\]]+)(:\d{1,5})?"
@@ -48,6 +49,8 @@ _RESERVED = {
     "auto.offset.reset": "set `start`",
     "partition.assignment.strategy": "shards stay where they are only under cooperative-sticky",
     "session.timeout.ms": "set `session_timeout_ms`",
+    "heartbeat.interval.ms": "it follows `session_timeout_ms`",
+    "group.instance.id": "set `instance` and `static_membership`",
 }
 
 
@@ -65,6 +68,7 @@ class Settings:
     redis_url: str = _setting("redis://127.0.0.1:6379/0", "Redis or Valkey", **_REDIS)
     group: str | None = _setting(None, "consumer group; default `stream_retrain.<pipeline>`", **_NAME)
     instance: str | None = _setting(None, "this worker's name, stable and unique in its group; default `<host>-<slot>`", **_NAME)
+    static_membership: bool = _setting(True, "a stopped worker's shards wait for it, until `session_timeout_ms` has passed")
     start: Literal["earliest", "latest"] = _setting("earliest", "where a group without committed offsets begins")
     session_timeout_ms: int = _setting(45_000, "milliseconds until a silent worker's shards go to another", low=1_000, high=300_000)
     poll_records_max: int = _setting(500, "records taken from Kafka at once", low=1, high=100_000)
@@ -82,7 +86,19 @@ class Settings:
     dead_letters_retention_ms: int = _setting(14 * 86_400_000, "milliseconds dead letters are kept; -1: for ever", **_RETENTION)
     signing_key_file: Path | None = dataclasses.field(default=None, metadata={"meaning": "keys that sign checkpoints", "words": "a path"})
     allow_unsigned: bool = _setting(False, "unpickle what nobody signed: only where none but you can write to Redis")
-    rebuild: bool = _setting(False, "where a checkpoint does not fit the topic, learn again from what the topic retains")
+    checkpoint_missing: Literal["earliest", "latest", "fail"] = _setting(
+        "earliest", "offsets are committed and no checkpoint is stored: learn again, begin untrained, or refuse"
+    )
+    checkpoint_unfit: Literal["fail", "rebuild", "window"] = _setting(
+        "fail", "no checkpoint fits: refuse, learn again from what the topic retains, or from the window"
+    )
+    replay_debt_events_max: int = _setting(500_000, "events learned since a checkpoint while Redis is away, at most", low=1, high=10**12)
+    trainer: Literal["process", "rq", "off"] = _setting(
+        "process", "who trains challengers from the window: a process beside the worker, `stream-retrain trainer` processes, nobody"
+    )
+    train_timeout_s: float = _setting(600.0, "seconds one training may take", low=1, high=86_400)
+    train_memory_bytes_max: int = _setting(2 * 1024**3, "bytes of memory one training may take", low=64 * 1024**2, high=2**50)
+    train_attempts_max: int = _setting(2, "how often a training is begun whose process dies, or whose store is away", low=1, high=100)
     http: bool = _setting(True, "serve /metrics, /healthz, /readyz and /status")
     http_host: str = _setting("127.0.0.1", "address to serve on; 0.0.0.0: all", pattern=r"[^\s/@]+", words="a host name or an address")
     http_port: int = _setting(9464, "port to serve on; 0: a free one", low=0, high=65_535)
@@ -151,7 +167,7 @@ def _from_file(file: Path | None, environ: Mapping[str, str], faults: list[str])
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
     for variable, value in sorted(environ.items()):
-        if not variable.startswith(_PREFIX) or variable == _FILE_VARIABLE or not value or _SERVICE_LINK.fullmatch(f"{variable}={value}"):
+        if not variable.startswith(_PREFIX) or variable in _OTHERS or not value or _SERVICE_LINK.fullmatch(f"{variable}={value}"):
             continue
         name = variable.removeprefix(_PREFIX).lower()
         if name.startswith("kafka_") and name not in _FIELDS:

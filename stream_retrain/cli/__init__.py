@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import stream_retrain
-from stream_retrain.cli import check, demo, local, publish, run, status
+from stream_retrain.cli import check, demo, local, publish, retrain, run, status, trainer
 from stream_retrain.cli.output import errors
 from stream_retrain.errors import PipelineError, SettingsError, StreamRetrainError
 
@@ -23,8 +23,10 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(check.check)
 app.command()(run.run)
+app.command()(trainer.trainer)
 app.command()(publish.publish)
 app.command()(status.status)
+app.command()(retrain.retrain)
 app.add_typer(local.app, name="local")
 
 

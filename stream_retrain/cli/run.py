@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from stream_retrain.cli.output import PipelineArgument, SettingsFile, configured
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.facts import Tell, WorkerFact
+from stream_retrain.engines.failpoints import arm_from
 from stream_retrain.engines.slot import claim_slot
 from stream_retrain.engines.supervise import supervise
 from stream_retrain.errors import SettingsError
@@ -44,6 +46,9 @@ def run(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Where a checkpoint does not fit, learn again from what the topic retains.")
     ] = False,
+    warm_restart: Annotated[
+        bool, typer.Option("--warm-restart", help="Where a checkpoint does not fit, begin with a model trained on the window.")
+    ] = False,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Learn from the pipeline's topic, answer, watch and react, until SIGTERM or Ctrl-C."""
@@ -51,9 +56,10 @@ def run(
         settings,
         http_port=http_port,
         allow_unsigned=allow_unsigned or None,
-        rebuild=rebuild or None,
+        checkpoint_unfit="rebuild" if rebuild else "window" if warm_restart else None,
         log_level=log_level,
     )
+    arm_from(os.environ)
     log_to_stderr(wanted.log_level)
     loaded = load_pipeline(pipeline)
     keyring = keyring_of(wanted)

@@ -44,6 +44,8 @@ class Request:
     """Somebody asks for the reaction of the rules on requests."""
 
     reason: str
+    number: int = 0
+    """Above that of every request before; one that is not is passed over, because the shard has had it."""
 
 
 Input: TypeAlias = Trained | Ended | Request

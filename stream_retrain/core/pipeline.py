@@ -21,7 +21,7 @@ from stream_retrain.core.policies import On, PolicySpec, Race
 from stream_retrain.core.schema import TASKS, Schema, Task
 from stream_retrain.core.scores import ScoreSpec, default_metrics, needs_proba
 from stream_retrain.core.signals import Watch
-from stream_retrain.core.triggers import Declared, metrics_of
+from stream_retrain.core.triggers import Declared, Threshold, leaves, metric_named
 from stream_retrain.errors import PipelineError
 
 __all__ = ["Pipeline"]
@@ -83,7 +83,8 @@ class Pipeline:
     def needs_proba(self) -> bool:
         """Whether a metric or a signal is of probabilities."""
         signals = {watch.signal for watch in self.watch}
-        measured = [*self.scores.metrics, *(metric for rule in self.react for metric in metrics_of(rule.trigger))]
+        triggers = [each for rule in self.react for each in leaves(rule.trigger)]
+        measured = [*self.scores.metrics, *(metric_named(each.metric) for each in triggers if isinstance(each, Threshold))]
         return self.task != "regression" and (bool(signals & {"loss", "prediction"}) or any(map(needs_proba, measured)))
 
     def digest(self) -> str:

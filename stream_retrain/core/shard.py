@@ -108,6 +108,8 @@ class Shard:
         self._error = signal_of("error", pipeline.task)
         self._inputs: list[Input] = list(state.get("inputs", ()))
         self._requested: bool = state.get("requested", False)
+        self.requests_through: int = state.get("requests_through", 0)
+        """The number of the last request that was received."""
         self._succession = Succession(pipeline, state.get("succession"))
         self._remembers = self._succession.remembers
         self._serve(state.get("members"))
@@ -129,6 +131,10 @@ class Shard:
 
     def receive(self, given: Input) -> None:
         """Take an input from outside; it takes effect with the next event (see `core.inputs`)."""
+        if isinstance(given, Request):
+            if 0 < given.number <= self.requests_through:
+                return
+            self.requests_through = max(self.requests_through, given.number)
         self._inputs.append(given)
 
     def process(self, events: Iterable[Event]) -> Outcome:
@@ -159,6 +165,7 @@ class Shard:
             "watching": self._watching.snapshot(),
             "inputs": tuple(self._inputs),
             "requested": self._requested,
+            "requests_through": self.requests_through,
             "succession": self._succession.snapshot(),
             "members": self._members.snapshot(),
         }

@@ -33,9 +33,8 @@ __all__ = [
     "RunningTrigger",
     "Threshold",
     "Trigger",
+    "leaves",
     "metric_named",
-    "metrics_of",
-    "signals_warned",
 ]
 
 Snapshot: TypeAlias = "Mapping[str, Any] | None"
@@ -358,22 +357,13 @@ class _AllOf:
 Trigger: TypeAlias = Drift | Caution | Request | Every | Threshold | AnyOf | AllOf
 
 
-def signals_warned(trigger: Trigger) -> Iterator[str]:
-    """The signals whose warnings a trigger asks for."""
-    if isinstance(trigger, Caution):
-        yield trigger.signal
-    elif isinstance(trigger, AnyOf | AllOf):
+def leaves(trigger: Trigger) -> Iterator[Trigger]:
+    """The triggers that a trigger is made of; itself, if it is no combination."""
+    if isinstance(trigger, AnyOf | AllOf):
         for inner in trigger.triggers:
-            yield from signals_warned(inner)
-
-
-def metrics_of(trigger: Trigger) -> Iterator[Any]:
-    """The metrics a trigger measures."""
-    if isinstance(trigger, Threshold):
-        yield metric_named(trigger.metric)
-    elif isinstance(trigger, AnyOf | AllOf):
-        for inner in trigger.triggers:
-            yield from metrics_of(inner)
+            yield from leaves(inner)
+    else:
+        yield trigger
 
 
 def metric_named(metric: Any) -> Any:

@@ -14,13 +14,17 @@ An engine owns the log (Kafka, Faust, a file) and calls, in this order:
 6. `close(partition)` when the partition goes.
 
 State is a function of (pipeline, log): the driver adds nothing to it.
+
+While the store is away (outages, a full Redis) the shards go on, and the window's rows wait. What a crash would have to learn
+again grows meanwhile; beyond `replay_debt_events_max` the driver raises `StoreError`, and the worker lets its shards go until
+the store is back: a replay then makes up for what was let go.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from stream_retrain.codec.keyring import Keyring
@@ -28,7 +32,7 @@ from stream_retrain.codec.outputs import dead_letter, encode_decisions, encode_p
 from stream_retrain.codec.records import EventDecoder, Record
 from stream_retrain.codec.seal import seal
 from stream_retrain.codec.state import dump_state
-from stream_retrain.core.messages import Fact, Learned, Predicted, Rejected, ShardId
+from stream_retrain.core.messages import Fact, Predicted, Rejected, ShardId
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.shard import Shard
 from stream_retrain.engines.facts import (
@@ -38,16 +42,20 @@ from stream_retrain.engines.facts import (
     Processed,
     Tell,
     WentLive,
+    WindowRefilled,
 )
-from stream_retrain.engines.restore import Log, Restore, checkpoint_header, restore
-from stream_retrain.errors import StaleEpochError, StoreError
+from stream_retrain.engines.failpoints import FailPoint, reach
+from stream_retrain.engines.outage import Outage
+from stream_retrain.engines.outside import Outside
+from stream_retrain.engines.restore import Log, Missing, Restore, Unfit, checkpoint_header, restore
+from stream_retrain.engines.trainer import Trainer
+from stream_retrain.engines.window_feed import WindowFeed
+from stream_retrain.errors import StaleEpochError, StoreError, WindowGapError
 from stream_retrain.stores.base import Stores, WindowLimits
-from stream_retrain.stores.window import WindowChunk
 
 __all__ = ["DEAD_LETTERS", "DECISIONS", "PREDICTIONS", "Driver", "DriverLimits", "Output", "Unsent"]
 
 PREDICTIONS, DECISIONS, DEAD_LETTERS = "predictions", "decisions", "dead_letters"
-WINDOW_CHUNK_ROWS = 500
 OBSERVE_EVERY_S = 1.0
 
 
@@ -65,13 +73,14 @@ class Unsent:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DriverLimits:
-    """How rarely checkpoints may be written, and how large a record may be."""
+    """How rarely checkpoints may be written, how large a record may be, and what to do where nothing can be restored."""
 
     checkpoint_events: int = 50_000
     checkpoint_interval_s: float = 60.0
     record_bytes_max: int = 1_000_000
-    rebuild: bool = False
-    """Where no checkpoint fits: learn again from what the log retains, instead of refusing."""
+    replay_debt_events_max: int = 500_000
+    checkpoint_missing: Missing = "earliest"
+    checkpoint_unfit: Unfit = "fail"
 
 
 @dataclasses.dataclass(slots=True)
@@ -81,6 +90,7 @@ class _Run:
     id: ShardId
     shard: Shard
     epoch: int
+    feed: WindowFeed
     next_offset: int
     live_from: int
     committed: int
@@ -88,28 +98,41 @@ class _Run:
     checkpointed_at_s: float
     observed_at_s: float = float("-inf")
     outputs: list[Output] = dataclasses.field(default_factory=list)
-    rows: list[Learned] = dataclasses.field(default_factory=list)
-    """Learned since the last chunk was made of them."""
-    chunks: list[WindowChunk] = dataclasses.field(default_factory=list)
-    """Of the window, waiting for their offsets to be committed."""
     learned: int = 0
 
     @property
     def replaying(self) -> bool:
         return self.next_offset < self.live_from
 
+    @property
+    def replay_debt(self) -> int:
+        return self.next_offset - self.checkpointed
+
 
 class Driver:
     """The shards of one worker, by partition of the source topic."""
 
-    def __init__(self, pipeline: Pipeline, stores: Stores, keyring: Keyring, limits: DriverLimits, tell: Tell) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        stores: Stores,
+        keyring: Keyring,
+        limits: DriverLimits,
+        tell: Tell,
+        clock_s: Callable[[], float] = time.monotonic,
+        trainer: Trainer | None = None,
+    ) -> None:
         self._pipeline = pipeline
         self._stores = stores
         self._keyring = keyring
         self._limits = limits
         self._tell = tell
         self._decoder = EventDecoder(pipeline.schema, pipeline.task, record_bytes_max=limits.record_bytes_max)
-        self._window = WindowLimits(rows_max=max(1, pipeline.window_rows_max), age_max_s=pipeline.window_age_max_s)
+        self._clock_s = clock_s
+        self._outage = Outage(tell, clock_s)
+        self._outside = Outside(pipeline, stores, keyring, trainer, tell)
+        rows_max = pipeline.window_rows_max
+        self._window = WindowLimits(rows_max=rows_max, age_max_s=pipeline.window_age_max_s) if rows_max else None
         self._runs: dict[int, _Run] = {}
         self.unsent_outputs = 0
 
@@ -119,19 +142,27 @@ class Driver:
         Raises `StateError` where its state does not fit the log or the pipeline, `StoreError` where the store does not answer.
         """
         id_ = ShardId(self._pipeline.name, self._pipeline.source, partition)
-        wanted = Restore(self._pipeline, id_, log, self._keyring, rebuild=self._limits.rebuild)
-        restored = restore(wanted, self._stores.checkpoints, self._tell)
-        self._runs[partition] = _Run(
+        limits = self._limits
+        wanted = Restore(self._pipeline, id_, log, self._keyring, limits.checkpoint_missing, limits.checkpoint_unfit)
+        restored = restore(wanted, self._stores, self._tell)
+        run = _Run(
             id=id_,
             shard=restored.shard,
             epoch=restored.epoch,
+            feed=WindowFeed(id_, restored.epoch, self._stores.window, self._window),
             next_offset=restored.offset,
             live_from=restored.live_from,
-            committed=restored.live_from,
+            # Where a group begins is committed at once, or `start = "latest"` would begin elsewhere after a crash.
+            committed=restored.live_from - 1 if log.committed is None else restored.live_from,
             checkpointed=restored.offset,
             checkpointed_at_s=now_s,
         )
-        self._tell_if_live(self._runs[partition], restored.offset - 1)
+        run.feed.remember(restored.offset - 1)
+        if restored.unsaved:
+            self._save(run)
+        self._runs[partition] = run
+        reach("assign.restored")
+        self._tell_if_live(run, restored.offset - 1)
         return restored.offset
 
     def process(self, partition: int, records: Sequence[Record]) -> None:
@@ -150,9 +181,8 @@ class Driver:
         facts: list[Fact] = [*rejected, *outcome.facts] if rejected else outcome.facts
         run.next_offset = records[-1].offset + 1
         run.learned += len(outcome.learned)
-        run.rows.extend(outcome.learned)
-        if len(run.rows) >= WINDOW_CHUNK_ROWS:  # encoded while it is warm: rows kept as objects until a commit slow the models down
-            self._cut_chunk(run)
+        run.feed.add(outcome.learned)
+        reach("replay.learned" if replayed else "poll.learned")
         if not run.replaying:
             unsent = len(run.outputs)
             self._put_out(run, records, outcome.predicted, facts)
@@ -189,29 +219,50 @@ class Driver:
         return Unsent(outputs, {run.id.partition: run.next_offset for run in chosen})
 
     def committed(self, offsets: Mapping[int, int]) -> None:
-        """Outputs and offsets given by the last `unsent` are committed. Raises `StoreError` if a window cannot be written."""
+        """Outputs and offsets given by the last `unsent` are committed: 1 drop the outputs; 2 append rows to the windows.
+
+        Raises `StaleEpochError` where another owns a shard by now, `StoreError` where the store has been away for too long.
+        """
         for partition, offset in offsets.items():
             run = self._runs[partition]
             self.unsent_outputs -= len(run.outputs)
             run.outputs.clear()
             run.committed = offset
+        reach("commit.noted")
         for partition in offsets:
-            self._append(self._runs[partition])
+            self._fill(self._runs[partition], "commit.window_appended")
 
     def checkpoint_due(self, now_s: float) -> None:
         """Write the checkpoint of one shard whose time has come, if there is one."""
         for run in self._runs.values():
-            if run.replaying and run.chunks:
-                self._append(run)
+            if run.replaying and run.feed.waiting:
+                self._fill(run, "replay.window_appended")
             old = now_s - run.checkpointed_at_s >= self._limits.checkpoint_interval_s and run.next_offset > run.checkpointed
-            if (old or run.learned >= self._limits.checkpoint_events) and self._settled(run):
+            if (old or run.learned >= self._limits.checkpoint_events) and self._settled(run) and self._outage.may_ask():
                 self._checkpoint(run, now_s)
                 return
+
+    def take_inputs(self, now_s: float) -> None:
+        """Give settled shards what came from outside, by the numbered steps of `engines.outside`.
+
+        Raises `StoreError` where the checkpoint that must hold an input could not be saved: the shards are then to be opened again.
+        """
+        for run in self._runs.values():
+            if run.replaying or run.feed.waiting or not self._settled(run) or self._outage.lasts:
+                continue
+            inputs = self._outside.inputs_of(run.id, run.epoch, run.shard, now_s)
+            for given in inputs:
+                run.shard.receive(given)
+            if inputs:
+                reach("input.received")
+                self._save(run)
+                reach("input.saved")
+                self._outside.taken(run.id, inputs)
 
     def checkpoint_all(self, now_s: float, deadline_s: float, partitions: Sequence[int] | None = None) -> None:
         """Write the checkpoint of every settled shard that has moved, while there is time; replay makes up for the others."""
         for run in self._chosen(partitions):
-            if time.monotonic() < deadline_s and run.next_offset > run.checkpointed and self._settled(run):
+            if self._clock_s() < deadline_s and run.next_offset > run.checkpointed and self._settled(run):
                 self._checkpoint(run, now_s)
 
     def observe(self, now_s: float) -> list[tuple[ShardId, int]]:
@@ -220,7 +271,7 @@ class Driver:
         for run in self._runs.values():
             if now_s - run.observed_at_s >= OBSERVE_EVERY_S:
                 run.observed_at_s = now_s
-                self._tell(Observed(shard=run.id, offset=run.next_offset, observation=run.shard.observe()))
+                self._tell(Observed(shard=run.id, offset=run.next_offset, observation=run.shard.observe(), replay_debt=run.replay_debt))
                 seen.append((run.id, run.next_offset))
         return seen
 
@@ -230,6 +281,7 @@ class Driver:
         if run is None:
             return None
         self.unsent_outputs -= len(run.outputs)
+        self._outside.closed(run.id)
         return run.id
 
     def digests(self) -> dict[int, str]:
@@ -276,39 +328,60 @@ class Driver:
                 letter = dead_letter(run.id, record, rejected)
                 outputs.append((DEAD_LETTERS, partition, record.key, letter.value, letter.headers))
 
-    def _cut_chunk(self, run: _Run) -> None:
-        if run.rows and self._pipeline.window_rows_max:
-            run.chunks.append(WindowChunk.of(run.rows))
-        run.rows.clear()
+    def _fill(self, run: _Run, appended: FailPoint) -> None:
+        """Append what the window lacks; while the store is away, keep it, as long as the replay debt allows."""
+        if self._outage.may_ask():
+            try:
+                run.feed.append(lambda gap: self._refill(run, gap), appended)
+            except StaleEpochError:
+                raise
+            except StoreError as error:
+                self._outage.failed(error)
+            else:
+                self._outage.answered()
+        if self._outage.lasts and run.replay_debt > self._limits.replay_debt_events_max:
+            raise StoreError(
+                f"the store has been away while {run.replay_debt:,} records of {run.id} were learned, more than"
+                f" replay_debt_events_max = {self._limits.replay_debt_events_max:,}: the shards wait until it is back"
+            )
 
-    def _append(self, run: _Run) -> None:
-        self._cut_chunk(run)
-        while run.chunks:
-            self._stores.window.append(run.id, run.epoch, run.chunks[0], self._window)
-            del run.chunks[0]
+    def _refill(self, run: _Run, gap: WindowGapError) -> None:
+        """The store has lost rows, so perhaps checkpoints: the next is due at once."""
+        run.checkpointed_at_s = float("-inf")
+        self._tell(WindowRefilled(shard=run.id, error=str(gap)))
 
     def _settled(self, run: _Run) -> bool:
         """Whether the shard's state is that of a committed offset."""
         return run.replaying or run.next_offset == run.committed
 
     def _checkpoint(self, run: _Run, now_s: float) -> None:
-        """1 append what the window lacks; 2 pickle and seal the state; 3 save it at its offset under this owner's epoch."""
-        started = time.perf_counter()
-        run.learned, run.checkpointed_at_s = 0, now_s
+        """Save a settled shard; where the store does not take it, the next is tried soon, and replay makes up for it."""
+        reach("checkpoint.due")
         try:
-            self._append(run)
-            payload = dump_state(run.shard.snapshot())
-            sealed = seal(checkpoint_header(self._pipeline, run.id, run.next_offset, run.shard.generation), payload, self._keyring)
-            self._stores.checkpoints.save(run.id, run.epoch, run.next_offset, sealed)
+            self._save(run)
         except StaleEpochError:
             raise
         except StoreError as error:
             self._tell(CheckpointFailed(shard=run.id, error=str(error)))
+            self._outage.failed(error)
             return
+        self._outage.answered()
+        run.learned, run.checkpointed_at_s = 0, now_s
+
+    def _save(self, run: _Run) -> None:
+        """1 append what the window lacks; 2 pickle and seal the state; 3 save it at its offset under this owner's epoch."""
+        started = time.perf_counter()
+        run.feed.append(lambda gap: self._refill(run, gap), "checkpoint.window_appended")
+        payload = dump_state(run.shard.snapshot())
+        sealed = seal(checkpoint_header(self._pipeline, run.id, run.next_offset, run.shard.generation), payload, self._keyring)
+        reach("checkpoint.sealed")
+        self._stores.checkpoints.save(run.id, run.epoch, run.next_offset, sealed)
         run.checkpointed = run.next_offset
+        reach("checkpoint.saved")
         seconds = time.perf_counter() - started
         self._tell(Checkpointed(shard=run.id, offset=run.next_offset, bytes=len(sealed), seconds=seconds, at_s=time.time()))
 
     def _tell_if_live(self, run: _Run, before: int) -> None:
         if before < run.live_from <= run.next_offset:
+            reach("replay.live")
             self._tell(WentLive(shard=run.id, offset=run.live_from))

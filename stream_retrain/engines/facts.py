@@ -22,15 +22,21 @@ __all__ = [
     "Processed",
     "Released",
     "Restored",
+    "RestoredFrom",
     "Retrying",
+    "StoreLost",
+    "StoreRegained",
     "Tell",
+    "TrainerTold",
     "TransactionAborted",
     "WentLive",
+    "WindowRefilled",
     "WorkerFact",
     "WorkerState",
     "WorkerStateChanged",
 ]
 
+RestoredFrom: TypeAlias = Literal["checkpoint", "previous", "window", "earliest", "latest", "new"]
 WorkerState: TypeAlias = Literal["starting", "restoring", "running", "degraded", "draining", "stopped", "failed"]
 
 
@@ -55,6 +61,8 @@ class Observed:
     shard: ShardId
     offset: int
     observation: Observation
+    replay_debt: int = 0
+    """Records it would have to learn again if the worker died now."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +84,16 @@ class Assigned:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """A shard was rebuilt from a checkpoint at `offset`; None: there was none, and it begins afresh."""
+    """A shard is back: from a checkpoint at `offset`, or None.
+
+    `how`: from the newest checkpoint; from the previous one, because the newest is broken or does not fit; trained on the
+    window; learning again from the first retained offset; untrained at the committed offset; or new, as nothing was committed.
+    """
 
     shard: ShardId
     offset: int | None
     generation: int
+    how: RestoredFrom
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +149,40 @@ class CheckpointFailed:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLost:
+    """The store does not answer, or refuses: the worker goes on, and what it would have to learn again grows."""
+
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoreRegained:
+    """The store takes writes again."""
+
+    away_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WindowRefilled:
+    """The store had lost rows of a window, and was given again what this worker keeps of it."""
+
+    shard: ShardId
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerTold:
+    """How a training gets on, or that it was handed over."""
+
+    shard: ShardId
+    training: int
+    rows: int
+    rows_total: int | None
+    caught_up_s: float | None = None
+    """Where it was handed over: what the shard's own lessons took, to catch up with what came meanwhile."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStateChanged:
     """The worker as a whole is in another state, and why."""
 
@@ -163,6 +210,10 @@ WorkerFact: TypeAlias = (
     | TransactionAborted
     | Checkpointed
     | CheckpointFailed
+    | StoreLost
+    | StoreRegained
+    | WindowRefilled
+    | TrainerTold
     | WorkerStateChanged
     | Retrying
 )

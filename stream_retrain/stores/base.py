@@ -12,6 +12,8 @@ import dataclasses
 from typing import Protocol
 
 from stream_retrain.core.messages import Learned, ShardId
+from stream_retrain.stores.jobs import JobStore
+from stream_retrain.stores.requests import RequestStore
 from stream_retrain.stores.window import WindowChunk
 
 __all__ = ["CheckpointStore", "Stores", "WindowLimits", "WindowSpan", "WindowStore"]
@@ -40,16 +42,21 @@ class WindowSpan:
 class WindowStore(Protocol):
     """The last labelled events of each shard, in order of offset."""
 
-    def append(self, shard: ShardId, epoch: int, chunk: WindowChunk, limits: WindowLimits) -> int:
+    def append(self, shard: ShardId, epoch: int, chunk: WindowChunk, limits: WindowLimits, *, after: int | None = None) -> int:
         """Append a chunk of rows and trim; return how many were new.
 
         Rows at or below the last offset already held are skipped, so that appending twice changes nothing, however the
-        rows were cut into batches the first time. Raises `StaleEpochError`.
+        rows were cut into batches the first time. `after` is an offset that the window is known to have reached: if it ends
+        below it, the store has lost rows, nothing is appended, and `WindowGapError` is raised. Raises `StaleEpochError`.
         """
         ...
 
     def last(self, shard: ShardId, rows_max: int, *, since_time_s: float | None = None, through_offset: int | None = None) -> list[Learned]:
         """The last `rows_max` rows, oldest first: those not older than `since_time_s` and not beyond `through_offset`."""
+        ...
+
+    def after(self, shard: ShardId, offset: int, rows_max: int) -> list[Learned]:
+        """The first `rows_max` rows beyond `offset`, oldest first; what was trimmed meanwhile is not among them."""
         ...
 
     def span(self, shard: ShardId) -> WindowSpan | None:
@@ -86,6 +93,8 @@ class Stores:
 
     window: WindowStore
     checkpoints: CheckpointStore
+    jobs: JobStore
+    requests: RequestStore
     ping: Pinger
     """Raises `StoreError` when the store does not answer."""
 

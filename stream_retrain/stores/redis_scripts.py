@@ -6,6 +6,7 @@ Keys of a shard share the hash tag `{pipeline/topic/partition}`, so they live on
     sr:{...}:window                a stream, one entry a chunk, with the id `<last offset + 1>-0` (an id cannot be 0-0)
     sr:{...}:checkpoint            a hash: offset, sealed
     sr:{...}:checkpoint_previous   the one before
+    sr:{...}:job                   a hash that expires: a training asked for (`redis_jobs`)
 
 Rules of every writing script, in this order:
  1. An epoch below the stored one changes nothing and is answered with `stale`. One above it is taken over: if Redis came back
@@ -20,9 +21,9 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["APPEND", "CLAIM", "DELETE", "LOAD", "SAVE", "SPAN"]
+__all__ = ["APPEND", "CLAIM", "DELETE", "GUARD", "LOAD", "SAVE", "SPAN"]
 
-_GUARD: Final = """
+GUARD: Final = """
 local stored_epoch = redis.call('GET', KEYS[1]) or '0'
 if tonumber(ARGV[1]) < tonumber(stored_epoch) then return {'stale', stored_epoch} end
 """
@@ -44,12 +45,13 @@ return {'ok', string.format('%.0f', epoch)}
 """KEYS: epoch. The server's clock keeps epochs ascending even after everything was flushed."""
 
 APPEND: Final = (
-    _GUARD
+    GUARD
     + _ENTRY
     + """
 local id, first, last, rows, oldest, newest, chunk = unpack(ARGV, 2, 8)
-local rows_max, age_max_s = tonumber(ARGV[9]), tonumber(ARGV[10])
+local rows_max, age_max_s, after = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local tail = end_of('XREVRANGE', '+', '-')
+if after and (not tail or at(tail, LAST) < after) then return {'gap', tail and tail[2][LAST] or ''} end
 if tail and tonumber(first) <= at(tail, LAST) then return {'overlap', tail[2][LAST]} end
 
 redis.call('SET', KEYS[1], ARGV[1])
@@ -68,7 +70,8 @@ end
 return {'ok', rows}
 """
 )
-"""KEYS: epoch, window. ARGV: epoch, entry id, first offset, last offset, rows, oldest and newest time, chunk, rows_max, age_max_s or ''.
+"""KEYS: epoch, window. ARGV: epoch, entry id, first offset, last offset, rows, oldest and newest time, chunk, rows_max, age_max_s or '',
+after or ''.
 
 `rows_through` counts the rows ever appended, so that two entries tell how many rows lie between them. An overlap with
 what is there is answered with the last offset held.
@@ -95,7 +98,7 @@ end
 """KEYS: epoch, window. First and last offset, rows, oldest and newest time; nothing if the window is empty."""
 
 SAVE: Final = (
-    _GUARD
+    GUARD
     + """
 local stored = redis.call('HGET', KEYS[2], 'offset')
 if stored and tonumber(ARGV[2]) < tonumber(stored) then return {'lower', stored} end
@@ -114,7 +117,7 @@ return {redis.call('HGET', KEYS[2], 'sealed'), redis.call('HGET', KEYS[3], 'seal
 """KEYS: epoch, checkpoint, checkpoint_previous. A script, because a full Redis refuses even reads between MULTI and EXEC."""
 
 DELETE: Final = (
-    _GUARD
+    GUARD
     + """
 redis.call('DEL', KEYS[2], KEYS[3])
 redis.call('SET', KEYS[1], ARGV[1])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from stream_retrain.core.messages import ShardId
-from stream_retrain.errors import StaleEpochError, StoreError
+from stream_retrain.errors import StaleEpochError, StoreError, WindowGapError
 
-__all__ = ["offset_below_stored", "stale_epoch"]
+__all__ = ["offset_below_stored", "stale_epoch", "window_gap"]
 
 
 def stale_epoch(shard: ShardId, epoch: int, stored: int) -> StaleEpochError:
@@ -22,3 +22,9 @@ def offset_below_stored(shard: ShardId, offset: int, stored: int) -> StoreError:
         f"A checkpoint of shard {shard} at offset {offset} was not saved: there is one at offset {stored}, and state never goes back. "
         "If the topic was created anew, delete the shard's checkpoints first"
     )
+
+
+def window_gap(shard: ShardId, after: int, ends: int | None) -> WindowGapError:
+    """The window had reached the offset `after`, and now ends at `ends`."""
+    found = "is empty" if ends is None else f"ends at offset {ends}"
+    return WindowGapError(f"The window of shard {shard} had rows up to offset {after}, and now {found}: the store was emptied or went back")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from stream_retrain.codec.chunks import decode_chunk, encode_chunk
 from stream_retrain.core.messages import Learned
 
-__all__ = ["WindowChunk", "last_rows"]
+__all__ = ["WindowChunk", "last_rows", "next_rows"]
 
 
 class WindowChunk(NamedTuple):
@@ -59,6 +59,17 @@ def last_rows(newest_first: Iterable[WindowChunk], rows_max: int, since_time_s: 
         if rows_max == 0:
             break
     return list(itertools.chain.from_iterable(reversed(picked)))
+
+
+def next_rows(oldest_first: Iterable[WindowChunk], offset: int, rows_max: int) -> list[Learned]:
+    """What `WindowStore.after` answers; takes no more chunks than it needs. Raises StateError if one of them is damaged."""
+    picked: list[Learned] = []
+    for chunk in oldest_first if rows_max > 0 else ():
+        if (beyond := chunk.above(offset)) is not None:
+            picked.extend(decode_chunk(beyond.data))
+        if len(picked) >= rows_max:
+            break
+    return picked[: max(0, rows_max)]
 
 
 def _within(rows: list[Learned], since_time_s: float | None, through_offset: int | None) -> list[Learned]:

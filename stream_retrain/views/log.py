@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from stream_retrain.core.duel import ContestantFailed, DuelEnded, DuelStarted, LeadChanged
-from stream_retrain.core.messages import Decided, DriftDetected, ModelReset, Rejected, ShardId
+from stream_retrain.core.duel import ContestantFailed
+from stream_retrain.core.messages import Rejected, ShardId, TrainingFailed
 from stream_retrain.engines.facts import (
     Assigned,
     Checkpointed,
@@ -15,16 +15,27 @@ from stream_retrain.engines.facts import (
     Released,
     Restored,
     Retrying,
+    StoreLost,
+    StoreRegained,
+    TrainerTold,
     TransactionAborted,
     WentLive,
+    WindowRefilled,
     WorkerFact,
     WorkerStateChanged,
 )
+from stream_retrain.views.sentences import sentence
 
 __all__ = ["log_fact"]
 
 LOG: Final = logging.getLogger("stream_retrain.worker")
 REJECTIONS_A_BATCH: Final = 3
+WITHOUT_CHECKPOINT: Final = {
+    "new": "is new: it learns from the log alone",
+    "earliest": "has no checkpoint: it learns again from the first retained offset",
+    "latest": "has no checkpoint: it begins untrained at the committed offset",
+    "window": "has no checkpoint that fits: it begins with a model trained on its window",
+}
 
 
 def log_fact(fact: WorkerFact) -> None:
@@ -35,7 +46,7 @@ def log_fact(fact: WorkerFact) -> None:
         case Assigned():
             LOG.info("%s assigned: reading from %d, answering from %d", fact.shard, fact.offset, fact.live_from)
         case Restored(offset=None):
-            LOG.info("%s has no checkpoint: it learns from the log alone", fact.shard)
+            LOG.log(logging.INFO if fact.how == "new" else logging.WARNING, "%s %s", fact.shard, WITHOUT_CHECKPOINT[fact.how])
         case Restored():
             LOG.info("%s restored from its checkpoint at offset %d, generation %d", fact.shard, fact.offset, fact.generation)
         case WentLive():
@@ -46,6 +57,8 @@ def log_fact(fact: WorkerFact) -> None:
             LOG.debug("%s checkpoint at %d: %d bytes, %.0f ms", fact.shard, fact.offset, fact.bytes, fact.seconds * 1000)
         case CheckpointFailed():
             LOG.warning("%s checkpoint: %s", fact.shard, fact.error)
+        case StoreLost() | StoreRegained() | WindowRefilled() | TrainerTold():
+            _log_helpers(fact)
         case TransactionAborted():
             LOG.warning("transaction aborted, sending the same again: %s", fact.error)
         case Retrying():
@@ -54,31 +67,32 @@ def log_fact(fact: WorkerFact) -> None:
             LOG.info("worker is %s: %s", fact.state, fact.detail)
 
 
+def _log_helpers(fact: StoreLost | StoreRegained | WindowRefilled | TrainerTold) -> None:
+    match fact:
+        case TrainerTold(caught_up_s=None):
+            LOG.debug("%s training %d: %d rows", fact.shard, fact.training, fact.rows)
+        case TrainerTold():
+            LOG.info("%s training %d is done after %d rows", fact.shard, fact.training, fact.rows)
+        case StoreLost():
+            LOG.warning("the store is away, the shards go on without: %s", fact.error)
+        case StoreRegained():
+            LOG.info("the store is back after %.1f s", fact.away_s)
+        case WindowRefilled():
+            LOG.warning("%s window appended again: %s", fact.shard, fact.error)
+
+
 def _log_rare(fact: Processed) -> None:
-    rejected = 0
-    level = logging.DEBUG if fact.replayed else logging.INFO
+    rejected = [rare for rare in fact.facts if isinstance(rare, Rejected)]
+    if not fact.replayed:
+        for refused in rejected[:REJECTIONS_A_BATCH]:
+            _log_rejected(fact.shard, refused)
+        if len(rejected) > REJECTIONS_A_BATCH:
+            LOG.warning("%s: %d more records of this batch went to the dead-letter topic", fact.shard, len(rejected) - REJECTIONS_A_BATCH)
     for rare in fact.facts:
-        match rare:
-            case Rejected():
-                rejected += 1
-                if rejected <= REJECTIONS_A_BATCH and not fact.replayed:
-                    _log_rejected(fact.shard, rare)
-            case DriftDetected():
-                LOG.log(level, "%s offset %d: %s on %s says %s", fact.shard, rare.offset, rare.detector, rare.signal, rare.direction)
-            case Decided():
-                LOG.log(level, "%s offset %d: %s -> %s, %s", fact.shard, rare.offset, rare.trigger, rare.reaction, rare.outcome)
-            case DuelStarted():
-                LOG.log(level, "%s offset %d: duel %d begins: %s", fact.shard, rare.offset, rare.duel, ", ".join(rare.contestants))
-            case LeadChanged():
-                LOG.log(level, "%s offset %d: %s serves in place of %s", fact.shard, rare.offset, rare.now, rare.before)
-            case ContestantFailed():
-                LOG.warning("%s offset %d: %s is out of the duel: %s", fact.shard, rare.offset, rare.name, rare.detail)
-            case DuelEnded():
-                LOG.log(level, "%s offset %d: duel %d ends, %s: %s", fact.shard, rare.offset, rare.duel, rare.result, rare.winner)
-            case ModelReset():
-                LOG.log(level, "%s offset %d: generation %d begins", fact.shard, rare.offset, rare.generation)
-    if rejected > REJECTIONS_A_BATCH and not fact.replayed:
-        LOG.warning("%s: %d more records of this batch went to the dead-letter topic", fact.shard, rejected - REJECTIONS_A_BATCH)
+        if (said := sentence(rare)) is not None:
+            warns = isinstance(rare, ContestantFailed | TrainingFailed) and not fact.replayed
+            level = logging.WARNING if warns else logging.DEBUG if fact.replayed else logging.INFO
+            LOG.log(level, "%s offset %d: %s", fact.shard, rare.offset, said[1])
 
 
 def _log_rejected(shard: ShardId, rejected: Rejected) -> None:

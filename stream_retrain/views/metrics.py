@@ -25,7 +25,22 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from stream_retrain.core.duel import DuelEnded, DuelStarted, LeadChanged
-from stream_retrain.core.messages import Decided, DriftDetected, ModelReset, Rejected, RejectReason, ShardId, Unmatched
+from stream_retrain.core.messages import (
+    ChallengerJoined,
+    Decided,
+    DriftDetected,
+    LeaderChanged,
+    MemberRestarted,
+    ModelReset,
+    Rejected,
+    RejectReason,
+    Requested,
+    ShardId,
+    TrainingFailed,
+    TrainingRequested,
+    Unmatched,
+    WarningRaised,
+)
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.facts import (
     Assigned,
@@ -37,9 +52,14 @@ from stream_retrain.engines.facts import (
     Processed,
     Released,
     Restored,
+    RestoredFrom,
     Retrying,
+    StoreLost,
+    StoreRegained,
+    TrainerTold,
     TransactionAborted,
     WentLive,
+    WindowRefilled,
     WorkerFact,
     WorkerState,
     WorkerStateChanged,
@@ -52,9 +72,11 @@ STATES: Final = typing.get_args(WorkerState)
 COMMIT_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 CHECKPOINT_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0)
 REBALANCES: Final = ("assigned", "revoked", "lost")
-OUTCOMES: Final = ("done", "ignored", "cooldown", "in_duel")
+OUTCOMES: Final = ("done", "ignored", "cooldown", "in_duel", "in_training")
 DUEL_RESULTS: Final = ("promoted", "kept", "undecided")
 LEAD_CAUSES: Final = ("evidence", "failure")
+TRAINING_OUTCOMES: Final = {TrainingRequested: "requested", ChallengerJoined: "joined", TrainingFailed: "failed"}
+MEMBERS_MAX: Final = 20
 UNMATCHED: Final = ("no_question", "expired_age", "expired_rows")
 
 
@@ -113,8 +135,8 @@ class Metrics:
                 self._processed(fact)
             case Observed():
                 self._observed(fact)
-            case Lagging():
-                self._gauges["consumer_lag_records", _place(fact.shard)] = fact.records
+            case Lagging() | TrainerTold():
+                self._measured(fact)
             case Committed():
                 self._counts["transactions", ("committed",)] += 1
                 self._commit.observe(fact.seconds)
@@ -140,10 +162,28 @@ class Metrics:
                 self._counts["restarts", ()] += 1
                 for shard in list(self._assigned):
                     self._forget(shard)
-            case Restored() | WentLive():
-                pass
+            case Restored() | WentLive() | StoreLost() | StoreRegained() | WindowRefilled():
+                self._recovering(fact)
             case _:
                 typing.assert_never(fact)
+
+    def _measured(self, fact: Lagging | TrainerTold) -> None:
+        if isinstance(fact, Lagging):
+            self._gauges["consumer_lag_records", _place(fact.shard)] = fact.records
+        else:
+            self._gauges["training_rows", (str(fact.shard.partition),)] = fact.rows
+
+    def _recovering(self, fact: Restored | WentLive | StoreLost | StoreRegained | WindowRefilled) -> None:
+        match fact:
+            case Restored():
+                self._counts["restores", (fact.how,)] += 1
+            case StoreLost():
+                self._counts["store_outages", ()] += 1
+                self._gauges["store_up", ()] = 0
+            case StoreRegained():
+                self._gauges["store_up", ()] = 1
+            case WindowRefilled():
+                self._counts["window_refills", ()] += 1
 
     def _processed(self, fact: Processed) -> None:
         counts, place = self._counts, _place(fact.shard)
@@ -155,26 +195,12 @@ class Metrics:
         counts["events_learned", ()] += fact.learned
         self._newest_s = max(self._newest_s, fact.newest_time_s)
         for rare in fact.facts:
-            match rare:
-                case Rejected():
-                    counts["dead_letters", (rare.reason,)] += 1
-                case Unmatched():
-                    counts["labels_unmatched", (rare.reason,)] += 1
-                case DriftDetected():
-                    counts["drift_detected", (rare.detector, rare.signal)] += 1
-                    self._gauges["last_drift_timestamp_seconds", ()] = time.time()
-                case Decided():
-                    counts["policy_decisions", (rare.reaction, rare.outcome)] += 1
-                case ModelReset():
-                    counts["resets", ()] += 1
-                    self._gauges["model_last_change_timestamp_seconds", ()] = time.time()
-                case DuelStarted():
-                    counts["duels_started", ()] += 1
-                case LeadChanged():
-                    counts["lead_changes", (rare.cause,)] += 1
-                    self._gauges["model_last_change_timestamp_seconds", ()] = time.time()
-                case DuelEnded():
-                    counts["duels_ended", (rare.result,)] += 1
+            if (key := _counted(rare)) is not None:
+                counts[key] += 1
+            if isinstance(rare, DriftDetected):
+                self._gauges["last_drift_timestamp_seconds", ()] = time.time()
+            elif isinstance(rare, ModelReset | LeadChanged):
+                self._gauges["model_last_change_timestamp_seconds", ()] = time.time()
 
     def _observed(self, fact: Observed) -> None:
         seen, partition = fact.observation, (str(fact.shard.partition),)
@@ -182,6 +208,7 @@ class Metrics:
         gauges["consumer_offset", _place(fact.shard)] = fact.offset
         gauges["model_generation", partition] = seen.generation
         gauges["pending_labels", partition] = seen.pending
+        gauges["replay_debt_records", partition] = fact.replay_debt
         for window, scores in (("cumulative", seen.running), ("rolling", seen.rolling)):
             for metric, value in scores.items():
                 gauges["quality", (*partition, "champion", metric, window)] = value
@@ -193,6 +220,11 @@ class Metrics:
                     gauges[f"drift_{name}", labels] = value
             if reading.width is not None:
                 gauges["drift_window_events", labels] = reading.width
+        gauges["duel_active", partition] = float(seen.dueling)
+        gauges["training_active", partition] = float(seen.training is not None)
+        if seen.members is not None:
+            for member, weight in list(zip(seen.members.members, seen.members.weights, strict=True))[:MEMBERS_MAX]:
+                gauges["member_weight", (*partition, member)] = weight
 
     def _forget(self, shard: ShardId) -> None:
         self._assigned.discard(shard)
@@ -212,11 +244,16 @@ class Metrics:
             *((name, ()) for name in ("events_predicted", "events_learned", "events_replayed", "resets", "duels_started")),
             *(("duels_ended", (result,)) for result in DUEL_RESULTS),
             *(("lead_changes", (cause,)) for cause in LEAD_CAUSES),
-            *((name, ()) for name in ("checkpoints", "checkpoint_failures", "restarts")),
+            *(("drift_warnings", (watch.detector_name, watch.signal)) for watch in self._pipeline.watch),
+            *(("trainings", (outcome,)) for outcome in TRAINING_OUTCOMES.values()),
+            *((name, ()) for name in ("requests", "member_lead_changes")),
+            *((name, ()) for name in ("checkpoints", "checkpoint_failures", "restarts", "store_outages", "window_refills")),
+            *(("restores", (how,)) for how in typing.get_args(RestoredFrom)),
         ]
         for key in known:
             self._counts[key] = 0
         self._gauges["worker_state", ()] = 0
+        self._gauges["store_up", ()] = 1
         self._gauges["last_drift_timestamp_seconds", ()] = 0
 
     def families(self) -> Iterator[Any]:
@@ -259,6 +296,39 @@ class _Collected(Collector):
         return self._metrics.families()
 
 
+def _counted(rare: Any) -> tuple[str, tuple[str, ...]] | None:
+    """The counter of a rare fact, with its labels."""
+    match rare:
+        case Rejected():
+            return "dead_letters", (rare.reason,)
+        case Unmatched():
+            return "labels_unmatched", (rare.reason,)
+        case DriftDetected():
+            return "drift_detected", (rare.detector, rare.signal)
+        case WarningRaised():
+            return "drift_warnings", (rare.detector, rare.signal)
+        case Requested():
+            return "requests", ()
+        case Decided():
+            return "policy_decisions", (rare.reaction, rare.outcome)
+        case ModelReset():
+            return "resets", ()
+        case DuelStarted():
+            return "duels_started", ()
+        case LeadChanged():
+            return "lead_changes", (rare.cause,)
+        case DuelEnded():
+            return "duels_ended", (rare.result,)
+        case TrainingRequested() | ChallengerJoined() | TrainingFailed():
+            return "trainings", (TRAINING_OUTCOMES[type(rare)],)
+        case MemberRestarted():
+            return "member_restarts", (rare.member,)
+        case LeaderChanged():
+            return "member_lead_changes", ()
+        case _:
+            return None
+
+
 def _place(shard: ShardId) -> tuple[str, str]:
     return shard.topic, str(shard.partition)
 
@@ -293,9 +363,23 @@ CATALOGUE: Final[tuple[tuple[str, str, tuple[str, ...], str], ...]] = (
     ("drift_threshold", "gauge", ("partition", "detector", "signal"), "the line at which it fires"),
     ("drift_estimate", "gauge", ("partition", "detector", "signal"), "its estimate of the signal's mean"),
     ("drift_window_events", "gauge", ("partition", "detector", "signal"), "events that estimate rests on"),
+    ("drift_warnings", "counter", ("detector", "signal"), "warnings raised, where a rule asks for them"),
+    ("requests", "counter", (), "requests for a reaction that took effect"),
+    ("duel_active", "gauge", ("partition",), "1 while challengers race the champion"),
+    ("training_active", "gauge", ("partition",), "1 while the trainer works for the shard"),
+    ("training_rows", "gauge", ("partition",), "lessons of the training under way, or of the last one"),
+    ("trainings", "counter", ("outcome",), "trainings by the trainer: requested, joined as challengers, failed"),
+    ("member_weight", "gauge", ("partition", "member"), "share of a member in an adaptive model's answer"),
+    ("member_restarts", "counter", ("member",), "members of an adaptive model that began afresh"),
+    ("member_lead_changes", "counter", (), "changes of the leading member of an adaptive model"),
     ("last_drift_timestamp_seconds", "gauge", (), "when a drift was last detected; 0: never"),
     ("checkpoints", "counter", (), "checkpoints written"),
     ("checkpoint_failures", "counter", (), "checkpoints that could not be written or read"),
+    ("restores", "counter", ("how",), "shards opened, by what they came back from"),
+    ("replay_debt_records", "gauge", ("partition",), "records to learn again if the worker died now"),
+    ("store_up", "gauge", (), "1 while Redis takes writes"),
+    ("store_outages", "counter", (), "times Redis stopped taking writes"),
+    ("window_refills", "counter", (), "windows that Redis had lost rows of, appended again"),
     ("checkpoint_last_success_timestamp_seconds", "gauge", (), "when the last one was written"),
     ("checkpoint_size_bytes", "gauge", (), "size of the last one"),
 )

@@ -8,8 +8,8 @@ import math
 import time
 from typing import Any, Final
 
-from stream_retrain.core.duel import DuelEnded, DuelStarted, LeadChanged
-from stream_retrain.core.messages import Decided, DriftDetected, ModelReset, Rejected, ShardId
+from stream_retrain.core.duel import LeadChanged
+from stream_retrain.core.messages import DriftDetected, ModelReset, Rejected, ShardId
 from stream_retrain.engines.facts import (
     Assigned,
     Checkpointed,
@@ -21,11 +21,15 @@ from stream_retrain.engines.facts import (
     Released,
     Restored,
     Retrying,
+    StoreLost,
+    StoreRegained,
     TransactionAborted,
     WentLive,
+    WindowRefilled,
     WorkerFact,
     WorkerStateChanged,
 )
+from stream_retrain.views.sentences import sentence
 
 __all__ = ["Status"]
 
@@ -57,6 +61,7 @@ class ShardStatus:
     checkpoint_offset: int | None = None
     checkpoint_at_s: float | None = None
     checkpoint_bytes: int | None = None
+    replay_debt: int = 0
 
 
 class Status:
@@ -68,6 +73,7 @@ class Status:
         self._started_s = time.time()
         self.state = "starting"
         self.detail = ""
+        self.store = "answers"
         self._shards: dict[ShardId, ShardStatus] = {}
         self._decisions: collections.deque[dict[str, Any]] = collections.deque(maxlen=DECISIONS_KEPT)
         self._committed = self._aborted = self._outputs = 0
@@ -98,8 +104,8 @@ class Status:
             case Checkpointed():
                 shard = self._shard(fact.shard)
                 shard.checkpoint_offset, shard.checkpoint_bytes, shard.checkpoint_at_s = fact.offset, fact.bytes, fact.at_s
-            case CheckpointFailed():
-                self.detail = fact.error
+            case CheckpointFailed() | StoreLost() | StoreRegained() | WindowRefilled():
+                self._note_store(fact)
             case WorkerStateChanged():
                 self.state, self.detail = fact.state, fact.detail
             case Retrying():
@@ -123,6 +129,7 @@ class Status:
             "instance": self._instance,
             "state": self.state,
             "detail": self.detail,
+            "store": self.store,
             "ready": self.ready(),
             "uptime_s": round(time.time() - self._started_s, 1),
             "transactions": {"committed": self._committed, "aborted": self._aborted, "outputs": self._outputs},
@@ -132,6 +139,15 @@ class Status:
 
     def _shard(self, id_: ShardId) -> ShardStatus:
         return self._shards.setdefault(id_, ShardStatus())
+
+    def _note_store(self, fact: CheckpointFailed | StoreLost | StoreRegained | WindowRefilled) -> None:
+        match fact:
+            case StoreLost():
+                self.store = "away"
+            case StoreRegained():
+                self.store = "answers"
+        if not isinstance(fact, StoreRegained):
+            self.detail = fact.error
 
     def _processed(self, fact: Processed) -> None:
         shard = self._shard(fact.shard)
@@ -149,20 +165,13 @@ class Status:
                     shard.rejected += 1
                 case DriftDetected():
                     shard.drifts += 1
-                    self._keep(fact.shard, "drift", rare.offset, f"{rare.detector} on {rare.signal}: {rare.direction}")
-                case Decided():
-                    self._keep(fact.shard, "decision", rare.offset, f"{rare.trigger} -> {rare.reaction}: {rare.outcome}")
-                case DuelStarted():
-                    self._keep(fact.shard, "duel", rare.offset, f"duel {rare.duel} begins: {', '.join(rare.contestants)}")
                 case LeadChanged():
                     shard.generation = rare.generation
-                    self._keep(fact.shard, "duel", rare.offset, f"{rare.now} serves in place of {rare.before} ({rare.cause})")
-                case DuelEnded():
-                    self._keep(fact.shard, "duel", rare.offset, f"duel {rare.duel} ends, {rare.result}: {rare.winner}")
                 case ModelReset():
                     shard.resets += 1
                     shard.generation = rare.generation
-                    self._keep(fact.shard, "reset", rare.offset, f"generation {rare.generation} begins")
+            if (said := sentence(rare)) is not None:
+                self._keep(fact.shard, said[0], rare.offset, said[1])
 
     def _keep(self, id_: ShardId, kind: str, offset: int, text: str) -> None:
         self._decisions.append({"partition": id_.partition, "kind": kind, "offset": offset, "text": text})
@@ -170,5 +179,6 @@ class Status:
     def _observed(self, fact: Observed) -> None:
         shard, seen = self._shard(fact.shard), fact.observation
         shard.offset = fact.offset
+        shard.replay_debt = fact.replay_debt
         shard.generation, shard.events_seen, shard.pending = seen.generation, seen.events_seen, seen.pending
         shard.running, shard.rolling = seen.running, seen.rolling

@@ -164,7 +164,7 @@ def test_a_checkpoint_below_what_is_retained_is_refused_or_rebuilt(stores: Store
     checkpointed(stores, 900)
     with pytest.raises(StateError, match=r"retains events from 950 on only.*--rebuild"):
         Bench(stores, committed=1_000, low=950)
-    assert Bench(stores, committed=1_000, low=950, limits={"rebuild": True}).offset == 950
+    assert Bench(stores, committed=1_000, low=950, limits={"checkpoint_unfit": "rebuild"}).offset == 950
 
 
 def test_a_topic_made_anew_is_refused(stores: Stores) -> None:
@@ -177,7 +177,7 @@ def test_a_changed_pipeline_is_refused_before_anything_is_unpickled(stores: Stor
     other = dataclasses.replace(PIPELINE, model=linear_model.LogisticRegression())
     with pytest.raises(StateError, match="pipeline has changed"):
         Bench(stores, committed=900, pipeline=other)
-    assert Bench(stores, committed=900, pipeline=other, limits={"rebuild": True}).offset == 0
+    assert Bench(stores, committed=900, pipeline=other, limits={"checkpoint_unfit": "rebuild"}).offset == 0
 
 
 def test_a_broken_checkpoint_is_passed_over_for_the_one_before(stores: Stores, whole: Bench) -> None:

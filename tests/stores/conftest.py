@@ -41,7 +41,7 @@ def real_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=_REAL)
 def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A server for one test, to stop, freeze or fill: its URL and its process."""
-    with _running(request.param, tmp_path) as server:
+    with running(request.param, tmp_path) as server:
         yield server
 
 
@@ -53,7 +53,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
 
         def emptied(kind: str) -> str:
             if kind not in urls:
-                urls[kind], _ = stack.enter_context(_running(kind, tmp_path_factory.mktemp(kind)))
+                urls[kind], _ = stack.enter_context(running(kind, tmp_path_factory.mktemp(kind)))
             with redis.Redis.from_url(urls[kind]) as client:
                 client.flushall()
             return urls[kind]
@@ -62,7 +62,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
 
 
 @contextlib.contextmanager
-def _running(kind: str, folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def running(kind: str, folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     port = _free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes", "--save", ""]
     process = subprocess.Popen([_binary(kind), *options], stdout=subprocess.DEVNULL)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_retrain.core.messages import Learned, ShardId
-from stream_retrain.errors import SettingsError, StaleEpochError, StateError, StoreError
+from stream_retrain.errors import SettingsError, StaleEpochError, StateError, StoreError, WindowGapError
 from stream_retrain.stores import connect
 from stream_retrain.stores.base import Stores, WindowLimits, WindowSpan
 from stream_retrain.stores.redis import PERMANENT_KEYS
@@ -61,6 +61,17 @@ class TestWindow:
         assert stores.window.append(SHARD, epoch, chunk(3, 7), ROOMY) == 0
         assert stores.window.append(SHARD, epoch, chunk(5, 12), ROOMY) == 3
         assert stores.window.last(SHARD, 100) == rows(0, 12)
+
+    def test_a_window_that_lost_rows_says_so_and_takes_nothing(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        with pytest.raises(WindowGapError, match="is empty"):
+            stores.window.append(SHARD, epoch, chunk(5, 9), ROOMY, after=4)
+        assert stores.window.span(SHARD) is None
+        stores.window.append(SHARD, epoch, chunk(0, 3), ROOMY)
+        with pytest.raises(WindowGapError, match="ends at offset 3"):
+            stores.window.append(SHARD, epoch, chunk(5, 9), ROOMY, after=4)
+        assert stores.window.append(SHARD, epoch, chunk(2, 9), ROOMY, after=3) == 6
+        assert offsets(stores.window.last(SHARD, 100)) == list(range(10))
 
     def test_shards_do_not_touch_each_other(self, stores: Stores) -> None:
         other = SHARD._replace(partition=1)
@@ -465,3 +476,23 @@ def test_a_wrong_url_is_the_operators_to_correct(url: str) -> None:
 )
 def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
     assert redacted(url) == shown
+
+
+class TestRequests:
+    def test_they_wait_in_order_until_they_are_dropped(self, stores: Stores) -> None:
+        first, second = (stores.requests.ask(SHARD, reason) for reason in ("drifted, they say", "again: später"))
+        assert first < second
+        assert [tuple(asked) for asked in stores.requests.waiting(SHARD)] == [(first, "drifted, they say"), (second, "again: später")]
+        stores.requests.drop(SHARD, first)
+        assert [asked.number for asked in stores.requests.waiting(SHARD)] == [second]
+        stores.requests.drop(SHARD, second)
+        assert stores.requests.waiting(SHARD) == []
+
+    def test_numbers_go_on_after_everything_was_dropped(self, stores: Stores) -> None:
+        first = stores.requests.ask(SHARD, "a")
+        stores.requests.drop(SHARD, first)
+        assert stores.requests.ask(SHARD, "b") > first
+
+    def test_shards_have_their_own(self, stores: Stores) -> None:
+        stores.requests.ask(SHARD, "a")
+        assert stores.requests.waiting(SHARD._replace(partition=1)) == []

@@ -1,25 +1,94 @@
 """The Kafka clients of a worker, with the settings that exactly-once and speed rest on, each with its reason.
 
 Nothing here may be set otherwise by the user where it says "ours"; `settings` refuses those keys.
+
+What the worker needs of a client is a port, `ConsumerClient` and `ProducerClient`: a part of confluent-kafka's own shape, types and
+errors. confluent-kafka is one implementation; the tests have another, a model of a broker that can be crashed at every step.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stream_retrain.errors import BrokerError
 from stream_retrain.settings import Settings
 
-__all__ = ["admin_client", "base_config", "broker_error", "consumer_client", "producer_client"]
+__all__ = [
+    "Clients",
+    "ConsumerClient",
+    "ProducerClient",
+    "admin_client",
+    "base_config",
+    "broker_error",
+    "confluent_clients",
+    "consumer_client",
+    "producer_client",
+]
 
 LOG = logging.getLogger("stream_retrain.kafka")
 LOG.addHandler(logging.NullHandler())  # the client's chatter is for those who ask for it
 OnError = Callable[[KafkaError], None]
+
+
+class ConsumerClient(Protocol):
+    """A member of a consumer group, as confluent-kafka has it; callbacks come from within `consume` and `close` only."""
+
+    def subscribe(
+        self,
+        topics: list[str],
+        *,
+        on_assign: Callable[[Any, list[TopicPartition]], None],
+        on_revoke: Callable[[Any, list[TopicPartition]], None],
+        on_lost: Callable[[Any, list[TopicPartition]], None],
+    ) -> None: ...
+    def consume(self, num_messages: int, timeout: float) -> list[Message]: ...
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]: ...
+    def get_watermark_offsets(self, partition: TopicPartition, timeout: float = ..., cached: bool = ...) -> Any: ...
+    def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]: ...
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None: ...
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None: ...
+    def consumer_group_metadata(self) -> Any: ...
+    def close(self) -> None: ...
+
+
+class ProducerClient(Protocol):
+    """A transactional producer, as confluent-kafka has it."""
+
+    def init_transactions(self, timeout: float) -> None: ...
+    def begin_transaction(self) -> None: ...
+    def produce(self, topic: str, value: bytes | None, key: bytes | None, partition: int, *, headers: Any = ...) -> None: ...
+    def send_offsets_to_transaction(self, positions: list[TopicPartition], group_metadata: Any, timeout: float) -> None: ...
+    def commit_transaction(self, timeout: float) -> None: ...
+    def abort_transaction(self, timeout: float) -> None: ...
+    def poll(self, timeout: float) -> int: ...
+    def close(self) -> Any: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """How a worker comes by its clients, and by the time that passes while it waits for them."""
+
+    consumer: Callable[[str, str, OnError], ConsumerClient]
+    """By group, instance and what to call with the client's errors."""
+    producer: Callable[[str, OnError], ProducerClient]
+    """By transactional id and what to call with the client's errors."""
+    clock_s: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+def confluent_clients(settings: Settings) -> Clients:
+    """The real ones."""
+    return Clients(
+        consumer=lambda group, instance, on_error: consumer_client(settings, group, instance, on_error),
+        producer=lambda transactional_id, on_error: producer_client(settings, transactional_id, on_error),
+    )
 
 
 def base_config(settings: Settings) -> dict[str, Any]:
@@ -38,8 +107,10 @@ def admin_client(settings: Settings) -> AdminClient:
     return AdminClient(base_config(settings))
 
 
-def consumer_client(settings: Settings, group: str, on_error: OnError) -> Consumer:
+def consumer_client(settings: Settings, group: str, instance: str, on_error: OnError) -> Any:
     """A consumer that never commits by itself."""
+    # A static member that is back within the session timeout finds its partitions; nobody else's move meanwhile.
+    membership = {"group.instance.id": instance} if settings.static_membership else {}
     return Consumer(
         {
             # A partition's queue holds 100,000 records by default, and once it is full the fetcher sleeps a second.
@@ -49,6 +120,8 @@ def consumer_client(settings: Settings, group: str, on_error: OnError) -> Consum
             **base_config(settings),
             "group.id": group,
             "session.timeout.ms": settings.session_timeout_ms,
+            "heartbeat.interval.ms": max(300, min(3_000, settings.session_timeout_ms // 4)),
+            **membership,
             "enable.auto.commit": False,  # ours: offsets travel in the producer's transaction
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",  # ours: a lost offset must never become a silent jump
@@ -59,7 +132,7 @@ def consumer_client(settings: Settings, group: str, on_error: OnError) -> Consum
     )
 
 
-def producer_client(settings: Settings, transactional_id: str, on_error: OnError) -> Producer:
+def producer_client(settings: Settings, transactional_id: str, on_error: OnError) -> Any:
     """A transactional producer; `init_transactions` fences whoever had this id before."""
     return Producer(
         {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -12,7 +14,7 @@ from stream_retrain.engines.kafka.clients import broker_error
 from stream_retrain.errors import BrokerError
 from stream_retrain.settings import Settings
 
-__all__ = ["output_topic", "prepare_topics"]
+__all__ = ["count_partitions", "output_topic", "prepare_topics"]
 
 TIMEOUT_S = 10.0
 
@@ -27,17 +29,7 @@ def prepare_topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -
 
     Raises `BrokerError` where the source does not exist, Kafka cannot be reached, or an output topic has fewer partitions.
     """
-    try:
-        topics = admin.list_topics(timeout=TIMEOUT_S).topics
-    except KafkaException as error:
-        raise broker_error("listing topics", error, settings) from None
-    source = topics.get(pipeline.source)
-    if source is None or source.error is not None:
-        raise BrokerError(
-            f"topic {pipeline.source!r}, the source of pipeline {pipeline.name!r}, does not exist at"
-            f" {settings.kafka_bootstrap_servers}: create it, or publish to it"
-        )
-    partitions = len(source.partitions)
+    topics, partitions = _topics(admin, pipeline, settings)
     retention_ms = {
         PREDICTIONS: settings.predictions_retention_ms,
         DECISIONS: settings.decisions_retention_ms,
@@ -57,6 +49,25 @@ def prepare_topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -
             )
     _create(admin, missing, settings)
     return partitions
+
+
+def count_partitions(admin: AdminClient, pipeline: Pipeline, settings: Settings) -> int:
+    """How many partitions the source has. Raises `BrokerError` where it does not exist or Kafka cannot be reached."""
+    return _topics(admin, pipeline, settings)[1]
+
+
+def _topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -> tuple[dict[str, Any], int]:
+    try:
+        topics = admin.list_topics(timeout=TIMEOUT_S).topics
+    except KafkaException as error:
+        raise broker_error("listing topics", error, settings) from None
+    source = topics.get(pipeline.source)
+    if source is None or source.error is not None:
+        raise BrokerError(
+            f"topic {pipeline.source!r}, the source of pipeline {pipeline.name!r}, does not exist at"
+            f" {settings.kafka_bootstrap_servers}: create it, or publish to it"
+        )
+    return topics, len(source.partitions)
 
 
 def _create(admin: AdminClient, missing: list[NewTopic], settings: Settings) -> None:

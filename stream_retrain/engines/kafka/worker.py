@@ -1,17 +1,19 @@
 """The worker's loop: poll, learn, commit, checkpoint, until told to stop.
 
-The order of things, each written where it is done:
+The protocol, each part written where it is done, each step with a fail point (`engines.failpoints`):
 
-- assign: the callback opens each shard (fence, restore) and gives its start offset with the assignment itself; pausing or
-  seeking right after an assignment loses it. Callbacks never raise: they keep the error, and the loop ends.
-- poll: at most 0.1 s, because signals are served between polls.
-- commit: when `commit_interval_ms` (a few of them while catching up) or `commit_events_max` is due, in one transaction; then
-  the windows; then at most one
-  checkpoint.
-- revoke: within one deadline commit, checkpoint, forget. Lost: forget, commit nothing.
-- stop: commit, checkpoint all within `shutdown_timeout_s`, leave the group.
+- start: 1 take the transactional id over, so that what a former life left open is aborted; 2 join the group.
+- poll: 1 receive, waiting at most 0.1 s, because signals are served between polls; 2 decode, answer and learn (`driver.process`).
+- commit, when `commit_interval_ms` (a few of them while catching up) or `commit_events_max` is due: 1 to 4 the transaction
+  (`kafka.sink`); 5 drop the outputs, 6 append to the windows (`driver.committed`); then at most one checkpoint (`driver`).
+- assign: 1 read committed offsets and what is retained; 2 fence and restore each shard (`engines.restore`); 3 give its start
+  offset with the assignment itself, since pausing or seeking right after an assignment loses it.
+- replay: a state of a partition in this very loop, not a loop of its own (`driver.process`).
+- revoke, within one deadline: 1 commit; 2 checkpoint; 3 forget; 4 unassign.
+- lost: 1 forget, commit nothing; 2 unassign.
+- shutdown, within `shutdown_timeout_s`: 1 commit; 2 checkpoint all; 3 leave the group; 4 let the producer go.
 
-Replaying after a restore is a state of a partition in this very loop, not a loop of its own.
+Callbacks never raise: the client would go on with the assignment. They keep the error, and the loop ends.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.records import record_of
@@ -36,15 +38,17 @@ from stream_retrain.engines.facts import (
     TransactionAborted,
     WorkerStateChanged,
 )
-from stream_retrain.engines.kafka.clients import admin_client, broker_error, consumer_client, producer_client
+from stream_retrain.engines.failpoints import reach
+from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, admin_client, broker_error, confluent_clients
 from stream_retrain.engines.kafka.sink import TransactionAbortedError, TransactionalSink
 from stream_retrain.engines.kafka.topics import output_topic, prepare_topics
 from stream_retrain.engines.restore import Log
-from stream_retrain.errors import BrokerError, StateError
+from stream_retrain.engines.trainer import Trainer
+from stream_retrain.errors import BrokerError, FencedError, StateError
 from stream_retrain.settings import Settings
 from stream_retrain.stores.base import Stores
 
-__all__ = ["run_worker"]
+__all__ = ["Worker", "run_worker"]
 
 POLL_TIMEOUT_S: Final = 0.1
 CALL_TIMEOUT_S: Final = 10.0
@@ -54,84 +58,127 @@ ABORT_PAUSE_S: Final = 0.1
 # and at the broker (8 us an event with one every 1,000 events beside a Hoeffding tree, hardly any with one every 5,000).
 CATCHING_UP: Final = 3
 IGNORED_ERRORS: Final = frozenset({KafkaError._PARTITION_EOF, KafkaError._TIMED_OUT, KafkaError._MAX_POLL_EXCEEDED})
+FENCED_ERRORS: Final = frozenset({KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID})
+# OFFSET_NOT_AVAILABLE, of which the client's binding has no name: the new leader does not know yet how far its log is committed.
+WAITING_ERRORS: Final = frozenset({78, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._TIMED_OUT})
 TRANSIENT_ERRORS: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
 
 
 def run_worker(
-    pipeline: Pipeline, settings: Settings, stores: Stores, keyring: Keyring, instance: str, stop: Callable[[], bool], tell: Tell
+    pipeline: Pipeline,
+    settings: Settings,
+    stores: Stores,
+    keyring: Keyring,
+    instance: str,
+    stop: Callable[[], bool],
+    tell: Tell,
+    trainer: Trainer | None = None,
 ) -> None:
     """Run until `stop()` says so. Raises `BrokerError`, `StoreError` (try again later), `StateError`, `FencedError` (do not)."""
     tell(WorkerStateChanged(state="starting", detail=f"connecting to {settings.kafka_bootstrap_servers}"))
     stores.ping()
     admin = admin_client(settings)
     prepare_topics(admin, pipeline, settings)
-    worker = _Worker(pipeline, settings, stores, keyring, instance, tell)
+    worker = Worker(pipeline, settings, stores, keyring, instance, confluent_clients(settings), tell, trainer)
     try:
-        worker.loop(stop)
+        worker.start()
+        while not stop():
+            worker.turn()
         worker.stop()
     finally:
         worker.close()
 
 
-class _Worker:
-    def __init__(self, pipeline: Pipeline, settings: Settings, stores: Stores, keyring: Keyring, instance: str, tell: Tell) -> None:
+class Worker:
+    """One consumer, one producer and the shards between them. Protocol of use: `start`, `turn` again and again, `stop`, `close`."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        settings: Settings,
+        stores: Stores,
+        keyring: Keyring,
+        instance: str,
+        clients: Clients,
+        tell: Tell,
+        trainer: Trainer | None = None,
+    ) -> None:
         group = settings.group or f"stream_retrain.{pipeline.name}"
         limits = DriverLimits(
             checkpoint_events=settings.checkpoint_events,
             checkpoint_interval_s=settings.checkpoint_interval_s,
             record_bytes_max=settings.record_bytes_max,
-            rebuild=settings.rebuild,
+            replay_debt_events_max=settings.replay_debt_events_max,
+            checkpoint_missing=settings.checkpoint_missing,
+            checkpoint_unfit=settings.checkpoint_unfit,
         )
         self._source = pipeline.source
         self._settings = settings
+        self._clock_s, self._sleep = clients.clock_s, clients.sleep
         self._tell = tell
-        self._driver = Driver(pipeline, stores, keyring, limits, tell)
-        self._consumer: Consumer = consumer_client(settings, group, self._on_client_error)
-        producer = producer_client(settings, f"{group}-{instance}", self._on_client_error)
+        self._driver = Driver(pipeline, stores, keyring, limits, tell, clients.clock_s, trainer)
+        self._consumer: ConsumerClient = clients.consumer(group, instance, self._on_client_error)
+        producer = clients.producer(f"{group}-{instance}", self._on_client_error)
         topics = {kind: output_topic(pipeline.name, kind) for kind in (PREDICTIONS, DECISIONS, DEAD_LETTERS)}
-        self._sink = TransactionalSink(producer, topics, settings)
+        self._sink = TransactionalSink(producer, topics, settings, clients.clock_s)
         self._fatal: BaseException | None = None
         self._commit_at_s = 0.0
         self._unavailable = False
 
-    def loop(self, stop: Callable[[], bool]) -> None:
-        """Poll, learn, commit and checkpoint until told to stop."""
+    def start(self) -> None:
+        """1 take the transactional id over; 2 join the group."""
         self._sink.start()
+        reach("start.fenced")
         self._consumer.subscribe([self._source], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
-        interval_s = self._settings.commit_interval_ms / 1000
-        poll_max, commit_max = self._settings.poll_records_max, self._settings.commit_events_max
         self._tell(WorkerStateChanged(state="restoring", detail="waiting for partitions"))
-        while not stop():
-            try:
-                messages = self._consumer.consume(poll_max, POLL_TIMEOUT_S)
-            except KafkaException as error:
-                raise self._fatal or broker_error("polling", error, self._settings) from None
-            if self._fatal is not None:
-                raise self._fatal
-            if messages:
-                self._take(messages)
-            now_s = time.monotonic()
-            due_s = self._commit_at_s + (interval_s * CATCHING_UP if len(messages) == poll_max else 0.0)
-            if self._driver.unsent_outputs >= commit_max or now_s >= due_s:
-                self._commit()
-                self._commit_at_s = time.monotonic() + interval_s
-                self._driver.checkpoint_due(now_s)
-            self._look(now_s)
+
+    def turn(self) -> None:
+        """1 receive; 2 learn; 3 commit what is due, and write a checkpoint that is due."""
+        settings = self._settings
+        try:
+            messages = self._consumer.consume(settings.poll_records_max, POLL_TIMEOUT_S)
+        except KafkaException as error:
+            raise self._fatal or self._client_failed("polling", error.args[0]) from None
+        if self._fatal is not None:
+            raise self._fatal
+        if messages:
+            reach("poll.received")
+            self._take(messages)
+        now_s = self._clock_s()
+        interval_s = settings.commit_interval_ms / 1000
+        due_s = self._commit_at_s + (interval_s * CATCHING_UP if len(messages) == settings.poll_records_max else 0.0)
+        if self._driver.unsent_outputs >= settings.commit_events_max or now_s >= due_s:
+            self._commit()
+            self._commit_at_s = self._clock_s() + interval_s
+            self._driver.checkpoint_due(now_s)
+            self._driver.take_inputs(now_s)
+        self._look(now_s)
 
     def stop(self) -> None:
         """1 commit; 2 checkpoint every shard, while there is time; leaving the group is left to `close`."""
         self._tell(WorkerStateChanged(state="draining", detail="committing and checkpointing"))
-        deadline_s = time.monotonic() + self._settings.shutdown_timeout_s * 0.6
-        while not self._commit() and time.monotonic() < deadline_s:
-            time.sleep(ABORT_PAUSE_S)
-        self._driver.checkpoint_all(time.monotonic(), deadline_s)
+        reach("shutdown.begun")
+        deadline_s = self._clock_s() + self._settings.shutdown_timeout_s * 0.6
+        while not self._commit(deadline_s=deadline_s) and self._clock_s() < deadline_s:
+            self._sleep(ABORT_PAUSE_S)
+        reach("shutdown.committed")
+        self._driver.checkpoint_all(self._clock_s(), deadline_s)
+        reach("shutdown.checkpointed")
 
     def close(self) -> None:
-        """Leave the group and let the clients go; an open transaction is aborted."""
+        """3 leave the group; 4 let the producer go: an open transaction is aborted."""
         for partition in self._driver.partitions:
             self._driver.close(partition)
-        self._consumer.close()
-        self._sink.close()
+        try:
+            self._consumer.close()
+            reach("shutdown.left")
+        finally:
+            self._sink.close()
+
+    @property
+    def driver(self) -> Driver:
+        """The shards, to look at."""
+        return self._driver
 
     def _take(self, messages: list[Message]) -> None:
         """Hand a poll's records to their shards; they come in runs of one partition."""
@@ -156,16 +203,22 @@ class _Worker:
         if error.code() in TRANSIENT_ERRORS or error.retriable():
             self._on_client_error(error)
             return
-        raise broker_error("consuming", error, self._settings)
+        raise self._client_failed("consuming", error)
 
-    def _commit(self, partitions: list[int] | None = None) -> bool:
-        """Commit what is due; whether nothing is left to commit. An aborted transaction is sent again next time."""
+    def _client_failed(self, doing: str, error: KafkaError) -> BrokerError:
+        """What to raise for an error of the consumer; a fatal one says that another has this worker's place."""
+        failed = broker_error(doing, error, self._settings)
+        return FencedError(str(failed)) if error.code() in FENCED_ERRORS or error.fatal() else failed
+
+    def _commit(self, partitions: list[int] | None = None, deadline_s: float | None = None) -> bool:
+        """Commit what is due; whether nothing is left to commit. An aborted transaction is sent again next time, the same bytes."""
         unsent = self._driver.unsent(partitions)
         if not unsent.offsets:
             return True
         started = time.perf_counter()
+        reach("commit.due")
         try:
-            self._sink.send(unsent, self._source, self._consumer)
+            self._sink.send(unsent, self._source, self._consumer, deadline_s)
         except TransactionAbortedError as error:
             self._tell(TransactionAborted(error=str(error)))
             return False
@@ -187,25 +240,39 @@ class _Worker:
             if id_.partition in self._driver.replaying():
                 self._driver.reached(id_.partition, self._consumer.position([place])[0].offset)
 
-    def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: ConsumerClient, places: list[TopicPartition]) -> None:
         """1 read committed offsets and what is retained; 2 open the shards; 3 assign at their offsets."""
         if not places or self._fatal is not None:
             return
         try:
-            now_s = time.monotonic()
-            for place in consumer.committed(places, CALL_TIMEOUT_S):
-                low, high = consumer.get_watermark_offsets(place, CALL_TIMEOUT_S)
+            now_s = self._clock_s()
+            committed_places = self._patiently(lambda: consumer.committed(places, CALL_TIMEOUT_S))
+            reach("assign.committed_read")
+            for place in committed_places:
+                low, high = self._patiently(lambda place=place: consumer.get_watermark_offsets(place, CALL_TIMEOUT_S))
                 committed = place.offset if place.offset >= 0 else None
                 live_from = self._open(place, Log(committed, low, high, self._settings.start), now_s)
                 self._tell(Assigned(shard=self._driver.id_of(place.partition), offset=place.offset, live_from=live_from))
                 [mine] = [other for other in places if other.partition == place.partition]
                 mine.offset = place.offset
             consumer.incremental_assign(places)
+            reach("assign.assigned")
             self._tell(WorkerStateChanged(state="running", detail=f"partitions {sorted(self._driver.partitions)}"))
         except KafkaException as error:
             self._fatal = broker_error("taking partitions over", error, self._settings)
         except Exception as error:  # noqa: BLE001 - the client goes on with the assignment if a callback raises
             self._fatal = error
+
+    def _patiently(self, call: Callable[[], Any]) -> Any:
+        """What `call` answers; asked again for a while, since a leader that was just elected has no answer for a moment."""
+        until_s = self._clock_s() + CALL_TIMEOUT_S
+        while True:
+            try:
+                return call()
+            except KafkaException as error:
+                if error.args[0].code() not in WAITING_ERRORS or self._clock_s() >= until_s:
+                    raise
+                self._sleep(ABORT_PAUSE_S)
 
     def _open(self, place: TopicPartition, log: Log, now_s: float) -> int:
         if place.error is not None:
@@ -213,23 +280,29 @@ class _Worker:
         place.offset = self._driver.open(place.partition, log, now_s)
         return self._driver.live_from(place.partition)
 
-    def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: ConsumerClient, places: list[TopicPartition]) -> None:
         """Within one deadline: 1 commit what these partitions have; 2 checkpoint them; 3 forget them; 4 unassign."""
         partitions = [place.partition for place in places if place.partition in self._driver.partitions]
         try:
             if partitions and self._fatal is None:
-                deadline_s = time.monotonic() + REVOKE_TIMEOUT_S
-                if self._commit(partitions):
-                    self._driver.checkpoint_all(time.monotonic(), deadline_s, partitions)
+                reach("revoke.begun")
+                deadline_s = self._clock_s() + REVOKE_TIMEOUT_S
+                if self._commit(partitions, deadline_s):
+                    reach("revoke.committed")
+                    self._driver.checkpoint_all(self._clock_s(), deadline_s, partitions)
+                    reach("revoke.checkpointed")
         except Exception as error:  # noqa: BLE001 - see _on_assign
             self._fatal = self._fatal or error
         self._release(partitions, "revoked")
+        reach("revoke.released")
         if places:
             consumer.incremental_unassign(places)
 
-    def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        """The partitions are another's already: forget them, commit nothing."""
+    def _on_lost(self, consumer: ConsumerClient, places: list[TopicPartition]) -> None:
+        """The partitions are another's already: 1 forget them, commit nothing; 2 unassign."""
+        reach("lost.begun")
         self._release([place.partition for place in places], "lost")
+        reach("lost.released")
         if places:
             consumer.incremental_unassign(places)
 
@@ -244,4 +317,4 @@ class _Worker:
             self._unavailable = True
             self._tell(WorkerStateChanged(state="degraded", detail=str(broker_error("reaching Kafka", error, self._settings))))
         if error.fatal() and self._fatal is None:
-            self._fatal = BrokerError(f"Kafka client: {error.str()}")
+            self._fatal = self._client_failed("going on", error)

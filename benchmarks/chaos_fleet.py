@@ -1,0 +1,143 @@
+"""The workers of a chaos run: real `stream-retrain run` processes, by name, and who looks after them as a supervisor would."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+import random
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from stream_retrain.local import LocalStack
+from stream_retrain.local.process import Process
+
+__all__ = ["SESSION_TIMEOUT_S", "Fleet"]
+
+SESSION_TIMEOUT_S: Final = 6.0
+RESTART_AFTER_S: Final = 0.5
+STOP_TIMEOUT_S: Final = 30.0
+NOTED: Final = re.compile(r"WARNING|ERROR|error:|Traceback")
+
+
+class Fleet:
+    """Workers that are to run; one that ended by itself is started again."""
+
+    def __init__(self, stack: LocalStack, pipeline: Path) -> None:
+        self._stack = stack
+        self._command = [sys.executable, "-m", "stream_retrain", "run", str(pipeline), "--allow-unsigned"]
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("STREAM_RETRAIN_")},
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+            "STREAM_RETRAIN_KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
+            "STREAM_RETRAIN_REDIS_URL": stack.redis_url,
+            "STREAM_RETRAIN_HTTP": "false",
+            "STREAM_RETRAIN_SESSION_TIMEOUT_MS": str(int(SESSION_TIMEOUT_S * 1000)),
+            "STREAM_RETRAIN_TOPIC_REPLICATION": "3",
+            "STREAM_RETRAIN_CHECKPOINT_EVENTS": "700",
+            "STREAM_RETRAIN_CHECKPOINT_INTERVAL_S": "3",
+            "NO_COLOR": "1",
+        }
+        self._processes: dict[str, Process] = {}
+        self._busy: set[str] = set()
+        """Those a fault is being done to: not chosen again, not looked after."""
+        self._dismissed: list[Process] = []
+        self._restart_at_s: dict[str, float] = {}
+        self._exits: collections.Counter[int | None] = collections.Counter()
+        self._numbers = itertools.count(1)
+
+    @property
+    def names(self) -> list[str]:
+        """The workers that are to run."""
+        return list(self._processes)
+
+    def add(self) -> str:
+        """One more."""
+        name = f"worker-{next(self._numbers)}"
+        self._processes[name] = self._stack.process(name, self._command, self._environment)
+        self._processes[name].spawn()
+        return name
+
+    def choose(self, rng: random.Random) -> str | None:
+        """One that runs and that nothing is being done to."""
+        fit = [name for name, process in self._processes.items() if name not in self._busy and process.alive]
+        return rng.choice(fit) if fit else None
+
+    def kill(self, name: str) -> None:
+        """SIGKILL."""
+        self._busy.add(name)
+        self._processes[name].kill()
+
+    def ask(self, name: str) -> None:
+        """SIGTERM."""
+        self._busy.add(name)
+        self._processes[name].signal(signal.SIGTERM)
+
+    def suspend(self, name: str) -> None:
+        """SIGSTOP."""
+        self._busy.add(name)
+        self._processes[name].signal(signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """SIGCONT."""
+        self._processes[name].signal(signal.SIGCONT)
+        self._busy.discard(name)
+
+    def start(self, name: str) -> None:
+        """Start one that was killed or asked; one that has not ended yet is killed first."""
+        if self._processes[name].alive:
+            self._processes[name].kill()
+        self._processes[name].spawn()
+        self._busy.discard(name)
+
+    def dismiss(self, name: str) -> None:
+        """SIGTERM, and it does not come back."""
+        process = self._processes.pop(name)
+        process.signal(signal.SIGTERM)
+        self._dismissed.append(process)
+
+    def resume_all(self) -> None:
+        """SIGCONT to all."""
+        for name in self.names:
+            self.resume(name)
+
+    def look_after(self) -> None:
+        """Start again what ended by itself, a moment later."""
+        for name, process in self._processes.items():
+            if name in self._busy or process.alive:
+                continue
+            if name not in self._restart_at_s:
+                self._exits[process.wait(0)] += 1
+                self._restart_at_s[name] = time.monotonic() + RESTART_AFTER_S
+            elif time.monotonic() >= self._restart_at_s[name]:
+                del self._restart_at_s[name]
+                process.spawn()
+
+    def stop(self) -> None:
+        """SIGTERM to all, and wait until they have written their last checkpoints."""
+        for process in self._processes.values():
+            process.signal(signal.SIGTERM)
+        for process in self._processes.values():
+            process.wait(STOP_TIMEOUT_S)
+
+    def end(self) -> None:
+        """Nothing runs afterwards."""
+        for process in [*self._processes.values(), *self._dismissed]:
+            process.kill()
+
+    def summary(self) -> str:
+        """What their logs say beside the ordinary, counted."""
+        said: collections.Counter[str] = collections.Counter()
+        for process in [*self._processes.values(), *self._dismissed]:
+            for line in process.log.read_text(errors="replace").splitlines():
+                if NOTED.search(line):
+                    said[re.sub(r"[\d.,:]+|0x\w+", "#", line)[9:110]] += 1
+        return f"ended by themselves {dict(self._exits)}; most said: " + "".join(f"\n  {n:5} {text}" for text, n in said.most_common(25))
+
+    def tails(self) -> str:
+        """The end of each log."""
+        return "\n".join(f"{name}:\n{process.tail()}" for name, process in self._processes.items())

@@ -1,0 +1,115 @@
+"""What a chaos run comes to: checkpoints watched while it lasts, and the verifier's verdict on the topics and the last states."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from stream_retrain import Pipeline
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.seal import read_header, unseal
+from stream_retrain.codec.state import load_state
+from stream_retrain.core.digest import digest
+from stream_retrain.core.messages import ShardId
+from stream_retrain.engines.kafka.clients import base_config
+from stream_retrain.engines.kafka.read import read_topic
+from stream_retrain.engines.verifier import CheckpointWatch, Put, Verdict, expected_of, verify
+from stream_retrain.errors import BrokerError, StoreError, StreamRetrainError
+from stream_retrain.settings import Settings
+from stream_retrain.stores import connect
+
+__all__ = ["CheckpointSampler", "judge", "wait_until_committed"]
+
+KINDS: Final = ("predictions", "decisions", "dead_letters")
+SAMPLE_EVERY_S: Final = 0.5
+ANSWER_S: Final = 10.0
+
+
+def _observer(settings: Settings, pipeline: Pipeline) -> Consumer:
+    """A consumer that asks for the group's offsets and never joins it; it is answered no offset that may still be taken back."""
+    group = settings.group or f"stream_retrain.{pipeline.name}"
+    return Consumer({**base_config(settings), "group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed"})
+
+
+class CheckpointSampler:
+    """Looks at every shard's newest checkpoint, then at its committed offset, about twice a second."""
+
+    def __init__(self, settings: Settings, pipeline: Pipeline, partitions: int, flushes: Callable[[], int]) -> None:
+        self.watch = CheckpointWatch()
+        self._shards = [ShardId(pipeline.name, pipeline.source, partition) for partition in range(partitions)]
+        self._stores = connect(settings.redis_url)
+        self._consumer = _observer(settings, pipeline)
+        self._flushes = flushes
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; stopping again does nothing."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        known = 0
+        while not self._stopped.wait(SAMPLE_EVERY_S):
+            for shard in self._shards:
+                flushes = self._flushes()
+                try:
+                    stored = self._stores.checkpoints.load(shard)
+                    [place] = self._consumer.committed([TopicPartition(shard.topic, shard.partition)], ANSWER_S)
+                except (StoreError, KafkaException):
+                    continue
+                if flushes != self._flushes() or not stored or place.error:
+                    continue
+                if flushes != known:
+                    known = flushes
+                    self.watch.forget()
+                self.watch.saw(shard, read_header(stored[0]).offset, place.offset if place.offset >= 0 else None)
+
+
+def wait_until_committed(settings: Settings, pipeline: Pipeline, partitions: int, meanwhile: Callable[[], None], limit_s: float) -> None:
+    """Return when everything in the source is committed. Raises `StreamRetrainError` if that takes too long."""
+    consumer = _observer(settings, pipeline)
+    places = [TopicPartition(pipeline.source, partition) for partition in range(partitions)]
+    until_s = time.monotonic() + limit_s
+    while time.monotonic() < until_s:
+        meanwhile()
+        time.sleep(0.2)
+        try:
+            left = {
+                place.partition: consumer.get_watermark_offsets(place, ANSWER_S)[1] - place.offset
+                for place in consumer.committed(places, ANSWER_S)
+            }
+        except KafkaException:
+            continue
+        if not any(left.values()):
+            consumer.close()
+            return
+    raise StreamRetrainError(f"{limit_s:.0f} s after the last fault the workers have not caught up: {left} records are left")
+
+
+def judge(settings: Settings, pipeline: Pipeline, published: int) -> Verdict:
+    """Every committed output and every shard's last checkpoint beside an uninterrupted run."""
+    source = read_topic(settings, pipeline.source)
+    found = {kind: read_topic(settings, f"{pipeline.name}.{kind}") for kind in KINDS}
+    stores, verdict = connect(settings.redis_url), Verdict()
+    for partition, stored in source.items():
+        records = [each.as_record() for each in stored]
+        puts = [Put(kind, each.key, each.value, tuple(each.headers.items())) for kind in KINDS for each in found[kind][partition]]
+        sealed = stores.checkpoints.load(ShardId(pipeline.name, pipeline.source, partition))
+        state = None
+        if sealed:
+            header, payload = unseal(sealed[0], Keyring.unsigned())
+            state = header.offset, digest(load_state(payload))
+        verdict += verify(expected_of(pipeline, partition, records), puts, state, len(records))
+    if verdict.events != published:
+        raise BrokerError(f"{published} events were published, and the source has {verdict.events}")
+    return verdict

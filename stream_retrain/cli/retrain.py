@@ -1,0 +1,48 @@
+"""`stream-retrain retrain`: ask the running workers of a pipeline for the reaction of its rules on requests."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, errors, print_json
+from stream_retrain.core.messages import ShardId
+from stream_retrain.core.triggers import Request, leaves
+from stream_retrain.errors import SettingsError
+from stream_retrain.loading import load_pipeline
+from stream_retrain.stores import connect
+
+__all__ = ["retrain"]
+
+
+def retrain(
+    pipeline: PipelineArgument,
+    partition: Annotated[
+        list[int] | None, typer.Option(help="Ask the shard of this partition only; give it again for others.", show_default=False)
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Stands in the decision, for those who read it later.")] = "asked on the command line",
+    settings: SettingsFile = None,
+    json: JsonFlag = False,
+) -> None:
+    """Ask a running pipeline to retrain; what that means, its rules on requests say. Each shard takes it up within seconds."""
+    loaded, wanted = load_pipeline(pipeline), configured(settings)
+    rules = [rule for rule in loaded.react if any(isinstance(each, Request) for each in leaves(rule.trigger))]
+    if not rules:
+        raise SettingsError(f"pipeline {loaded.name!r} has no rule on requests; add On.request(Retrain(...)) to react")
+    from stream_retrain.engines.kafka.clients import admin_client
+    from stream_retrain.engines.kafka.topics import count_partitions
+
+    count = count_partitions(admin_client(wanted), loaded, wanted)
+    if beyond := [number for number in partition or () if not 0 <= number < count]:
+        raise SettingsError(f"topic {loaded.source!r} has partitions 0 to {count - 1}, and not {beyond[0]}")
+    stores = connect(wanted.redis_url)
+    asked = {}
+    for number in sorted(set(partition or range(count))):
+        asked[number] = stores.requests.ask(ShardId(loaded.name, loaded.source, number), reason)
+    reactions = [type(rule.do).__name__ for rule in rules]
+    if json:
+        print_json({"pipeline": loaded.name, "reactions": reactions, "requests": asked})
+    else:
+        listed = ", ".join(map(str, asked))
+        errors().print(f"asked {loaded.name}, partition {listed}, for {', '.join(reactions)}; see stream-retrain status", markup=False)

@@ -1,0 +1,64 @@
+"""A Redis client that speaks in our errors, and the names of our keys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from stream_retrain.core.messages import ShardId
+from stream_retrain.errors import SettingsError
+from stream_retrain.stores.redis_errors import connection_lost, redacted, store_error
+
+__all__ = ["RedisServer", "key_of"]
+
+_Answer = TypeVar("_Answer")
+_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4)
+_HEALTH_CHECK_INTERVAL_S: Final = 30
+
+
+class RedisServer:
+    """A Redis client that speaks in `StoreError`s.
+
+    It tries again by itself: redis-py's retries of a command, of a connection and of a health check multiply each other, and
+    take a wrong password for a lost connection.
+    """
+
+    def __init__(self, url: str, timeout_s: float, connect_timeout_s: float) -> None:
+        try:
+            self._url = redacted(url)
+            self.client = redis.Redis.from_url(
+                url,
+                socket_timeout=timeout_s,
+                socket_connect_timeout=connect_timeout_s,
+                health_check_interval=_HEALTH_CHECK_INTERVAL_S,
+                retry=Retry(NoBackoff(), 0),
+                decode_responses=False,
+            )
+            pool = self.client.connection_pool
+            pool.connection_class(**pool.connection_kwargs)
+        except (ValueError, TypeError) as error:
+            raise SettingsError(f"The Redis URL is wrong: {error}. It is like redis://user:password@host:6379/0") from None
+
+    def call(self, doing: str, command: Callable[[], _Answer]) -> _Answer:
+        """The answer to `command`; `doing` completes "Could not ..." in the message of an error."""
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                return command()
+            except redis.RedisError as error:
+                if pause_s is None or not connection_lost(error):
+                    raise store_error(doing, self._url, error) from error
+                time.sleep(pause_s)
+        raise AssertionError("the last attempt returns or raises")
+
+    def ping(self) -> None:
+        self.call("get an answer to PING", self.client.ping)
+
+
+def key_of(shard: ShardId, name: str) -> str:
+    """The key of a shard's `name`; what is in braces keeps all of a shard's on one node."""
+    return f"sr:{{{shard}}}:{name}"

@@ -1,0 +1,303 @@
+"""Trainers of their own: `stream-retrain trainer` in a process, asked through RQ on a real Valkey."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+
+from stream_retrain import Pipeline
+from stream_retrain.core.digest import digest
+from stream_retrain.core.training import Challenger, Window, train
+from stream_retrain.engines.trainer import Job, Trained, TrainerLimits, TrainingFailed, TrainingProgressed, seal_model
+from stream_retrain.engines.trainer.rq import LEASE_S, RqTrainer, queue_name
+from stream_retrain.errors import SettingsError
+from stream_retrain.stores import connect
+from stream_retrain.stores.base import Stores
+from stream_retrain.stores.jobs import Ending
+from tests.engines import trainer_support as support
+from tests.engines.trainer_support import KEYRING, MODEL
+
+pytestmark = pytest.mark.services
+
+CHALLENGERS = (
+    support.LAST_2000,
+    Challenger(name="warm", start="champion", window=Window(rows=500), passes=2),
+    Challenger(name="slow", window=Window(rows=2_000), model=support.Sleepy()),
+    Challenger(name="stuck", window=Window(rows=500), model=support.Stuck()),
+    Challenger(name="hungry", window=Window(rows=500), model=support.Hungry()),
+    Challenger(name="bad", window=Window(rows=500), model=support.Raising()),
+)
+NUMBER = {challenger.name: at for at, challenger in enumerate(CHALLENGERS)}
+MODULE = """
+from tests.engines.test_trainer_rq import made
+wanted = made({name!r})
+"""
+
+
+def made(name: str) -> Pipeline:
+    """The pipeline of these tests, under a name of its own."""
+    return support.several(*CHALLENGERS, name=name)
+
+
+class Trainer:
+    """A `stream-retrain trainer` in a process of its own."""
+
+    def __init__(self, folder: Path, of: Pipeline, url: str, *options: str, **settings: Any) -> None:
+        (folder / "signing.key").write_text(f"k1:{KEYRING.keys[0].secret.hex()}")
+        (folder / "pipeline.py").write_text(MODULE.format(name=of.name))
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("STREAM_RETRAIN_")},
+            "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path),
+            "STREAM_RETRAIN_REDIS_URL": url,
+            "STREAM_RETRAIN_SIGNING_KEY_FILE": str(folder / "signing.key"),
+            **{f"STREAM_RETRAIN_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        command = [sys.executable, "-m", "stream_retrain", "trainer", str(folder / "pipeline.py"), *options]
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        self.lines.extend(self.process.stderr)
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Signal it and wait; its exit code and what it printed."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> tuple[int, str]:
+        assert self.process.stdout
+        printed = self.process.stdout.read()
+        return self.process.wait(20), printed
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(20)
+        self._reader.join(5)
+        assert self.process.stderr
+        assert self.process.stdout
+        self.process.stderr.close()
+        self.process.stdout.close()
+
+    def wait_until_idle(self) -> None:
+        """Until it has seen the last training's process end."""
+        until_s = time.monotonic() + 10
+        while self.horse is not None and time.monotonic() < until_s:
+            time.sleep(0.02)
+
+    @property
+    def horse(self) -> psutil.Process | None:
+        """The process of the training it is at."""
+        children = psutil.Process(self.process.pid).children()
+        return children[0] if children else None
+
+
+@contextlib.contextmanager
+def trainer_process(*arguments: Any, **settings: Any) -> Iterator[Trainer]:
+    started = Trainer(*arguments, **settings)
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+@pytest.fixture
+def stores(valkey_url: str) -> Stores:
+    return connect(valkey_url)
+
+
+def asking(of: Pipeline, url: str, stores: Stores, **limits: Any) -> RqTrainer:
+    return RqTrainer(of, url, stores.jobs, KEYRING, TrainerLimits(**{"timeout_s": 60.0, **limits}))
+
+
+def job(of: Pipeline, epoch: int, through: int, challenger: str, **changes: Any) -> Job:
+    return support.job(of, epoch, through, rule=NUMBER[challenger], **changes)
+
+
+def test_one_trainer_serves_every_kind_of_job_and_ends_on_sigterm(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
+    of = made(support.pipeline().name)
+    rows = support.rows(2_300)
+    epoch = support.fill(stores, of, rows)
+    asker = asking(of, valkey_url, stores)
+    champion = MODEL.clone()
+    train(champion, rows[:2_000])
+    base = seal_model(champion, of, support.shard_of(of), KEYRING, learned_through=1_999, generation=2)
+    with trainer_process(tmp_path, of, valkey_url, "--json", train_memory_bytes_max=200_000_000, train_timeout_s=2) as process:
+        asker.submit(job(of, epoch, 1_999, "long", number=3))
+        trained = support.until(asker, Trained)
+        assert support.digest_of(trained, of) == support.taught(MODEL, rows[:2_000], rows[2_000:], passes=2)
+        assert (trained.number, trained.learned_through, trained.rows, trained.gap) == (3, 2_299, 4_300, False)
+        asker.submit(job(of, epoch, 1_999, "warm", base=base))
+        train(champion, rows[1_500:2_000], 2)
+        train(champion, rows[2_000:])
+        assert support.digest_of(support.until(asker, Trained), of) == digest(champion)
+        asker.submit(job(of, epoch, 1_999, "warm", base=base[:-1] + b"?"))
+        assert "A model of" in support.until(asker, TrainingFailed).error
+        asker.submit(job(of, epoch, 1_999, "bad"))
+        assert "ZeroDivisionError: no such row" in support.until(asker, TrainingFailed).error
+        asker.submit(job(of, epoch, 1_999, "hungry"))
+        assert "more memory than train_memory_bytes_max" in support.until(asker, TrainingFailed).error
+        asker.submit(job(of, epoch, 1_999, "stuck"))
+        failed = support.until(asker, TrainingFailed)
+        assert failed.error == "it took longer than train_timeout_s = 2 s"
+        assert failed.attempts == 1
+        process.wait_until_idle()
+        code, printed = process.end()
+    assert code == 0, process.lines
+    assert json.loads(printed) == {"trained": 2, "failed": 4, "unwanted": 0}
+    assert any("takes the trainings of pipeline" in line for line in process.lines)
+    assert any("training 3 of" in line and "4,300 rows" in line for line in process.lines)
+    assert not any(KEYRING.keys[0].secret.hex() in line for line in process.lines)
+
+
+def test_killed_in_the_middle_of_a_job_another_trainer_takes_it_within_the_lease(
+    stores: Stores, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease_s = 5.0
+    monkeypatch.setattr("stream_retrain.engines.trainer.rq.LEASE_S", lease_s)
+    of = made(support.pipeline().name)
+    epoch = support.fill(stores, of, support.rows(400))
+    asker = asking(of, valkey_url, stores)
+    with trainer_process(tmp_path, of, valkey_url) as first, trainer_process(tmp_path, of, valkey_url) as second:
+        asker.submit(job(of, epoch, 399, "slow"))
+        support.until(asker, TrainingProgressed)
+        at_work, other = (first, second) if first.horse else (second, first)
+        horse = at_work.horse
+        assert horse
+        at_work.process.kill()
+        killed_s = time.monotonic()
+        support.gone(horse)
+        trained = support.until(asker, Trained, 40.0)
+        assert time.monotonic() - killed_s < lease_s + 10
+        assert trained.rows == 400
+        assert other.process.poll() is None
+
+
+def test_a_killed_training_is_told_at_once_and_begins_again(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
+    of = made(support.pipeline().name)
+    epoch = support.fill(stores, of, support.rows(2_000))
+    asker = asking(of, valkey_url, stores)
+    with trainer_process(tmp_path, of, valkey_url, "--json") as process:
+        asker.submit(job(of, epoch, 1_999, "slow"))
+        for _ in range(2):
+            support.until(asker, TrainingProgressed)
+            assert process.horse
+            process.horse.kill()
+            killed_s = time.monotonic()
+        failed = support.until(asker, TrainingFailed)
+        assert time.monotonic() - killed_s < LEASE_S
+        assert failed.attempts == 2
+        assert "ended by SIGKILL" in failed.error
+        asker.submit(job(of, epoch, 1_999, "slow", number=1))
+        support.until(asker, TrainingProgressed)
+        asker.cancel(support.shard_of(of))
+        assert support.until(asker, TrainingFailed).error == "cancelled"
+        asker.submit(job(of, epoch, 99, "long", number=2))
+        assert support.until(asker, Trained).number == 2, "a cancelled training makes room"
+        process.wait_until_idle()
+        code, printed = process.end(signal.SIGINT)
+    assert code == 0
+    assert json.loads(printed) == {"trained": 1, "failed": 2, "unwanted": 1}
+
+
+def test_a_burst_trains_what_waits_and_runs_nothing_else(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
+    """A call of another function that somebody put in the queue is not made, and neither is a callback."""
+    import rq
+
+    of = made(support.pipeline().name)
+    touched = tmp_path / "touched"
+    queue = rq.Queue(queue_name(of), connection=redis.Redis.from_url(valkey_url), serializer=rq.serializers.JSONSerializer)
+    queue.enqueue_call("pathlib.Path.touch", args=[str(touched)])
+    queue.enqueue_call("os.system", args=[f"touch {touched}"], on_failure=rq.Callback("os.system"), on_success=rq.Callback("os.system"))
+    asker = asking(of, valkey_url, stores)
+    asker.submit(job(of, support.fill(stores, of, support.rows(2_000)), 1_999, "long"))
+    assert asker.poll() == []
+    with trainer_process(tmp_path, of, valkey_url, "--burst", "--json") as process:
+        code, printed = process.wait()
+    assert (code, json.loads(printed)) == (0, {"trained": 1, "failed": 0, "unwanted": 0})
+    assert isinstance(asker.poll()[0], Trained)
+    assert stores.jobs.look(support.shard_of(of)) is None, "what was handed over is not kept"
+    assert not touched.exists()
+
+
+class TestResults:
+    """What stands in the store is believed only under a seal, and only as what was asked for."""
+
+    def ended(self, valkey_url: str, stores: Stores, sealed: Any, number: int = 0) -> Trained | TrainingFailed:
+        of = made(support.pipeline().name)
+        epoch = support.fill(stores, of, support.rows(10))
+        asker = asking(of, valkey_url, stores)
+        asker.submit(job(of, epoch, 9, "long", number=number))
+        state = stores.jobs.look(support.shard_of(of))
+        assert state
+        assert stores.jobs.end(support.shard_of(of), state.token, Ending(sealed=sealed(of, epoch)))
+        return support.ended(asker)
+
+    @staticmethod
+    def genuine(of: Pipeline, epoch: int, changes: dict[str, str] | None = None) -> bytes:
+        told = {"epoch": str(epoch), "training": "0", "rows": "10", "seconds": "0.1", "gap": "no", **(changes or {})}
+        return seal_model(MODEL.clone(), of, support.shard_of(of), KEYRING, learned_through=9, extra=told)
+
+    def test_a_genuine_one_is_handed_over(self, valkey_url: str, stores: Stores) -> None:
+        assert isinstance(self.ended(valkey_url, stores, self.genuine), Trained)
+
+    def test_one_of_another_training_is_refused(self, valkey_url: str, stores: Stores) -> None:
+        for changes in ({"training": "1"}, {"epoch": "1"}):
+            failed = self.ended(valkey_url, stores, lambda of, epoch, told=changes: self.genuine(of, epoch, told))
+            assert isinstance(failed, TrainingFailed)
+            assert "is of another training" in failed.error
+
+    def test_a_changed_one_is_refused(self, valkey_url: str, stores: Stores) -> None:
+        failed = self.ended(valkey_url, stores, lambda of, epoch: self.genuine(of, epoch)[:-1] + b"?")
+        assert isinstance(failed, TrainingFailed)
+        assert "its result was refused" in failed.error
+
+    def test_no_pickle_is_in_the_queue(self, valkey_url: str, stores: Stores) -> None:
+        of = made(support.pipeline().name)
+        asking(of, valkey_url, stores).submit(job(of, support.fill(stores, of, support.rows(10)), 9, "long"))
+        client: Any = redis.Redis.from_url(valkey_url)
+        [call] = client.lrange(f"rq:queue:{queue_name(of)}", 0, -1)
+        import zlib
+
+        data = client.hget(f"rq:job:{call.decode()}", "data")
+        assert json.loads(zlib.decompress(data))[2][:3] == [of.name, of.source, 0]
+        assert client.pttl(f"sr:{{{support.shard_of(of)}}}:job") > 0
+
+
+def test_jobs_wait_while_the_store_is_away(stores: Stores) -> None:
+    of = made(support.pipeline().name)
+    asker = asking(of, "redis://127.0.0.1:1/0", stores)
+    asker.submit(job(of, support.fill(stores, of, support.rows(10)), 9, "long"))
+    assert asker.poll() == []
+    asker.cancel(support.shard_of(of))
+    assert [type(result) for result in asker.poll()] == [TrainingFailed]
+
+
+def test_an_older_owner_asks_in_vain(stores: Stores, valkey_url: str) -> None:
+    of = made(support.pipeline().name)
+    older = support.fill(stores, of, support.rows(10))
+    stores.checkpoints.claim(support.shard_of(of))
+    asker = asking(of, valkey_url, stores)
+    asker.submit(job(of, older, 9, "long"))
+    assert "was claimed under epoch" in support.ended(asker).error  # type: ignore[union-attr]
+
+
+def test_without_rq_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, stores: Stores, valkey_url: str) -> None:
+    monkeypatch.setitem(sys.modules, "rq", None)
+    with pytest.raises(SettingsError, match=r"pip install 'stream_retrain\[rq\]'"):
+        asking(made("without"), valkey_url, stores)

@@ -1,0 +1,124 @@
+"""Histories by seed: hundreds of steps of a world, chosen at random, with a crash armed at one fail point after another.
+
+python -m tests.exactly_once.histories [--seconds 60] [--seed 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import random
+import time
+
+from stream_retrain.engines.failpoints import FAIL_POINTS, FailPoint
+from stream_retrain.engines.kafka.worker import Worker
+from tests.exactly_once.model_broker import SESSION_TIMEOUT_S
+from tests.exactly_once.world import World
+
+STEPS = 40
+ODDS = {
+    "turn": 60,
+    "kill": 2,
+    "arm": 5,
+    "stop": 2,
+    "suspend": 2,
+    "resume": 3,
+    "start": 8,
+    "wait": 3,
+    "long_wait": 1.5,
+    "publish": 8,
+    "store_down": 2,
+    "store_answer_lost": 1,
+    "store_up": 5,
+    "store_empty": 0.6,
+    "store_picture": 2,
+    "store_back": 0.6,
+    "commit_fails": 4,
+}
+
+
+def history(seed: int, *, point: FailPoint | None = None, worker: type[Worker] = Worker, steps: int = STEPS) -> World:
+    """One history, settled; `point` is where the first crash is armed."""
+    rng = random.Random(seed)
+    world = World(seed, static=rng.random() < 0.5, worker=worker)
+    for slot in world.slots[: rng.randint(1, len(world.slots))]:
+        world.start(slot)
+    if point is not None:
+        world.arm(world.slots[0], point, rng.randint(1, 3))
+    kinds = rng.choices(list(ODDS), list(ODDS.values()), k=steps)
+    for kind in kinds:
+        step(world, rng, kind)
+    world.settle()
+    return world
+
+
+def step(world: World, rng: random.Random, kind: str) -> None:
+    slot = rng.choice(world.slots)
+    if kind.startswith("store"):
+        _store_step(world, kind)
+        return
+    match kind:
+        case "turn":
+            for each in world.slots:
+                world.turn(each, rng.choice([0.0, 0.1, 0.3]))
+        case "kill":
+            world.kill(slot)
+        case "arm":
+            world.arm(slot, rng.choice(FAIL_POINTS), rng.choice([1, 1, 2, 4]))
+        case "stop":
+            world.stop(slot)
+        case "suspend":
+            world.suspend(slot)
+        case "resume":
+            world.resume(slot)
+        case "start":
+            world.start(slot)
+        case "wait":
+            world.broker.advance(rng.uniform(0.5, 3.0))
+        case "long_wait":
+            world.broker.advance(SESSION_TIMEOUT_S + rng.uniform(0.1, 3.0))
+        case "publish":
+            world.publish(rng.randint(1, 8))
+        case "commit_fails":
+            slot.process.faults.append(rng.choice(["abort", "retry", "answer_lost"]))
+
+
+def _store_step(world: World, kind: str) -> None:
+    match kind:
+        case "store_down":
+            world.stores.state = "down"
+        case "store_answer_lost":
+            world.stores.state = "answer_lost"
+        case "store_up":
+            world.stores.state = "up"
+        case "store_empty":
+            world.empty_store()
+        case "store_picture":
+            world.stores.take_picture()
+        case "store_back":
+            world.rewind_store()
+
+
+def main() -> None:
+    """As many histories as fit into the time; ends at the first that is not exactly once, and names its seed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    started_s, seed, totals = time.monotonic(), arguments.seed, collections.Counter[str]()
+    reached: set[FailPoint] = set()
+    while time.monotonic() - started_s < arguments.seconds:
+        world = history(seed, point=FAIL_POINTS[seed % len(FAIL_POINTS)])
+        verdict = world.judge()
+        assert verdict.holds, (seed, verdict)
+        totals.update(histories=1, crashes=world.crashes, replayed=world.replayed)
+        reached |= world.reached
+        seed += 1
+    spent_s = time.monotonic() - started_s
+    rate, cpu_s = totals["histories"] / spent_s * 60, time.process_time() / totals["histories"]
+    text = f"{dict(totals)} in {spent_s:.0f} s, {rate:,.0f} a minute, {cpu_s * 1000:.0f} ms CPU each"
+    print(f"{text}; not reached: {set(FAIL_POINTS) - reached}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,359 @@
+"""A group of workers on the model broker and a store that fails: everything that can happen to them, one step at a time.
+
+The workers are the real `kafka.worker.Worker`, with the real driver, shards, seals and memory stores. One step is one call into one
+worker, or one event of the world between such calls; a crash is an exception that no code of the worker catches, raised at a fail
+point. `settle` ends a history: all faults are over, everything is read, every worker stops; `judge` says whether it was exactly once.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import json
+import random
+from collections.abc import Callable
+from typing import Any, Literal
+
+from river import drift, linear_model
+
+from stream_retrain import On, Pipeline, Reset, Schema, Watch
+from stream_retrain.codec.keyring import Key, Keyring
+from stream_retrain.codec.records import EventDecoder, Record
+from stream_retrain.codec.seal import unseal
+from stream_retrain.codec.state import load_state
+from stream_retrain.core.digest import digest
+from stream_retrain.core.messages import ShardId
+from stream_retrain.core.shard import Shard
+from stream_retrain.engines import failpoints
+from stream_retrain.engines.facts import Processed, WorkerFact
+from stream_retrain.engines.failpoints import FailPoint
+from stream_retrain.engines.kafka.worker import Worker
+from stream_retrain.engines.verifier import CheckpointWatch, Expected, Put, Verdict, expected_of, verify
+from stream_retrain.errors import FencedError, StateError, StoreError, StreamRetrainError
+from stream_retrain.settings import Settings
+from stream_retrain.stores.base import Stores
+from stream_retrain.stores.memory import memory_stores
+from tests.exactly_once.model_broker import SESSION_TIMEOUT_S, Broker
+from tests.exactly_once.model_clients import Process, model_clients
+
+PARTITIONS = 3
+EVENTS = 48
+"""Of each partition; the last few are published when all faults are over, so that every shard moves once more."""
+HELD_BACK = 4
+WORKERS = 3
+WINDOW_ROWS = 15
+KEYRING = Keyring(keys=(Key(id="k", secret=b"0123456789abcdef"),))
+
+
+class _Quick(Pipeline):
+    """Its digest goes into each of the thousands of checkpoints; it is computed once."""
+
+    @functools.cache  # noqa: B019 - there is one
+    def digest(self) -> str:
+        return super().digest()
+
+    __hash__ = object.__hash__
+
+
+PIPELINE = _Quick(
+    name="model",
+    task="binary",
+    source="events",
+    schema=Schema(id="id", label="y", features={"a": float, "b": float}),
+    model=linear_model.LogisticRegression(),
+    watch=[Watch("error", drift.PageHinkley(min_instances=8, threshold=1.5))],
+    react=[On.drift("error", Reset())],
+    window_rows_max=WINDOW_ROWS,
+    rolling_events=5,
+)
+KINDS = ("predictions", "decisions", "dead_letters")
+StoreState = Literal["up", "down", "answer_lost"]
+
+
+class Crashed(BaseException):
+    """The process is gone."""
+
+
+@functools.cache
+def log_of(partition: int) -> tuple[Record, ...]:
+    """Events of all kinds: answered at once, answered late, no events; the concept turns around half-way."""
+    rng = random.Random(partition)
+    records, waiting = [], {}
+    for number in range(EVENTS):
+        x = {"a": rng.gauss(0, 1), "b": rng.gauss(0, 1)}
+        y = (x["a"] > 0) != (number > EVENTS // 2)
+        if number in waiting:
+            row: dict[str, Any] = waiting.pop(number)
+        elif number % 7 == 3 and number < EVENTS - 20:
+            row, waiting[number + 8] = {"id": f"e{number}", **x}, {"id": f"e{number}", "y": y}
+        else:
+            row = {"id": "bad"} if number % 11 == 5 else {"id": f"e{number}", **x, "y": y}
+        records.append(Record(number, b"k%d" % partition, json.dumps(row).encode(), number * 1_000))
+    return tuple(records)
+
+
+@functools.cache
+def oracle(partition: int) -> Expected:
+    return expected_of(PIPELINE, partition, log_of(partition))
+
+
+@functools.cache
+def window_offsets(partition: int) -> list[int]:
+    """The offsets of the last labelled rows."""
+    events, _ = EventDecoder(PIPELINE.schema, PIPELINE.task, record_bytes_max=1_000_000).decode_batch(log_of(partition))
+    return [row.offset for row in Shard(PIPELINE).process(events).learned][-WINDOW_ROWS:]
+
+
+class FailingStores:
+    """Memory stores between which and the workers something can stand; saved checkpoints are shown to a watch."""
+
+    def __init__(self, on_saved: Callable[[ShardId, int], None]) -> None:
+        self.state: StoreState = "up"
+        self.real: Stores = memory_stores()
+        self._kept: dict[Any, Any] = self.real.checkpoints._shards._kept  # type: ignore[attr-defined]
+        self._on_saved = on_saved
+        self._picture: dict[Any, Any] = {}
+
+    def seen_by_a_worker(self) -> Stores:
+        return dataclasses.replace(
+            self.real,
+            window=_Between(self.real.window, self, None),
+            checkpoints=_Between(self.real.checkpoints, self, self._on_saved),
+            ping=lambda: None,
+        )
+
+    def empty(self) -> None:
+        self._kept.clear()
+
+    def take_picture(self) -> None:
+        self._picture = copy.deepcopy(self._kept)
+
+    def go_back(self) -> None:
+        """Come back without what was written since the picture."""
+        self._kept.clear()
+        self._kept.update(copy.deepcopy(self._picture))
+
+
+class _Between:
+    def __init__(self, real: Any, owner: FailingStores, on_saved: Callable[[ShardId, int], None] | None) -> None:
+        self._real, self._owner, self._on_saved = real, owner, on_saved
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._real, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self._owner.state == "down":
+                raise StoreError("the store is down")
+            answer = real(*args, **kwargs)
+            if name == "save" and self._on_saved is not None:
+                self._on_saved(args[0], args[2])
+            if self._owner.state == "answer_lost":
+                raise StoreError("the store did not answer")
+            return answer
+
+        return call
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class Slot:
+    """A place for a worker process; `armed` is where, and the how many-th time, it dies next."""
+
+    name: str
+    process: Process = dataclasses.field(default_factory=Process)
+    worker: Worker | None = None
+    started: bool = False
+    armed: tuple[FailPoint, int] | None = None
+
+
+class World:
+    """Protocol of use: any steps, in any order; then `settle`, then `judge`."""
+
+    def __init__(self, seed: int, *, static: bool = True, worker: type[Worker] = Worker) -> None:
+        self.rng = random.Random(seed)
+        self.broker = Broker(PIPELINE.source, PARTITIONS, self.rng)
+        self.watch = CheckpointWatch()
+        self.stores = FailingStores(self._saved)
+        self.slots = [Slot(f"w{number}") for number in range(WORKERS)]
+        self.reached: set[FailPoint] = set()
+        self.crashes = 0
+        self.replayed = 0
+        self._static = static
+        self._worker = worker
+        self._settings = Settings(
+            commit_interval_ms=150,
+            poll_records_max=10,
+            commit_events_max=8,
+            checkpoint_events=6,
+            checkpoint_interval_s=2.0,
+            replay_debt_events_max=25,
+            session_timeout_ms=int(SESSION_TIMEOUT_S * 1000),
+            static_membership=static,
+            shutdown_timeout_s=5.0,
+        )
+        self._published = [0] * PARTITIONS
+        self.publish(EVENTS // 3)
+
+    # what can happen
+
+    def publish(self, count: int) -> None:
+        """So many more events in each partition, as far as there are any but the last few."""
+        for partition in range(PARTITIONS):
+            self._publish(partition, min(count, EVENTS - HELD_BACK - self._published[partition]))
+
+    def start(self, slot: Slot) -> None:
+        """A process begins in a slot that is free."""
+        if slot.worker is not None:
+            return
+        slot.process = Process()
+
+        def begin() -> None:
+            stores = self.stores.seen_by_a_worker()
+            clients = model_clients(self.broker, slot.process, static=self._static)
+            slot.worker = self._worker(PIPELINE, self._settings, stores, KEYRING, slot.name, clients, self._told)
+            slot.worker.start()
+
+        self._in(slot, begin)
+
+    def turn(self, slot: Slot, seconds: float = 0.1) -> None:
+        """A worker turns once, if one runs there."""
+        if slot.worker is not None and slot.process.running:
+            self._in(slot, slot.worker.turn)
+        self.broker.advance(seconds)
+
+    def stop(self, slot: Slot) -> None:
+        """SIGTERM."""
+        worker = slot.worker
+        if worker is None or not slot.process.running:
+            return
+
+        def end() -> None:
+            worker.stop()
+            worker.close()
+
+        self._in(slot, end)
+        self._dead(slot)
+
+    def kill(self, slot: Slot) -> None:
+        """SIGKILL."""
+        if slot.worker is not None:
+            self.crashes += 1
+            self._dead(slot)
+
+    def suspend(self, slot: Slot) -> None:
+        """SIGSTOP."""
+        slot.process.running = False
+
+    def resume(self, slot: Slot) -> None:
+        """SIGCONT."""
+        slot.process.running = slot.worker is not None
+
+    def arm(self, slot: Slot, point: FailPoint, nth: int = 1) -> None:
+        slot.armed = point, nth
+
+    def empty_store(self) -> None:
+        self.stores.empty()
+        self.watch.forget()
+
+    def rewind_store(self) -> None:
+        self.stores.go_back()
+        self.watch.forget()
+
+    # the end
+
+    def settle(self) -> None:
+        """No fault any more: all is published and read, every worker has stopped."""
+        self.stores.state = "up"
+        for slot in self.slots:
+            slot.armed = None
+            slot.process.faults.clear()
+            self.resume(slot)
+        self._run_until_read()
+        for partition in range(PARTITIONS):
+            self._publish(partition, EVENTS - self._published[partition])
+        self._run_until_read()
+        for slot in self.slots:
+            self.stop(slot)
+
+    def judge(self) -> Verdict:
+        """The verdict on all partitions. Raises AssertionError for what was wrong with checkpoints or windows."""
+        assert not self.watch.faults, self.watch.faults
+        verdict = Verdict()
+        for partition in range(PARTITIONS):
+            id_ = ShardId(PIPELINE.name, PIPELINE.source, partition)
+            stored = self.stores.real.checkpoints.load(id_)
+            state = None
+            if stored:
+                header, payload = unseal(stored[0], KEYRING)
+                state = header.offset, digest(load_state(payload))
+            verdict += verify(oracle(partition), self._put_out(partition), state, EVENTS)
+            assert [row.offset for row in self.stores.real.window.last(id_, WINDOW_ROWS)] == window_offsets(partition), "window"
+        return verdict
+
+    def _put_out(self, partition: int) -> list[Put]:
+        return [
+            Put(kind, entry.key, entry.value, tuple(entry.headers or ()))
+            for kind in KINDS
+            for _, entry in self.broker.readable(f"{PIPELINE.name}.{kind}", partition, 0, 10**9)
+        ]
+
+    def _run_until_read(self) -> None:
+        for _ in range(1_000):
+            if all(self.broker.stable_offset(partition) == count for partition, count in enumerate(self._published)):
+                return
+            for slot in self.slots[:2]:
+                self.start(slot)
+            for slot in self.slots:
+                self.turn(slot, 0.06)
+        raise AssertionError(f"not everything is read: {self.broker.committed} of {self._published}")
+
+    def _publish(self, partition: int, count: int) -> None:
+        first = self._published[partition]
+        for record in log_of(partition)[first : first + count]:
+            self.broker.append(PIPELINE.source, partition, record.key, record.value)
+        self._published[partition] = first + max(0, count)
+
+    def _in(self, slot: Slot, action: Callable[[], None]) -> None:
+        """Let a process do something; it may die of it. What the supervised loop would retry begins anew with the next step."""
+        left = slot.armed[1] if slot.armed else 0
+
+        def at(point: FailPoint) -> None:
+            nonlocal left
+            self.reached.add(point)
+            if slot.armed is not None and slot.armed[0] == point:
+                left -= 1
+                if left <= 0:
+                    slot.armed = None
+                    raise Crashed
+
+        failpoints.arm(at)
+        try:
+            action()
+        except Crashed:
+            self.kill(slot)
+        except StateError as error:
+            raise AssertionError(f"a worker refused its state: {error}") from error
+        except (FencedError, StreamRetrainError):
+            self._attempt_again(slot)
+        finally:
+            failpoints.disarm()
+
+    def _attempt_again(self, slot: Slot) -> None:
+        """What `run_worker` and `supervise` do: let go of everything, and begin again in the same process."""
+        try:
+            if slot.worker is not None:
+                slot.worker.close()
+        except Crashed:
+            self.crashes += 1
+        self._dead(slot)
+
+    def _dead(self, slot: Slot) -> None:
+        slot.process.running = False
+        slot.worker = None
+
+    def _saved(self, id_: ShardId, offset: int) -> None:
+        self.watch.saw(id_, offset, self.broker.committed.get(id_.partition))
+
+    def _told(self, fact: WorkerFact) -> None:
+        if isinstance(fact, Processed) and fact.replayed:
+            self.replayed += fact.records
