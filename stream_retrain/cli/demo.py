@@ -53,10 +53,13 @@ def _as_json(result: DemoResult) -> dict[str, Any]:
         "predictions": summary.predictions,
         "lost": summary.lost,
         "duplicated": summary.duplicated,
-        "quality": round(summary.quality, 5),
-        "quality_without_reaction": round(summary.quality_without_reaction, 5),
-        "quality_after_incident": round(summary.quality_after_incident, 5),
-        "quality_after_incident_without_reaction": round(summary.quality_after_incident_without_reaction, 5),
+        "quality": round(summary.served.overall, 5),
+        "quality_without_reaction": round(summary.plain.overall, 5),
+        "quality_recommended": round(summary.recommended.overall, 5),
+        "quality_after_incident": round(summary.served.after_incident, 5),
+        "quality_after_incident_without_reaction": round(summary.plain.after_incident, 5),
+        "quality_after_incident_recommended": round(summary.recommended.after_incident, 5),
+        "cpu_us_per_event": {"plain": round(summary.plain.cpu_us or 0, 1), "recommended": round(summary.recommended.cpu_us or 0, 1)},
         "drifts": summary.drifts,
         "generations": summary.generations,
         "events_per_s": round(result.events_per_s),
@@ -72,17 +75,20 @@ def _show(result: DemoResult, keep: Path | None) -> None:
 
     summary, console = result.summary, Console(soft_wrap=True)
     console.print(f"\nWhat happened: {INCIDENT}", highlight=False)
-    after, after_without = summary.quality_after_incident, summary.quality_after_incident_without_reaction
-    table = Table("accuracy of the answers", "with the reaction", "the same model without", box=None, padding=(0, 3, 0, 0))
-    table.add_row("over all events", f"{summary.quality:.4f}", f"{summary.quality_without_reaction:.4f}")
-    table.add_row("after the incident", f"{after:.4f}", f"{after_without:.4f}", style="bold")
+    shown = {"with the reaction": summary.served, "the same model without": summary.plain, "the recommended model": summary.recommended}
+    table = Table("accuracy of the answers", *shown, box=None, padding=(0, 3, 0, 0))
+    table.add_row("over all events", *(f"{quality.overall:.4f}" for quality in shown.values()))
+    table.add_row("after the incident", *(f"{quality.after_incident:.4f}" for quality in shown.values()), style="bold")
+    table.add_row("CPU an event", *("" if quality.cpu_us is None else f"{quality.cpu_us:.0f} us" for quality in shown.values()))
     console.print(table)
-    curve = summary.curve
-    known = [value for value in (*curve.with_reaction, *curve.without) if value == value]
+    known = [value for quality in shown.values() for value in quality.curve if value == value]
     low, high = min(known), max(known)
-    console.print(f"\n  {' ' * curve.incident_bin}▼ the incident begins", highlight=False)
-    console.print(f"  {sparkline(curve.with_reaction, low, high)}  with the reaction", style="green", highlight=False)
-    console.print(f"  {sparkline(curve.without, low, high)}  without (bars from {low:.2f} to {high:.2f})", style="red", highlight=False)
+    console.print(f"\n  {' ' * summary.incident_bin}▼ the incident begins (bars from {low:.2f} to {high:.2f})", highlight=False)
+    for (name, quality), style in zip(shown.items(), ("green", "red", "blue"), strict=True):
+        console.print(f"  {sparkline(quality.curve, low, high)}  {name}", style=style, highlight=False)
+    console.print(
+        "The recommended model (stream_retrain.models.adaptive_classifier) adapts by itself, without a reaction.", highlight=False
+    )
     console.print(
         f"\nevents {summary.events:,}   predictions {summary.predictions:,}   lost {summary.lost}   duplicated {summary.duplicated}"
         f"\ndrifts {summary.drifts}   generations {', '.join(map(str, summary.generations))} (one model for each airport)"

@@ -65,7 +65,7 @@ class DemoScreen:
         """How far the comparison run is."""
         if self._live is not None:
             line = Table.grid(padding=(0, 1))
-            line.add_row("without reaction", ProgressBar(total=events, completed=done, width=WIDTH), f"{done:,}")
+            line.add_row("comparing", ProgressBar(total=events, completed=done, width=WIDTH), f"{done:,}")
             self._live.update(line)
 
     def _note(self, answered: int, status: dict[str, Any]) -> None:

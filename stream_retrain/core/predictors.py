@@ -54,7 +54,7 @@ def _most_probable(predict_proba_one: Callable[[Features], dict[Any, float]], x:
 
 
 def _label(predict_one: Callable[[Features], Any], x: Features) -> Answer:
-    return predict_one(x), {}
+    return predict_one(x), None
 
 
 def _label_and_proba(

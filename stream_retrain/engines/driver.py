@@ -371,7 +371,7 @@ class Driver:
     def _save(self, run: _Run) -> None:
         """1 append what the window lacks; 2 pickle and seal the state; 3 save it at its offset under this owner's epoch."""
         started = time.perf_counter()
-        run.feed.append(lambda gap: self._refill(run, gap), "checkpoint.window_appended")
+        run.feed.append(lambda gap: self._refill(run, gap), "checkpoint.window_appended", confirm=True)
         payload = dump_state(run.shard.snapshot())
         sealed = seal(checkpoint_header(self._pipeline, run.id, run.next_offset, run.shard.generation), payload, self._keyring)
         reach("checkpoint.sealed")

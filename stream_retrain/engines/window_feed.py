@@ -69,21 +69,26 @@ class WindowFeed:
         """Whether a chunk is ready and not appended."""
         return bool(self._chunks) and self._is_new(self._chunks[-1])
 
-    def append(self, on_gap: Callable[[WindowGapError], None], appended: FailPoint) -> None:
-        """Append all that waits; every offset of it must be committed. Raises `StoreError`, and the rest goes on waiting."""
+    def append(self, on_gap: Callable[[WindowGapError], None], appended: FailPoint, *, confirm: bool = False) -> None:
+        """Append all that waits; every offset of it must be committed. Raises `StoreError`, and the rest goes on waiting.
+
+        `confirm`: where nothing waits, ask all the same whether the window still has what it had.
+        """
         self._cut()
         try:
-            self._append_new()
+            self._append_new(confirm)
         except WindowGapError as gap:
             on_gap(gap)
             self._through = None
-            self._append_new()
+            self._append_new(confirm=False)
         reach(appended)
 
-    def _append_new(self) -> None:
+    def _append_new(self, confirm: bool) -> None:
         if self._limits is None:
             return
         new = list(itertools.takewhile(self._is_new, reversed(self._chunks)))
+        if confirm and not new and self._chunks:
+            new = [self._chunks[-1]]
         for chunk in reversed(new):
             self._store.append(self._shard, self._epoch, chunk, self._limits, after=self._through)
             self._through = chunk.last_offset

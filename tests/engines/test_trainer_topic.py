@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from stream_retrain import Pipeline, Schema
-from stream_retrain.core.messages import Learned
+from stream_retrain.core.messages import Features, Learned
 from stream_retrain.core.training import Challenger, TopicRange, Window
 from stream_retrain.engines.kafka import topic_range
 from stream_retrain.engines.kafka.topic_range import read_range
@@ -78,7 +78,7 @@ def read(settings: Settings, of: Pipeline, wanted: TopicRange, through: int = 10
 
 
 def test_all_partitions_come_in_order_of_time(settings: Settings, topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topic_range, "HELD_RECORDS_MAX", 50)
+    monkeypatch.setattr(topic_range, "HELD_RECORDS_MAX", 500)
     monkeypatch.setattr(topic_range, "BATCH", 100)
     topic.fill(3_000)
     expected = [row for _, row in topic.rows]
@@ -95,7 +95,7 @@ def test_the_shard_s_own_rows_beyond_the_training_are_left_to_the_window(setting
 
 
 def test_answers_find_their_questions_and_bad_records_are_left_out(settings: Settings, topic: Topic) -> None:
-    x = {"a": 1.0, "b": 2.0, "c": 3.0}
+    x: Features = {"a": 1.0, "b": 2.0, "c": 3.0}
     asked, labelled = [{"id": "one", **x}, b"no json", {"id": "two", **x}], {"id": "three", **x, "y": False}
     for at, value in enumerate([*asked, {"id": "one", "y": True}, {"id": "none", "y": True}, labelled]):
         topic.put(0, value, NOW_S + at)

@@ -208,7 +208,7 @@ class Broker:
         member.heartbeat_s = self.now_s
         if wants_rebalance:
             self.rebalance()
-        if self.preparing and not member.joined:
+        if self.preparing and (wants_rebalance or not member.joined):
             member.joined, member.owned = True, owned
             self._complete()
         return self.generation, member.assigned

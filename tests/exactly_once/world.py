@@ -299,13 +299,20 @@ class World:
 
     def _run_until_read(self) -> None:
         for _ in range(1_000):
-            if all(self.broker.stable_offset(partition) == count for partition, count in enumerate(self._published)):
+            if self._all_is_read():
                 return
             for slot in self.slots[:2]:
                 self.start(slot)
             for slot in self.slots:
                 self.turn(slot, 0.06)
         raise AssertionError(f"not everything is read: {self.broker.committed} of {self._published}")
+
+    def _all_is_read(self) -> bool:
+        """Everything is committed, and every partition has an owner that is live."""
+        drivers = [slot.worker.driver for slot in self.slots if slot.worker is not None]
+        owned = sum(len(driver.partitions) - len(driver.replaying()) for driver in drivers)
+        read = all(self.broker.stable_offset(partition) == count for partition, count in enumerate(self._published))
+        return read and owned == PARTITIONS
 
     def _publish(self, partition: int, count: int) -> None:
         first = self._published[partition]

@@ -105,7 +105,7 @@ class _Course:
             samples = worker.metrics()
             places = {"metrics": f"{worker.url}/metrics", "status": f"{worker.url}/status"}
         publisher.join()
-        self._screen.step("reading the topics, and running the same events without any reaction")
+        self._screen.step("reading the topics, and running the same events without reaction, and with the recommended model")
         kinds = ("predictions", "decisions", "dead_letters")
         topics = {kind: f"{self._name}.{kind}" for kind in kinds}
         summary = summarise(

@@ -2,13 +2,14 @@
 
 The source topic holds what went in, the predictions topic what came out; labels are in the source. So events lost, predictions
 duplicated and the quality of what was answered are counted from Kafka. The same events then go through the same pipeline
-without any reaction, in this process, for comparison: the shard is the same code.
+without any reaction, and through the recommended model, in this process, for comparison: the shard is the same code.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,19 +18,22 @@ from stream_retrain.core.messages import Event
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.shard import Shard
 from stream_retrain.engines.kafka.read import Stored
+from stream_retrain.models import adaptive_classifier
 
-__all__ = ["Curve", "Summary", "summarise"]
+__all__ = ["Quality", "Summary", "summarise"]
 
 BINS = 60
 Topic = Mapping[int, list[Stored]]
 
 
-class Curve(NamedTuple):
-    """Accuracy over the stream, in equal parts of its events; the part in which the incident begins."""
+class Quality(NamedTuple):
+    """Accuracy over all events, after the incident, and in equal parts of the stream."""
 
-    with_reaction: list[float]
-    without: list[float]
-    incident_bin: int
+    overall: float
+    after_incident: float
+    curve: list[float]
+    cpu_us: float | None = None
+    """CPU time an event, where it was run in this process."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +44,16 @@ class Summary:
     predictions: int
     lost: int
     duplicated: int
-    quality: float
-    quality_without_reaction: float
-    quality_after_incident: float
-    quality_after_incident_without_reaction: float
+    served: Quality
+    """Of the answers in the topic: the plain model with its reaction."""
+    plain: Quality
+    """The same model without any reaction, over the same events."""
+    recommended: Quality
+    """The recommended model, which adapts by itself and needs no reaction, over the same events."""
     drifts: int
     generations: list[int]
-    curve: Curve
+    incident_bin: int
+    """In which part of the curves the incident begins."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -68,8 +75,10 @@ class _Tally:
         part[0] += right
         part[1] += 1
 
-    def curve(self) -> list[float]:
-        return [right / total if total else float("nan") for right, total in self.bins]
+    def quality(self, cpu_s: float | None = None) -> Quality:
+        curve = [right / total if total else float("nan") for right, total in self.bins]
+        cpu_us = None if cpu_s is None else cpu_s * 1e6 / max(1, self.total)
+        return Quality(self.right / max(1, self.total), self.right_after / max(1, self.total_after), curve, cpu_us)
 
 
 def summarise(
@@ -77,18 +86,22 @@ def summarise(
 ) -> Summary:
     """Compare what went in with what came out; `incident_at`: the first offset after the incident, by partition."""
     decoder = EventDecoder(pipeline.schema, pipeline.task, record_bytes_max=1_000_000)
-    quiet = dataclasses.replace(pipeline, react=())
-    answered, unanswered = _Tally(), _Tally()
-    lost = duplicated = count = 0
+    offline = {"plain": dataclasses.replace(pipeline, react=(), watch=()), "recommended": recommended(pipeline)}
+    served, tallies, cpu_s = _Tally(), {name: _Tally() for name in offline}, dict.fromkeys(offline, 0.0)
+    lost = duplicated = count = done = 0
     for partition, records in source.items():
         events = [decoder.decode(record.as_record()) for record in records]
         given = [json.loads(record.value or b"{}") for record in predictions[partition]]
         by_offset = {prediction["offset"]: prediction["prediction"] for prediction in given}
         duplicated += len(given) - len(by_offset)
         lost += sum(event.offset not in by_offset for event in events)
-        _tally(answered, events, by_offset, incident_at[partition])
-        plain = _without_reaction(quiet, events, lambda done, before=count: on_event(before + done))  # type: ignore[misc]
-        _tally(unanswered, events, plain, incident_at[partition])
+        _tally(served, events, by_offset, incident_at[partition])
+        for name, compared in offline.items():
+            started = time.process_time()
+            answers = _offline(compared, events, lambda more, before=done: on_event((before + more) // len(offline)))  # type: ignore[misc]
+            cpu_s[name] += time.process_time() - started
+            _tally(tallies[name], events, answers, incident_at[partition])
+            done += len(events)
         count += len(events)
     starts = [incident_at[partition] / max(1, len(records)) for partition, records in source.items()]
     happened = [json.loads(record.value or b"{}") for partition in decisions for record in decisions[partition]]
@@ -97,14 +110,18 @@ def summarise(
         predictions=sum(len(records) for records in predictions.values()),
         lost=lost,
         duplicated=duplicated,
-        quality=answered.right / max(1, answered.total),
-        quality_without_reaction=unanswered.right / max(1, unanswered.total),
-        quality_after_incident=answered.right_after / max(1, answered.total_after),
-        quality_after_incident_without_reaction=unanswered.right_after / max(1, unanswered.total_after),
+        served=served.quality(),
+        plain=tallies["plain"].quality(cpu_s["plain"]),
+        recommended=tallies["recommended"].quality(cpu_s["recommended"]),
         drifts=sum(event["type"] == "io.streamretrain.drift.detected.v1" for event in happened),
         generations=[_generation(decisions[partition]) for partition in sorted(decisions)],
-        curve=Curve(answered.curve(), unanswered.curve(), int(sum(starts) / len(starts) * BINS)),
+        incident_bin=int(sum(starts) / len(starts) * BINS),
     )
+
+
+def recommended(pipeline: Pipeline) -> Pipeline:
+    """The pipeline with the recommended model in place of its own, and no reaction."""
+    return dataclasses.replace(pipeline, model=adaptive_classifier(), react=(), watch=())
 
 
 def _tally(tally: _Tally, events: list[Event], by_offset: Mapping[int, Any], incident_at: int) -> None:
@@ -114,7 +131,7 @@ def _tally(tally: _Tally, events: list[Event], by_offset: Mapping[int, Any], inc
             tally.add(number / len(events), right=right, after=event.offset >= incident_at)
 
 
-def _without_reaction(pipeline: Pipeline, events: list[Event], on_event: Callable[[int], None]) -> dict[int, Any]:
+def _offline(pipeline: Pipeline, events: list[Event], on_event: Callable[[int], None]) -> dict[int, Any]:
     shard, answers = Shard(pipeline), {}
     for start in range(0, len(events), 1_000):
         outcome = shard.process(events[start : start + 1_000])
