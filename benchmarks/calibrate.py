@@ -78,19 +78,16 @@ def false_alarms(watcher: Watcher, values: Iterator[float], count: int) -> float
     return float(stats.chi2.ppf(0.95, 2 * (alarms + 1)) / 2 / count * 1e6)
 
 
-def delay(
-    build: Callable[[], Watcher], before: Callable[[random.Random], Iterator[float]], after: Callable[..., Any], runs: int
-) -> float | None:
+def delay(watch: Watch, before: Callable[[random.Random], Iterator[float]], after: Callable[..., Any], runs: int) -> float | None:
     """The median number of values from a change to the alarm."""
+    kind = watch.signal.partition(":")[0]
     seen: list[float] = []
     for run in range(runs):
-        rng, watcher = random.Random(run), build()
-        for value, _ in zip(before(rng), range(START_EVENTS[signal]), strict=False):
+        rng, watcher = random.Random(run), watch.build()
+        for value, _ in zip(before(rng), range(START_EVENTS[kind]), strict=False):
             watcher.update(value)
         late = (
-            number
-            for number, value in zip(range(1, LATE_EVENTS[signal] + 1), after(rng), strict=False)
-            if watcher.update(value) is not None
+            number for number, value in zip(range(1, LATE_EVENTS[kind] + 1), after(rng), strict=False) if watcher.update(value) is not None
         )
         seen.append(next(late, float("inf")))
     median = statistics.median(seen)
@@ -103,13 +100,13 @@ def measure(task: tuple[str, str, str, float, int, int]) -> Measured:
     if signal == "error":
         watch = Watch("error", made(detector, parameter, value))
         alarms = max(false_alarms(watch.build(), errors(rate, random.Random(7)), events) for rate in ERROR_RATES)
-        large = delay(signal, watch.build, lambda rng: errors(0.2, rng), lambda rng: errors(0.4, rng), runs)
-        small = delay(signal, watch.build, lambda rng: errors(0.2, rng), lambda rng: errors(0.3, rng), runs)
+        large = delay(watch, lambda rng: errors(0.2, rng), lambda rng: errors(0.4, rng), runs)
+        small = delay(watch, lambda rng: errors(0.2, rng), lambda rng: errors(0.3, rng), runs)
     else:
         watch = Watch("feature:x", made(detector, parameter, value))
         alarms = false_alarms(watch.build(), feature(0.0, random.Random(7)), events)
-        large = delay(signal, watch.build, lambda rng: feature(0.0, rng), lambda rng: feature(1.0, rng), runs)
-        small = delay(signal, watch.build, lambda rng: feature(0.0, rng), lambda rng: feature(0.5, rng), runs)
+        large = delay(watch, lambda rng: feature(0.0, rng), lambda rng: feature(1.0, rng), runs)
+        small = delay(watch, lambda rng: feature(0.0, rng), lambda rng: feature(0.5, rng), runs)
     return Measured(signal, detector, parameter, value, float(f"{alarms:.3g}"), large, small)
 
 

@@ -159,6 +159,11 @@ def test_progress_is_seen_and_a_newer_job_takes_the_place_of_an_older(stores: St
     trainer.submit(support.job(of, epoch, 19, number=1))
     assert support.until(trainer, TrainingFailed).error == "a newer training of the shard took its place"
     assert support.until(trainer, TrainingProgressed).number == 1
+    trainer.submit(support.job(of, epoch, 19, number=1))
+    trainer.cancel(support.shard_of(of))
+    trainer.submit(support.job(of, epoch, 19, number=1))
+    assert trainer.poll() == [], "what came of the same training before is not taken for its end"
+    assert support.until(trainer, TrainingProgressed).number == 1
     trainer.cancel(support.shard_of(of))
     assert support.until(trainer, TrainingFailed) == TrainingFailed(shard=support.shard_of(of), number=1, error="cancelled", attempts=1)
 

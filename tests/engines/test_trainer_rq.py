@@ -288,6 +288,18 @@ def test_jobs_wait_while_the_store_is_away(stores: Stores) -> None:
     assert [type(result) for result in asker.poll()] == [TrainingFailed]
 
 
+def test_a_training_asked_for_again_is_told_once(stores: Stores, valkey_url: str) -> None:
+    of = made(support.pipeline().name)
+    epoch = support.fill(stores, of, support.rows(10))
+    asker = asking(of, valkey_url, stores)
+    asker.submit(job(of, epoch, 9, "long"))
+    asker.cancel(support.shard_of(of))
+    asker.submit(job(of, epoch, 9, "long"))
+    assert asker.poll() == []
+    asker.submit(job(of, epoch, 9, "long", number=1))
+    assert [result.number for result in asker.poll()] == [0]
+
+
 def test_an_older_owner_asks_in_vain(stores: Stores, valkey_url: str) -> None:
     of = made(support.pipeline().name)
     older = support.fill(stores, of, support.rows(10))

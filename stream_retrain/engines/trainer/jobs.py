@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from stream_retrain.core.messages import Learned, ShardId
 from stream_retrain.core.pipeline import Pipeline
@@ -25,6 +25,7 @@ from stream_retrain.core.training import Challenger, TopicRange, Training
 from stream_retrain.errors import TrainingError
 
 __all__ = [
+    "REPLACED",
     "Job",
     "Progress",
     "TopicReader",
@@ -35,6 +36,7 @@ __all__ = [
     "TrainingFailed",
     "TrainingProgressed",
     "challenger_of",
+    "without_stale",
 ]
 
 
@@ -97,6 +99,7 @@ class TrainerLimits:
     attempts_max: int = 2
 
 
+REPLACED: Final = "a newer training of the shard took its place"
 TrainerResult: TypeAlias = Trained | TrainingFailed | TrainingProgressed
 Progress: TypeAlias = Callable[[int, int | None], None]
 """Hears of lessons so far and of lessons in all; what it raises ends the training."""
@@ -122,6 +125,11 @@ class Trainer(Protocol):
     def close(self, deadline_s: float) -> None:
         """Give up everything and end, by `deadline_s` of the monotonic clock."""
         ...
+
+
+def without_stale(results: Iterable[TrainerResult], job: Job) -> list[TrainerResult]:
+    """What is still to be told when `job` is submitted: no end of an earlier job of the same number may be taken for its own."""
+    return [result for result in results if (result.shard, result.number) != (job.shard, job.training.number)]
 
 
 def challenger_of(pipeline: Pipeline, training: Training) -> Challenger:

@@ -29,7 +29,17 @@ from stream_retrain.core.messages import ShardId
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.trainer.channel import Channel
 from stream_retrain.engines.trainer.child import Broken, Failed, Hello, Message, Progressed, Ready, Up
-from stream_retrain.engines.trainer.jobs import Job, TopicReader, Trained, TrainerLimits, TrainerResult, TrainingFailed, TrainingProgressed
+from stream_retrain.engines.trainer.jobs import (
+    REPLACED,
+    Job,
+    TopicReader,
+    Trained,
+    TrainerLimits,
+    TrainerResult,
+    TrainingFailed,
+    TrainingProgressed,
+    without_stale,
+)
 
 __all__ = ["ProcessTrainer"]
 
@@ -100,7 +110,8 @@ class ProcessTrainer:
         return self._child.process.pid if self._child else None
 
     def submit(self, job: Job) -> None:
-        self._give_up(job.shard, "a newer training of the shard took its place")
+        self._give_up(job.shard, REPLACED)
+        self._results = without_stale(self._results, job)
         self._waiting[job.shard] = _Asked(job)
         self._step()
 

@@ -15,8 +15,8 @@ While the store is away, jobs are left alone.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
+import secrets
 import time
 from typing import Any, Final
 
@@ -26,7 +26,16 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.messages import ShardId
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.training import Training
-from stream_retrain.engines.trainer.jobs import Job, Trained, TrainerLimits, TrainerResult, TrainingFailed, TrainingProgressed
+from stream_retrain.engines.trainer.jobs import (
+    REPLACED,
+    Job,
+    Trained,
+    TrainerLimits,
+    TrainerResult,
+    TrainingFailed,
+    TrainingProgressed,
+    without_stale,
+)
 from stream_retrain.engines.trainer.models import verify_model
 from stream_retrain.errors import SettingsError, StaleEpochError, StateError, StoreError
 from stream_retrain.stores.jobs import JobState, JobStore, Ticket
@@ -57,14 +66,11 @@ class _Asked:
     """A job, under which token it was asked for, and what was told of it."""
 
     job: Job
+    token: str = ""
     attempts: int = 0
     sent: bool = False
     rows_told: int = -1
     warned: bool = False
-
-    @property
-    def token(self) -> str:
-        return f"{self.job.epoch}-{self.job.training.number}-{self.attempts}"
 
 
 def queue_name(pipeline: Pipeline) -> str:
@@ -108,7 +114,8 @@ class RqTrainer:
 
     def submit(self, job: Job) -> None:
         if (older := self._asked.pop(job.shard, None)) is not None:
-            self._fail(older, "a newer training of the shard took its place")
+            self._fail(older, REPLACED)
+        self._results = without_stale(self._results, job)
         self._asked[job.shard] = _Asked(job)
         self._look_at(self._asked[job.shard])
 
@@ -148,9 +155,10 @@ class RqTrainer:
             self._not_before_s = time.monotonic() + STORE_PAUSE_S
 
     def _send(self, asked: _Asked) -> None:
-        """1 a token of its own; 2 the ticket; 3 the call. Repeating 3 after a lost answer does no harm: a ticket is taken once."""
+        """1 a token of its own; 2 the ticket; 3 the call. A call whose ticket was replaced meanwhile comes to nothing."""
         job, limits = asked.job, self._limits
         asked.attempts += 1
+        asked.token = f"{job.epoch}-{job.training.number}-{secrets.token_hex(6)}"
         asked.rows_told, asked.warned = -1, False
         text = msgspec.json.encode(_Text(epoch=job.epoch, training=job.training, learned_through=job.learned_through))
         try:
@@ -166,7 +174,7 @@ class RqTrainer:
                     result_ttl=KEPT_S,
                     failure_ttl=KEPT_S,
                     description=f"training {job.training.number} of {job.shard}",
-                    job_id=f"{hashlib.sha256(str(job.shard).encode()).hexdigest()[:16]}-{asked.token}",
+                    job_id=asked.token,
                 ),
             )
         except StoreError:
