@@ -18,6 +18,7 @@ from river.drift import binary
 from benchmarks.quality_models import BlindlyClassifier, BlindlyRegressor, Ledger, NotedClassifier, NotedRegressor, PreviousTarget
 from benchmarks.quality_streams import Pair
 from stream_retrain import Challenge, FineTune, On, Pipeline, Reset, Retrain, Schema, Watch, Window
+from stream_retrain.core.calibration import watch_and_react
 from stream_retrain.models import (
     AdditiveClassifier,
     AdditiveRegressor,
@@ -69,7 +70,9 @@ class Policy:
     name: str
     model: Callable[[Any, Ledger], Any]
     react: Callable[[Any], Any] | None = None
-    """The reaction to a drift of the error, given a model of another family than the champion's."""
+    """The reaction to a drift, given a model of another family than the champion's."""
+    watch: Callable[[str], Watch] | None = None
+    """What is watched for a task; None: what the project recommends."""
     around: bool = True
     alarmed: bool = True
     """Whether what it replaces tells that it noticed something."""
@@ -78,20 +81,27 @@ class Policy:
     def pipeline(self, champion: Any, setting: Setting, ledger: Ledger) -> Pipeline:
         """What a shard runs; without a reaction nothing is watched either, and replacements are entered in the ledger."""
         reaction = self.react(another_family(champion, setting)) if self.react else None
+        watch = self.watch(setting.task) if self.watch else recommended_watch(setting.task)
         return Pipeline(
             name="quality",
             task=setting.task,  # type: ignore[arg-type]
             source="stream",
             schema=Schema(label="target of the stream", features=setting.features),
             model=self.model(champion, ledger),
-            watch=[Watch("error", usual_detector(setting.task))] if reaction else [],
-            react=[On.drift("error", reaction)] if reaction else [],
+            watch=[watch] if reaction else [],
+            react=[On.drift(watch.signal, reaction)] if reaction else [],
         )
 
 
-def usual_detector(task: str) -> Any:
-    """HDDMA for 0/1 errors; for the absolute error of a regression, which has no bound, ADWIN at its quick setting."""
-    return drift.ADWIN(delta=0.05, clock=8) if task == "regression" else binary.HDDMA()
+def recommended_watch(task: str) -> Watch:
+    """What `watch_and_react` gives a new pipeline."""
+    watch: Watch = watch_and_react(task)["watch"][0]  # type: ignore[arg-type]
+    return watch
+
+
+def hddma(_: str) -> Watch:
+    """A detector of 0/1 errors that fires more often where errors come in runs, and costs more."""
+    return Watch("error", binary.HDDMA())
 
 
 def scaled(model: Any, setting: Setting) -> Any:
@@ -137,6 +147,8 @@ REACTIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "Retrain 1000": lambda _: Retrain(window=Window(rows=1_000)),
     "FineTune 1000": lambda _: FineTune(window=Window(rows=1_000)),
 }
+ON_HDDMA: Final = ("Reset", "Challenge", "Challenge, and another family")
+"""The reactions that are also run on that detector, for 0/1 errors."""
 
 
 def retraining(detector: Callable[[], Any], *, background: bool) -> Callable[[Any, Ledger], Any]:
@@ -230,6 +242,7 @@ def policies(task: str) -> list[Policy]:
     found = [Policy("none", as_it_is, alarmed=False)]
     found += [Policy(name, as_it_is, react) for name, react in REACTIONS.items()]
     if not regression:
+        found += [Policy(f"{name} (HDDMA)", as_it_is, REACTIONS[name], hddma) for name in ON_HDDMA]
         found += [
             Policy("DRC(DDM)", retraining(binary.DDM, background=True)),
             Policy("DRC(HDDMA)", retraining(binary.HDDMA, background=True)),

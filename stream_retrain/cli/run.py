@@ -14,6 +14,7 @@ import typer
 
 import stream_retrain
 from stream_retrain.cli.output import PipelineArgument, SettingsFile, configured, log_to_stderr
+from stream_retrain.cli.trainers import trainer_of
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.facts import Tell, WorkerFact
@@ -63,7 +64,7 @@ def run(
     log_to_stderr(wanted.log_level)
     loaded = load_pipeline(pipeline)
     keyring = keyring_of(wanted)
-    run_pipeline(loaded, wanted, keyring, _stop_on_signals())
+    run_pipeline(loaded, wanted, keyring, _stop_on_signals(), target=pipeline)
 
 
 def keyring_of(settings: Settings) -> Keyring:
@@ -80,9 +81,18 @@ def keyring_of(settings: Settings) -> Keyring:
 
 
 def run_pipeline(
-    pipeline: Pipeline, settings: Settings, keyring: Keyring, stop: Callable[[], bool], *, watching: Tell = lambda _: None
+    pipeline: Pipeline,
+    settings: Settings,
+    keyring: Keyring,
+    stop: Callable[[], bool],
+    *,
+    watching: Tell = lambda _: None,
+    target: str | None = None,
 ) -> None:
-    """One worker with its stores, views and HTTP server, until `stop()`; `watching` is told every fact too."""
+    """One worker with its stores, trainer, views and HTTP server, until `stop()`.
+
+    `watching` is told every fact too; `target` is the PIPELINE it was loaded from, if it was.
+    """
     from stream_retrain.engines.kafka import run_worker
 
     group = settings.group or f"stream_retrain.{pipeline.name}"
@@ -106,7 +116,8 @@ def run_pipeline(
             )
             LOG.info("serving %s: /metrics /healthz /readyz /status", server.url)
         stores = connect(settings.redis_url)
-        supervise(lambda: run_worker(pipeline, settings, stores, keyring, slot.name, stop, tell), stop, tell)
+        trainer = stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target))
+        supervise(lambda: run_worker(pipeline, settings, stores, keyring, slot.name, stop, tell, trainer), stop, tell)
 
 
 def _all_of(*views: Tell) -> Tell:

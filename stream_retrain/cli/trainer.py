@@ -9,11 +9,10 @@ import typer
 
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, log_to_stderr, print_json
 from stream_retrain.cli.run import keyring_of
-from stream_retrain.engines.trainer import TrainerLimits
+from stream_retrain.cli.trainers import limits_of
 from stream_retrain.loading import load_pipeline
-from stream_retrain.settings import Settings
 
-__all__ = ["limits_of", "trainer"]
+__all__ = ["trainer"]
 
 
 def trainer(
@@ -42,12 +41,3 @@ def trainer(
     outcomes = serve_trainings(work, burst=burst)
     if json:
         print_json(outcomes)
-
-
-def limits_of(settings: Settings) -> TrainerLimits:
-    """What the settings allow one training."""
-    return TrainerLimits(
-        timeout_s=settings.train_timeout_s,
-        memory_bytes_max=settings.train_memory_bytes_max,
-        attempts_max=settings.train_attempts_max,
-    )

@@ -115,11 +115,6 @@ class Shard:
         self._serve(state.get("members"))
 
     @property
-    def generation(self) -> int:
-        """The number of the model that answers."""
-        return self._succession.generation
-
-    @property
     def training(self) -> Training | None:
         """The training this shard waits for."""
         return self._succession.training
@@ -224,7 +219,7 @@ class Shard:
             if happened:
                 self._follow(happened, batch)
         y_pred, proba = answer
-        generation = self._succession.generation
+        generation = self.generation
         probability = probability_of(self._pipeline.task, y_pred, proba) if proba else None
         batch.predicted.append((offset, id_, y_pred, probability, generation))
         if y is None:
@@ -278,8 +273,8 @@ class Shard:
         if self._remembers:
             self._succession.remember(x, y, self._error(y, y_pred, proba) if y_pred is not None else 1.0)
         if self._adapts and self._members.changed():
-            batch.facts += self._members.tell(offset, time_s, self._succession.generation)
-        now = self._succession.generation
+            batch.facts += self._members.tell(offset, time_s, self.generation)
+        now = self.generation
         seen = self._watching.see(offset, time_s, x, y, answer, now, of_now=generation == now) if self._watches else ()
         if seen or self._every_event or self._requested:
             self._consider(offset, time_s, y, answer, seen, batch)
@@ -287,7 +282,7 @@ class Shard:
     def _consider(self, offset: int, time_s: float, y: Label, answer: Answer, seen: Iterable[Any], batch: _Batch) -> None:
         """Show the policy the event, and carry out what it decides."""
         batch.facts.extend(seen)
-        generation = self._succession.generation
+        generation = self.generation
         moment = Moment(
             events_seen=self.events_seen,
             time_s=self._newest_time_s,
@@ -337,6 +332,7 @@ class Shard:
     def _serve(self, members: dict[str, Any] | None = None) -> None:
         """Bind what is called at every event to the model that serves now."""
         served = self._succession.served
+        self.generation: int = self._succession.generation
         self._dueling = self._succession.dueling and self._succession.dueling.duel
         self._learn = served.learn_one
         self._predict = predictor(served, self._pipeline.task, proba=self._pipeline.needs_proba)

@@ -156,10 +156,18 @@ def test_one_trainer_serves_every_kind_of_job_and_ends_on_sigterm(stores: Stores
         failed = support.until(asker, TrainingFailed)
         assert failed.error == "it took longer than train_timeout_s = 2 s"
         assert failed.attempts == 1
-        process.wait_until_idle()
+        asker.submit(job(of, epoch, 199, "slow", number=1))
+        support.until(asker, TrainingProgressed)
+        before_s = time.monotonic()
         code, printed = process.end()
+        assert time.monotonic() - before_s < 5, "it does not wait for the training"
     assert code == 0, process.lines
-    assert json.loads(printed) == {"trained": 2, "failed": 4, "unwanted": 0}
+    assert json.loads(printed) == {"trained": 2, "failed": 4, "unwanted": 0, "given_back": 1}
+    asker.poll()
+    assert asker.poll() == []
+    state = stores.jobs.look(support.shard_of(of))
+    assert state
+    assert state.status == "waiting", "for the next trainer"
     assert any("takes the trainings of pipeline" in line for line in process.lines)
     assert any("training 3 of" in line and "4,300 rows" in line for line in process.lines)
     assert not any(KEYRING.keys[0].secret.hex() in line for line in process.lines)
@@ -212,7 +220,7 @@ def test_a_killed_training_is_told_at_once_and_begins_again(stores: Stores, valk
         process.wait_until_idle()
         code, printed = process.end(signal.SIGINT)
     assert code == 0
-    assert json.loads(printed) == {"trained": 1, "failed": 2, "unwanted": 1}
+    assert json.loads(printed) == {"trained": 1, "failed": 2, "unwanted": 1, "given_back": 0}
 
 
 def test_a_burst_trains_what_waits_and_runs_nothing_else(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
@@ -229,7 +237,7 @@ def test_a_burst_trains_what_waits_and_runs_nothing_else(stores: Stores, valkey_
     assert asker.poll() == []
     with trainer_process(tmp_path, of, valkey_url, "--burst", "--json") as process:
         code, printed = process.wait()
-    assert (code, json.loads(printed)) == (0, {"trained": 1, "failed": 0, "unwanted": 0})
+    assert (code, json.loads(printed)) == (0, {"trained": 1, "failed": 0, "unwanted": 0, "given_back": 0})
     assert isinstance(asker.poll()[0], Trained)
     assert stores.jobs.look(support.shard_of(of)) is None, "what was handed over is not kept"
     assert not touched.exists()

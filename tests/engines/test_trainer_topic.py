@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
-import time
 from typing import Any
 
 import pytest
@@ -14,11 +12,13 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from stream_retrain import Pipeline, Schema
+from stream_retrain.cli.trainers import trainer_of
 from stream_retrain.core.messages import Features, Learned
 from stream_retrain.core.training import Challenger, TopicRange, Window
 from stream_retrain.engines.kafka import topic_range
 from stream_retrain.engines.kafka.topic_range import read_range
-from stream_retrain.engines.trainer import ProcessTrainer, Trained, TrainerLimits
+from stream_retrain.engines.trainer import ProcessTrainer, Trained
+from stream_retrain.engines.trainer.rq import RqTrainer
 from stream_retrain.errors import BrokerError
 from stream_retrain.settings import Settings, load_settings
 from stream_retrain.stores import connect
@@ -115,13 +115,18 @@ def test_a_child_process_trains_on_a_topic_and_catches_up_from_the_window(settin
     stores = connect(settings.redis_url)
     recent = support.rows(20)
     epoch = support.fill(stores, of, recent)
-    trainer = ProcessTrainer(
-        of, settings.redis_url, support.KEYRING, TrainerLimits(timeout_s=60), read_topic=functools.partial(read_range, settings)
-    )
-    try:
+    with trainer_of(of, settings, stores, support.KEYRING) as trainer:
+        assert isinstance(trainer, ProcessTrainer)
         trainer.submit(support.job(of, epoch, 9))
         trained = support.until(trainer, Trained)
-    finally:
-        trainer.close(time.monotonic())
+    assert trainer.child_pid is None
     assert support.digest_of(trained, of) == support.taught(MODEL, [row for _, row in topic.rows], recent[10:], passes=2)
     assert (trained.rows, trained.learned_through) == (2_010, 19)
+
+
+def test_the_setting_says_who_trains(services: Services) -> None:
+    stores, given = connect(services.redis_url), {"redis_url": services.redis_url}
+    with trainer_of(pipeline(), load_settings(None, {}, {**given, "trainer": "off"}), stores, support.KEYRING) as nobody:
+        assert nobody is None
+    with trainer_of(pipeline(), load_settings(None, {}, {**given, "trainer": "rq"}), stores, support.KEYRING) as asker:
+        assert isinstance(asker, RqTrainer)

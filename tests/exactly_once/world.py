@@ -25,7 +25,7 @@ from stream_retrain.codec.state import load_state
 from stream_retrain.core.digest import digest
 from stream_retrain.core.messages import ShardId
 from stream_retrain.core.shard import Shard
-from stream_retrain.engines import failpoints
+from stream_retrain.engines import failpoints, window_feed
 from stream_retrain.engines.facts import Processed, WorkerFact
 from stream_retrain.engines.failpoints import FailPoint
 from stream_retrain.engines.kafka.worker import Worker
@@ -67,6 +67,7 @@ PIPELINE = _Quick(
     window_rows_max=WINDOW_ROWS,
     rolling_events=5,
 )
+vars(window_feed)["CHUNK_ROWS"] = 4  # so that a replay of a few dozen rows appends more than one chunk
 KINDS = ("predictions", "decisions", "dead_letters")
 StoreState = Literal["up", "down", "answer_lost"]
 

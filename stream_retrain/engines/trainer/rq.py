@@ -41,13 +41,15 @@ from stream_retrain.errors import SettingsError, StaleEpochError, StateError, St
 from stream_retrain.stores.jobs import JobState, JobStore, Ticket
 from stream_retrain.stores.redis_server import RedisServer
 
-__all__ = ["BEAT_EVERY_S", "LEASE_S", "RqTrainer", "job_of", "queue_name", "require_rq"]
+__all__ = ["BEAT_EVERY_S", "GIVEN_BACK", "LEASE_S", "RqTrainer", "job_of", "queue_name", "require_rq"]
 
 BEAT_EVERY_S: Final = 2.0
 LEASE_S: Final = 12.0
 QUEUED_S_MAX: Final = 3_600.0
 WARN_AFTER_S: Final = 30.0
 STORE_PAUSE_S: Final = 5.0
+GIVEN_BACK: Final = "its trainer was told to stop, and gave it back"
+"""No failed attempt: whoever stops trainers one after the other must not use the attempts up."""
 KEPT_S: Final = 300
 """How long RQ keeps what it knows of a call that is over."""
 LOG: Final = logging.getLogger("stream_retrain.trainer")
@@ -234,6 +236,8 @@ class RqTrainer:
 
     def _again(self, asked: _Asked, error: str) -> None:
         """Ask once more, or give it up when it has had its attempts."""
+        if error == GIVEN_BACK:
+            asked.attempts -= 1
         if asked.attempts >= self._limits.attempts_max:
             self._over(asked, error)
             return

@@ -34,7 +34,7 @@ from stream_retrain.core.messages import ShardId
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.trainer.confine import be_nice, die_with_parent, limit_memory
 from stream_retrain.engines.trainer.jobs import Job, TopicReader, TrainerLimits, challenger_of
-from stream_retrain.engines.trainer.rq import BEAT_EVERY_S, job_of, queue_name, require_rq
+from stream_retrain.engines.trainer.rq import BEAT_EVERY_S, GIVEN_BACK, job_of, queue_name, require_rq
 from stream_retrain.engines.trainer.work import train_job
 from stream_retrain.errors import BrokerError, StateError, StoreError, StreamRetrainError
 from stream_retrain.stores import connect
@@ -81,7 +81,7 @@ def serve_trainings(work: TrainerWork, *, burst: bool = False) -> dict[str, int]
     )
     LOG.info("takes the trainings of pipeline %s (queue %s)", work.pipeline.name, queue_name(work.pipeline))
     worker.work(burst=burst, logging_level="ERROR")
-    return {"trained": outcomes["trained"], "failed": outcomes["failed"], "unwanted": outcomes["unwanted"]}
+    return {name: outcomes[name] for name in ("trained", "failed", "unwanted", "given_back")}
 
 
 def _job_class(rq: Any, call: Callable[..., Any]) -> Any:
@@ -116,6 +116,7 @@ def _worker_class(rq: Any, outcomes: collections.Counter[str]) -> Any:
 
         def handle_warm_shutdown_request(self) -> None:
             if self.horse_pid:
+                outcomes["stopping"] = 1
                 self.kill_horse()
 
     return TrainingWorker
@@ -128,14 +129,14 @@ def _killed(jobs: JobStore, outcomes: collections.Counter[str], call: Any, _pid:
         outcomes["unwanted" if code == UNWANTED else "failed"] += 1
         return
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    error = GIVEN_BACK if outcomes["stopping"] else f"its trainer's process was ended by {how}"
     try:
         pipeline, topic, partition, token = call.args
-        ending = Ending(error=f"its trainer's process was ended by {how}", again=True)
-        if jobs.end(ShardId(pipeline, topic, partition), token, ending):
-            outcomes["failed"] += 1
-            LOG.warning("a training of %s/%s/%s was ended by %s", pipeline, topic, partition, how)
-    except (StoreError, ValueError, TypeError) as error:
-        LOG.warning("the end of a training's process by %s could not be told: %s", how, error)
+        if jobs.end(ShardId(pipeline, topic, partition), token, Ending(error=error, again=True)):
+            outcomes["given_back" if outcomes["stopping"] else "failed"] += 1
+            LOG.warning("training of %s/%s/%s: %s", pipeline, topic, partition, error)
+    except (StoreError, ValueError, TypeError) as untold:
+        LOG.warning("the end of a training's process could not be told: %s", untold)
 
 
 def _train(work: TrainerWork, parent: int, pipeline: str, topic: str, partition: int, token: str) -> str:

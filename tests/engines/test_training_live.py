@@ -1,0 +1,186 @@
+"""Trainings and duels of a worker on a real Kafka: nothing waits for them, and whatever is killed, they come to the same end."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from stream_retrain.engines.kafka.publish import publish_rows
+from stream_retrain.loading import load_pipeline
+from stream_retrain.settings import Settings, load_settings
+from tests.conftest import Services
+from tests.engines.support import Worker, decoded, read_topic, uninterrupted, worker
+
+pytestmark = pytest.mark.services
+
+PIPELINE = """
+import time
+from river import base, drift, dummy, tree
+from stream_retrain import Challenge, Evidence, On, Pipeline, Retrain, Schema, Watch, Window
+
+
+class SlowStart(base.Classifier):
+    # A tree whose first lessons take their time.
+    def __init__(self, lessons=0, lesson_s=0.0):
+        self.lessons, self.lesson_s, self.had, self.tree = lessons, lesson_s, 0, tree.HoeffdingTreeClassifier(grace_period=50)
+
+    @property
+    def _multiclass(self):
+        return True
+
+    def learn_one(self, x, y):
+        self.had += 1
+        if self.had <= self.lessons:
+            time.sleep(self.lesson_s)
+        self.tree.learn_one(x, y)
+
+    def predict_proba_one(self, x):
+        return self.tree.predict_proba_one(x)
+
+
+pipeline = Pipeline(
+    name="{name}",
+    task="binary",
+    source="{source}",
+    schema=Schema(id="id", label="y", features={{"a": float, "b": float}}),
+    model={model},
+    watch={watch},
+    react=[{rule}],
+)
+"""
+RETRAIN = (
+    "On.every(events=3_000, do=Retrain(window=Window(rows=1_000), model=SlowStart({lessons}, 0.1), evidence=Evidence(events_max=1_500)))"
+)
+
+
+def rows(flip_at: int, count: int) -> Iterator[dict[str, Any]]:
+    rng = random.Random(4)
+    for number in range(count):
+        x = {"a": rng.gauss(0, 1), "b": rng.gauss(0, 1)}
+        yield {"id": f"e{number}", **x, "y": (x["a"] + x["b"] > 0) != (number >= flip_at)}
+
+
+@pytest.fixture
+def settings(services: Services) -> Settings:
+    return load_settings(None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers, "redis_url": services.redis_url})
+
+
+def written(services: Services, folder: Path, *, model: str, watch: str, rule: str) -> Path:
+    file = folder / "pipeline.py"
+    file.write_text(PIPELINE.format(name=services.name("p"), source=services.name("events"), model=model, watch=watch, rule=rule))
+    return file
+
+
+class Flow:
+    """Events that go on until the block ends: some at once, then so many a second."""
+
+    def __init__(self, settings: Settings, topic: str, *, at_once: int, a_second: int, flip_at: int) -> None:
+        self._settings, self._topic = settings, topic
+        self._rows = rows(flip_at, 10**6)
+        self._at_once, self._a_second = at_once, a_second
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> None:
+        publish_rows((next(self._rows) for _ in range(self._at_once)), self._settings, topic=self._topic, partitions=1)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        rows = itertools.takewhile(lambda _: not self._ended.is_set(), self._rows)
+        publish_rows(rows, self._settings, topic=self._topic, partitions=1, rate_per_s=self._a_second)
+
+
+def texts(running: Worker) -> list[str]:
+    return [entry["text"] for entry in running.status()["recent"]]
+
+
+def said(running: Worker, words: str) -> bool:
+    return any(words in text for text in texts(running))
+
+
+def rebalances(running: Worker) -> dict[str, float]:
+    with urllib.request.urlopen(f"{running.url}/metrics", timeout=10) as response:
+        lines = [line for line in response.read().decode().splitlines() if line.startswith("stream_retrain_rebalances_total")]
+    return {line.split('event="')[1].split('"')[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
+
+
+def test_a_training_of_a_minute_holds_nothing_up(services: Services, settings: Settings, tmp_path: Path) -> None:
+    file = written(services, tmp_path, model="dummy.PriorClassifier()", watch="[]", rule=RETRAIN.format(lessons=600))
+    pipeline = load_pipeline(str(file))
+    with (
+        Flow(settings, pipeline.source, at_once=2_950, a_second=200, flip_at=1_900),
+        worker(services, file, train_timeout_s=300) as running,
+    ):
+        running.wait_for(lambda: said(running, "training 0 of retrained is asked for"))
+        asked_s, before, lags, polls = time.monotonic(), rebalances(running), [], [running.records()]
+        while not said(running, "joins duel"):
+            assert time.monotonic() - asked_s < 200, running.log
+            time.sleep(1.0)
+            lags.append(max(shard["lag_records"] or 0 for shard in running.status()["shards"].values()))
+            polls.append(running.records())
+        trained_s = time.monotonic() - asked_s
+        assert trained_s > 60
+        assert rebalances(running) == before
+        assert max(lags) < 1_000, "five seconds of events"
+        steps = [after - earlier for earlier, after in zip(polls, polls[3:], strict=False)]
+        assert min(steps) > 0, "three seconds without a prediction"
+        running.wait_for(lambda: said(running, "duel 0 ends"))
+        assert said(running, "promoted: retrained")
+        assert running.stop() < 5.0
+    decisions = decoded([record.value or b"" for record in read_topic(services, f"{pipeline.name}.decisions")[0]])
+    kinds = [event["type"].split(".", 2)[2] for event in decisions]
+    assert [kind for kind in kinds if kind.startswith("training")] == ["training.requested.v1", "training.joined.v1"]
+    assert kinds.count("duel.ended.v1") == 1
+
+
+def test_a_trainer_that_is_killed_trains_again(services: Services, settings: Settings, tmp_path: Path) -> None:
+    file = written(services, tmp_path, model="dummy.PriorClassifier()", watch="[]", rule=RETRAIN.format(lessons=60))
+    pipeline = load_pipeline(str(file))
+    with (
+        Flow(settings, pipeline.source, at_once=2_950, a_second=200, flip_at=1_900),
+        worker(services, file) as running,
+    ):
+        running.wait_for(lambda: said(running, "training 0 of retrained is asked for"))
+        process = psutil.Process(running.process.pid)
+        running.wait_for(lambda: bool(process.children()))
+        time.sleep(2.0)
+        [child] = process.children()
+        child.kill()
+        running.wait_for(lambda: said(running, "joins duel"))
+        running.wait_for(lambda: said(running, "duel 0 ends"))
+
+
+def test_a_worker_killed_during_a_duel_comes_to_the_same_end(services: Services, settings: Settings, tmp_path: Path) -> None:
+    watch, rule = '[Watch("error", drift.ADWIN())]', 'On.drift("error", Challenge(evidence=Evidence(events_max=3_000)))'
+    file = written(services, tmp_path, model="tree.HoeffdingTreeClassifier(grace_period=50)", watch=watch, rule=rule)
+    pipeline = load_pipeline(str(file))
+    publish_rows(rows(3_000, 12_000), settings, topic=pipeline.source, partitions=1)
+    with worker(services, file, commit_events_max=100, poll_records_max=50, checkpoint_events=1_000) as first:
+        first.wait_for(lambda: said(first, "duel 0 begins"))
+        first.stop(signal.SIGKILL)
+    committed = len(read_topic(services, f"{pipeline.name}.predictions")[0])
+    assert 3_000 < committed < 6_000, "killed in the duel"
+    with worker(services, file) as second:
+        second.wait_for(lambda: "restored from its checkpoint" in second.log)
+        second.wait_for(lambda: bool(second.status()["shards"]) and second.status()["ready"])
+        second.wait_for(lambda: all(shard["lag_records"] == 0 for shard in second.status()["shards"].values()))
+        assert second.stop() < 5.0
+    [records] = read_topic(services, pipeline.source).values()
+    expected = uninterrupted(pipeline, 0, records)
+    assert [record.value for record in read_topic(services, f"{pipeline.name}.predictions")[0]] == expected.predictions
+    assert [record.value for record in read_topic(services, f"{pipeline.name}.decisions")[0]] == expected.decisions
+    assert any(b"duel.ended" in value for value in expected.decisions)

@@ -1,0 +1,54 @@
+"""Three workers that are broken on purpose, each in one place of the protocol: what a verifier is worth shows in whether it sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream_retrain.engines.driver import Driver, Unsent
+from stream_retrain.engines.kafka.sink import TransactionalSink
+from stream_retrain.engines.kafka.worker import Worker
+
+__all__ = ["AnswersInReplay", "CheckpointsBeforeCommit", "CommitsBeforeProducing"]
+
+
+class CommitsBeforeProducing(Worker):
+    """Offsets in one transaction, outputs in the next."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        sink = self._sink
+        self._sink = _OffsetsFirst(sink._producer, sink._topics, sink._settings, sink._clock_s)
+
+
+class _OffsetsFirst(TransactionalSink):
+    def send(self, unsent: Unsent, *args: Any) -> None:
+        super().send(Unsent([], unsent.offsets), *args)
+        super().send(Unsent(unsent.outputs, {}), *args)
+
+
+class CheckpointsBeforeCommit(Worker):
+    """A checkpoint of whatever the shard has learned, committed or not."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._driver.__class__ = _AlwaysSettled
+
+
+class _AlwaysSettled(Driver):
+    def _settled(self, _: Any) -> bool:
+        return True
+
+
+class AnswersInReplay(Worker):
+    """What is learned again is put out again."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._driver.__class__ = _NeverSilent
+
+
+class _NeverSilent(Driver):
+    def open(self, partition: int, *args: Any) -> int:
+        offset = super().open(partition, *args)
+        self._runs[partition].live_from = offset
+        return offset
