@@ -63,8 +63,9 @@ def test_the_readme_s_pipeline_loads(tmp_path: Path) -> None:
 
     [code] = re.findall(r"```python\n(# shop\.py\n.*?)```", README, re.DOTALL)
     (tmp_path / "readme_shop.py").write_text(code)
-    pipeline = load_pipeline(str(tmp_path / "readme_shop.py"))
-    assert (pipeline.name, len(pipeline.digest())) == ("orders", 64)
+    for name, called in (("orders", "orders"), ("plain", "orders-plain")):
+        pipeline = load_pipeline(f"{tmp_path / 'readme_shop.py'}:{name}")
+        assert (pipeline.name, len(pipeline.digest())) == (called, 64)
 
 
 def test_the_readme_s_targets_exist() -> None:

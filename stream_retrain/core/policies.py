@@ -131,7 +131,7 @@ def _race_faults(race: Race) -> Iterator[str]:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class On:
-    """A rule: when `trigger` holds, do `do`; after that, not again for `cooldown_events` labelled events."""
+    """A rule: when `trigger` holds, do `do`; after that (of a duel: after its end), not again for `cooldown_events` labelled events."""
 
     trigger: Trigger
     do: Reaction
@@ -263,6 +263,10 @@ class Policy:
                 self._acted_at[index] = moment.events_seen
             changed = changed or outcome == "done"
         return decisions
+
+    def acted(self, index: int, events_seen: int) -> None:
+        """What a rule began (a duel) is over: its cool-down counts from here."""
+        self._acted_at[index] = events_seen
 
     def snapshot(self) -> dict[str, Any]:
         """What `PolicySpec.build` needs to go on from here."""

@@ -324,7 +324,10 @@ class Shard:
 
     def _follow(self, happened: Iterable[DuelFact], batch: _Batch) -> None:
         """Take over what a duel decided: who serves now, and at its end who is the champion."""
+        dueling = self._succession.dueling
         batch.facts += self._succession.follow(happened)
+        if dueling is not None and any(isinstance(fact, DuelEnded) for fact in happened):
+            self._policy.acted(dueling.rule, self.events_seen)
         if any(isinstance(fact, LeadChanged | DuelEnded) for fact in happened):
             self._serve()
             self._watching.begin_afresh()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from river import base, drift, tree
 
-from stream_retrain import Challenge, Evidence, On, Pipeline, PipelineError, Reset, Shard, Watch
+from stream_retrain import Challenge, Drift, Every, Evidence, On, Pipeline, PipelineError, Reset, Shard, Watch
 from stream_retrain.core.duel import ContestantFailed, DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.core.messages import Decided, Event, ModelReset
 from tests.core import streams
@@ -141,3 +141,15 @@ def test_an_event_of_a_duel_is_rejected_if_everyone_raises() -> None:
     broken = Event(1_100, "bad", 1_100.0, {"a": "text", "b": 1.0, "c": 1.0}, True)
     outcome = shard.process([broken, *[event._replace(offset=event.offset + 1) for event in log[1_100:1_200]]])
     assert len(outcome.learned) >= 100
+
+
+def test_the_cool_down_counts_from_the_end_of_the_duel() -> None:
+    def outcomes(cooldown_events: int) -> list[str]:
+        rule = On.any_of(
+            Every(events=1_000), Drift("error"), do=Challenge(evidence=Evidence(events_max=900)), cooldown_events=cooldown_events
+        )
+        facts = Shard(challenged(react=[rule])).process(streams.events(streams.rows(3_100))).facts
+        return [fact.outcome for fact in of(Decided, facts)]
+
+    assert outcomes(0) == ["done", "done", "done"]
+    assert outcomes(150) == ["done", "cooldown", "done"]
