@@ -27,6 +27,8 @@ class Trained:
     """Rows times passes, in the trainer."""
     learned_through: int
     """The last offset it learned there."""
+    gap: bool = False
+    """The window was trimmed before it could learn all of it: some rows between are missing in it."""
     caught_up: int = 0
     """Rows it was taught after that, so that it has learned through the last event of the shard."""
 

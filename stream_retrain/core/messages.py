@@ -199,6 +199,8 @@ class ChallengerJoined:
     """The last offset the trainer taught it."""
     caught_up: int
     """Rows it was taught after that, before it joined."""
+    gap: bool
+    """Whether rows between are missing in it, because the window was trimmed meanwhile."""
     generation: int
 
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack
 
 from stream_retrain.core.evidence import Evidence
 from stream_retrain.core.training import FRESH, SINCE_CHANGE, Challenger, Start, Window
 from stream_retrain.core.triggers import (
-    EVENTS_MIN,
-    OVER_EVENTS,
     AllOf,
     AnyOf,
     Caution,
@@ -129,6 +127,13 @@ def _race_faults(race: Race) -> Iterator[str]:
         yield "at most one challenger may need the trainer (a window the shard does not keep, or several passes)"
 
 
+class Measured(TypedDict, total=False):
+    """How a threshold is measured; the defaults are those of `Threshold`."""
+
+    over_events: int
+    events_min: int
+
+
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class On:
     """A rule: when `trigger` holds, do `do`; after that (of a duel: after its end), not again for `cooldown_events` labelled events."""
@@ -153,32 +158,14 @@ class On:
         return cls(Every(events=events, seconds=seconds), do)
 
     @classmethod
-    def below(
-        cls,
-        metric: Any,
-        limit: float,
-        *,
-        do: Reaction,
-        over_events: int = OVER_EVENTS,
-        events_min: int = EVENTS_MIN,
-        cooldown_events: int = 0,
-    ) -> On:
+    def below(cls, metric: Any, limit: float, *, do: Reaction, cooldown_events: int = 0, **measured: Unpack[Measured]) -> On:
         """React when the champion's `metric` over its last `over_events` answers is below `limit`, once there are `events_min`."""
-        return cls(Threshold(metric=metric, below=limit, over_events=over_events, events_min=events_min), do, cooldown_events)
+        return cls(Threshold(metric=metric, below=limit, **measured), do, cooldown_events)
 
     @classmethod
-    def above(
-        cls,
-        metric: Any,
-        limit: float,
-        *,
-        do: Reaction,
-        over_events: int = OVER_EVENTS,
-        events_min: int = EVENTS_MIN,
-        cooldown_events: int = 0,
-    ) -> On:
+    def above(cls, metric: Any, limit: float, *, do: Reaction, cooldown_events: int = 0, **measured: Unpack[Measured]) -> On:
         """React when the champion's `metric` (an error such as "mae") is above `limit`; else as `below`."""
-        return cls(Threshold(metric=metric, above=limit, over_events=over_events, events_min=events_min), do, cooldown_events)
+        return cls(Threshold(metric=metric, above=limit, **measured), do, cooldown_events)
 
     @classmethod
     def request(cls, do: Reaction) -> On:

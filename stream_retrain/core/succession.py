@@ -23,6 +23,7 @@ from stream_retrain.core.messages import ChallengerJoined, Features, Label, Lear
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.policies import Race
 from stream_retrain.core.training import Challenger, Training, train
+from stream_retrain.errors import TrainingError
 
 __all__ = ["Cause", "Dueling", "Succession", "challenger_of"]
 
@@ -45,8 +46,12 @@ class Dueling(NamedTuple):
 
 
 def challenger_of(pipeline: Pipeline, training: Training) -> Challenger:
-    """The declaration a training is of."""
-    return pipeline.react[training.rule].do.contestants()[training.challenger]  # type: ignore[union-attr]
+    """The declaration a training is of. Raises `TrainingError` where the pipeline has none such."""
+    race = pipeline.react[training.rule].do if training.rule < len(pipeline.react) else None
+    contestants = race.contestants() if isinstance(race, Race) else ()
+    if training.challenger >= len(contestants):
+        raise TrainingError(f"rule {training.rule} of pipeline {pipeline.name!r} has no challenger {training.challenger}")
+    return contestants[training.challenger]
 
 
 class Succession:
@@ -239,6 +244,7 @@ class Succession:
                 lessons=trained.lessons,
                 learned_through=trained.learned_through,
                 caught_up=trained.caught_up,
+                gap=trained.gap,
                 generation=self.generation,
             )
         )

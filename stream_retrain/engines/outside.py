@@ -134,5 +134,6 @@ class Outside:
                 lessons=result.rows,
                 learned_through=result.learned_through,
                 caught_up=caught_up,
+                gap=result.gap,
             )
         ]

@@ -11,13 +11,13 @@ from stream_retrain import Pipeline
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.core.digest import digest
 from stream_retrain.core.messages import Learned
+from stream_retrain.core.succession import challenger_of
 from stream_retrain.core.training import Challenger, TopicRange, Window
 from stream_retrain.engines.trainer import (
     InlineTrainer,
     Job,
     Trained,
     TrainingFailed,
-    challenger_of,
     open_model,
     seal_model,
     train_job,

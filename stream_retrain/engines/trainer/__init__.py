@@ -11,7 +11,6 @@ from stream_retrain.engines.trainer.jobs import (
     TrainerResult,
     TrainingFailed,
     TrainingProgressed,
-    challenger_of,
 )
 from stream_retrain.engines.trainer.models import open_model, seal_model, verify_model
 from stream_retrain.engines.trainer.process import ProcessTrainer
@@ -27,7 +26,6 @@ __all__ = [
     "TrainerResult",
     "TrainingFailed",
     "TrainingProgressed",
-    "challenger_of",
     "open_model",
     "seal_model",
     "train_job",

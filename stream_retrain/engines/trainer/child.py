@@ -21,9 +21,10 @@ from typing import Final, TypeAlias
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.succession import challenger_of
 from stream_retrain.engines.trainer.channel import Channel
 from stream_retrain.engines.trainer.confine import be_nice, die_with_parent, limit_memory
-from stream_retrain.engines.trainer.jobs import Job, TopicReader, Trained, challenger_of
+from stream_retrain.engines.trainer.jobs import Job, TopicReader, Trained
 from stream_retrain.engines.trainer.work import train_job
 from stream_retrain.errors import BrokerError, PipelineError, StoreError, StreamRetrainError
 from stream_retrain.loading import load_pipeline

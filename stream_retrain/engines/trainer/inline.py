@@ -7,7 +7,8 @@ import functools
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.messages import ShardId
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.trainer.jobs import Job, TopicReader, TrainerResult, TrainingFailed, challenger_of
+from stream_retrain.core.succession import challenger_of
+from stream_retrain.engines.trainer.jobs import Job, TopicReader, TrainerResult, TrainingFailed
 from stream_retrain.engines.trainer.work import train_job
 from stream_retrain.errors import BrokerError, StateError, StoreError, TrainingError
 from stream_retrain.stores.base import Stores

@@ -17,12 +17,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import Final, Protocol, TypeAlias
 
 from stream_retrain.core.messages import Learned, ShardId
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.core.training import Challenger, TopicRange, Training
-from stream_retrain.errors import TrainingError
+from stream_retrain.core.training import TopicRange, Training
 
 __all__ = [
     "REPLACED",
@@ -35,7 +34,6 @@ __all__ = [
     "TrainerResult",
     "TrainingFailed",
     "TrainingProgressed",
-    "challenger_of",
     "without_stale",
 ]
 
@@ -130,12 +128,3 @@ class Trainer(Protocol):
 def without_stale(results: Iterable[TrainerResult], job: Job) -> list[TrainerResult]:
     """What is still to be told when `job` is submitted: no end of an earlier job of the same number may be taken for its own."""
     return [result for result in results if (result.shard, result.number) != (job.shard, job.training.number)]
-
-
-def challenger_of(pipeline: Pipeline, training: Training) -> Challenger:
-    """What the pipeline declares for a training. Raises `TrainingError` where it declares none."""
-    try:
-        reaction: Any = pipeline.react[training.rule].do
-        return cast(Challenger, reaction.contestants()[training.challenger])
-    except (AttributeError, IndexError):
-        raise TrainingError(f"rule {training.rule} of pipeline {pipeline.name!r} has no challenger {training.challenger}") from None

@@ -32,8 +32,9 @@ from typing import Any, Final
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.messages import ShardId
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.succession import challenger_of
 from stream_retrain.engines.trainer.confine import be_nice, die_with_parent, limit_memory
-from stream_retrain.engines.trainer.jobs import Job, TopicReader, TrainerLimits, challenger_of
+from stream_retrain.engines.trainer.jobs import Job, TopicReader, TrainerLimits
 from stream_retrain.engines.trainer.rq import BEAT_EVERY_S, GIVEN_BACK, job_of, queue_name, require_rq
 from stream_retrain.engines.trainer.work import train_job
 from stream_retrain.errors import BrokerError, StateError, StoreError, StreamRetrainError
