@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pickle
+import random
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from river import linear_model, preprocessing, tree
+from river import drift, linear_model, preprocessing, tree
 
-from stream_retrain import Challenge, Challenger, Evidence, FineTune, On, PipelineError, Retrain, Shard, Window
+from stream_retrain import Challenge, Challenger, Evidence, FineTune, On, Pipeline, PipelineError, Retrain, Shard, Watch, Window
 from stream_retrain.core.duel import DuelEnded, DuelStarted
 from stream_retrain.core.inputs import Ended, Input, Trained
-from stream_retrain.core.messages import ChallengerJoined, Decided, Event, TrainingFailed, TrainingRequested
+from stream_retrain.core.messages import ChallengerJoined, Decided, Event, Learned, TrainingFailed, TrainingRequested
 from stream_retrain.core.training import train
 from tests.core import streams
 
@@ -185,3 +186,44 @@ def test_faults_are_told(reaction: Any, said: str) -> None:
     with pytest.raises(PipelineError) as caught:
         streams.pipeline(react=[On.drift("error", reaction)])
     assert any(said in fault for fault in caught.value.faults), caught.value.faults
+
+
+class TestRegression:
+    """River's wrapper around detectors is for classification only; here a regressor has all of it."""
+
+    @staticmethod
+    def log(count: int, flip_at: int) -> list[Event]:
+        rng = random.Random(5)
+        pairs = []
+        for number in range(count):
+            x = {name: rng.uniform(-1, 1) for name in streams.FEATURES}
+            sign = -1.0 if number >= flip_at else 1.0
+            pairs.append((x, sign * (3 * x["a"] - 2 * x["b"]) + rng.gauss(0, 0.1)))
+        return streams.events(pairs)
+
+    @staticmethod
+    def pipeline(*rules: On) -> Pipeline:
+        model = tree.HoeffdingTreeRegressor(grace_period=100)
+        return streams.pipeline(task="regression", model=model, watch=[Watch("loss", drift.ADWIN())], react=rules)
+
+    def test_a_threshold_on_its_error_lets_another_family_win(self) -> None:
+        linear = preprocessing.StandardScaler() | linear_model.LinearRegression()
+        rule = On.above("mae", 0.8, do=Challenge(challengers=["fresh", linear]), over_events=300, events_min=200)
+        facts = Shard(self.pipeline(rule)).process(self.log(4_000, 2_000)).facts
+        ended = of(DuelEnded, facts)
+        assert ended
+        assert ended[0].result == "promoted"
+
+    def test_a_training_on_the_window_is_promoted_after_a_drift(self) -> None:
+        events = self.log(4_000, 1_500)
+        rule = On.drift("loss", Retrain(window=Window(rows=5_000), evidence=Evidence(events_max=1_000)))
+        shard = Shard(self.pipeline(rule))
+        facts = shard.process(events[:2_000]).facts
+        [asked, *_] = of(TrainingRequested, facts)
+        assert 1_500 < asked.offset < 1_600
+        model = tree.HoeffdingTreeRegressor(grace_period=100)
+        rows = [Learned(event.offset, event.time_s, event.x or {}, event.y or 0.0, None) for event in events[1_500:2_000]]
+        shard.receive(Trained(training=0, model=model, lessons=train(model, rows), learned_through=1_999))
+        facts = shard.process(events[2_000:]).facts
+        assert of(ChallengerJoined, facts)
+        assert of(DuelEnded, facts)[0].result == "promoted"
