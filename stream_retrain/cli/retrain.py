@@ -25,7 +25,7 @@ def retrain(
     settings: SettingsFile = None,
     json: JsonFlag = False,
 ) -> None:
-    """Ask a running pipeline to retrain; what that means, its rules on requests say. Each shard takes it up within seconds."""
+    """Ask a running pipeline to retrain; what that means, its rules on requests say. Each shard takes it up with its next event."""
     loaded, wanted = load_pipeline(pipeline), configured(settings)
     rules = [rule for rule in loaded.react if any(isinstance(each, Request) for each in leaves(rule.trigger))]
     if not rules:

@@ -116,8 +116,11 @@ class Shard:
 
     @property
     def training(self) -> Training | None:
-        """The training this shard waits for."""
-        return self._succession.training
+        """The training this shard waits for; None too where its answer is there and takes effect with the next event."""
+        training = self._succession.training
+        if training is not None and any(isinstance(given, Trained | Ended) and given.training == training.number for given in self._inputs):
+            return None
+        return training
 
     @property
     def training_base(self) -> Any:

@@ -85,7 +85,8 @@ class TestByTheTrainer:
         shard = shard_with(Retrain(window=Window(rows=5_000), evidence=SHORT))
         shard.process(events[:1_500])
         shard.receive(trained(shard, events, 1_499))
-        assert shard.training is not None, "nothing happens before the next event"
+        assert not shard.observe().dueling, "nothing happens before the next event"
+        assert shard.training is None, "and nobody is asked again"
         facts = shard.process(events[1_500:1_799]).facts
         [joined], [started] = of(ChallengerJoined, facts), of(DuelStarted, facts)
         assert (joined.offset, joined.training, joined.duel, joined.lessons, joined.learned_through) == (1_500, 0, 0, 1_500, 1_499)

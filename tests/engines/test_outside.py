@@ -40,7 +40,8 @@ class Worker:
         self.facts: list[Any] = []
         self.outputs: list[Any] = []
         self.stores = stores
-        trainer = InlineTrainer(declared, stores, KEYRING) if trained else None
+        self.trainer = InlineTrainer(declared, stores, KEYRING)
+        trainer = self.trainer if trained else None
         self.driver = Driver(declared, stores, KEYRING, DriverLimits(checkpoint_events=10**9), self._tell, trainer=trainer)
         self.at = self.driver.open(0, Log(committed=committed, low=0, high=COUNT), 0.0)
         self.now_s = 0.0
@@ -128,6 +129,21 @@ def test_an_input_that_could_not_be_saved_was_never_there() -> None:
     again = Worker(declared, stores, committed=worker.driver.unsent().offsets.get(0, worker.at))
     again.run(records, COUNT)
     assert again.of(ChallengerJoined)
+
+
+def test_while_no_event_comes_a_training_is_asked_for_once() -> None:
+    declared = pipeline()
+    worker = Worker(declared, connect("memory://"))
+    worker.run(log_of(declared), 1_000)
+    told: list[Any] = []
+    submit = worker.trainer.submit
+    worker.trainer.submit = lambda job: (told.append(job), submit(job))  # type: ignore[method-assign, assignment, func-returns-value]
+    for _ in range(5):
+        worker.now_s += 60.0
+        worker.driver.take_inputs(worker.now_s)
+    assert len(told) <= 1
+    worker.run(log_of(declared), 1_100)
+    assert len(worker.of(ChallengerJoined)) == 1
 
 
 def test_a_request_is_taken_once() -> None:

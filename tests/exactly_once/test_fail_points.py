@@ -25,7 +25,7 @@ PARTITIONS = 2
 EVENTS = 400
 SESSION_TIMEOUT_S = 2.0
 NOT_HERE: frozenset[FailPoint] = frozenset({"commit.aborted", "input.received", "input.saved", "replay.window_appended"})
-"""Kafka cannot be asked to abort a commit, inputs are the trainer's, and the fourth takes a replay of 500 rows: the model has the others."""
+"""Kafka cannot be asked to abort a commit, inputs are the trainer's, the last takes a replay of 500 rows: the model has the two."""
 RUN = {
     "session_timeout_ms": int(SESSION_TIMEOUT_S * 1000),
     "checkpoint_events": 60,

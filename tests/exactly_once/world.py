@@ -80,12 +80,13 @@ class Crashed(BaseException):
 def log_of(partition: int) -> tuple[Record, ...]:
     """Events of all kinds: answered at once, answered late, no events; the concept turns around half-way."""
     rng = random.Random(partition)
-    records, waiting = [], {}
+    records: list[Record] = []
+    waiting: dict[int, dict[str, Any]] = {}
     for number in range(EVENTS):
         x = {"a": rng.gauss(0, 1), "b": rng.gauss(0, 1)}
         y = (x["a"] > 0) != (number > EVENTS // 2)
         if number in waiting:
-            row: dict[str, Any] = waiting.pop(number)
+            row = waiting.pop(number)
         elif number % 7 == 3 and number < EVENTS - 20:
             row, waiting[number + 8] = {"id": f"e{number}", **x}, {"id": f"e{number}", "y": y}
         else:

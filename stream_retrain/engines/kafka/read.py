@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -14,6 +15,7 @@ from stream_retrain.settings import Settings
 __all__ = ["Stored", "read_topic"]
 
 TIMEOUT_S = 10.0
+POLL_S = 0.1
 BATCH = 5_000
 
 
@@ -63,9 +65,12 @@ def read_topic(settings: Settings, topic: str) -> dict[int, list[Stored]]:
 def _read_to_end(consumer: Consumer, partitions: list[int], settings: Settings) -> dict[int, list[Stored]]:
     stored: dict[int, list[Stored]] = {partition: [] for partition in partitions}
     open_ones = set(partitions)
+    until_s = time.monotonic() + TIMEOUT_S
     while open_ones:
-        messages = consumer.consume(BATCH, TIMEOUT_S)
-        if not messages:
+        messages = consumer.consume(BATCH, POLL_S)  # it waits for a whole batch, or for as long as it is told
+        if messages:
+            until_s = time.monotonic() + TIMEOUT_S
+        elif time.monotonic() > until_s:
             raise BrokerError(f"reading a topic at {settings.kafka_bootstrap_servers}: no record and no end came for {TIMEOUT_S:.0f} s")
         for message in messages:
             error, partition = message.error(), _number(message.partition())
