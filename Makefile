@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast check bench bench-quality clean
+.PHONY: help demo test test-fast check bench bench-quality chaos bench-recovery clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,14 @@ bench: $(READY) ## Throughput beside the bare River loop
 bench-quality: $(READY) ## Accuracy and cost of every reaction and model, to build/quality (STREAMS=FOLDER: also on its files)
 	@mkdir -p build/quality
 	$(BIN)/python -m benchmarks.quality $(if $(STREAMS),--streams $(STREAMS)) --markdown build/quality/tables.md --json build/quality/rows.json --plots build/quality
+
+SECONDS ?= 300
+SEED ?= 1
+chaos: $(READY) ## Workers, brokers and Valkey killed at random, and the proof that it was exactly once (SECONDS=300 SEED=1)
+	$(BIN)/python -m benchmarks.chaos --seconds $(SECONDS) --seed $(SEED)
+
+bench-recovery: $(READY) ## Time to the next prediction after a kill, replay speed, checkpoint pauses
+	$(BIN)/python -m benchmarks.recovery
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -75,24 +75,31 @@ def concepts(parts: list[Any], events: int) -> list[Pair]:
     return [pair for part in parts for pair in named(iter(part), share)]
 
 
+def shuffled(count: int, seed: int) -> list[int]:
+    """0 to `count` - 1, in an order of the seed's."""
+    order = list(range(count))
+    random.Random(seed).shuffle(order)
+    return order
+
+
 def sea(seed: int, events: int | None) -> list[Pair]:
-    """The four variants, in an order of the seed's."""
-    variants = list(range(4))
-    random.Random(seed).shuffle(variants)
-    return concepts([synth.SEA(variant=variant, seed=seed + part, noise=0.1) for part, variant in enumerate(variants)], events or EVENTS)
+    """The four variants."""
+    parts = [synth.SEA(variant=variant, seed=seed + part, noise=0.1) for part, variant in enumerate(shuffled(4, seed))]
+    return concepts(parts, events or EVENTS)
 
 
 def agrawal(seed: int, events: int | None) -> list[Pair]:
-    """Four of the ten functions, which the seed chooses."""
+    """The first four functions."""
     return concepts(agrawal_concepts(seed), events or EVENTS)
 
 
 def agrawal_concepts(seed: int) -> list[Any]:
-    return [agrawal_concept(function, seed + part) for part, function in enumerate(random.Random(seed).sample(range(10), 4))]
+    return [agrawal_concept(function, seed + part) for part, function in enumerate(shuffled(4, seed))]
 
 
 def agrawal_concept(function: int, seed: int) -> Any:
-    return synth.Agrawal(classification_function=function, seed=seed, perturbation=0.05, balance_classes=True)
+    """Not with `balance_classes`: labels would take turns, so that the one before tells the next."""
+    return synth.Agrawal(classification_function=function, seed=seed, perturbation=0.05)
 
 
 def agrawal_gradual(seed: int, events: int | None) -> list[Pair]:
@@ -170,12 +177,15 @@ SYNTHETIC: Final = {
             drifts=(Drift(16_666 - 2_500, 5_000), Drift(33_333 - 2_500, 5_000)),
         ),
         Stream(name="agrawal_stationary", task="binary", make=agrawal_stationary, drifts=()),
-        Stream(name="friedman_lea", task="regression", make=Friedman("lea", QUARTERS), drifts=ABRUPT),
-        Stream(name="friedman_gra", task="regression", make=Friedman("gra", (16_667, 33_333)), drifts=(Drift(16_667), Drift(33_333))),
+        Stream(name="friedman_lea", task="regression", make=Friedman("lea", QUARTERS), seeds=3, drifts=ABRUPT),
+        Stream(
+            name="friedman_gra", task="regression", make=Friedman("gra", (16_667, 33_333)), seeds=3, drifts=(Drift(16_667), Drift(33_333))
+        ),
         Stream(
             name="friedman_gsg",
             task="regression",
             make=Friedman("gsg", (16_667, 33_333)),
+            seeds=3,
             drifts=(Drift(16_667, GRADUAL_WIDTH), Drift(33_333, GRADUAL_WIDTH)),
         ),
         Stream(name="bikes", task="regression", make=bikes, drifts=(Drift(25_000), Drift(37_500))),

@@ -63,7 +63,8 @@ def text(value: float | None, digits: int = 2) -> str:
 def table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     """A Markdown table: the first two columns are names, the others numbers."""
     rule = ["---"] * 2 + ["---:"] * (len(header) - 2)
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *body))
+    lines = [[cell.replace("|", "\\|") for cell in cells] for cells in (header, rule, *body)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def pairs_of(found: Sequence[Row]) -> list[tuple[str, str]]:

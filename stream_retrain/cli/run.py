@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ from stream_retrain.engines.facts import Tell, WorkerFact
 from stream_retrain.engines.failpoints import arm_from
 from stream_retrain.engines.slot import claim_slot
 from stream_retrain.engines.supervise import supervise
+from stream_retrain.engines.workers import WorkerCommand, run_workers
 from stream_retrain.errors import SettingsError
 from stream_retrain.loading import load_pipeline
 from stream_retrain.settings import Settings
@@ -51,6 +53,7 @@ def run(
         bool, typer.Option("--warm-restart", help="Where a checkpoint does not fit, begin with a model trained on the window.")
     ] = False,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    workers: Annotated[int, typer.Option(help="Worker processes, each with a port of its own from http_port on.", min=1, max=1_000)] = 1,
 ) -> None:
     """Learn from the pipeline's topic, answer, watch and react, until SIGTERM or Ctrl-C."""
     wanted = configured(
@@ -64,7 +67,21 @@ def run(
     log_to_stderr(wanted.log_level)
     loaded = load_pipeline(pipeline)
     keyring = keyring_of(wanted)
+    if workers > 1:
+        code = run_workers(_commands(workers, wanted), _stop_on_signals(), wanted.shutdown_timeout_s * 2)
+        raise typer.Exit(code)
     run_pipeline(loaded, wanted, keyring, _stop_on_signals(), target=pipeline)
+
+
+def _commands(count: int, settings: Settings) -> list[WorkerCommand]:
+    """This very command for each worker; what must differ is in the environment, or in an option that comes last."""
+    arguments = [sys.executable, "-m", "stream_retrain", *sys.argv[1:], "--workers", "1"]
+    commands = []
+    for number in range(count):
+        port = settings.http_port + number if settings.http_port else 0
+        instance = {"STREAM_RETRAIN_INSTANCE": f"{settings.instance}-{number}"} if settings.instance else {}
+        commands.append(WorkerCommand([*arguments, "--http-port", str(port)], {**os.environ, **instance}))
+    return commands
 
 
 def keyring_of(settings: Settings) -> Keyring:

@@ -204,6 +204,9 @@ def _newest_that_holds(wanted: Restore, stored: list[bytes], tell: Tell) -> tupl
         except StateError as error:
             misfit: str | None = str(error)
         else:
+            if (beyond := _beyond(wanted, header)) is not None:
+                tell(CheckpointFailed(shard=wanted.id, error=beyond))
+                return None, beyond
             misfit = _misfit(wanted, header)
             if misfit is None:
                 return (header, payload), first
@@ -212,19 +215,28 @@ def _newest_that_holds(wanted: Restore, stored: list[bytes], tell: Tell) -> tupl
     return None, first
 
 
+def _beyond(wanted: Restore, header: Header) -> str | None:
+    """Why nothing that is stored can be used: the log is not the one it was made from. Raises `StateError` unless told to rebuild."""
+    here = (wanted.id.pipeline, wanted.id.topic, wanted.id.partition)
+    committed = wanted.log.committed
+    if (header.pipeline, header.topic, header.partition) != here or (committed is not None and header.offset <= committed):
+        return None
+    beyond = (
+        f"{wanted.id}: the checkpoint at offset {header.offset} is beyond the committed one ({committed}): another group or another"
+        " cluster wrote it, or offsets were reset. To learn again from what the topic retains, start with --rebuild"
+    )
+    if wanted.unfit != "rebuild":
+        raise StateError(beyond)
+    return beyond
+
+
 def _misfit(wanted: Restore, header: Header) -> str | None:
-    """Why a genuine checkpoint cannot be used; None: it can. Raises `StateError` where no other may be used in its place either."""
+    """Why a genuine checkpoint of this log cannot be used; None: it can."""
     mine = checkpoint_header(wanted.pipeline, wanted.id, header.offset, header.generation)
     at = f"the checkpoint at offset {header.offset}"
     for field in ("kind", "pipeline", "topic", "partition"):
         if getattr(header, field) != getattr(mine, field):
             return f"{wanted.id}: the stored checkpoint is of another {field}: {getattr(header, field)!r}"
-    if wanted.log.committed is None or header.offset > wanted.log.committed:
-        beyond = f"{wanted.id}: {at} is beyond the committed one ({wanted.log.committed}): another group or another cluster wrote it,"
-        beyond += " or offsets were reset. To learn again from what the topic retains, start with --rebuild"
-        if wanted.unfit != "rebuild":
-            raise StateError(beyond)
-        return beyond
     if header.pipeline_digest != mine.pipeline_digest:
         return f"{wanted.id}: the pipeline has changed since {at} was written"
     theirs, ours = header.versions, mine.versions

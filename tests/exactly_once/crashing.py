@@ -35,7 +35,7 @@ class CrashingWorker:
 
     def __init__(self, services: Services, pipeline: Path, settings: dict[str, Any]) -> None:
         self._log = pipeline.with_suffix(".log")
-        self._log.touch()
+        self._log.write_text("")
         environment = services.environment | {"STREAM_RETRAIN_HTTP": "false"}
         environment |= {f"STREAM_RETRAIN_{name.upper()}": str(value) for name, value in settings.items()}
         self._process = CONTEXT.Process(target=_run, args=(str(pipeline), environment, str(self._log)), daemon=True)

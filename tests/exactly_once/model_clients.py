@@ -50,6 +50,7 @@ class ModelConsumer:
         self._target: frozenset[int] = frozenset()
         self._lost = False
         self._gave_up = False
+        self._served = -1
         self._positions: dict[int, int] = {}
         self._delivered: dict[int, int] = {}
 
@@ -143,8 +144,10 @@ class ModelConsumer:
         if gone := owned - self._target:
             self._callbacks["revoke"](self, self._places(gone))
             self._gave_up = True
-        if come := self._target - owned:
+        come = self._target - owned
+        if come or self._served != self._generation:  # with nothing, too, after each rebalance
             self._callbacks["assign"](self, self._places(come))
+        self._served = self._generation
 
     def _places(self, partitions: Any) -> list[TopicPartition]:
         return [TopicPartition(self._broker.source, partition) for partition in sorted(partitions)]

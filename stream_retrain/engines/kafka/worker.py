@@ -18,6 +18,7 @@ Callbacks never raise: the client would go on with the assignment. They keep the
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Callable
@@ -249,7 +250,7 @@ class Worker:
             committed_places = self._patiently(lambda: consumer.committed(places, CALL_TIMEOUT_S))
             reach("assign.committed_read")
             for place in committed_places:
-                low, high = self._patiently(lambda place=place: consumer.get_watermark_offsets(place, CALL_TIMEOUT_S))
+                low, high = self._patiently(functools.partial(consumer.get_watermark_offsets, place, CALL_TIMEOUT_S))
                 committed = place.offset if place.offset >= 0 else None
                 live_from = self._open(place, Log(committed, low, high, self._settings.start), now_s)
                 self._tell(Assigned(shard=self._driver.id_of(place.partition), offset=place.offset, live_from=live_from))

@@ -1,0 +1,196 @@
+"""What recovery takes, measured: the figures of docs/failures.md.
+
+    python -m benchmarks.recovery [--trials 10] [--json FILE]
+
+- takeover: from SIGKILL of one of two workers to the first new prediction on each of its partitions, read from the topic; once where
+  nothing starts it again (the other takes over when the session has timed out), once under `run --workers 2`;
+- replay: events a second while a worker learns again silently, beside the same events live;
+- checkpoint pause: append what the window lacks, pickle, seal, save in Valkey; the loop waits for all of it;
+- exactly once: events a second of the whole worker with transactions and checkpoints, and with neither (a plain producer, stores in
+  memory), in alternating rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis
+from confluent_kafka import Producer
+from river import forest, linear_model, preprocessing, tree
+
+from benchmarks.recovery_takeover import SESSION_TIMEOUT_S, takeovers
+from benchmarks.throughput import pipeline as bench_pipeline
+from benchmarks.throughput import stream
+from stream_retrain import Pipeline
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.records import Record
+from stream_retrain.engines.driver import Driver, DriverLimits
+from stream_retrain.engines.facts import Assigned, Checkpointed, Committed, WentLive, WorkerFact
+from stream_retrain.engines.kafka.clients import Clients, admin_client, base_config, confluent_clients
+from stream_retrain.engines.kafka.publish import publish_rows
+from stream_retrain.engines.kafka.topics import prepare_topics
+from stream_retrain.engines.kafka.worker import Worker
+from stream_retrain.engines.restore import Log
+from stream_retrain.local import LocalStack
+from stream_retrain.settings import Settings, load_settings
+from stream_retrain.stores import connect
+
+MODEL = "StandardScaler | LogisticRegression"
+MODELS: dict[str, Callable[[], Any]] = {
+    "LogisticRegression": lambda: preprocessing.StandardScaler() | linear_model.LogisticRegression(),
+    "HoeffdingTree": tree.HoeffdingTreeClassifier,
+    "ARF10": lambda: forest.ARFClassifier(n_models=10, seed=1),
+}
+CHECKPOINTS = 150
+CHECKPOINT_EVENTS = {"LogisticRegression": 200, "HoeffdingTree": 200, "ARF10": 60}
+EVENTS = 60_000
+ROUNDS = 3
+
+
+def quantiles(values: list[float]) -> dict[str, float]:
+    """p50, p90, p99 and the ends, to the millisecond's tenth."""
+    cut = statistics.quantiles(values, n=100, method="inclusive")
+    named = {"min": min(values), "p50": cut[49], "p90": cut[89], "p99": cut[98], "max": max(values)}
+    return {name: round(value, 4) for name, value in named.items()} | {"n": len(values)}
+
+
+def checkpoint_pauses(model: str, redis_url: str) -> dict[str, Any]:
+    """The driver on a real Valkey, with a checkpoint every so many events."""
+    declared = bench_pipeline(MODEL, "checkpoints")
+    pipeline = Pipeline(name=declared.name, task="binary", source="checkpoints", schema=declared.schema, model=MODELS[model]())
+    taken: list[Checkpointed] = []
+
+    def tell(fact: WorkerFact) -> None:
+        if isinstance(fact, Checkpointed):
+            taken.append(fact)
+
+    every = CHECKPOINT_EVENTS[model]
+    rows = stream(every * CHECKPOINTS)
+    records = [Record(number, b"k", json.dumps(row).encode(), number) for number, row in enumerate(rows)]
+    driver = Driver(pipeline, connect(redis_url), Keyring.unsigned(), DriverLimits(), tell)
+    driver.open(0, Log(None, 0, len(records)), 0.0)
+    for first in range(0, len(records), every):
+        driver.process(0, records[first : first + every])
+        driver.committed(driver.unsent().offsets)
+        driver.checkpoint_all(0.0, float("inf"))
+    return quantiles([fact.seconds for fact in taken]) | {"bytes": taken[-1].bytes, "events": len(records)}
+
+
+class PlainProducer:
+    """A producer without transactions: what they cost shows beside it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = Producer({"linger.ms": 5, "compression.type": "lz4", **base_config(settings)})
+
+    def produce(self, topic: str, value: bytes | None, key: bytes | None, partition: int, *, headers: Any = None) -> None:
+        self._producer.produce(topic, value, key, partition, headers=headers)
+
+    def commit_transaction(self, timeout: float) -> None:
+        self._producer.flush(timeout)
+
+    def poll(self, timeout: float) -> int:
+        return self._producer.poll(timeout)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+def run(case: str, name: str, source: str, settings: Settings) -> float:
+    """Seconds from the assignment to the end of the log, in this process: `live`, `replay` or `plain`."""
+    declared = bench_pipeline(MODEL, source)
+    pipeline = Pipeline(
+        name=name, task="binary", source=source, schema=declared.schema, model=declared.model, watch=declared.watch, react=declared.react
+    )
+    times: dict[str, float] = {}
+
+    def tell(fact: WorkerFact) -> None:
+        match fact:
+            case Assigned():
+                times["began"] = time.perf_counter()
+            case Committed() if case != "replay" and sum(fact.offsets.values()) >= EVENTS:
+                times["ended"] = time.perf_counter()
+            case WentLive() if case == "replay":
+                times["ended"] = time.perf_counter()
+
+    clients = confluent_clients(settings)
+    if case == "plain":
+        made: Any = lambda *_: PlainProducer(settings)  # noqa: E731
+        clients = Clients(consumer=clients.consumer, producer=made)
+    stores = connect("memory://" if case == "plain" else settings.redis_url)
+    admin = admin_client(settings)
+    prepare_topics(admin, pipeline, settings)
+    worker = Worker(pipeline, settings, stores, Keyring.unsigned(), "bench", clients, tell)
+    worker.start()
+    while "ended" not in times or times["ended"] < times["began"]:
+        worker.turn()
+    worker.close()
+    return times["ended"] - times["began"]
+
+
+def _child(pipe: Any, arguments: tuple[Any, ...]) -> None:
+    pipe.send(run(*arguments))
+
+
+def in_fresh_process(*arguments: Any) -> float:
+    """The same, in a process that has done nothing else; events a second."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    child = context.Process(target=_child, args=(theirs, arguments))
+    child.start()
+    theirs.close()
+    seconds: float = ours.recv()
+    child.join()
+    return round(EVENTS / seconds)
+
+
+def speeds(settings: Settings) -> dict[str, Any]:
+    """Events a second: live, replayed, and without transactions and checkpoints; medians of alternating rounds."""
+    found: dict[str, list[float]] = {"live": [], "replay": [], "plain": []}
+    source = "recovery-speed"
+    publish_rows(stream(EVENTS), settings, topic=source)
+    for number in range(ROUNDS):
+        name = f"speed-{number}"
+        found["live"].append(in_fresh_process("live", name, source, settings))
+        with redis.Redis.from_url(settings.redis_url) as client:
+            client.flushall()
+        found["replay"].append(in_fresh_process("replay", name, source, settings))
+        found["plain"].append(in_fresh_process("plain", f"plain-{number}", source, settings))
+    return {case: {"events_per_s": statistics.median(rates), "rounds": rates} for case, rates in found.items()}
+
+
+def main() -> None:
+    """Measure everything and print it."""
+    parser = argparse.ArgumentParser(description="What recovery takes.")
+    parser.add_argument("--trials", type=int, default=10, help="kills for each way of taking over (default 10)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as JSON")
+    arguments = parser.parse_args()
+    found: dict[str, Any] = {}
+    with LocalStack.start(on_progress=lambda text: print(text, flush=True)) as stack:
+        overrides = {"kafka_bootstrap_servers": stack.bootstrap_servers, "redis_url": stack.redis_url}
+        settings = load_settings(None, {}, overrides)
+
+        def note(name: str, figures: Any) -> None:
+            found[name] = figures
+            print(f"{name}: {json.dumps(figures)}", flush=True)
+
+        note("speed", speeds(settings))
+        for model in MODELS:
+            note(f"checkpoint pause s, {model}", checkpoint_pauses(model, stack.redis_url))
+        note("takeover s, restarted by run --workers 2", quantiles(takeovers(stack, settings, arguments.trials, supervised=True)))
+        note(
+            f"takeover s, by the other after a session timeout of {SESSION_TIMEOUT_S:g} s",
+            quantiles(takeovers(stack, settings, arguments.trials, supervised=False)),
+        )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""What the operator chose where nothing can be restored, and what the driver does while the store is away or has lost things."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from river import linear_model
+
+from stream_retrain.codec.seal import Header, seal, unseal
+from stream_retrain.engines.facts import CheckpointFailed, Restored, StoreLost, StoreRegained, WindowRefilled
+from stream_retrain.errors import StateError, StoreError
+from stream_retrain.stores import connect
+from stream_retrain.stores.base import Stores
+from tests.engines.test_driver import KEYRING, NOW, PIPELINE, SHARD, Bench, checkpointed
+
+OTHER = dataclasses.replace(PIPELINE, model=linear_model.LogisticRegression())
+
+
+@pytest.fixture
+def stores() -> Stores:
+    return connect("memory://")
+
+
+def how(bench: Bench) -> list[str]:
+    return [fact.how for fact in bench.told if isinstance(fact, Restored)]
+
+
+@pytest.mark.parametrize(
+    ("missing", "offset", "told"),
+    [("earliest", 100, "earliest"), ("latest", 900, "latest")],
+)
+def test_a_missing_checkpoint_is_made_up_for_as_chosen_and_told(stores: Stores, missing: str, offset: int, told: str) -> None:
+    bench = Bench(stores, committed=900, low=100, limits={"checkpoint_missing": missing})
+    assert (bench.offset, bench.driver.live_from(0), how(bench)) == (offset, 900, [told])
+
+
+def test_a_missing_checkpoint_can_be_refused(stores: Stores) -> None:
+    with pytest.raises(StateError, match=r"the store holds no checkpoint.*checkpoint_missing"):
+        Bench(stores, committed=900, limits={"checkpoint_missing": "fail"})
+
+
+def test_beginning_untrained_is_checkpointed_at_once(stores: Stores) -> None:
+    """Or a crash would find no checkpoint again, and begin untrained somewhere else."""
+    Bench(stores, committed=900, limits={"checkpoint_missing": "latest"})
+    again = Bench(stores, committed=900, limits={"checkpoint_missing": "latest"})
+    assert (again.offset, how(again)) == (900, ["checkpoint"])
+
+
+def test_a_new_group_commits_where_it_begins(stores: Stores) -> None:
+    bench = Bench(stores)
+    assert bench.commit() == 0
+    assert bench.commit() is None
+
+
+@pytest.mark.parametrize("newest", [900, 1_500])
+def test_a_checkpoint_beyond_the_committed_offset_is_not_passed_over_for_an_older_one(stores: Stores, newest: int) -> None:
+    checkpointed(stores, 500, newest)
+    with pytest.raises(StateError, match="beyond the committed one"):
+        Bench(stores, committed=800)
+    assert how(Bench(stores, committed=800, limits={"checkpoint_unfit": "rebuild"})) == ["earliest"]
+
+
+def test_after_a_rebuild_checkpoints_are_taken_again(stores: Stores) -> None:
+    checkpointed(stores, 900)
+    bench = Bench(stores, committed=800, limits={"checkpoint_unfit": "rebuild"})
+    bench.run(400)
+    bench.checkpoint()
+    assert not [fact for fact in bench.told if isinstance(fact, CheckpointFailed) and "state never goes back" in fact.error]
+    assert unseal(stores.checkpoints.load(SHARD)[0], KEYRING)[0].offset == 400
+
+
+def test_a_changed_pipeline_can_begin_with_a_model_trained_on_the_window(stores: Stores) -> None:
+    checkpointed(stores, 900)
+    bench = Bench(stores, committed=900, pipeline=OTHER, limits={"checkpoint_unfit": "window"})
+    assert (bench.offset, how(bench)) == (900, ["window"])
+    assert bench.driver._runs[0].shard.events_seen == len(stores.window.last(SHARD, 10_000))
+    again = Bench(stores, committed=900, pipeline=OTHER)
+    assert again.driver.digests() == bench.driver.digests(), "what the window taught is in a checkpoint before anything is committed"
+
+
+def test_a_warm_restart_without_a_window_is_refused(stores: Stores) -> None:
+    epoch = stores.checkpoints.claim(SHARD)
+    stores.checkpoints.save(SHARD, epoch, 900, b"damaged")
+    with pytest.raises(StateError, match="the window is empty"):
+        Bench(stores, committed=900, limits={"checkpoint_unfit": "window"})
+
+
+@pytest.mark.parametrize(("part", "value"), [("river", "0.0.1"), ("python", "3.0.1")])
+def test_another_river_or_python_is_refused_before_anything_is_unpickled(stores: Stores, part: str, value: str) -> None:
+    checkpointed(stores, 900)
+    header, _ = unseal(stores.checkpoints.load(SHARD)[0], KEYRING)
+    versions = {**{name: getattr(header.versions, name) for name in header.versions.__struct_fields__}, part: value}
+    fields: dict[str, Any] = {name: getattr(header, name) for name in header.__struct_fields__}
+    other = Header(**fields | {"versions": type(header.versions)(**versions)})
+    stores.checkpoints.save(SHARD, stores.checkpoints.claim(SHARD), 900, seal(other, b"no pickle at all", KEYRING))
+    with pytest.raises(StateError, match="was written by River"):
+        Bench(stores, committed=900)
+
+
+def test_events_that_expired_unanswered_are_not_skipped_in_silence(stores: Stores) -> None:
+    with pytest.raises(StateError, match=r"from offset 500.*to 700 were never answered"):
+        Bench(stores, committed=500, low=700)
+    bench = Bench(stores, committed=500, low=700, limits={"checkpoint_unfit": "rebuild"})
+    assert (bench.offset, bench.driver.live_from(0)) == (700, 700)
+
+
+class Away:
+    """Every call of a store fails while it is away."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.away = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.away:
+            raise StoreError("nobody answers")
+        return getattr(self._real, name)
+
+
+def test_while_the_store_is_away_the_shard_goes_on_and_the_window_is_filled_afterwards(stores: Stores) -> None:
+    window, checkpoints = Away(stores.window), Away(stores.checkpoints)
+    bench = Bench(dataclasses.replace(stores, window=window, checkpoints=checkpoints))
+    bench.driver._outage._clock_s = lambda: bench.offset
+    bench.run(500)
+    window.away = checkpoints.away = True
+    bench.run(1_000)
+    bench.checkpoint()
+    window.away = checkpoints.away = False
+    bench.run(1_500)
+    assert [type(fact) for fact in bench.told if isinstance(fact, StoreLost | StoreRegained)] == [StoreLost, StoreRegained]
+    assert [row.offset for row in stores.window.last(SHARD, 10_000)] == [number for number in range(1_500) if number % 100]
+
+
+def test_beyond_the_replay_debt_the_shards_are_let_go(stores: Stores) -> None:
+    window = Away(stores.window)
+    bench = Bench(dataclasses.replace(stores, window=window), limits={"replay_debt_events_max": 300})
+    bench.run(210)
+    window.away = True
+    with pytest.raises(StoreError, match="replay_debt_events_max = 300"):
+        bench.run(2_000)
+    assert bench.offset <= 420
+
+
+def test_a_window_that_was_lost_is_given_back_and_a_checkpoint_follows(stores: Stores) -> None:
+    bench = Bench(stores)
+    bench.run(700)
+    bench.checkpoint()
+    stores.window._shards._kept.clear()  # type: ignore[attr-defined]
+    bench.run(800)
+    bench.driver.checkpoint_due(NOW)
+    assert any(isinstance(fact, WindowRefilled) for fact in bench.told)
+    assert [row.offset for row in stores.window.last(SHARD, 10_000)] == [number for number in range(800) if number % 100]
+    assert unseal(stores.checkpoints.load(SHARD)[0], KEYRING)[0].offset == 800
+
+
+def test_a_restored_shard_gives_back_what_it_did_not_append_itself(stores: Stores) -> None:
+    checkpointed(stores, 700)
+    bench = Bench(stores, committed=700)
+    stores.window._shards._kept.clear()  # type: ignore[attr-defined]
+    bench.run(800)
+    assert [row.offset for row in stores.window.last(SHARD, 10_000)] == [number for number in range(800) if number % 100]
