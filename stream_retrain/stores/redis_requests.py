@@ -1,7 +1,7 @@
 """Requests in Redis: a sorted set a shard, by number; its numbers never start again while the server remembers them.
 
-    sr:{...}:requests         a sorted set: the number as score, `<number> <reason>` as member; expires a week after the last
-    sr:{...}:request_number   the last number given; the server's clock keeps it ascending after everything was flushed
+sr:{...}:requests         a sorted set: the number as score, `<number> <reason>` as member; expires a week after the last
+sr:{...}:request_number   the last number given; the server's clock keeps it ascending after everything was flushed
 """
 
 from __future__ import annotations
