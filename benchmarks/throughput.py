@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as JSON")
     parser.add_argument("--profile", type=Path, metavar="FOLDER", help="also profile the worker, one .prof file a model")
     arguments = parser.parse_args()
-    events, rounds = (20_000, 1) if arguments.quick else (100_000, 5)
+    events, rounds = (20_000, 1) if arguments.quick else (60_000, 9)
     rows = stream(events)
     found: list[dict[str, Any]] = []
     with LocalStack.start(on_progress=lambda text: print(text, flush=True)) as stack:

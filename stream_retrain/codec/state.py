@@ -13,9 +13,12 @@ import copyreg
 import io
 import pickle
 import random
+from collections.abc import Collection
 from typing import Any
 
 from river import proba
+
+from stream_retrain.codec.allowlist import Restricted
 
 __all__ = ["dump_state", "load_state"]
 
@@ -29,9 +32,13 @@ def dump_state(state: Any) -> bytes:
     return buffer.getvalue()
 
 
-def load_state(data: bytes) -> Any:
-    """The state of bytes made by `dump_state`, whose seal was verified."""
-    return pickle.loads(data)
+def load_state(data: bytes, own: Collection[str] = ()) -> Any:
+    """The state of bytes made by `dump_state`, whose seal was verified.
+
+    `own` names the modules of the pipeline's own classes. Raises `pickle.UnpicklingError` where it is made of anything else than
+    `codec.allowlist` lists.
+    """
+    return Restricted(data, own).load()
 
 
 def _reduce_gaussian(gaussian: Any) -> Any:

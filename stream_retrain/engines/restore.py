@@ -22,25 +22,28 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import pickle
 import platform
 from importlib.metadata import version
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy
 import river
 
+from stream_retrain.codec.allowlist import modules_of
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import Header, Versions, unseal
 from stream_retrain.codec.state import load_state
 from stream_retrain.core.messages import Event, ShardId
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.policies import Race
 from stream_retrain.core.shard import Shard
 from stream_retrain.engines.facts import CheckpointFailed, Restored, Tell
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.errors import StateError
 from stream_retrain.stores.base import Stores
 
-__all__ = ["Log", "Missing", "Restore", "RestoredShard", "Unfit", "checkpoint_header", "restore"]
+__all__ = ["Log", "Missing", "Restore", "RestoredShard", "Unfit", "checkpoint_header", "open_payload", "restore"]
 
 Missing: TypeAlias = Literal["earliest", "latest", "fail"]
 Unfit: TypeAlias = Literal["fail", "rebuild", "window"]
@@ -108,6 +111,20 @@ def checkpoint_header(pipeline: Pipeline, id_: ShardId, offset: int, generation:
     )
 
 
+def open_payload(payload: bytes, pipeline: Pipeline, where: str) -> Any:
+    """What a payload whose seal was verified holds. Raises `StateError` where it names what no state of this pipeline is made of."""
+    races = [rule.do for rule in pipeline.react if isinstance(rule.do, Race)]
+    others = [challenger.model for race in races for challenger in race.contestants() if challenger.model is not None]
+    detectors = [detector for watch in pipeline.watch for detector in (watch.detector, watch.warning) if detector is not None]
+    try:
+        return load_state(payload, modules_of([pipeline.model, *others, *detectors, *pipeline.scores.metrics]))
+    except pickle.UnpicklingError as error:
+        raise StateError(
+            f"{where} was not opened: {error}. If nobody else has its key, a model of this pipeline keeps something that a state may not"
+            " hold: keep it in a class of its own module"
+        ) from None
+
+
 def restore(wanted: Restore, stores: Stores, tell: Tell) -> RestoredShard:
     """Bring a shard back, by the numbered steps of this module. Raises `StateError` and `StoreError`."""
     _check_committed(wanted)
@@ -118,7 +135,7 @@ def restore(wanted: Restore, stores: Stores, tell: Tell) -> RestoredShard:
     found, misfit = _newest_that_holds(wanted, stored, tell)
     if found is not None:
         header, payload = found
-        shard = Shard(wanted.pipeline, load_state(payload))
+        shard = Shard(wanted.pipeline, open_payload(payload, wanted.pipeline, f"the checkpoint of {wanted.id}"))
         how: Literal["checkpoint", "previous"] = "checkpoint" if misfit is None else "previous"
         tell(Restored(shard=wanted.id, offset=header.offset, generation=shard.generation, how=how))
         return RestoredShard(shard, epoch, header.offset, _live_from(wanted.log))

@@ -14,10 +14,10 @@ import msgspec
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import Header, seal, unseal
-from stream_retrain.codec.state import dump_state, load_state
+from stream_retrain.codec.state import dump_state
 from stream_retrain.core.messages import ShardId
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.restore import checkpoint_header
+from stream_retrain.engines.restore import checkpoint_header, open_payload
 from stream_retrain.errors import StateError
 
 __all__ = ["open_model", "seal_model", "verify_model"]
@@ -42,7 +42,7 @@ def seal_model(
 def open_model(sealed: bytes, pipeline: Pipeline, shard: ShardId, keyring: Keyring) -> tuple[Header, Any]:
     """The model of a seal that holds and fits, and its header. Raises `StateError`."""
     header, payload = verify_model(sealed, pipeline, shard, keyring)
-    return header, load_state(payload)
+    return header, open_payload(payload, pipeline, f"the model of {shard}")
 
 
 def verify_model(sealed: bytes, pipeline: Pipeline, shard: ShardId, keyring: Keyring) -> tuple[Header, bytes]:
