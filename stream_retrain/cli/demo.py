@@ -75,8 +75,8 @@ def _show(result: DemoResult, keep: Path | None) -> None:
 
     summary, console = result.summary, Console(soft_wrap=True)
     console.print(f"\nWhat happened: {INCIDENT}", highlight=False)
-    shown = {"with the reaction": summary.served, "the same model without": summary.plain, "the recommended model": summary.recommended}
-    table = Table("accuracy of the answers", *shown, box=None, padding=(0, 3, 0, 0))
+    shown = {"with the reaction": summary.served, "without": summary.plain, "recommended model": summary.recommended}
+    table = Table("accuracy", *shown, box=None, padding=(0, 3, 0, 0))
     table.add_row("over all events", *(f"{quality.overall:.4f}" for quality in shown.values()))
     table.add_row("after the incident", *(f"{quality.after_incident:.4f}" for quality in shown.values()), style="bold")
     table.add_row("CPU an event", *("" if quality.cpu_us is None else f"{quality.cpu_us:.0f} us" for quality in shown.values()))
