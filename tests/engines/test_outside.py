@@ -13,8 +13,9 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.records import Record
 from stream_retrain.core.duel import DuelEnded, DuelStarted
 from stream_retrain.core.messages import ChallengerJoined, ModelReset, Requested, TrainingFailed
-from stream_retrain.engines.driver import DECISIONS, Driver, DriverLimits
+from stream_retrain.engines.driver import DECISIONS, PREDICTIONS, Driver, DriverLimits
 from stream_retrain.engines.facts import Processed
+from stream_retrain.engines.failpoints import arm, disarm
 from stream_retrain.engines.replay import replay
 from stream_retrain.engines.restore import Log
 from stream_retrain.engines.trainer import InlineTrainer
@@ -111,6 +112,42 @@ def test_whoever_takes_over_has_the_same_challenger(died_at: int) -> None:
     assert [output[3] for output in first.outputs + second.outputs] == [output[3] for output in alone.outputs]
     assert second.driver.digests() == alone.driver.digests()
     assert alone.of(DuelEnded)
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("point", ["input.received", "input.saved"])
+def test_a_death_around_an_input_leaves_it_told_once(point: str) -> None:
+    """Before it is saved nobody has seen it, and it is asked for again; after that the next owner has it."""
+    declared, stores = pipeline(), connect("memory://")
+    records = log_of(declared)
+    first = Worker(declared, stores)
+
+    def die_there(at: str) -> None:
+        if at == point:
+            raise Died
+
+    arm(die_there)
+    try:
+        with pytest.raises(Died):
+            first.run(records, COUNT)
+    finally:
+        disarm()
+    second = Worker(declared, stores, committed=first.at)
+    second.run(records, COUNT)
+    outputs = first.outputs + second.outputs
+    predictions = [json.loads(value)["offset"] for kind, _, _, value, _ in outputs if kind == PREDICTIONS]
+    assert predictions == list(range(COUNT))
+    told = [json.loads(value)["data"]["training"] for kind, _, _, value, _ in outputs if kind == DECISIONS and b"training.joined" in value]
+    assert told == sorted(set(told))
+    assert told[0] == 0
+    if point == "input.saved":
+        alone = Worker(declared, connect("memory://"))
+        alone.run(records, COUNT)
+        assert [output[3] for output in outputs] == [output[3] for output in alone.outputs]
+        assert second.driver.digests() == alone.driver.digests()
 
 
 def test_an_input_that_could_not_be_saved_was_never_there() -> None:
