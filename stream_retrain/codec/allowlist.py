@@ -7,14 +7,12 @@ A pickle names what it is built from, by module and name. Here each name must be
   module merely imports, because River's modules also hold `os` and `shutil`;
 - the same of the modules that the pipeline's own models, detectors and metrics come from (`modules_of`).
 
-Two of the exact pairs are stand-ins: `getattr` gives methods of objects already allowed and nothing with underscores, and `partial`
-takes only what came through this door. An allowlist alone is no protection (River's own classes can be put together to do harm), so
-the signature comes first, always.
+One of the exact pairs is a stand-in: `getattr` gives methods of objects already allowed, and nothing with two underscores. An allowlist
+alone is no protection (River's own classes can be put together to do harm), so the signature comes first, always.
 """
 
 from __future__ import annotations
 
-import functools
 import io
 import pickle
 import types
@@ -56,7 +54,7 @@ class Restricted(pickle.Unpickler):
         if "." in name:
             return self._function_of_class(module, *name.split(".", 1))
         if name in EXACT.get(module, ()):
-            return SHIMS.get((module, name)) or super().find_class(module, name)
+            return _method if (module, name) == ("builtins", "getattr") else super().find_class(module, name)
         if module.partition(".")[0] in OURS or module in self._own:
             found = super().find_class(module, name)
             if isinstance(found, type | types.FunctionType | types.BuiltinFunctionType) and _defined_in(found, module):
@@ -105,6 +103,3 @@ def _method(owner: Any, name: str) -> Any:
     if not isinstance(found, types.MethodType):
         raise pickle.UnpicklingError(f"it asks for {name!r} of a {type(owner).__name__}, which is no method")
     return found
-
-
-SHIMS: Final[dict[tuple[str, str], Any]] = {("builtins", "getattr"): _method, ("functools", "partial"): functools.partial}

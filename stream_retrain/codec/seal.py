@@ -42,6 +42,10 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     numpy: str
 
+    def unpickles_under(self, other: Versions) -> bool:
+        """Whether what was pickled under these can be unpickled under `other`: the same River, the same minor version of Python."""
+        return self.river == other.river and self.python.split(".")[:2] == other.python.split(".")[:2]
+
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """What a sealed payload is, and the shard, log position and code it belongs to."""

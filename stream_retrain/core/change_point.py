@@ -14,10 +14,17 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-__all__ = ["LOOK_BACK_EVENTS", "events_since_rise", "events_since_rise_of_losses"]
+__all__ = ["LOOK_BACK_EVENTS", "events_since_rise", "events_since_rise_of_losses", "events_since_worse"]
 
 LOOK_BACK_EVENTS: Final = 400
 NEW_EVENTS_MIN: Final = 10
+
+
+def events_since_worse(task: str, errors: Sequence[float]) -> int:
+    """How many of the last `errors` of a model (its signal `error`, oldest first) came since it became worse, as suits its task."""
+    if task == "regression":
+        return events_since_rise_of_losses(errors)
+    return events_since_rise([int(error) for error in errors])
 
 
 def events_since_rise(errors: Sequence[int], *, events_min: int = NEW_EVENTS_MIN, events_max: int = LOOK_BACK_EVENTS) -> int:

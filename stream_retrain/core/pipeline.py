@@ -21,7 +21,7 @@ from stream_retrain.core.policies import On, PolicySpec, Race
 from stream_retrain.core.schema import TASKS, Schema, Task
 from stream_retrain.core.scores import ScoreSpec, default_metrics, needs_proba
 from stream_retrain.core.signals import Watch
-from stream_retrain.core.triggers import Declared, Threshold, leaves, metric_named
+from stream_retrain.core.triggers import Declared, Threshold, Trigger, leaves, metric_named
 from stream_retrain.errors import PipelineError
 
 __all__ = ["Pipeline"]
@@ -80,11 +80,15 @@ class Pipeline:
         return PolicySpec(tuple(self.react))
 
     @property
+    def triggers(self) -> tuple[Trigger, ...]:
+        """The triggers of its rules, combinations taken apart."""
+        return tuple(each for rule in self.react for each in leaves(rule.trigger))
+
+    @property
     def needs_proba(self) -> bool:
         """Whether a metric or a signal is of probabilities."""
         signals = {watch.signal for watch in self.watch}
-        triggers = [each for rule in self.react for each in leaves(rule.trigger)]
-        measured = [*self.scores.metrics, *(metric_named(each.metric) for each in triggers if isinstance(each, Threshold))]
+        measured = [*self.scores.metrics, *(metric_named(each.metric) for each in self.triggers if isinstance(each, Threshold))]
         return self.task != "regression" and (bool(signals & {"loss", "prediction"}) or any(map(needs_proba, measured)))
 
     def digest(self) -> str:
@@ -107,7 +111,7 @@ def _faults(pipeline: Pipeline) -> Iterator[str]:
         return
     schema_faults = list(pipeline.schema.faults(pipeline.task))
     yield from schema_faults
-    model_faults = list(_kind_faults(pipeline)) or list(_seed_faults("model", pipeline.model))
+    model_faults = list(_model_faults("model", pipeline.model, pipeline.task)) or list(_seed_faults("model", pipeline.model))
     yield from model_faults
     yield from _rule_faults(pipeline)
     if not model_faults:
@@ -125,10 +129,6 @@ def _limit_faults(pipeline: Pipeline) -> Iterator[str]:
         value = getattr(pipeline, name)
         if value is not None and not (isinstance(value, int | float) and value > 0):
             yield f"{name} is {value!r}; use seconds above 0, or None for no limit by age"
-
-
-def _kind_faults(pipeline: Pipeline) -> Iterator[str]:
-    yield from _model_faults("model", pipeline.model, pipeline.task)
 
 
 def _model_faults(where: str, model: Any, task: Task) -> Iterator[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack
 
 from stream_retrain.core.evidence import Evidence
-from stream_retrain.core.training import FRESH, SINCE_CHANGE, Challenger, Start, Window
+from stream_retrain.core.training import FRESH, SINCE_CHANGE, Challenger, Window
 from stream_retrain.core.triggers import (
     AllOf,
     AnyOf,
@@ -94,8 +94,7 @@ class FineTune:
 
     def contestants(self) -> tuple[Challenger, ...]:
         """The one challenger."""
-        start: Start = "champion"
-        return (Challenger(name="fine_tuned", start=start, window=self.window, passes=self.passes),)
+        return (Challenger(name="fine_tuned", start="champion", window=self.window, passes=self.passes),)
 
 
 Race: TypeAlias = Challenge | Retrain | FineTune

@@ -201,7 +201,7 @@ class Shard:
                 case Request():
                     self._requested = True
                     batch.facts.append(Requested(offset=event.offset, time_s=time_s, reason=each.reason))
-        self._dueling = self._succession.dueling and self._succession.dueling.duel
+        self._dueling = self._succession.duel
 
     def _take(self, event: Event, batch: _Batch) -> None:
         offset, id_, time_s, x, y = event
@@ -319,7 +319,7 @@ class Shard:
         cause = Cause(offset, time_s, decision.index, str(decision.rule.trigger), self.events_seen)
         if isinstance(decision.rule.do, Race):
             batch.facts += self._succession.race(cause, decision.rule.do)
-            self._dueling = self._succession.dueling and self._succession.dueling.duel
+            self._dueling = self._succession.duel
             return
         batch.facts.append(self._succession.reset(cause))
         self._serve()
@@ -339,7 +339,7 @@ class Shard:
         """Bind what is called at every event to the model that serves now."""
         served = self._succession.served
         self.generation: int = self._succession.generation
-        self._dueling = self._succession.dueling and self._succession.dueling.duel
+        self._dueling = self._succession.duel
         self._learn = served.learn_one
         self._predict = predictor(served, self._pipeline.task, proba=self._pipeline.needs_proba)
         self._members = Members(served, members)

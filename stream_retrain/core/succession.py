@@ -13,10 +13,10 @@ from __future__ import annotations
 import collections
 import dataclasses
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from stream_retrain.core.change_point import LOOK_BACK_EVENTS, events_since_rise, events_since_rise_of_losses
+from stream_retrain.core.change_point import LOOK_BACK_EVENTS, events_since_worse
 from stream_retrain.core.duel import Contestant, Duel, DuelEnded, DuelFact, DuelSpec, DuelStarted, LeadChanged
 from stream_retrain.core.inputs import Ended, Trained
 from stream_retrain.core.messages import ChallengerJoined, Features, Label, Learned, ModelReset, TrainingFailed, TrainingRequested
@@ -60,7 +60,6 @@ class Succession:
     def __init__(self, pipeline: Pipeline, snapshot: dict[str, Any] | None = None) -> None:
         state = snapshot or {}
         self._pipeline = pipeline
-        self._regression = pipeline.task == "regression"
         self.champion: Any = state["champion"] if snapshot else pipeline.model.clone()
         self.generation: int = state.get("generation", 0)
         self.duels: int = state.get("duels", 0)
@@ -89,7 +88,12 @@ class Succession:
     @property
     def served(self) -> Any:
         """The model that answers."""
-        return self.champion if self.dueling is None else self.dueling.duel.model
+        return self.champion if self.duel is None else self.duel.model
+
+    @property
+    def duel(self) -> Duel | None:
+        """The duel in progress."""
+        return None if self.dueling is None else self.dueling.duel
 
     def reset(self, cause: Cause) -> ModelReset:
         """Begin afresh with the pipeline's model."""
@@ -200,13 +204,10 @@ class Succession:
         window = challenger.window
         rows = 0
         if window is not None:
-            rows = self._since_change(recent) if window.since_change else min(window.rows or 0, len(recent))
+            errors = [error for _, _, error in recent]
+            rows = events_since_worse(self._pipeline.task, errors) if window.since_change else min(window.rows or 0, len(recent))
         train(model, [Learned(0, 0.0, x, y, None) for x, y, _ in recent[len(recent) - rows :]])
         return model, rows
-
-    def _since_change(self, recent: Sequence[tuple[Features, Any, float]]) -> int:
-        errors = [error for _, _, error in recent]
-        return events_since_rise_of_losses(errors) if self._regression else events_since_rise([int(error) for error in errors])
 
     def _start(self, cause: Cause, contestants: list[Contestant], trained_on: list[int], *, places: int) -> DuelStarted:
         duel = self._spec(cause.rule).start(self.duels, self.champion, contestants, places=places)

@@ -221,11 +221,10 @@ class OfCategories:
 class OfZone:
     """A warner: says once when the detector of a watcher enters its warning zone; update it after the watcher."""
 
-    __slots__ = ("_inside", "_watcher", "detector")
+    __slots__ = ("_inside", "detector")
 
     def __init__(self, watcher: Watcher, snapshot: dict[str, Any] | None = None) -> None:
         self.detector = watcher.detector
-        self._watcher = watcher
         self._inside: bool = snapshot["inside"] if snapshot else False
 
     def update(self, value: Any) -> Direction | None:

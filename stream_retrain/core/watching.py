@@ -9,7 +9,7 @@ from stream_retrain.core.messages import DriftDetected, Features, Label, Warning
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.predictors import Answer
 from stream_retrain.core.signals import Reading, Watch, classification_loss, reading, regression_loss
-from stream_retrain.core.triggers import Caution, leaves
+from stream_retrain.core.triggers import Caution
 from stream_retrain.core.watchers import Direction, Watcher
 
 __all__ = ["Seen", "Watching", "probability_of", "signal_of"]
@@ -24,7 +24,7 @@ class Watching:
 
     def __init__(self, pipeline: Pipeline, snapshot: dict[str, Any] | None = None) -> None:
         self._pipeline = pipeline
-        asked = {each.signal for rule in pipeline.react for each in leaves(rule.trigger) if isinstance(each, Caution)}
+        asked = {each.signal for each in pipeline.triggers if isinstance(each, Caution)}
         self._warn = [watch.signal in asked and watch.warns for watch in pipeline.watch]
         none = [None] * len(pipeline.watch)
         saved = snapshot or {"watchers": none, "warners": none}

@@ -24,7 +24,6 @@ from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.shard import Shard
 from stream_retrain.core.training import train
 from stream_retrain.core.triggers import Request as OnRequest
-from stream_retrain.core.triggers import leaves
 from stream_retrain.engines.facts import Tell, TrainerTold
 from stream_retrain.engines.trainer import Job, Trainer, TrainingFailed, TrainingProgressed, open_model, seal_model
 from stream_retrain.engines.trainer import Trained as Result
@@ -49,7 +48,7 @@ class Outside:
         self._asked: dict[ShardId, int] = {}
         self._came: dict[ShardId, Result | TrainingFailed] = {}
         self._looked_at_s: dict[ShardId, float] = {}
-        self._takes_requests = any(isinstance(each, OnRequest) for rule in pipeline.react for each in leaves(rule.trigger))
+        self._takes_requests = any(isinstance(each, OnRequest) for each in pipeline.triggers)
 
     def inputs_of(self, id_: ShardId, epoch: int, shard: Shard, now_s: float) -> list[Input]:
         """What has come for a settled shard; looks about once a second."""

@@ -257,7 +257,7 @@ def _misfit(wanted: Restore, header: Header) -> str | None:
     if header.pipeline_digest != mine.pipeline_digest:
         return f"{wanted.id}: the pipeline has changed since {at} was written"
     theirs, ours = header.versions, mine.versions
-    if theirs.river != ours.river or theirs.python.split(".")[:2] != ours.python.split(".")[:2]:
+    if not theirs.unpickles_under(ours):
         written = f"River {theirs.river} on Python {theirs.python}"
         return f"{wanted.id}: {at} was written by {written}, this is River {ours.river} on Python {ours.python}"
     if header.offset < wanted.log.low:

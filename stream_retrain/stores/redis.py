@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from stream_retrain.core.messages import Learned, ShardId
@@ -81,18 +81,9 @@ class RedisWindowStore:
             raise StateError(f"Redis key {key_of(shard, 'window')}: {error}") from error
 
     def _newest_first(self, shard: ShardId) -> Iterator[WindowChunk]:
-        """The chunks in pages that grow, since most readers want a few. Trimming meanwhile takes only from the far end."""
-        before = "+"
-        for count in itertools.chain(_PAGE_ENTRIES, itertools.repeat(_PAGE_ENTRIES[-1])):
-            page: Any = self._server.call(
-                f"read the window of shard {shard}",
-                functools.partial(self._server.client.xrevrange, key_of(shard, "window"), before, "-", count),
-            )
-            for entry_id, fields in page:
-                before = f"({entry_id.decode()}"
-                yield _chunk(fields)
-            if len(page) < count:
-                return
+        """Trimming meanwhile takes only from the far end."""
+        sizes = itertools.chain(_PAGE_ENTRIES, itertools.repeat(_PAGE_ENTRIES[-1]))  # they grow, since most readers want a few
+        return self._pages(shard, self._server.client.xrevrange, "+", "-", sizes)
 
     def after(self, shard: ShardId, offset: int, rows_max: int) -> list[Learned]:
         try:
@@ -102,15 +93,16 @@ class RedisWindowStore:
 
     def _oldest_first(self, shard: ShardId, offset: int) -> Iterator[WindowChunk]:
         """The chunks that end beyond `offset`. An entry's id is one more than its last offset."""
-        above = f"({max(offset, -1) + 1}-0"
-        count = _PAGE_ENTRIES[-1]
-        while True:
-            page: Any = self._server.call(
-                f"read the window of shard {shard}",
-                functools.partial(self._server.client.xrange, key_of(shard, "window"), above, "+", count),
-            )
+        beyond = f"({max(offset, -1) + 1}-0"
+        return self._pages(shard, self._server.client.xrange, beyond, "+", itertools.repeat(_PAGE_ENTRIES[-1]))
+
+    def _pages(self, shard: ShardId, read: Callable[..., Any], start: str, end: str, sizes: Iterable[int]) -> Iterator[WindowChunk]:
+        """The chunks from `start` to `end`, in pages of so many entries."""
+        for count in sizes:
+            command = functools.partial(read, key_of(shard, "window"), start, end, count)
+            page: Any = self._server.call(f"read the window of shard {shard}", command)
             for entry_id, fields in page:
-                above = f"({entry_id.decode()}"
+                start = f"({entry_id.decode()}"
                 yield _chunk(fields)
             if len(page) < count:
                 return

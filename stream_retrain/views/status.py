@@ -77,7 +77,6 @@ class Status:
         self._shards: dict[ShardId, ShardStatus] = {}
         self._decisions: collections.deque[dict[str, Any]] = collections.deque(maxlen=DECISIONS_KEPT)
         self._committed = self._aborted = self._outputs = 0
-        self._loop_at_s = time.monotonic()
 
     def __call__(self, fact: WorkerFact) -> None:
         """Take one fact."""

@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stream_retrain import Pipeline, Shard
+from stream_retrain import Pipeline
 from stream_retrain.cli.status import fetch_status
-from stream_retrain.codec.outputs import encode_decisions, encode_predictions
-from stream_retrain.codec.records import EventDecoder
-from stream_retrain.core.messages import ShardId
+from stream_retrain.engines.driver import DECISIONS, PREDICTIONS
 from stream_retrain.engines.kafka import read as kafka_read
 from stream_retrain.engines.kafka.read import Stored
+from stream_retrain.engines.verifier import expected_of
 from stream_retrain.settings import load_settings
 from tests.conftest import Services
 
@@ -40,12 +39,9 @@ class Expected(NamedTuple):
 
 def uninterrupted(pipeline: Pipeline, partition: int, records: list[Stored]) -> Expected:
     """The oracle: the whole log of one partition in one batch, in this process."""
-    decoder = EventDecoder(pipeline.schema, pipeline.task, record_bytes_max=1_000_000)
-    events, rejected = decoder.decode_batch([record.as_record() for record in records])
-    shard = Shard(pipeline)
-    outcome = shard.process(events)
-    decisions = encode_decisions(ShardId(pipeline.name, pipeline.source, partition), [*rejected, *outcome.facts])
-    return Expected(encode_predictions(outcome.predicted), [value for _, value in decisions], shard.digest())
+    expected = expected_of(pipeline, partition, [record.as_record() for record in records])
+    of_kind = {kind: [put.value or b"" for put in expected.outputs if put.kind == kind] for kind in (PREDICTIONS, DECISIONS)}
+    return Expected(of_kind[PREDICTIONS], of_kind[DECISIONS], expected.digest)
 
 
 class Worker:

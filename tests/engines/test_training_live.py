@@ -143,7 +143,9 @@ def test_a_training_of_a_minute_holds_nothing_up(services: Services, settings: S
         assert running.stop() < 5.0
     decisions = decoded([record.value or b"" for record in read_topic(services, f"{pipeline.name}.decisions")[0]])
     kinds = [event["type"].split(".", 2)[2] for event in decisions]
-    assert [kind for kind in kinds if kind.startswith("training")] == ["training.requested.v1", "training.joined.v1"]
+    requested, joined, *later = [kind for kind in kinds if kind.startswith("training")]
+    assert (requested, joined) == ("training.requested.v1", "training.joined.v1")
+    assert set(later) <= {"training.requested.v1"}, "the rule's next turn may come before the worker has stopped"
     assert kinds.count("duel.ended.v1") == 1
 
 

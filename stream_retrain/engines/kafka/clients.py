@@ -29,9 +29,12 @@ __all__ = [
     "broker_error",
     "confluent_clients",
     "consumer_client",
+    "partitions_of",
     "producer_client",
+    "reader_client",
 ]
 
+READ_TIMEOUT_S = 10.0
 LOG = logging.getLogger("stream_retrain.kafka")
 LOG.addHandler(logging.NullHandler())  # the client's chatter is for those who ask for it
 OnError = Callable[[KafkaError], None]
@@ -151,6 +154,29 @@ def producer_client(settings: Settings, transactional_id: str, on_error: OnError
             "error_cb": on_error,
         }
     )
+
+
+def reader_client(settings: Settings) -> Consumer:
+    """A private consumer of committed records: partitions are assigned by hand, nothing is committed, and each end is told."""
+    return Consumer(
+        {
+            "fetch.queue.backoff.ms": 20,
+            **base_config(settings),
+            "group.id": "stream_retrain.reader",  # never joined
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        }
+    )
+
+
+def partitions_of(consumer: Consumer, topic: str, settings: Settings) -> list[int]:
+    """The partitions of a topic. Raises `BrokerError` where it does not exist, `KafkaException` where Kafka does not answer."""
+    found = consumer.list_topics(topic, READ_TIMEOUT_S).topics[topic]
+    if found.error is not None:
+        raise broker_error(f"reading topic {topic!r}", found.error, settings)
+    return sorted(found.partitions)
 
 
 def broker_error(doing: str, error: KafkaException | KafkaError, settings: Settings) -> BrokerError:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream_retrain.codec.records import Record
-from stream_retrain.engines.kafka.clients import base_config, broker_error
+from stream_retrain.engines.kafka.clients import broker_error, partitions_of, reader_client
 from stream_retrain.errors import BrokerError
 from stream_retrain.settings import Settings
 
@@ -38,22 +38,9 @@ def read_topic(settings: Settings, topic: str) -> dict[int, list[Stored]]:
 
     Raises `BrokerError` where the topic does not exist or Kafka does not answer.
     """
-    consumer = Consumer(
-        {
-            "fetch.queue.backoff.ms": 20,
-            **base_config(settings),
-            "group.id": "stream_retrain.reader",  # never joined: partitions are assigned by hand
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-        }
-    )
+    consumer = reader_client(settings)
     try:
-        found = consumer.list_topics(topic, TIMEOUT_S).topics[topic]
-        if found.error is not None:
-            raise broker_error(f"reading topic {topic!r}", found.error, settings)
-        partitions = sorted(found.partitions)
+        partitions = partitions_of(consumer, topic, settings)
         consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
         return _read_to_end(consumer, partitions, settings)
     except KafkaException as error:

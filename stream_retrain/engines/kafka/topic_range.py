@@ -22,7 +22,7 @@ from stream_retrain.codec.records import EventDecoder, Record
 from stream_retrain.core.messages import Features, Learned
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.training import TopicRange
-from stream_retrain.engines.kafka.clients import base_config, broker_error
+from stream_retrain.engines.kafka.clients import broker_error, partitions_of, reader_client
 from stream_retrain.engines.trainer.jobs import Job
 from stream_retrain.errors import BrokerError
 from stream_retrain.settings import Settings
@@ -42,17 +42,7 @@ def read_range(settings: Settings, pipeline: Pipeline, job: Job, wanted: TopicRa
     Records that are no events of the schema are left out. Raises `BrokerError` where the topic is not there, or Kafka does not
     answer.
     """
-    consumer = Consumer(
-        {
-            "fetch.queue.backoff.ms": 20,
-            **base_config(settings),
-            "group.id": "stream_retrain.reader",  # never joined: partitions are assigned by hand
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-        }
-    )
+    consumer = reader_client(settings)
     decoder = EventDecoder(pipeline.schema, pipeline.task, record_bytes_max=settings.record_bytes_max)
     try:
         stretches = _stretches(consumer, wanted, job, settings)
@@ -75,10 +65,7 @@ class _Stretch(NamedTuple):
 
 def _stretches(consumer: Consumer, wanted: TopicRange, job: Job, settings: Settings) -> dict[int, _Stretch]:
     """What to read of each partition that has something in the range."""
-    found = consumer.list_topics(wanted.topic, TIMEOUT_S).topics[wanted.topic]
-    if found.error is not None:
-        raise broker_error(f"reading topic {wanted.topic!r}", found.error, settings)
-    partitions = sorted(found.partitions)
+    partitions = partitions_of(consumer, wanted.topic, settings)
     first = _offsets_at(consumer, wanted.topic, partitions, wanted.from_time_s)
     end = _offsets_at(consumer, wanted.topic, partitions, wanted.to_time_s)
     stretches = {}

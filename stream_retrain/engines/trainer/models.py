@@ -55,7 +55,7 @@ def verify_model(sealed: bytes, pipeline: Pipeline, shard: ShardId, keyring: Key
     if header.kind != "model":
         raise StateError(f"What should be a model of {shard} is a {header.kind}")
     theirs, ours = header.versions, wanted.versions
-    if theirs.river != ours.river or theirs.python.split(".")[:2] != ours.python.split(".")[:2]:
+    if not theirs.unpickles_under(ours):
         raise StateError(
             f"A model of {shard} was made by River {theirs.river} on Python {theirs.python},"
             f" this is River {ours.river} on Python {ours.python}: give workers and trainers the same"

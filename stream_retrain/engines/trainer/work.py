@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.core.change_point import LOOK_BACK_EVENTS, events_since_rise, events_since_rise_of_losses
+from stream_retrain.core.change_point import LOOK_BACK_EVENTS, events_since_worse
 from stream_retrain.core.messages import Learned
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.training import Challenger, TopicRange, Window, train
+from stream_retrain.core.watching import signal_of
 from stream_retrain.engines.trainer.jobs import Job, Progress, Trained
 from stream_retrain.engines.trainer.models import open_model, seal_model
 from stream_retrain.errors import StoreError, TrainingError
@@ -160,18 +161,9 @@ def _from_window(wanted: Window, job: Job, pipeline: Pipeline, window: WindowSto
     if wanted.seconds is not None:
         return window.last(job.shard, ALL_ROWS, since_time_s=job.training.time_s - wanted.seconds, through_offset=through)
     rows = window.last(job.shard, LOOK_BACK_EVENTS, through_offset=through)
-    return rows[len(rows) - _since_change(rows, pipeline) :]
-
-
-def _since_change(rows: list[Learned], pipeline: Pipeline) -> int:
-    """How many rows came since the errors rose, as the shard counts them."""
-    if pipeline.task == "regression":
-        return events_since_rise_of_losses([1.0 if row.y_pred is None else abs(_number(row.y) - _number(row.y_pred)) for row in rows])
-    return events_since_rise([0 if row.y_pred is not None and row.y == row.y_pred else 1 for row in rows])
-
-
-def _number(value: Any) -> float:
-    return float(value)
+    error = signal_of("error", pipeline.task)
+    errors = [1.0 if row.y_pred is None else error(row.y, row.y_pred, None) for row in rows]
+    return rows[len(rows) - events_since_worse(pipeline.task, errors) :]
 
 
 def _teach(pupil: _Pupil, rows: Iterable[Learned], passes: int, progress: Callable[[int], None]) -> None:
