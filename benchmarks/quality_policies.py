@@ -69,8 +69,8 @@ class Policy:
 
     name: str
     model: Callable[[Any, Ledger], Any]
-    react: Callable[[Any], Any] | None = None
-    """The reaction to a drift, given a model of another family than the champion's."""
+    react: Callable[[], Any] | None = None
+    """The reaction to a drift."""
     watch: Callable[[str], Watch] | None = None
     """What is watched for a task; None: what the project recommends."""
     around: bool = True
@@ -80,7 +80,7 @@ class Policy:
 
     def pipeline(self, champion: Any, setting: Setting, ledger: Ledger) -> Pipeline:
         """What a shard runs; without a reaction nothing is watched either, and replacements are entered in the ledger."""
-        reaction = self.react(another_family(champion, setting)) if self.react else None
+        reaction = self.react() if self.react else None
         watch = self.watch(setting.task) if self.watch else recommended_watch(setting.task)
         return Pipeline(
             name="quality",
@@ -133,21 +133,14 @@ def champions(task: str) -> dict[str, Make]:
     return REGRESSION_CHAMPIONS if task == "regression" else CHAMPIONS
 
 
-def another_family(champion: Any, setting: Setting) -> Any:
-    """A linear model beside a tree, a tree beside a linear model."""
-    table = champions(setting.task)
-    names = list(table)
-    return table[names[0] if isinstance(champion, compose.Pipeline) else names[-1]](setting)
-
-
-REACTIONS: Final[dict[str, Callable[[Any], Any]]] = {
-    "Reset": lambda _: Reset(),
-    "Challenge": lambda _: Challenge(),
-    "Challenge, and another family": lambda other: Challenge(challengers=("fresh", "since_change", other)),
-    "Retrain 1000": lambda _: Retrain(window=Window(rows=1_000)),
-    "FineTune 1000": lambda _: FineTune(window=Window(rows=1_000)),
+REACTIONS: Final[dict[str, Callable[[], Any]]] = {
+    "Reset": Reset,
+    "Challenge": Challenge,
+    "Challenge, own family": lambda: Challenge(challengers=("fresh", "since_change")),
+    "Retrain 1000": lambda: Retrain(window=Window(rows=1_000)),
+    "FineTune 1000": lambda: FineTune(window=Window(rows=1_000)),
 }
-ON_HDDMA: Final = ("Reset", "Challenge", "Challenge, and another family")
+ON_HDDMA: Final = ("Reset", "Challenge", "Challenge, own family")
 """The reactions that are also run on that detector, for 0/1 errors."""
 
 

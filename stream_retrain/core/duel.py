@@ -14,6 +14,8 @@ Rules:
   no ballot, one asked in an earlier duel has that duel's: both teach everyone and prove nothing.
 - A model that cannot answer yet has missed (classification); it is not spared the question.
 - The loser stays until the end and may win its place back. Nothing restarts a duel; a drift during it is the duel's own business.
+- A rematch has no end before the lead changes; from there on it is a duel like any other. The pipeline's own model has one with a
+  champion of another family.
 - The models are foreign code. A contestant that raises where another does not is out and the duel goes on; if it was serving, the
   champion, or else the first who is left, takes over. Where everyone raises it is the event's fault: it is raised, and nobody is out.
 - It ends when `events_max` events were scored since the last one joined, or when nobody is left to compare with.
@@ -51,6 +53,8 @@ class Contestant(NamedTuple):
 
     name: str
     model: Any
+    own: bool = True
+    """Whether it is the pipeline's model, and not of another family."""
 
 
 class Ballot(NamedTuple):
@@ -154,12 +158,15 @@ class DuelSpec:
     proba: bool = False
     """Whether the served model's probabilities are wanted; the others are asked for their label only."""
 
-    def start(self, number: int, champion: Any, challengers: Sequence[Contestant], *, places: int | None = None) -> Duel:
+    def start(
+        self, number: int, champion: Contestant, challengers: Sequence[Contestant], *, places: int = 0, rematch: bool = False
+    ) -> Duel:
         """Begin duel `number`; `places`: rivals it may have in all, those that join later included."""
-        contestants = [Contestant("champion", champion), *challengers]
-        rivals = max(places or 0, len(challengers))
+        contestants = [champion, *challengers]
+        rivals = max(places, len(challengers))
         test = self.evidence.build(contestants=rivals + 1).snapshot()
-        return self.build({"number": number, "contestants": contestants, "rivals": rivals, "test": test})
+        events_left = None if rematch else self.evidence.events_max
+        return self.build({"number": number, "contestants": contestants, "rivals": rivals, "test": test, "events_left": events_left})
 
     def build(self, snapshot: dict[str, Any]) -> Duel:
         """The duel as `snapshot` left it."""
@@ -179,25 +186,38 @@ class Duel:
         self._led: set[int] = set(snapshot.get("led", ()))
         self._loss_sums: list[float] = list(snapshot.get("loss_sums", none))
         self._scored: list[int] = list(snapshot.get("scored", none))
-        self._events_left: int = snapshot.get("events_left", spec.evidence.events_max)
+        self._events_left: int | None = snapshot["events_left"]
         self._test = spec.evidence.build(snapshot["test"])
         self._relative = RelativeLoss(snapshot.get("relative")) if spec.task == "regression" else None
         self._install()
 
     @property
+    def leader(self) -> Contestant:
+        """The contestant that answers."""
+        return self._contestants[self._test.served]
+
+    @property
     def served(self) -> str:
-        """The name of the contestant that answers."""
-        return self._contestants[self._test.served].name
+        """Its name."""
+        return self.leader.name
 
     @property
     def model(self) -> Any:
         """The model that answers."""
-        return self._contestants[self._test.served].model
+        return self.leader.model
 
     @property
     def over(self) -> bool:
         """Whether the duel has ended, or will with the next label."""
-        return self._events_left <= 0 or len(self._in) < 2
+        return (self._events_left is not None and self._events_left <= 0) or len(self._in) < 2
+
+    @property
+    def rivals(self) -> list[Contestant]:
+        """Those still in who do not answer, the smallest mean loss first."""
+        others = [index for index, *_ in self._in if index != self._test.served]
+        return [
+            self._contestants[index] for index in sorted(others, key=lambda index: self._loss_sums[index] / max(1, self._scored[index]))
+        ]
 
     def ask(self, offset: int, time_s: float, x: Features) -> Asked:
         """Let everyone answer a question. Raises what the served model raised if everyone did."""
@@ -225,6 +245,10 @@ class Duel:
         if self.over:
             facts.append(self._ended(offset, time_s))
         return facts
+
+    def end(self, offset: int, time_s: float) -> DuelEnded:
+        """End it before its time; who leads stays."""
+        return self._ended(offset, time_s)
 
     def join(self, challenger: Contestant) -> None:
         """Let a challenger in that was trained elsewhere; the duel then has all its events before it. Raises ValueError without a place."""
@@ -276,7 +300,8 @@ class Duel:
         losses += [None] * (len(self._contestants) - len(losses))  # who joined after the question was asked
         if losses[self._test.served] is None:
             return
-        self._events_left -= 1
+        if self._events_left is not None:
+            self._events_left -= 1
         for index, loss in enumerate(losses):
             if loss is not None:
                 self._loss_sums[index] += loss
@@ -295,6 +320,8 @@ class Duel:
         number, before, now = self.number, self.served, self._contestants[taker].name
         events, standings = self._test.events, self.standings()
         self._led.add(taker)
+        if self._events_left is None:
+            self._events_left = self._spec.evidence.events_max
         self._test.lead(taker)
         self._install()
         return LeadChanged(

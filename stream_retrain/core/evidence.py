@@ -13,6 +13,10 @@ variables by betting"; Shafer 2021, "Testing by betting"; for forecasters that a
   expected loss of the served model is at most the rival's. It says nothing about independence, stationarity, or how either model learns.
 - *Validity.* Under it each factor has a conditional mean of at most 1, so E is a test supermartingale that starts at 1, and the
   probability that it ever reaches 1/a is at most a (Ville 1939). Looking at every event costs nothing.
+- *A rival that becomes better late.* A fresh model is worse at first, and what a gambler has lost it must win back. So a quarter of each
+  one's wealth is kept in hand, and after the k-th hundred events 1 / (k (k + 1)) of that is staked as if it were the beginning. Wealth
+  in hand is worth what it is, so E, the sum, is a test supermartingale still, and at least three quarters of what it would be without. (A
+  mixture over the unknown moment of change; compare Shin, Ramdas and Rinaldo 2024, "E-detectors".)
 - *Several rivals.* The mean of e-values is an e-value, under any dependence. So every set of rivals is tested by its mean, and the best
   rival is accepted when each set that contains it is rejected (closed testing: Vovk and Wang 2021, "E-values: calibration, combination
   and applications"). The chance of accepting any rival for which the null holds is at most a. A lone rival among k needs about k/a, as by
@@ -28,7 +32,7 @@ variables by betting"; Shafer 2021, "Testing by betting"; for forecasters that a
   different times) violates the null, though neither is better on average: the lead may follow the runs. Runs that hit both alike are
   covered. With labels that come h events late, "everything seen before" is meant at the label's coming, not at the question's.
 
-Numbers: a gambler may throw wealth away, so what is above 1e200 is cut every 100 events, and one whose wealth underflows is bankrupt:
+Numbers: a gambler may throw wealth away, so what is above 1e200 is cut, and one whose wealth underflows is bankrupt:
 both keep E a supermartingale, and neither matters below that. In the hot loop most events of a classifier leave d = 0, which costs a
 comparison.
 """
@@ -45,8 +49,9 @@ __all__ = ["Evidence", "PairedTest", "RelativeLoss"]
 
 BETS: Final = (0.05, 0.1, 0.2, 0.4, 0.7, 0.9)
 BET_AGAINST: Final = 0.2
-WEALTH_MAX: Final = 1e200
-CAPPED_EVERY_EVENTS: Final = 100  # in which even wealth that doubles stays far below the largest float
+STAKED_AT_START: Final = 0.75
+STAKED_EVERY_EVENTS: Final = 100
+WEALTH_MAX: Final = 1e200  # cut as often as is staked: until then even wealth that doubles stays far below the largest float
 CLIP_SCALES: Final = 4.0
 SCALE_EVENTS: Final = 100
 
@@ -60,7 +65,7 @@ class Evidence:
     """The share of what is left of `alpha` that the next change of lead may use; None: each change may use all of it."""
     events_min: int = 10
     """Events since the last change before there can be one."""
-    events_max: int = 2_000
+    events_max: int = 1_000
     """Events after which the duel ends and whoever serves stays. A fresh tree often needs more than 500 to overtake a stale one."""
     bets: tuple[float, ...] = BETS
 
@@ -104,7 +109,7 @@ class PairedTest:
         self.changes: int = state.get("changes", 0)
         self.events: int = state.get("events", 0)
         self.since_change: int = state.get("since_change", 0)
-        start = [1.0] * len(spec.bets)
+        start = [STAKED_AT_START] * len(spec.bets)
         self._wealth: list[list[float]] = [list(row) for row in state.get("wealth", [start] * contestants)]
         self._against: list[float] = list(state.get("against", [1.0] * contestants))
         self._passes = self._spec.passes(self.changes + 1)
@@ -132,8 +137,8 @@ class PairedTest:
             difference = served_loss - loss
             self._bet(rival, difference)
             risen = risen or difference > 0
-        if self.since_change % CAPPED_EVERY_EVENTS == 0:
-            self._cap()
+        if self.since_change % STAKED_EVERY_EVENTS == 0:
+            self._stake()
         return self._accepted(losses) if risen and self.since_change >= self._spec.events_min else None
 
     def lead(self, contestant: int) -> None:
@@ -142,12 +147,12 @@ class PairedTest:
         self.since_change = 0
         self.changes += 1
         self._passes = self._spec.passes(self.changes + 1)
-        self._wealth = [[1.0] * len(self._bets) for _ in self._wealth]
+        self._wealth = [[STAKED_AT_START] * len(self._bets) for _ in self._wealth]
         self._against = [1.0] * len(self._against)
 
     def e_value(self, rival: int) -> float:
         """The evidence that `rival` is better than the served model; 1 is none."""
-        return sum(self._wealth[rival]) / len(self._bets)
+        return sum(self._wealth[rival]) / len(self._bets) + self._in_hand
 
     def e_value_against(self, rival: int) -> float:
         """The evidence that `rival` is worse than the served model, by a single gambler; 1 is none."""
@@ -178,13 +183,20 @@ class PairedTest:
         self._wealth[rival] = list(map(operator.mul, self._wealth[rival], gain))
         self._against[rival] *= 1 - BET_AGAINST * difference
 
-    def _cap(self) -> None:
-        self._wealth = [[min(held, WEALTH_MAX) for held in row] for row in self._wealth]
+    @property
+    def _in_hand(self) -> float:
+        """What is not staked yet; the sum of 1 / (k (k + 1)) up to k is 1 - 1 / (k + 1)."""
+        return (1 - STAKED_AT_START) / (self.since_change // STAKED_EVERY_EVENTS + 1)
+
+    def _stake(self) -> None:
+        hundreds = self.since_change // STAKED_EVERY_EVENTS
+        stake = (1 - STAKED_AT_START) / (hundreds * (hundreds + 1))
+        self._wealth = [[min(held, WEALTH_MAX) + stake for held in row] for row in self._wealth]
         self._against = [min(held, WEALTH_MAX) for held in self._against]
 
     def _accepted(self, losses: Sequence[float | None]) -> int | None:
         """The rival with the most evidence, of those still in, if every set of rivals with it is rejected."""
-        values = [sum(row) / len(row) for row in self._wealth]
+        values = [self.e_value(rival) for rival in range(len(self._wealth))]
         best, most = -1, self._passes
         for rival, loss in enumerate(losses):
             if values[rival] >= most and loss is not None and rival != self.served:

@@ -161,7 +161,7 @@ def _rule_faults(pipeline: Pipeline) -> Iterator[str]:
 def _challenger_faults(rule: On, task: Task) -> Iterator[str]:
     """What is wrong with the models of other families that a rule lets race."""
     for challenger in rule.do.contestants() if isinstance(rule.do, Race) else ():
-        if challenger.model is not None:
+        if challenger.model is not None and not isinstance(challenger.model, str):
             where = f"react {rule.trigger}: challenger {challenger.name!r}"
             yield from list(_model_faults(where, challenger.model, task)) or _seed_faults(where, challenger.model)
 

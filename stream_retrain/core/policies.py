@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack
 
 from stream_retrain.core.evidence import Evidence
-from stream_retrain.core.training import FRESH, SINCE_CHANGE, Challenger, Window
+from stream_retrain.core.training import ADDITIVE, FRESH, SINCE_CHANGE, Challenger, Window
 from stream_retrain.core.triggers import (
     AllOf,
     AnyOf,
@@ -28,7 +28,7 @@ from stream_retrain.core.triggers import (
 
 __all__ = ["Challenge", "Decision", "FineTune", "Ignore", "On", "Policy", "PolicySpec", "Race", "Reaction", "Reset", "Retrain"]
 
-KNOWN: Final = {challenger.name: challenger for challenger in (FRESH, SINCE_CHANGE)}
+KNOWN: Final = {challenger.name: challenger for challenger in (FRESH, SINCE_CHANGE, ADDITIVE)}
 NAME_OF_ANOTHER: Final = "another"
 
 
@@ -47,19 +47,24 @@ class Challenge:
     """Let challengers race the champion on the live events; one that is shown to be better takes its place.
 
     challengers
-        "fresh" starts from nothing, "since_change" from the labelled events since the most likely moment the errors rose. Give
-        `Challenger`s for others, or a River model: one of another family, which starts from nothing.
+        "fresh" starts from nothing, "since_change" from the labelled events since the most likely moment the errors rose; both are
+        the pipeline's model. "additive" is of another family, cheap and quick to learn. Give `Challenger`s for others, or a River
+        model: one of another family, which starts from nothing. `("fresh", "since_change")` keeps to the pipeline's model.
     window
         One more challenger, trained on it ("window").
     evidence
         How much must be shown and how long it is looked for; nothing is replaced on less.
+    rematch
+        Whether, where a model of another family has won, the best of the pipeline's own goes on racing it: it may learn more slowly
+        and still be the better one in the end. It lasts until it has won its place, or something else is to be done.
 
     While a duel lasts every event costs about as many models as race.
     """
 
-    challengers: Sequence[Any] = ("fresh", "since_change")
+    challengers: Sequence[Any] = ("fresh", "since_change", "additive")
     window: Window | None = None
     evidence: Evidence = dataclasses.field(default_factory=Evidence)
+    rematch: bool = True
 
     def contestants(self) -> tuple[Challenger, ...]:
         """The challengers, as declared."""
@@ -114,7 +119,7 @@ def _race_faults(race: Race) -> Iterator[str]:
     yield from race.evidence.faults()
     unknown = [each for each in getattr(race, "challengers", ()) if isinstance(each, str) and each not in KNOWN]
     if unknown:
-        yield f"challengers {', '.join(map(repr, unknown))}: use {' or '.join(map(repr, KNOWN))}, a Challenger or a River model"
+        yield f"challengers {', '.join(map(repr, unknown))}: use {', '.join(map(repr, KNOWN))}, a Challenger or a River model"
         return
     contestants = race.contestants()
     names = [challenger.name for challenger in contestants]

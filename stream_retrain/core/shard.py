@@ -298,7 +298,7 @@ class Shard:
             proba=answer[1],
         )
         self._requested = False
-        decisions = self._policy.decide(moment, dueling=self._dueling is not None, training=self._succession.training is not None)
+        decisions = self._policy.decide(moment, dueling=self._succession.busy, training=self._succession.training is not None)
         for decision in decisions:
             rule = decision.rule
             batch.facts.append(
@@ -321,7 +321,7 @@ class Shard:
             batch.facts += self._succession.race(cause, decision.rule.do)
             self._dueling = self._succession.duel
             return
-        batch.facts.append(self._succession.reset(cause))
+        batch.facts += self._succession.reset(cause)
         self._serve()
         self._watching.begin_afresh()
 

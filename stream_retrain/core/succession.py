@@ -5,6 +5,8 @@ Rules:
 - The served model is the champion, or in a duel whoever leads it; each change of it begins a generation.
 - A duel is not restarted. A challenger that comes from the trainer joins the duel its rule began, or begins one of its own; while
   another rule's duel lasts it waits, and learns every event meanwhile.
+- Where a duel ends with a champion that is not the pipeline's model, the best of the duel that is has a rematch with it, without end
+  until the lead changes. A rematch holds nothing up: the next duel takes its rival over, a reset ends it.
 - One training at a time. It is part of the state: after a restart it is asked for again, under the same number.
 """
 
@@ -14,7 +16,7 @@ import collections
 import dataclasses
 import pickle
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from stream_retrain.core.change_point import LOOK_BACK_EVENTS, events_since_worse
 from stream_retrain.core.duel import Contestant, Duel, DuelEnded, DuelFact, DuelSpec, DuelStarted, LeadChanged
@@ -26,6 +28,9 @@ from stream_retrain.core.training import Challenger, Training, train
 from stream_retrain.errors import TrainingError
 
 __all__ = ["Cause", "Dueling", "Succession", "challenger_of"]
+
+RIVAL: Final = "rival"
+"""What one that stays for a rematch is called, or in the duel that took it over."""
 
 
 class Cause(NamedTuple):
@@ -43,6 +48,7 @@ class Dueling(NamedTuple):
 
     rule: int
     duel: Duel
+    rematch: bool = False
 
 
 def challenger_of(pipeline: Pipeline, training: Training) -> Challenger:
@@ -61,6 +67,8 @@ class Succession:
         state = snapshot or {}
         self._pipeline = pipeline
         self.champion: Any = state["champion"] if snapshot else pipeline.model.clone()
+        self._own: bool = state.get("own", True)
+        """Whether the champion is the pipeline's model, and not of another family."""
         self.generation: int = state.get("generation", 0)
         self.duels: int = state.get("duels", 0)
         self.trainings: int = state.get("trainings", 0)
@@ -69,7 +77,7 @@ class Succession:
         """The copy of the champion that the training starts from, as it was when it was asked for."""
         self.dueling: Dueling | None = None
         if (saved := state.get("dueling")) is not None:
-            self.dueling = Dueling(saved["rule"], self._spec(saved["rule"]).build(saved["duel"]))
+            self.dueling = Dueling(saved["rule"], self._spec(saved["rule"]).build(saved["duel"]), saved["rematch"])
         self._waiting: list[tuple[Training, Trained]] = list(state.get("waiting", ()))
         self._recent: collections.deque[tuple[Features, Any, float]] | None = None
         if any(isinstance(rule.do, Race) for rule in pipeline.react):
@@ -95,26 +103,29 @@ class Succession:
         """The duel in progress."""
         return None if self.dueling is None else self.dueling.duel
 
-    def reset(self, cause: Cause) -> ModelReset:
+    @property
+    def busy(self) -> bool:
+        """Whether a duel is in progress that nothing may interrupt."""
+        return self.dueling is not None and not self.dueling.rematch
+
+    def reset(self, cause: Cause) -> list[Any]:
         """Begin afresh with the pipeline's model."""
+        facts, _ = self._make_way(cause.offset, cause.time_s)
         self.generation += 1
-        self.champion = self._pipeline.model.clone()
-        return ModelReset(offset=cause.offset, time_s=cause.time_s, generation=self.generation, cause=cause.trigger)
+        self.champion, self._own = self._pipeline.model.clone(), True
+        return [*facts, ModelReset(offset=cause.offset, time_s=cause.time_s, generation=self.generation, cause=cause.trigger)]
 
     def race(self, cause: Cause, race: Race) -> list[Any]:
         """Train the challengers that can be trained on the spot and let them race; ask the trainer for the other."""
-        facts: list[Any] = []
-        contestants, trained_on = [], []
         declared = race.contestants()
-        for index, challenger in enumerate(declared):
-            if challenger.by_trainer:
-                facts.append(self._request(cause, index, challenger))
-                continue
-            model, rows = self._trained_here(challenger)
-            contestants.append(Contestant(challenger.name, model))
-            trained_on.append(rows)
-        if contestants:
-            facts.append(self._start(cause, contestants, trained_on, places=len(declared)))
+        facts: list[Any] = [self._request(cause, index, each) for index, each in enumerate(declared) if each.by_trainer]
+        here = [challenger for challenger in declared if not challenger.by_trainer]
+        if here:
+            ended, staying = self._make_way(cause.offset, cause.time_s)
+            models, trained_on = zip(*map(self._trained_here, here), strict=True)
+            contestants = [Contestant(each.name, model, self._is_own(each)) for each, model in zip(here, models, strict=True)]
+            places = len(declared) + len(staying)
+            facts += [*ended, self._start(cause, [*contestants, *staying], [*trained_on, *(0 for _ in staying)], places=places)]
         return facts
 
     def join(self, offset: int, time_s: float, trained: Trained) -> list[Any]:
@@ -123,10 +134,11 @@ class Succession:
         if training is None or training.number != trained.training:
             return []
         self.training = self.base = None
-        if self.dueling is not None and self.dueling.rule != training.rule:
+        if self.dueling is not None and self.busy and self.dueling.rule != training.rule:
             self._waiting.append((training, trained))
             return []
-        return self._enter(offset, time_s, training, trained)
+        ended, staying = self._make_way(offset, time_s)
+        return [*ended, *self._enter(offset, time_s, training, trained, staying)]
 
     def fail(self, offset: int, time_s: float, ended: Ended) -> list[Any]:
         """A training ended without a model."""
@@ -151,10 +163,8 @@ class Succession:
                 self.generation += 1
                 told.append(dataclasses.replace(fact, generation=self.generation))
             elif isinstance(fact, DuelEnded) and self.dueling is not None:
-                self.champion, self.dueling = self.dueling.duel.model, None
                 told.append(dataclasses.replace(fact, generation=self.generation))
-                if self._waiting:
-                    told += self._enter(fact.offset, fact.time_s, *self._waiting.pop(0))
+                told += self._next(fact.offset, fact.time_s, self.dueling)
             else:
                 told.append(fact)
         return told
@@ -163,9 +173,10 @@ class Succession:
         """What is needed to go on from here; shares the models, so serialise it at once."""
         return {
             "champion": self.champion,
+            "own": self._own,
             "generation": self.generation,
             "duels": self.duels,
-            "dueling": {"rule": self.dueling.rule, "duel": self.dueling.duel.snapshot()} if self.dueling else None,
+            "dueling": self.dueling and {**self.dueling._asdict(), "duel": self.dueling.duel.snapshot()},
             "trainings": self.trainings,
             "training": self.training,
             "base": self.base,
@@ -184,7 +195,7 @@ class Succession:
             events_seen=cause.events_seen,
             cause=cause.trigger,
         )
-        self.base = _copy(self.champion) if challenger.start == "champion" else None
+        self.base = _copy(self.served) if challenger.start == "champion" else None
         return TrainingRequested(
             offset=cause.offset,
             time_s=cause.time_s,
@@ -196,10 +207,7 @@ class Succession:
 
     def _trained_here(self, challenger: Challenger) -> tuple[Any, int]:
         """A challenger that needs no more than the events kept here, and how many of them it learned."""
-        if challenger.start == "champion":
-            model = _copy(self.champion)
-        else:
-            model = (challenger.model if challenger.model is not None else self._pipeline.model).clone()
+        model = _copy(self.champion) if challenger.start == "champion" else challenger.blank(self._pipeline.model, self._pipeline.task)
         recent = list(self._recent or ())
         window = challenger.window
         rows = 0
@@ -209,9 +217,39 @@ class Succession:
         train(model, [Learned(0, 0.0, x, y, None) for x, y, _ in recent[len(recent) - rows :]])
         return model, rows
 
-    def _start(self, cause: Cause, contestants: list[Contestant], trained_on: list[int], *, places: int) -> DuelStarted:
-        duel = self._spec(cause.rule).start(self.duels, self.champion, contestants, places=places)
-        self.dueling = Dueling(cause.rule, duel)
+    def _is_own(self, challenger: Challenger) -> bool:
+        return challenger.model is None and (challenger.start == "fresh" or self._own)
+
+    def _make_way(self, offset: int, time_s: float) -> tuple[list[Any], list[Contestant]]:
+        """End the rematch, if there is one, because something else begins; what happened, and who was in it beside the champion."""
+        if self.dueling is None or not self.dueling.rematch:
+            return [], []
+        ended = dataclasses.replace(self.dueling.duel.end(offset, time_s), generation=self.generation)
+        return [ended], [each._replace(name=RIVAL) for each in self._conclude(self.dueling.duel)]
+
+    def _conclude(self, duel: Duel) -> list[Contestant]:
+        """Make who leads the champion; who else was in the duel."""
+        self.champion, self._own = duel.leader.model, duel.leader.own
+        self.dueling = None
+        return duel.rivals
+
+    def _next(self, offset: int, time_s: float, over: Dueling) -> list[Any]:
+        """What follows on the end of a duel: who waits for it enters, or the best of the pipeline's own models has a rematch."""
+        losers = self._conclude(over.duel)
+        wanted = not self._own and getattr(self._pipeline.react[over.rule].do, "rematch", False)
+        staying = [each._replace(name=RIVAL) for each in losers if each.own][: int(wanted)]
+        if self._waiting:
+            return self._enter(offset, time_s, *self._waiting.pop(0), staying)
+        if not staying:
+            return []
+        return [self._start(Cause(offset, time_s, over.rule, "rematch", 0), staying, [0], places=1, rematch=True)]
+
+    def _start(
+        self, cause: Cause, contestants: list[Contestant], trained_on: list[int], *, places: int, rematch: bool = False
+    ) -> DuelStarted:
+        champion = Contestant("champion", self.champion, self._own)
+        duel = self._spec(cause.rule).start(self.duels, champion, contestants, places=places, rematch=rematch)
+        self.dueling = Dueling(cause.rule, duel, rematch)
         self.duels += 1
         return DuelStarted(
             offset=cause.offset,
@@ -223,16 +261,18 @@ class Succession:
             cause=cause.trigger,
         )
 
-    def _enter(self, offset: int, time_s: float, training: Training, trained: Trained) -> list[Any]:
-        """The challenger of a training joins the duel of its rule, or begins one."""
-        contestant = Contestant(challenger_of(self._pipeline, training).name, trained.model)
+    def _enter(self, offset: int, time_s: float, training: Training, trained: Trained, staying: list[Contestant]) -> list[Any]:
+        """The challenger of a training joins the duel of its rule, or begins one, in which the rival of a rematch stays."""
+        challenger = challenger_of(self._pipeline, training)
+        contestant = Contestant(challenger.name, trained.model, self._is_own(challenger))
         facts: list[Any] = []
         if self.dueling is not None:
             self.dueling.duel.join(contestant)
             duel = self.dueling.duel.number
         else:
             cause = Cause(offset, time_s, training.rule, training.cause, training.events_seen)
-            started = self._start(cause, [contestant], [trained.lessons], places=1)
+            trained_on = [trained.lessons, *(0 for _ in staying)]
+            started = self._start(cause, [contestant, *staying], trained_on, places=len(trained_on))
             duel = started.duel
             facts.append(started)
         facts.append(

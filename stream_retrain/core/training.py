@@ -13,10 +13,12 @@ from typing import Any, Final, Literal, TypeAlias
 
 from stream_retrain.core.change_point import LOOK_BACK_EVENTS
 from stream_retrain.core.messages import Learned
+from stream_retrain.models import AdditiveClassifier, AdditiveRegressor
 
-__all__ = ["FRESH", "SINCE_CHANGE", "Challenger", "Start", "TopicRange", "Training", "Window", "train"]
+__all__ = ["ADDITIVE", "FRESH", "SINCE_CHANGE", "Challenger", "Start", "TopicRange", "Training", "Window", "train"]
 
 Start: TypeAlias = Literal["fresh", "champion"]
+ADDITIVE_MODEL: Final = "additive"
 PROGRESS_ROWS: Final = 200
 
 
@@ -79,7 +81,7 @@ class Challenger:
     passes
         How often it goes over the window.
     model
-        A River model of another family; None: the pipeline's.
+        A River model of another family, or "additive": the additive one of `stream_retrain.models` for the task; None: the pipeline's.
     """
 
     name: str
@@ -92,6 +94,12 @@ class Challenger:
     def by_trainer(self) -> bool:
         """Whether the trainer trains it, and not the shard on the spot."""
         return self.window is not None and not (self.window.kept_by_shard and self.passes == 1)
+
+    def blank(self, own: Any, task: str) -> Any:
+        """A model that has learned nothing; `own` is the pipeline's."""
+        if self.model == ADDITIVE_MODEL:
+            return AdditiveRegressor() if task == "regression" else AdditiveClassifier()
+        return (own if self.model is None else self.model).clone()
 
     def faults(self) -> Iterator[str]:
         """Every fault of the declaration, as sentences."""
@@ -108,10 +116,13 @@ class Challenger:
             yield f"{where}: passes is {self.passes!r}; use a whole number of at least 1"
         if self.model is not None and self.start == "champion":
             yield f"{where}: a copy of the champion cannot be of another family; give model or start='champion', not both"
+        if isinstance(self.model, str) and self.model != ADDITIVE_MODEL:
+            yield f"{where}: model is {self.model!r}; use a River model or {ADDITIVE_MODEL!r}"
 
 
 FRESH: Final = Challenger(name="fresh")
 SINCE_CHANGE: Final = Challenger(name="since_change", window=Window(since_change=True))
+ADDITIVE: Final = Challenger(name="additive", model=ADDITIVE_MODEL)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,8 @@ def sentence(fact: Any) -> tuple[str, str] | None:
 def _of_duel(fact: DuelStarted | LeadChanged | ContestantFailed | DuelEnded) -> str:
     match fact:
         case DuelStarted():
-            return f"duel {fact.duel} begins: {', '.join(fact.contestants)}"
+            rematch = ", a rematch" if fact.cause == "rematch" else ""
+            return f"duel {fact.duel} begins{rematch}: {', '.join(fact.contestants)}"
         case LeadChanged():
             return f"{fact.now} serves in place of {fact.before} ({fact.cause})"
         case ContestantFailed():

@@ -12,11 +12,12 @@ from stream_retrain.core.duel import ContestantFailed, DuelEnded, DuelStarted, L
 from stream_retrain.core.messages import Decided, Event, ModelReset
 from tests.core import streams
 
+OWN = Challenge(challengers=("fresh", "since_change"))
 TREE = tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-3, tau=0.1)
 
 
 def challenged(**changes: Any) -> Pipeline:
-    return streams.pipeline(**{"model": TREE, "react": [On.drift("error", Challenge())], **changes})
+    return streams.pipeline(**{"model": TREE, "react": [On.drift("error", OWN)], **changes})
 
 
 def of(kind: type, facts: list[Any]) -> list[Any]:
@@ -87,8 +88,12 @@ def test_with_delayed_labels_votes_of_question_time_are_compared() -> None:
 
 def test_other_challengers_can_be_chosen() -> None:
     pairs = streams.rows(3_000, flip_at=2_000)
-    outcome = Shard(challenged(react=[On.drift("error", Challenge(challengers=("fresh",)))])).process(streams.events(pairs))
-    assert of(DuelStarted, outcome.facts)[0].contestants == ("champion", "fresh")
+    for reaction, expected in (
+        (Challenge(), ("fresh", "since_change", "additive")),
+        (Challenge(challengers=("fresh",)), ("fresh",)),
+    ):
+        outcome = Shard(challenged(react=[On.drift("error", reaction)])).process(streams.events(pairs))
+        assert of(DuelStarted, outcome.facts)[0].contestants == ("champion", *expected)
 
 
 def test_regression_has_it_too() -> None:

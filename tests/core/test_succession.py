@@ -52,8 +52,8 @@ def test_a_model_of_another_family_can_take_the_place() -> None:
 def test_a_short_window_is_learned_on_the_spot() -> None:
     shard = shard_with(Challenge(window=Window(rows=100), evidence=SHORT))
     [started, *_] = of(DuelStarted, shard.process(log(950)).facts)
-    assert started.contestants == ("champion", "fresh", "since_change", "window")
-    assert started.trained_on[3] == 100
+    assert started.contestants == ("champion", "fresh", "since_change", "additive", "window")
+    assert started.trained_on[4] == 100
 
 
 def test_a_copy_of_the_champion_starts_where_the_champion_is() -> None:
@@ -61,9 +61,9 @@ def test_a_copy_of_the_champion_starts_where_the_champion_is() -> None:
     shard = shard_with(Challenge(challengers=[own], evidence=SHORT))
     shard.process(log(900, None))
     contestants = shard.snapshot()["succession"]["dueling"]["duel"]["contestants"]
-    assert [name for name, _ in contestants] == ["champion", "copy"]
+    assert [name for name, *_ in contestants] == ["champion", "copy"]
     x = {"a": 0.3, "b": 0.1, "c": 0.0}
-    champion, copy = (model.predict_proba_one(x)[True] for _, model in contestants)
+    champion, copy = (model.predict_proba_one(x)[True] for _, model, _ in contestants)
     assert champion != copy, "it has learned 50 events twice"
     assert abs(champion - copy) < 0.2
 
@@ -97,12 +97,12 @@ class TestByTheTrainer:
         events = log()
         shard = shard_with(Challenge(window=Window(rows=1_000), evidence=Evidence(events_max=800)))
         facts = shard.process(events[:1_000]).facts
-        assert of(DuelStarted, facts)[0].contestants == ("champion", "fresh", "since_change")
+        assert of(DuelStarted, facts)[0].contestants == ("champion", "fresh", "since_change", "additive")
         shard.receive(trained(shard, events, 999))
         facts = shard.process(events[1_000:1_001]).facts
         assert of(ChallengerJoined, facts)[0].duel == 0
         assert not of(DuelStarted, facts)
-        assert [name for name, _ in shard.snapshot()["succession"]["dueling"]["duel"]["contestants"]][3] == "window"
+        assert [name for name, *_ in shard.snapshot()["succession"]["dueling"]["duel"]["contestants"]][4] == "window"
 
     def test_it_waits_for_the_duel_of_another_rule_and_learns_meanwhile(self) -> None:
         events = log()

@@ -109,8 +109,7 @@ def train_job(
 def _base(job: Job, challenger: Challenger, pipeline: Pipeline, keyring: Keyring) -> tuple[_Pupil, int]:
     """The model to teach, and the generation it comes from."""
     if challenger.start == "fresh" and job.learned_through is None:
-        fresh = pipeline.model if challenger.model is None else challenger.model
-        return _Pupil(fresh.clone()), 0
+        return _Pupil(challenger.blank(pipeline.model, pipeline.task)), 0
     if job.base is None:
         raise TrainingError(f"challenger {challenger.name!r} goes on from a model, and the job brought none")
     header, model = open_model(job.base, pipeline, job.shard, keyring)
