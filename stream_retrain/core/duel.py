@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 CHAMPION: Final = 0
+NO_ANSWER: Final[Answer] = (None, None)
 
 
 class Contestant(NamedTuple):
@@ -53,8 +54,8 @@ class Contestant(NamedTuple):
 
     name: str
     model: Any
-    own: bool = True
-    """Whether it is the pipeline's model, and not of another family."""
+    family: str = ""
+    """Of a model that is not the pipeline's: the challenger it came as; empty: it is the pipeline's own."""
 
 
 class Ballot(NamedTuple):
@@ -221,24 +222,24 @@ class Duel:
 
     def ask(self, offset: int, time_s: float, x: Features) -> Asked:
         """Let everyone answer a question. Raises what the served model raised if everyone did."""
-        answers, failures = dict[int, Answer](), dict[int, Exception]()
+        answers: list[Answer] = [NO_ANSWER] * len(self._contestants)
+        failures: dict[int, Exception] | None = None
         for index, predict, _ in self._in:
             try:
                 answers[index] = predict(x)
             except Exception as error:  # noqa: BLE001 - models are foreign code; see the module's docstring
-                failures[index] = error
+                failures = {**(failures or {}), index: error}
         facts = self._drop(offset, time_s, failures) if failures else []
-        votes = tuple([answers[index][0] if index in answers else None for index in range(len(self._contestants))])
-        return Asked(answers[self._test.served], Ballot(self.number, votes), facts)
+        return Asked(answers[self._test.served], Ballot(self.number, tuple([vote for vote, _ in answers])), facts)
 
     def step(self, offset: int, time_s: float, x: Features, y: Any, ballot: Ballot | None) -> list[DuelFact]:
         """Take a label: everyone learns it, the ballot of its question is scored. Raises what the served model raised if everyone did."""
-        failures: dict[int, Exception] = {}
+        failures: dict[int, Exception] | None = None
         for index, _, learn in self._in:
             try:
                 learn(x, y)
             except Exception as error:  # noqa: BLE001 - the same
-                failures[index] = error
+                failures = {**(failures or {}), index: error}
         facts = self._drop(offset, time_s, failures) if failures else []
         if ballot is not None and ballot.duel == self.number:
             self._score(offset, time_s, y, ballot.votes, facts)
@@ -297,15 +298,17 @@ class Duel:
         losses = self._losses(y, votes)
         if losses is None:
             return
-        losses += [None] * (len(self._contestants) - len(losses))  # who joined after the question was asked
+        if len(losses) < len(self._contestants):  # somebody joined after the question was asked
+            losses += [None] * (len(self._contestants) - len(losses))
         if losses[self._test.served] is None:
             return
         if self._events_left is not None:
             self._events_left -= 1
+        sums, scored = self._loss_sums, self._scored
         for index, loss in enumerate(losses):
             if loss is not None:
-                self._loss_sums[index] += loss
-                self._scored[index] += 1
+                sums[index] += loss
+                scored[index] += 1
         if (taker := self._test.update(losses)) is not None:
             facts.append(self._lead(offset, time_s, taker, "evidence"))
 
@@ -314,7 +317,9 @@ class Duel:
         if self._relative is not None:
             numbers: Any = [None if index in self._failed else vote for index, vote in enumerate(votes)]
             return self._relative.losses(y, numbers)
-        return [None if index in self._failed else float(y != vote) for index, vote in enumerate(votes)]
+        if self._failed:
+            return [None if index in self._failed else y != vote for index, vote in enumerate(votes)]
+        return [y != vote for vote in votes]
 
     def _lead(self, offset: int, time_s: float, taker: int, cause: Literal["evidence", "failure"]) -> LeadChanged:
         number, before, now = self.number, self.served, self._contestants[taker].name

@@ -131,12 +131,13 @@ class PairedTest:
         self.events += 1
         self.since_change += 1
         risen = self.since_change == self._spec.events_min
-        for rival, loss in enumerate(losses):
-            if loss is None or loss == served_loss:
-                continue
-            difference = served_loss - loss
-            self._bet(rival, difference)
-            risen = risen or difference > 0
+        if losses.count(served_loss) != len(losses):
+            for rival, loss in enumerate(losses):
+                if loss is None or loss == served_loss:
+                    continue
+                difference = served_loss - loss
+                self._bet(rival, difference)
+                risen = risen or difference > 0
         if self.since_change % STAKED_EVERY_EVENTS == 0:
             self._stake()
         return self._accepted(losses) if risen and self.since_change >= self._spec.events_min else None
@@ -196,7 +197,8 @@ class PairedTest:
 
     def _accepted(self, losses: Sequence[float | None]) -> int | None:
         """The rival with the most evidence, of those still in, if every set of rivals with it is rejected."""
-        values = [self.e_value(rival) for rival in range(len(self._wealth))]
+        bets, in_hand = len(self._bets), self._in_hand
+        values = [sum(row) / bets + in_hand for row in self._wealth]
         best, most = -1, self._passes
         for rival, loss in enumerate(losses):
             if values[rival] >= most and loss is not None and rival != self.served:

@@ -67,8 +67,8 @@ class Succession:
         state = snapshot or {}
         self._pipeline = pipeline
         self.champion: Any = state["champion"] if snapshot else pipeline.model.clone()
-        self._own: bool = state.get("own", True)
-        """Whether the champion is the pipeline's model, and not of another family."""
+        self._family: str = state.get("family", "")
+        """The champion's, as in `Contestant`."""
         self.generation: int = state.get("generation", 0)
         self.duels: int = state.get("duels", 0)
         self.trainings: int = state.get("trainings", 0)
@@ -112,19 +112,24 @@ class Succession:
         """Begin afresh with the pipeline's model."""
         facts, _ = self._make_way(cause.offset, cause.time_s)
         self.generation += 1
-        self.champion, self._own = self._pipeline.model.clone(), True
+        self.champion, self._family = self._pipeline.model.clone(), ""
         return [*facts, ModelReset(offset=cause.offset, time_s=cause.time_s, generation=self.generation, cause=cause.trigger)]
 
     def race(self, cause: Cause, race: Race) -> list[Any]:
-        """Train the challengers that can be trained on the spot and let them race; ask the trainer for the other."""
+        """Train the challengers that can be trained on the spot and let them race; ask the trainer for the other.
+
+        One that would start from nothing is left out where a model of its family, which is not the pipeline's, races already.
+        """
         declared = race.contestants()
         facts: list[Any] = [self._request(cause, index, each) for index, each in enumerate(declared) if each.by_trainer]
         here = [challenger for challenger in declared if not challenger.by_trainer]
         if here:
             ended, staying = self._make_way(cause.offset, cause.time_s)
+            families = {self._family, *(each.family for each in staying)}
+            here = [each for each in here if each.window is not None or self._family_of(each) not in families - {""}] or here
             models, trained_on = zip(*map(self._trained_here, here), strict=True)
-            contestants = [Contestant(each.name, model, self._is_own(each)) for each, model in zip(here, models, strict=True)]
-            places = len(declared) + len(staying)
+            contestants = [Contestant(each.name, model, self._family_of(each)) for each, model in zip(here, models, strict=True)]
+            places = len(facts) + len(here) + len(staying)
             facts += [*ended, self._start(cause, [*contestants, *staying], [*trained_on, *(0 for _ in staying)], places=places)]
         return facts
 
@@ -173,7 +178,7 @@ class Succession:
         """What is needed to go on from here; shares the models, so serialise it at once."""
         return {
             "champion": self.champion,
-            "own": self._own,
+            "family": self._family,
             "generation": self.generation,
             "duels": self.duels,
             "dueling": self.dueling and {**self.dueling._asdict(), "duel": self.dueling.duel.snapshot()},
@@ -217,8 +222,10 @@ class Succession:
         train(model, [Learned(0, 0.0, x, y, None) for x, y, _ in recent[len(recent) - rows :]])
         return model, rows
 
-    def _is_own(self, challenger: Challenger) -> bool:
-        return challenger.model is None and (challenger.start == "fresh" or self._own)
+    def _family_of(self, challenger: Challenger) -> str:
+        if challenger.model is not None:
+            return challenger.name
+        return self._family if challenger.start == "champion" else ""
 
     def _make_way(self, offset: int, time_s: float) -> tuple[list[Any], list[Contestant]]:
         """End the rematch, if there is one, because something else begins; what happened, and who was in it beside the champion."""
@@ -229,15 +236,15 @@ class Succession:
 
     def _conclude(self, duel: Duel) -> list[Contestant]:
         """Make who leads the champion; who else was in the duel."""
-        self.champion, self._own = duel.leader.model, duel.leader.own
+        _, self.champion, self._family = duel.leader
         self.dueling = None
         return duel.rivals
 
     def _next(self, offset: int, time_s: float, over: Dueling) -> list[Any]:
         """What follows on the end of a duel: who waits for it enters, or the best of the pipeline's own models has a rematch."""
         losers = self._conclude(over.duel)
-        wanted = not self._own and getattr(self._pipeline.react[over.rule].do, "rematch", False)
-        staying = [each._replace(name=RIVAL) for each in losers if each.own][: int(wanted)]
+        wanted = bool(self._family) and getattr(self._pipeline.react[over.rule].do, "rematch", False)
+        staying = [each._replace(name=RIVAL) for each in losers if not each.family][: int(wanted)]
         if self._waiting:
             return self._enter(offset, time_s, *self._waiting.pop(0), staying)
         if not staying:
@@ -247,7 +254,7 @@ class Succession:
     def _start(
         self, cause: Cause, contestants: list[Contestant], trained_on: list[int], *, places: int, rematch: bool = False
     ) -> DuelStarted:
-        champion = Contestant("champion", self.champion, self._own)
+        champion = Contestant("champion", self.champion, self._family)
         duel = self._spec(cause.rule).start(self.duels, champion, contestants, places=places, rematch=rematch)
         self.dueling = Dueling(cause.rule, duel, rematch)
         self.duels += 1
@@ -264,7 +271,7 @@ class Succession:
     def _enter(self, offset: int, time_s: float, training: Training, trained: Trained, staying: list[Contestant]) -> list[Any]:
         """The challenger of a training joins the duel of its rule, or begins one, in which the rival of a rematch stays."""
         challenger = challenger_of(self._pipeline, training)
-        contestant = Contestant(challenger.name, trained.model, self._is_own(challenger))
+        contestant = Contestant(challenger.name, trained.model, self._family_of(challenger))
         facts: list[Any] = []
         if self.dueling is not None:
             self.dueling.duel.join(contestant)

@@ -17,6 +17,7 @@ from stream_retrain.settings import Settings
 __all__ = ["create_topic", "publish_rows"]
 
 TIMEOUT_S = 30.0
+REACHED_WITHIN_S = 8.0
 REPORT_EVERY = 500
 PARTITION_UNASSIGNED = -1
 
@@ -24,6 +25,10 @@ PARTITION_UNASSIGNED = -1
 def create_topic(settings: Settings, topic: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
     """Make a topic; one that is there stays as it is. Raises `BrokerError`."""
     admin = admin_client(settings)
+    try:
+        admin.list_topics(timeout=REACHED_WITHIN_S)  # else it takes a minute to hear that nobody is there
+    except KafkaException as error:
+        raise broker_error(f"creating topic {topic!r}", error, settings) from None
     new = NewTopic(topic, partitions, settings.topic_replication, config=dict(config or {}))
     try:
         [future] = admin.create_topics([new], operation_timeout=TIMEOUT_S).values()
