@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from river import drift, evaluate, metrics, tree
+from river import base, drift, evaluate, metrics, tree
 
 from stream_retrain import Challenge, Evidence, On, Pipeline, Reset, Shard, Watch
 from stream_retrain.codec.state import dump_state, load_state
 from stream_retrain.core.duel import DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.core.messages import Event, ModelReset, Outcome
+from stream_retrain.models import adaptive_classifier
 from tests.core import streams
 
 CASES = streams.oracle_cases()
@@ -145,3 +146,42 @@ def test_a_stationary_stream_replaces_nothing(reaction: Reset | Challenge) -> No
     shard = Shard(streams.pipeline(watch=[Watch("error", drift.ADWIN())], react=[On.drift("error", reaction)]))
     shard.process(streams.events(streams.rows(20_000, seed=3)))
     assert shard.generation == 0
+
+
+class Uneven(base.Classifier):
+    """Answers the last label, and raises on some events before or while it learns."""
+
+    def __init__(self) -> None:
+        self.last = False
+
+    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
+        if x["b"] > 1.5:
+            raise ValueError("too much to learn")
+        self.last = y
+
+    def predict_one(self, x: dict[Any, Any], **_: Any) -> Any:
+        if x["a"] > 1.5:
+            raise ValueError("no answer")
+        return self.last
+
+
+PLAIN: dict[str, Any] = {
+    "reset": {},
+    "challenge": {"react": [On.drift("error", Challenge(evidence=Evidence(events_max=200)))]},
+    "probabilities": {"metrics": [metrics.ROCAUC(), metrics.Accuracy()], "watch": [Watch("loss", drift.ADWIN())], "react": []},
+    "a model that raises": {"model": Uneven(), "react": [On.drift("error", Challenge(evidence=Evidence(events_max=200)))]},
+    "members": {"model": adaptive_classifier(), "watch": [], "react": []},
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_plain_event_is_taken_like_any_other(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = streams.rows(3_000, flip_at=1_200)
+    asked, answered = streams.events(pairs), list(streams.questions_and_answers(pairs[:100], 3))
+    log = [*asked[:1_700], *(event._replace(offset=event.offset + 1_700, id=f"late {event.id}") for event in answered)]
+    log += [event._replace(offset=event.offset + 200) for event in asked[1_700:]]
+    plain, slow = Shard(streams.pipeline(**PLAIN[name])), Shard(streams.pipeline(**PLAIN[name]))
+    monkeypatch.setattr(slow, "_take_plain", lambda _, at, __: at)
+    for start in range(0, len(log), 250):
+        assert plain.process(log[start : start + 250]) == slow.process(log[start : start + 250])
+    assert plain.digest() == slow.digest()
