@@ -2,14 +2,18 @@
 
     python -m benchmarks.throughput [--quick] [--json FILE] [--profile FOLDER]
 
-Two cases are measured for each model, in alternating rounds, each in a fresh process:
+Runs take turns, each in a fresh process:
 
 - `bare`: `predict_one`, `metric.update`, `learn_one` on decoded dicts in memory. This is the limit;
 - `worker`: the same events from a real Kafka topic through the whole worker: decoding, the shard with ADWIN, transactions with
-  predictions and offsets, the window and checkpoints in Valkey, metrics.
+  predictions and offsets, the window and checkpoints in Valkey, metrics;
+- the worker again with a twin: after each batch it has learned, the bare loop runs over the same events in the same process, on a
+  model of its own.
 
-`cpu_us_per_event` is the process's CPU time (client threads included), because broker and worker share the machine's cores;
-`ratio_to_limit` is the limit's CPU time over the worker's, the median of the paired rounds; `wall_ratio` the same of wall time.
+CPU time is the process's (client threads included), because broker and worker share the machine's cores. `ratio_to_limit` is the twin's
+CPU time over what the rest of its process took, so both had the same speed of machine and the same busy broker beside them: speeds
+drift by half within minutes, and a broker at work slows whatever runs beside it. `ratio_alone` and `wall_ratio` compare `worker` with
+the mean of the `bare` runs just before and after it, which had the machine to themselves. All are medians of the rounds.
 """
 
 from __future__ import annotations
@@ -28,9 +32,10 @@ from typing import Any, NamedTuple
 from river import drift, linear_model, metrics, preprocessing, tree
 from river.datasets import synth
 
-from stream_retrain import Ignore, On, Pipeline, Schema, Watch
+from stream_retrain import Ignore, On, Pipeline, Schema, Shard, Watch
 from stream_retrain.cli.run import run_pipeline
 from stream_retrain.codec.keyring import Keyring
+from stream_retrain.core.messages import Event, Outcome
 from stream_retrain.engines.facts import Assigned, Committed, WorkerFact
 from stream_retrain.engines.kafka.publish import publish_rows
 from stream_retrain.local import LocalStack
@@ -48,6 +53,8 @@ class Cost(NamedTuple):
 
     cpu_us: float
     wall_us: float
+    twin_us: float = 0.0
+    """CPU time of the twin, which is not part of `cpu_us`."""
 
 
 def stream(events: int) -> list[dict[str, Any]]:
@@ -69,25 +76,54 @@ def pipeline(model: str, source: str) -> Pipeline:
     )
 
 
+class Bare:
+    """The bare River loop, a stretch at a time."""
+
+    def __init__(self, model: str) -> None:
+        self._learner, self._metric = MODELS[model](), metrics.Accuracy()
+        self.cpu_s = 0.0
+
+    def run(self, events: list[Event]) -> None:
+        """Take events, and the CPU time of this thread for it."""
+        learner, metric = self._learner, self._metric
+        began = time.thread_time()
+        for _, _, _, x, y in events:
+            y_pred = learner.predict_one(x)
+            if y_pred is not None:
+                metric.update(y, y_pred)
+            learner.learn_one(x, y)
+        self.cpu_s += time.thread_time() - began
+
+
 def bare(model: str, rows: list[dict[str, Any]]) -> Cost:
     """The limit: River alone, on decoded dicts."""
     names = [f"f{name}" for name in range(FEATURES)]
-    pairs = [({name: row[name] for name in names}, row["y"]) for row in rows]
-    learner, metric = MODELS[model](), metrics.Accuracy()
-    cpu, wall = time.process_time(), time.perf_counter()
-    for x, y in pairs:
-        y_pred = learner.predict_one(x)
-        if y_pred is not None:
-            metric.update(y, y_pred)
-        learner.learn_one(x, y)
-    return Cost((time.process_time() - cpu) * 1e6 / len(pairs), (time.perf_counter() - wall) * 1e6 / len(pairs))
+    events = [Event(at, row["id"], 0.0, {name: row[name] for name in names}, row["y"]) for at, row in enumerate(rows)]
+    loop, wall = Bare(model), time.perf_counter()
+    loop.run(events)
+    return Cost(loop.cpu_s * 1e6 / len(events), (time.perf_counter() - wall) * 1e6 / len(events))
 
 
-def worker(model: str, settings: Settings, source: str, events: int, profile: Path | None) -> Cost:
+def with_twin(twin: Bare) -> None:
+    """Let a twin learn whatever a shard of this process has just learned."""
+    process = Shard.process
+
+    def both(shard: Shard, events: Any) -> Outcome:
+        outcome = process(shard, events)
+        twin.run(events)
+        return outcome
+
+    Shard.process = both  # type: ignore[method-assign]
+
+
+def worker(model: str, settings: Settings, source: str, events: int, twinned: bool, profile: Path | None) -> Cost:
     """The whole worker, from the moment it has its partition until everything is committed."""
     began: list[tuple[float, float]] = []
     ended: list[tuple[float, float]] = []
     profiler = cProfile.Profile() if profile else None
+    twin = Bare(model)
+    if twinned:
+        with_twin(twin)
 
     def clock(fact: WorkerFact) -> None:
         if isinstance(fact, Assigned):
@@ -95,7 +131,7 @@ def worker(model: str, settings: Settings, source: str, events: int, profile: Pa
             if profiler:
                 profiler.enable()
         elif isinstance(fact, Committed) and sum(fact.offsets.values()) >= events:
-            ended.append((time.process_time(), time.perf_counter()))
+            ended.append((time.process_time() - twin.cpu_s, time.perf_counter()))
             if profiler:
                 profiler.disable()
 
@@ -103,7 +139,8 @@ def worker(model: str, settings: Settings, source: str, events: int, profile: Pa
     if profiler and profile:
         profile.mkdir(parents=True, exist_ok=True)
         profiler.dump_stats(profile / f"{model.partition(' ')[0]}.prof")
-    return Cost((ended[0][0] - began[0][0]) * 1e6 / events, (ended[0][1] - began[0][1]) * 1e6 / events)
+    cpu_us, wall_us = ((end - begin) * 1e6 / events for begin, end in zip(began[0], ended[0], strict=True))
+    return Cost(cpu_us, wall_us, twin.cpu_s * 1e6 / events)
 
 
 def _child(pipe: Any, case: str, arguments: tuple[Any, ...]) -> None:
@@ -130,19 +167,30 @@ def measure(model: str, rows: list[dict[str, Any]], settings: Settings, rounds: 
     """The paired rounds of one model, and their medians as rows."""
     source = f"bench-source-{uuid.uuid4().hex[:8]}"
     publish_rows(rows, settings, topic=source)
-    pairs: list[tuple[Cost, Cost]] = []
+    rounds_run: list[tuple[Cost, Cost, Cost]] = []
+    before = in_fresh_process("bare", model, rows)
     for number in range(rounds):
-        limit = in_fresh_process("bare", model, rows)
-        whole = in_fresh_process("worker", model, settings, source, len(rows), None)
-        pairs.append((limit, whole))
-        print(f"  round {number + 1}: bare {limit.cpu_us:.1f} us, worker {whole.cpu_us:.1f} us CPU an event", flush=True)
+        whole = in_fresh_process("worker", model, settings, source, len(rows), False, None)
+        after = in_fresh_process("bare", model, rows)
+        limit = Cost((before.cpu_us + after.cpu_us) / 2, (before.wall_us + after.wall_us) / 2)
+        twinned = in_fresh_process("worker", model, settings, source, len(rows), True, None)
+        rounds_run.append((limit, whole, twinned))
+        before = after
+        print(
+            f"  round {number + 1}: CPU an event: bare {limit.cpu_us:.1f} us, worker {whole.cpu_us:.1f} us;"
+            f" with a twin {twinned.cpu_us:.1f} us beside {twinned.twin_us:.1f} us",
+            flush=True,
+        )
     if profile:
-        in_fresh_process("worker", model, settings, source, len(rows), profile)
-    ratios = [limit.cpu_us / whole.cpu_us for limit, whole in pairs]
-    wall_ratios = [limit.wall_us / whole.wall_us for limit, whole in pairs]
+        in_fresh_process("worker", model, settings, source, len(rows), False, profile)
+    ratios = {
+        "ratio_to_limit": [twinned.twin_us / twinned.cpu_us for _, _, twinned in rounds_run],
+        "ratio_alone": [limit.cpu_us / whole.cpu_us for limit, whole, _ in rounds_run],
+        "wall_ratio": [limit.wall_us / whole.wall_us for limit, whole, _ in rounds_run],
+    }
     shown = []
     for index, case in enumerate(("bare", "worker")):
-        costs = [pair[index] for pair in pairs]
+        costs = [costs_of_round[index] for costs_of_round in rounds_run]
         shown.append(
             {
                 "case": case,
@@ -150,8 +198,7 @@ def measure(model: str, rows: list[dict[str, Any]], settings: Settings, rounds: 
                 "features": FEATURES,
                 "events_per_s": round(1e6 / statistics.median(cost.wall_us for cost in costs)),
                 "cpu_us_per_event": round(statistics.median(cost.cpu_us for cost in costs), 2),
-                "ratio_to_limit": round(statistics.median(ratios), 3) if case == "worker" else 1.0,
-                "wall_ratio": round(statistics.median(wall_ratios), 3) if case == "worker" else 1.0,
+                **{name: round(statistics.median(each), 3) if case == "worker" else 1.0 for name, each in ratios.items()},
             }
         )
     return shown
@@ -164,7 +211,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as JSON")
     parser.add_argument("--profile", type=Path, metavar="FOLDER", help="also profile the worker, one .prof file a model")
     arguments = parser.parse_args()
-    events, rounds = (20_000, 1) if arguments.quick else (60_000, 9)
+    events, rounds = (20_000, 1) if arguments.quick else (60_000, 7)
     rows = stream(events)
     found: list[dict[str, Any]] = []
     with LocalStack.start(on_progress=lambda text: print(text, flush=True)) as stack:
@@ -176,11 +223,11 @@ def main() -> None:
         for model in MODELS:
             print(f"{model}, {events:,} events", flush=True)
             found += measure(model, rows, settings, rounds, arguments.profile)
-    print(f"{'case':8} {'model':38} {'events/s':>9} {'CPU us':>8} {'ratio':>6} {'wall':>6}")
+    print(f"{'case':8} {'model':38} {'events/s':>9} {'CPU us':>8} {'ratio':>6} {'alone':>6} {'wall':>6}")
     for row in found:
         print(
             f"{row['case']:8} {row['model']:38} {row['events_per_s']:>9,} {row['cpu_us_per_event']:>8}"
-            f" {row['ratio_to_limit']:>6} {row['wall_ratio']:>6}"
+            f" {row['ratio_to_limit']:>6} {row['ratio_alone']:>6} {row['wall_ratio']:>6}"
         )
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
