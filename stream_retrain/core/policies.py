@@ -81,7 +81,7 @@ class Retrain:
     window: Window
     passes: int = 1
     model: Any = None
-    """A River model of another family; None: the pipeline's."""
+    """A River model of another family, or "additive"; None: the pipeline's."""
     evidence: Evidence = dataclasses.field(default_factory=Evidence)
 
     def contestants(self) -> tuple[Challenger, ...]:

@@ -16,7 +16,7 @@ import collections
 import dataclasses
 import pickle
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from stream_retrain.core.change_point import LOOK_BACK_EVENTS, events_since_worse
 from stream_retrain.core.duel import Contestant, Duel, DuelEnded, DuelFact, DuelSpec, DuelStarted, LeadChanged
@@ -24,13 +24,10 @@ from stream_retrain.core.inputs import Ended, Trained
 from stream_retrain.core.messages import ChallengerJoined, Features, Label, Learned, ModelReset, TrainingFailed, TrainingRequested
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.policies import Race
-from stream_retrain.core.training import Challenger, Training, train
+from stream_retrain.core.training import RIVAL, Challenger, Training, train
 from stream_retrain.errors import TrainingError
 
 __all__ = ["Cause", "Dueling", "Succession", "challenger_of"]
-
-RIVAL: Final = "rival"
-"""What one that stays for a rematch is called, or in the duel that took it over."""
 
 
 class Cause(NamedTuple):

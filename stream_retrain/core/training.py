@@ -15,10 +15,12 @@ from stream_retrain.core.change_point import LOOK_BACK_EVENTS
 from stream_retrain.core.messages import Learned
 from stream_retrain.models import AdditiveClassifier, AdditiveRegressor
 
-__all__ = ["ADDITIVE", "FRESH", "SINCE_CHANGE", "Challenger", "Start", "TopicRange", "Training", "Window", "train"]
+__all__ = ["ADDITIVE", "FRESH", "RIVAL", "SINCE_CHANGE", "Challenger", "Start", "TopicRange", "Training", "Window", "train"]
 
 Start: TypeAlias = Literal["fresh", "champion"]
 ADDITIVE_MODEL: Final = "additive"
+RIVAL: Final = "rival"
+"""What one that stays for a rematch is called, or in the duel that took it over."""
 PROGRESS_ROWS: Final = 200
 
 
@@ -104,7 +106,7 @@ class Challenger:
     def faults(self) -> Iterator[str]:
         """Every fault of the declaration, as sentences."""
         where = f"challenger {self.name!r}"
-        if not isinstance(self.name, str) or not self.name or self.name == "champion":
+        if not isinstance(self.name, str) or self.name in ("", "champion", RIVAL):
             yield f"{where}: give it a name of its own"
         if self.start not in ("fresh", "champion"):
             yield f"{where}: start is {self.start!r}; use 'fresh' or 'champion'"

@@ -365,7 +365,7 @@ CATALOGUE: Final[tuple[tuple[str, str, tuple[str, ...], str], ...]] = (
     ("drift_window_events", "gauge", ("partition", "detector", "signal"), "events that estimate rests on"),
     ("drift_warnings", "counter", ("detector", "signal"), "warnings raised, where a rule asks for them"),
     ("requests", "counter", (), "requests for a reaction that took effect"),
-    ("duel_active", "gauge", ("partition",), "1 while challengers race the champion"),
+    ("duel_active", "gauge", ("partition",), "1 while challengers race the champion, or a rematch goes on"),
     ("training_active", "gauge", ("partition",), "1 while the trainer works for the shard"),
     ("training_rows", "gauge", ("partition",), "lessons of the training under way, or of the last one"),
     ("trainings", "counter", ("outcome",), "trainings by the trainer: requested, joined as challengers, failed"),

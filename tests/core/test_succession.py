@@ -177,6 +177,8 @@ class TestByTheTrainer:
         (Retrain(window=Window(rows=0)), "rows is 0"),
         (FineTune(window=Window(rows=500), passes=0), "passes is 0"),
         (Challenge(challengers=[Challenger(name="champion")]), "a name of its own"),
+        (Challenge(challengers=[Challenger(name="rival")]), "a name of its own"),
+        (Challenge(challengers=[Challenger(name="a", model="linear")]), "model is 'linear'; use a River model or 'additive'"),
         (Challenge(challengers=["fresh", "fresh"]), "a name of its own"),
         (Challenge(challengers=[Challenger(name="a", start="champion", model=QUICK)]), "of another family"),
         (Challenge(challengers=[Challenger(name=n, window=Window(rows=5_000)) for n in "ab"]), "at most one challenger"),
