@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack
 
 from stream_retrain.core.evidence import Evidence
-from stream_retrain.core.training import ADDITIVE, FRESH, SINCE_CHANGE, Challenger, Window
+from stream_retrain.core.training import ADDITIVE, FRESH, SINCE_CHANGE, Challenger, Start, Window
 from stream_retrain.core.triggers import (
     AllOf,
     AnyOf,
@@ -95,11 +95,14 @@ class FineTune:
 
     window: Window
     passes: int = 1
+    model: Any = None
+    """A River model that has learned, to go on from in the champion's stead: a stored version that the pipeline's module loads."""
     evidence: Evidence = dataclasses.field(default_factory=Evidence)
 
     def contestants(self) -> tuple[Challenger, ...]:
         """The one challenger."""
-        return (Challenger(name="fine_tuned", start="champion", window=self.window, passes=self.passes),)
+        start: Start = "champion" if self.model is None else "given"
+        return (Challenger(name="fine_tuned", start=start, window=self.window, passes=self.passes, model=self.model),)
 
 
 Race: TypeAlias = Challenge | Retrain | FineTune

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import pickle
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from stream_retrain.core.inputs import Ended, Trained
 from stream_retrain.core.messages import ChallengerJoined, Features, Label, Learned, ModelReset, TrainingFailed, TrainingRequested
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.policies import Race
-from stream_retrain.core.training import RIVAL, Challenger, Training, train
+from stream_retrain.core.training import RIVAL, Challenger, Training, copy_of, train
 from stream_retrain.errors import TrainingError
 
 __all__ = ["Cause", "Dueling", "Succession", "challenger_of"]
@@ -122,8 +121,8 @@ class Succession:
         here = [challenger for challenger in declared if not challenger.by_trainer]
         if here:
             ended, staying = self._make_way(cause.offset, cause.time_s)
-            families = {self._family, *(each.family for each in staying)}
-            here = [each for each in here if each.window is not None or self._family_of(each) not in families - {""}] or here
+            racing = {self._family, *(each.family for each in staying)} - {""}
+            here = [each for each in here if not (each.from_nothing and self._family_of(each) in racing)] or here
             models, trained_on = zip(*map(self._trained_here, here), strict=True)
             contestants = [Contestant(each.name, model, self._family_of(each)) for each, model in zip(here, models, strict=True)]
             places = len(facts) + len(here) + len(staying)
@@ -197,7 +196,7 @@ class Succession:
             events_seen=cause.events_seen,
             cause=cause.trigger,
         )
-        self.base = _copy(self.served) if challenger.start == "champion" else None
+        self.base = copy_of(self.served) if challenger.start == "champion" else None
         return TrainingRequested(
             offset=cause.offset,
             time_s=cause.time_s,
@@ -209,7 +208,7 @@ class Succession:
 
     def _trained_here(self, challenger: Challenger) -> tuple[Any, int]:
         """A challenger that needs no more than the events kept here, and how many of them it learned."""
-        model = _copy(self.champion) if challenger.start == "champion" else challenger.blank(self._pipeline.model, self._pipeline.task)
+        model = copy_of(self.champion) if challenger.start == "champion" else challenger.begin(self._pipeline.model, self._pipeline.task)
         recent = list(self._recent or ())
         window = challenger.window
         rows = 0
@@ -298,7 +297,3 @@ class Succession:
     def _spec(self, rule: int) -> DuelSpec:
         reaction: Any = self._pipeline.react[rule].do
         return DuelSpec(evidence=reaction.evidence, task=self._pipeline.task, proba=self._pipeline.needs_proba)
-
-
-def _copy(model: Any) -> Any:
-    return pickle.loads(pickle.dumps(model, protocol=5))  # several times quicker than deepcopy

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from river import drift, linear_model, preprocessing, tree
+from river import drift, dummy, linear_model, preprocessing, tree
 
 from stream_retrain import Challenge, Challenger, Evidence, FineTune, On, Pipeline, PipelineError, Retrain, Shard, Watch, Window
+from stream_retrain.core.digest import digest
 from stream_retrain.core.duel import DuelEnded, DuelStarted
 from stream_retrain.core.inputs import Ended, Input, Trained
 from stream_retrain.core.messages import ChallengerJoined, Decided, Event, Learned, TrainingFailed, TrainingRequested
@@ -66,6 +67,33 @@ def test_a_copy_of_the_champion_starts_where_the_champion_is() -> None:
     champion, copy = (model.predict_proba_one(x)[True] for _, model, _ in contestants)
     assert champion != copy, "it has learned 50 events twice"
     assert abs(champion - copy) < 0.2
+
+
+def test_a_stored_version_goes_on_from_what_it_has_learned() -> None:
+    stored = QUICK.clone()
+    rows = [Learned(event.offset, event.time_s, event.x or {}, event.y or False, None) for event in log(2_000, None)]
+    train(stored, rows)
+    shard = shard_with(FineTune(window=Window(rows=50), model=stored, evidence=SHORT), model=dummy.PriorClassifier())
+    facts = shard.process(log(900, None)).facts
+    assert of(DuelStarted, facts)[0].contestants == ("champion", "fine_tuned")
+    *_, (_, model, _) = shard.snapshot()["succession"]["dueling"]["duel"]["contestants"]
+    assert digest(stored) == digest(taught(rows)), "the stored one itself learns nothing more"
+    assert digest(model) == digest(taught([*rows, *rows[850:900]]))
+    assert of(DuelEnded, shard.process(log(1_300, None)[900:]).facts)[0].winner == "fine_tuned"
+
+
+def test_what_a_stored_version_has_learned_is_part_of_the_pipeline() -> None:
+    def pipeline(model: Any) -> Pipeline:
+        return streams.pipeline(react=[On.drift("error", FineTune(window=Window(rows=50), model=model))])
+
+    learned = taught([Learned(0, 0.0, {"a": 1.0, "b": 0.0, "c": 0.0}, True, None)])
+    assert pipeline(QUICK).digest() == pipeline(QUICK.clone()).digest() != pipeline(learned).digest()
+
+
+def taught(rows: Sequence[Learned]) -> Any:
+    model = QUICK.clone()
+    train(model, rows)
+    return model
 
 
 class TestByTheTrainer:
@@ -178,6 +206,7 @@ class TestByTheTrainer:
         (FineTune(window=Window(rows=500), passes=0), "passes is 0"),
         (Challenge(challengers=[Challenger(name="champion")]), "a name of its own"),
         (Challenge(challengers=[Challenger(name="rival")]), "a name of its own"),
+        (Challenge(challengers=[Challenger(name="a", start="given")]), "give a trained River model"),
         (Challenge(challengers=[Challenger(name="a", model="linear")]), "model is 'linear'; use a River model or 'additive'"),
         (Challenge(challengers=["fresh", "fresh"]), "a name of its own"),
         (Challenge(challengers=[Challenger(name="a", start="champion", model=QUICK)]), "of another family"),

@@ -80,6 +80,16 @@ def test_another_family_and_a_warm_start(stores: Stores) -> None:
     assert (header.kind, header.generation, header.offset, header.extra["training"]) == ("model", 7, 600, "0")
 
 
+def test_a_stored_version_is_where_a_training_starts(stores: Stores) -> None:
+    stored = TREE.clone()
+    rows = support.rows(1_000)
+    for row in rows[:500]:
+        stored.learn_one(row.x, row.y)
+    of = support.pipeline(Challenger(name="stored", start="given", window=Window(rows=450), model=stored))
+    trained = done(of, stores, support.job(of, support.fill(stores, of, rows), 999))
+    assert support.digest_of(trained, of) == support.taught(TREE, [*rows[:500], *rows[550:]])
+
+
 def test_an_earlier_result_only_catches_up(stores: Stores) -> None:
     of = support.pipeline()
     rows = support.rows(2_500)

@@ -108,8 +108,8 @@ def train_job(
 
 def _base(job: Job, challenger: Challenger, pipeline: Pipeline, keyring: Keyring) -> tuple[_Pupil, int]:
     """The model to teach, and the generation it comes from."""
-    if challenger.start == "fresh" and job.learned_through is None:
-        return _Pupil(challenger.blank(pipeline.model, pipeline.task)), 0
+    if challenger.start != "champion" and job.learned_through is None:
+        return _Pupil(challenger.begin(pipeline.model, pipeline.task)), 0
     if job.base is None:
         raise TrainingError(f"challenger {challenger.name!r} goes on from a model, and the job brought none")
     header, model = open_model(job.base, pipeline, job.shard, keyring)
