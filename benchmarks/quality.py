@@ -115,16 +115,17 @@ def streams_asked_for(options: argparse.Namespace, console: Console) -> list[Str
 def draw(results: Sequence[Result], folder: Path) -> None:
     """Write the plots there are figures for."""
     folder.mkdir(parents=True, exist_ok=True)
-    plots = {
-        f"{task}-cost": score_against_cost(rows(results), regression=task == "regression") for task in ("classification", "regression")
-    }
+    plots: dict[str, str | None] = {}
+    for task in ("classification", "regression"):
+        for number, plot in enumerate(score_against_cost(rows(results), regression=task == "regression"), 1):
+            plots[f"{task}-cost" if number == 1 else f"{task}-cost-{number}"] = plot
     for stream in dict.fromkeys(result.stream for result in results if result.drifts):
         here = [result for result in results if result.stream == stream and result.seed == 0]
         shown = [result for result in here if result.champion == here[0].champion and result.policy in OVER_TIME]
         plots[f"{stream}-time"] = score_over_time(shown) if shown else None
-    for name, plot in plots.items():
-        if plot is not None:
-            (folder / f"{name}.svg").write_text(plot)
+    for name, drawn in plots.items():
+        if drawn is not None:
+            (folder / f"{name}.svg").write_text(drawn)
 
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -78,35 +78,48 @@ def points(found: Sequence[Row], *, regression: bool) -> list[Point]:
     return made
 
 
-def score_against_cost(found: Sequence[Row], *, regression: bool) -> str | None:
-    """A point a policy: how good, and at how many times the cost of its champion left alone. None without two points."""
+def score_against_cost(found: Sequence[Row], *, regression: bool) -> list[str]:
+    """A plot a champion, a point a policy: how good, and at how many times the cost of the champion left alone."""
     shown = points(found, regression=regression)
+    groups = dict.fromkeys(point.group for point in shown)
+    plots = [plot_of_costs([point for point in shown if point.group == group], regression=regression) for group in groups]
+    return [plot for plot in plots if plot is not None]
+
+
+def plot_of_costs(shown: Sequence[Point], *, regression: bool) -> str | None:
+    """None without two points."""
     if len(shown) < 2:
         return None
     scores, costs = [point.score for point in shown], [point.cost for point in shown]
     margin = (max(scores) - min(scores)) * 0.06 or 0.01
-    across = Axis(min(costs) * 0.8, max(costs) * 2.2, LEFT, WIDTH - RIGHT, log=True)
+    across = Axis(min(costs) * 0.8, max(costs) * 4, LEFT, WIDTH - RIGHT, log=True)
     up = Axis(min(scores) - margin, max(scores) + margin, HEIGHT - BOTTOM, TOP)
-    groups = list(dict.fromkeys(point.group for point in shown))
     parts = frame(across, up, "CPU, times the champion left alone (log scale)", "mean R2" if regression else "mean accuracy, %")
-    taken: list[tuple[float, float, float]] = []
+    taken = [(across.at(point.cost) - 4, across.at(point.cost) + 4, up.at(point.score) + 4) for point in shown]
     for point in shown:
-        colour = COLOURS[groups.index(point.group) % len(COLOURS)]
         x, y = across.at(point.cost), up.at(point.score)
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-        parts.append(words(x + 7, free(taken, x + 7, y + 4, 6.2 * len(point.label)), point.label, colour=colour))
-    parts += legend([(group, COLOURS[index % len(COLOURS)]) for index, group in enumerate(groups)])
+        left, written = free(taken, x, y + 4, 6.2 * len(point.label))
+        if abs(written - 4 - y) > LINE_PX / 2:
+            end = left - 1 if left > x else left + 6.2 * len(point.label)
+            parts.append(f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{end:.1f}" y2="{written - 4:.1f}" stroke="#999999"/>')
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{COLOURS[0]}"/>')
+        parts.append(words(left, written, point.label))
+    parts += legend([(shown[0].group, COLOURS[0])])
     return document(parts)
 
 
-def free(taken: list[tuple[float, float, float]], x: float, y: float, wide: float) -> float:
-    """A height near `y` at which a label of that width covers no other."""
-    for step in range(40):
+def free(taken: list[tuple[float, float, float]], x: float, y: float, wide: float) -> tuple[float, float]:
+    """Where a label of that width may begin beside a point, within the plot and covering no other label or point."""
+    for step in range(60):
         tried = y + LINE_PX * ((step + 1) // 2) * (1 if step % 2 else -1)
-        if all(abs(tried - other) >= LINE_PX or x > right or x + wide < left for left, right, other in taken):
-            taken.append((x, x + wide, tried))
-            return tried
-    return y
+        for start in (x + 9, x - 9 - wide):
+            end = start + wide
+            if not (TOP <= tried <= HEIGHT - BOTTOM and start >= LEFT):
+                continue
+            if all(abs(tried - other) >= LINE_PX or start > right or end < left for left, right, other in taken):
+                taken.append((start, end, tried))
+                return start, tried
+    return x + 9, y
 
 
 def score_over_time(results: Sequence[Result]) -> str | None:

@@ -16,6 +16,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -68,6 +69,16 @@ def eventually(holds: Callable[[], bool]) -> None:
 def make_topic(bootstrap_servers: str, topic: str) -> None:
     client = AdminClient({"bootstrap.servers": bootstrap_servers})
     client.create_topics([NewTopic(topic)])[topic].result(LIMIT_S)
+
+
+def first_partition(bootstrap_servers: str, topic: str) -> Any:
+    """As soon as the node that is asked has heard of it."""
+    client = AdminClient({"bootstrap.servers": bootstrap_servers})
+    until_s = time.monotonic() + LIMIT_S
+    while not (partitions := client.list_topics(topic, LIMIT_S).topics[topic].partitions):
+        assert time.monotonic() < until_s, "no node has heard of the topic"
+        time.sleep(0.2)
+    return partitions[0]
 
 
 def produce(bootstrap_servers: str, topic: str, *values: bytes, **settings: str) -> None:
@@ -174,9 +185,7 @@ class TestThreeNodes:
         directory = tmp_path / "kept"
         with LocalStack.start(brokers=3, directory=directory) as first:
             make_topic(first.bootstrap_servers, "topic")
-            partition = (
-                AdminClient({"bootstrap.servers": first.bootstrap_servers}).list_topics("topic", LIMIT_S).topics["topic"].partitions[0]
-            )
+            partition = first_partition(first.bootstrap_servers, "topic")
             assert sorted(partition.replicas) == [1, 2, 3]
             first.kafka.brokers[partition.leader - 1].kill()
             produce(first.bootstrap_servers, "topic", b"record")
