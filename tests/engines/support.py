@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,6 +71,12 @@ class Worker:
     def records(self) -> int:
         """Records it has had, replayed ones left out."""
         return sum(shard["records"] for shard in self.status()["shards"].values())
+
+    def total(self, counter: str) -> float:
+        """A counter of its metrics, over all labels; unlike the status it goes on counting when shards are opened again."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as response:
+            lines = response.read().decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"stream_retrain_{counter}_total[ {{]", line))
 
     def wait_for(self, holds: Callable[[], bool], seconds: float = 60.0) -> None:
         until_s = time.monotonic() + seconds

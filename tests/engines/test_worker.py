@@ -127,17 +127,18 @@ def test_killed_and_started_again_equals_an_uninterrupted_run(services: Services
     pipeline = load_pipeline(str(pipeline_file))
     publish_rows(rows(EVENTS), settings, topic=pipeline.source, key="key", partitions=PARTITIONS)
     reached = 0
-    for share in (0.2, 0.5):
-        with worker(services, pipeline_file, checkpoint_events=1_500, commit_events_max=100, session_timeout_ms=6_000) as killed:
+    for share, checkpoint_events in ((0.2, 1_500), (0.5, EVENTS)):  # the second never writes one, so there is something to replay
+        settings_of_it = {"checkpoint_events": checkpoint_events, "commit_events_max": 100, "session_timeout_ms": 6_000}
+        with worker(services, pipeline_file, **settings_of_it) as killed:
             killed.wait_for(lambda reached=reached, share=share: killed.records() + reached >= EVENTS * share)  # type: ignore[misc]
             reached += killed.records()
             killed.stop(9)
     with worker(services, pipeline_file, session_timeout_ms=6_000) as last:
         last.wait_for(lambda: len(last.status()["shards"]) == PARTITIONS and last.status()["ready"])
         last.wait_for(lambda: all(shard["lag_records"] == 0 for shard in last.status()["shards"].values()))
-        replayed = sum(shard["replayed"] for shard in last.status()["shards"].values())
+        replayed = last.total("events_replayed")
         last.stop()
-    assert replayed > 0, "nothing was replayed, so nothing was shown"
+    assert replayed > 0, f"nothing was replayed, so nothing was shown:\n{last.log}"
     predictions = read_topic(services, f"{pipeline.name}.predictions")
     for partition, records in read_topic(services, pipeline.source).items():
         expected = uninterrupted(pipeline, partition, records)
