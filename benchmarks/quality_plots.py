@@ -173,8 +173,8 @@ def legend(entries: Sequence[tuple[str, str]]) -> list[str]:
     return parts
 
 
-def words(x: float, y: float, text: str, *, anchor: str = "start", colour: str = "#333333") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+def words(x: float, y: float, text: str, *, anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#333333">{escape(text)}</text>'
 
 
 def document(parts: Sequence[str]) -> str:

@@ -244,12 +244,22 @@ class Duel:
         if ballot is not None and ballot.duel == self.number:
             self._score(offset, time_s, y, ballot.votes, facts)
         if self.over:
-            facts.append(self._ended(offset, time_s))
+            facts.append(self.end(offset, time_s))
         return facts
 
     def end(self, offset: int, time_s: float) -> DuelEnded:
-        """End it before its time; who leads stays."""
-        return self._ended(offset, time_s)
+        """End it, in its time or before; who leads stays."""
+        challengers = range(1, len(self._contestants))
+        test, number, winner = self._test, self.number, self.served
+        result: Literal["promoted", "kept", "undecided"] = "undecided"
+        if test.served != CHAMPION:
+            result = "promoted"
+        elif all(index in self._failed or index in self._led or test.rejects(index) for index in challengers):
+            result = "kept"
+        events, changes, standings = test.events, test.changes, self.standings()
+        return DuelEnded(
+            offset=offset, time_s=time_s, duel=number, result=result, winner=winner, events=events, changes=changes, standings=standings
+        )
 
     def join(self, challenger: Contestant) -> None:
         """Let a challenger in that was trained elsewhere; the duel then has all its events before it. Raises ValueError without a place."""
@@ -347,16 +357,3 @@ class Duel:
         if served in failures:
             facts.append(self._lead(offset, time_s, self._in[0][0], "failure"))
         return facts
-
-    def _ended(self, offset: int, time_s: float) -> DuelEnded:
-        challengers = range(1, len(self._contestants))
-        test, number, winner = self._test, self.number, self.served
-        result: Literal["promoted", "kept", "undecided"] = "undecided"
-        if test.served != CHAMPION:
-            result = "promoted"
-        elif all(index in self._failed or index in self._led or test.rejects(index) for index in challengers):
-            result = "kept"
-        events, changes, standings = test.events, test.changes, self.standings()
-        return DuelEnded(
-            offset=offset, time_s=time_s, duel=number, result=result, winner=winner, events=events, changes=changes, standings=standings
-        )

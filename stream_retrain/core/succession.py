@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from stream_retrain.core.change_point import LOOK_BACK_EVENTS, events_since_worse
@@ -22,7 +22,7 @@ from stream_retrain.core.duel import Contestant, Duel, DuelEnded, DuelFact, Duel
 from stream_retrain.core.inputs import Ended, Trained
 from stream_retrain.core.messages import ChallengerJoined, Features, Label, Learned, ModelReset, TrainingFailed, TrainingRequested
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.core.policies import Race
+from stream_retrain.core.policies import Challenge, Race
 from stream_retrain.core.training import RIVAL, Challenger, Training, copy_of, train
 from stream_retrain.errors import TrainingError
 
@@ -125,8 +125,7 @@ class Succession:
             here = [each for each in here if not (each.from_nothing and self._family_of(each) in racing)] or here
             models, trained_on = zip(*map(self._trained_here, here), strict=True)
             contestants = [Contestant(each.name, model, self._family_of(each)) for each, model in zip(here, models, strict=True)]
-            places = len(facts) + len(here) + len(staying)
-            facts += [*ended, self._start(cause, [*contestants, *staying], [*trained_on, *(0 for _ in staying)], places=places)]
+            facts += [*ended, self._start(cause, contestants, trained_on, staying, to_come=len(facts))]
         return facts
 
     def join(self, offset: int, time_s: float, trained: Trained) -> list[Any]:
@@ -228,38 +227,46 @@ class Succession:
         if self.dueling is None or not self.dueling.rematch:
             return [], []
         ended = dataclasses.replace(self.dueling.duel.end(offset, time_s), generation=self.generation)
-        return [ended], [each._replace(name=RIVAL) for each in self._conclude(self.dueling.duel)]
+        return [ended], self._conclude(self.dueling.duel)
 
     def _conclude(self, duel: Duel) -> list[Contestant]:
-        """Make who leads the champion; who else was in the duel."""
+        """Make who leads the champion; who else was in the duel, the best first."""
         _, self.champion, self._family = duel.leader
         self.dueling = None
-        return duel.rivals
+        return [each._replace(name=RIVAL) for each in duel.rivals]
 
     def _next(self, offset: int, time_s: float, over: Dueling) -> list[Any]:
         """What follows on the end of a duel: who waits for it enters, or the best of the pipeline's own models has a rematch."""
-        losers = self._conclude(over.duel)
-        wanted = bool(self._family) and getattr(self._pipeline.react[over.rule].do, "rematch", False)
-        staying = [each._replace(name=RIVAL) for each in losers if not each.family][: int(wanted)]
+        own = [each for each in self._conclude(over.duel) if not each.family]
+        race = self._pipeline.react[over.rule].do
+        staying = own[:1] if self._family and isinstance(race, Challenge) and race.rematch else []
         if self._waiting:
             return self._enter(offset, time_s, *self._waiting.pop(0), staying)
         if not staying:
             return []
-        return [self._start(Cause(offset, time_s, over.rule, "rematch", 0), staying, [0], places=1, rematch=True)]
+        return [self._start(Cause(offset, time_s, over.rule, "rematch", 0), [], [], staying, rematch=True)]
 
     def _start(
-        self, cause: Cause, contestants: list[Contestant], trained_on: list[int], *, places: int, rematch: bool = False
+        self,
+        cause: Cause,
+        challengers: Sequence[Contestant],
+        trained_on: Sequence[int],
+        staying: Sequence[Contestant],
+        *,
+        to_come: int = 0,
+        rematch: bool = False,
     ) -> DuelStarted:
-        champion = Contestant("champion", self.champion, self._family)
-        duel = self._spec(cause.rule).start(self.duels, champion, contestants, places=places, rematch=rematch)
+        """A duel of the champion, of challengers, and of who stays from a rematch; places are kept for those the trainer will bring."""
+        champion, rivals = Contestant("champion", self.champion, self._family), [*challengers, *staying]
+        duel = self._spec(cause.rule).start(self.duels, champion, rivals, places=len(rivals) + to_come, rematch=rematch)
         self.dueling = Dueling(cause.rule, duel, rematch)
         self.duels += 1
         return DuelStarted(
             offset=cause.offset,
             time_s=cause.time_s,
             duel=duel.number,
-            contestants=("champion", *(contestant.name for contestant in contestants)),
-            trained_on=(0, *trained_on),
+            contestants=("champion", *(rival.name for rival in rivals)),
+            trained_on=(0, *trained_on, *(0 for _ in staying)),
             generation=self.generation,
             cause=cause.trigger,
         )
@@ -274,8 +281,7 @@ class Succession:
             duel = self.dueling.duel.number
         else:
             cause = Cause(offset, time_s, training.rule, training.cause, training.events_seen)
-            trained_on = [trained.lessons, *(0 for _ in staying)]
-            started = self._start(cause, [contestant, *staying], trained_on, places=len(trained_on))
+            started = self._start(cause, [contestant], [trained.lessons], staying)
             duel = started.duel
             facts.append(started)
         facts.append(

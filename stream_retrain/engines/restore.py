@@ -114,7 +114,7 @@ def checkpoint_header(pipeline: Pipeline, id_: ShardId, offset: int, generation:
 def open_payload(payload: bytes, pipeline: Pipeline, where: str) -> Any:
     """What a payload whose seal was verified holds. Raises `StateError` where it names what no state of this pipeline is made of."""
     races = [rule.do for rule in pipeline.react if isinstance(rule.do, Race)]
-    others = [challenger.begin(pipeline.model, pipeline.task) for race in races for challenger in race.contestants()]
+    others = [challenger.model for race in races for challenger in race.contestants() if challenger.model is not None]
     detectors = [detector for watch in pipeline.watch for detector in (watch.detector, watch.warning) if detector is not None]
     try:
         return load_state(payload, modules_of([pipeline.model, *others, *detectors, *pipeline.scores.metrics]))

@@ -72,11 +72,13 @@ class Worker:
         """Records it has had, replayed ones left out."""
         return sum(shard["records"] for shard in self.status()["shards"].values())
 
-    def total(self, counter: str) -> float:
-        """A counter of its metrics, over all labels; unlike the status it goes on counting when shards are opened again."""
+    def counts(self, counter: str) -> dict[str, float]:
+        """A counter of its metrics by its labels; unlike the status it goes on counting when shards are opened again."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as response:
             lines = response.read().decode().splitlines()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"stream_retrain_{counter}_total[ {{]", line))
+        return {
+            line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"stream_retrain_{counter}_total")
+        }
 
     def wait_for(self, holds: Callable[[], bool], seconds: float = 60.0) -> None:
         until_s = time.monotonic() + seconds

@@ -7,7 +7,6 @@ import random
 import signal
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,12 +111,6 @@ def said(running: Worker, words: str) -> bool:
     return any(words in text for text in texts(running))
 
 
-def rebalances(running: Worker) -> dict[str, float]:
-    with urllib.request.urlopen(f"{running.url}/metrics", timeout=10) as response:
-        lines = [line for line in response.read().decode().splitlines() if line.startswith("stream_retrain_rebalances_total")]
-    return {line.split('event="')[1].split('"')[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
-
-
 def test_a_training_of_a_minute_holds_nothing_up(services: Services, settings: Settings, tmp_path: Path) -> None:
     file = written(services, tmp_path, model="dummy.PriorClassifier()", watch="[]", rule=RETRAIN.format(lessons=600))
     pipeline = load_pipeline(str(file))
@@ -126,7 +119,7 @@ def test_a_training_of_a_minute_holds_nothing_up(services: Services, settings: S
         worker(services, file, train_timeout_s=300) as running,
     ):
         running.wait_for(lambda: said(running, "training 0 of retrained is asked for"))
-        asked_s, before, lags, polls = time.monotonic(), rebalances(running), [], [running.records()]
+        asked_s, before, lags, polls = time.monotonic(), running.counts("rebalances"), [], [running.records()]
         while not said(running, "joins duel"):
             assert time.monotonic() - asked_s < 200, running.log
             time.sleep(1.0)
@@ -134,7 +127,7 @@ def test_a_training_of_a_minute_holds_nothing_up(services: Services, settings: S
             polls.append(running.records())
         trained_s = time.monotonic() - asked_s
         assert trained_s > 60
-        assert rebalances(running) == before
+        assert running.counts("rebalances") == before
         assert max(lags[3:]) < 1_000, "five seconds of events; the first looks still show what was published at once"
         steps = [after - earlier for earlier, after in zip(polls, polls[3:], strict=False)]
         assert min(steps) > 0, "three seconds without a prediction"
