@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast check bench bench-quality chaos bench-recovery clean
+.PHONY: help demo test test-fast check bench bench-quality chaos bench-recovery docs clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ chaos: $(READY) ## Workers, brokers and Valkey killed at random, and the proof t
 
 bench-recovery: $(READY) ## Time to the next prediction after a kill, replay speed, checkpoint pauses
 	$(BIN)/python -m benchmarks.recovery
+
+docs: $(READY) ## Draw the picture of docs/architecture.md from the import contracts
+	$(BIN)/python -m docs.architecture
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

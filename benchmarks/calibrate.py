@@ -22,8 +22,8 @@ from typing import Any, Final, NamedTuple
 from scipy import stats
 
 from stream_retrain import Watch
-from stream_retrain.core.calibration import FIXED, KINDS
-from stream_retrain.core.watchers import Watcher
+from stream_retrain.core.watch.calibration import FIXED, KINDS
+from stream_retrain.core.watch.guards import Guard
 
 SETTINGS: Final[dict[str, list[tuple[str, float]]]] = {
     "ADWIN": [("delta", delta) for delta in (0.2, 0.05, 0.02, 0.01, 0.002, 0.0005, 0.0001)],
@@ -72,7 +72,7 @@ def feature(mean: float, rng: random.Random) -> Iterator[float]:
         yield rng.gauss(mean, 1.0)
 
 
-def false_alarms(watcher: Watcher, values: Iterator[float], count: int) -> float:
+def false_alarms(watcher: Guard, values: Iterator[float], count: int) -> float:
     """Upper end of the 95 % interval of the alarms in a million values."""
     alarms = sum(watcher.update(value) is not None for value, _ in zip(values, range(count), strict=False))
     return float(stats.chi2.ppf(0.95, 2 * (alarms + 1)) / 2 / count * 1e6)

@@ -37,7 +37,7 @@ from benchmarks.chaos_source import PIPELINE, Publisher
 from stream_retrain import Pipeline
 from stream_retrain.engines.kafka.clients import admin_client
 from stream_retrain.engines.kafka.publish import create_topic
-from stream_retrain.engines.verifier import Verdict
+from stream_retrain.engines.replay.verifier import Verdict
 from stream_retrain.errors import StreamRetrainError
 from stream_retrain.loading import load_pipeline
 from stream_retrain.local import LocalStack

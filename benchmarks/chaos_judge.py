@@ -11,27 +11,27 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream_retrain import Pipeline
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.codec.seal import read_header, unseal
+from stream_retrain.codec.seal import unseal
 from stream_retrain.codec.state import load_state
 from stream_retrain.core.digest import digest
-from stream_retrain.core.messages import ShardId
 from stream_retrain.engines.kafka.clients import base_config
 from stream_retrain.engines.kafka.read import read_topic
-from stream_retrain.engines.verifier import CheckpointWatch, Put, Verdict, expected_of, verify
+from stream_retrain.engines.replay.verifier import CheckpointWatch, Put, Verdict, expected_of, verify
 from stream_retrain.errors import BrokerError, StoreError, StreamRetrainError
+from stream_retrain.facts.values import ShardId
+from stream_retrain.lane.step import OUTPUT_KINDS
 from stream_retrain.settings import Settings
 from stream_retrain.stores import connect
 
 __all__ = ["CheckpointSampler", "judge", "wait_until_committed"]
 
-KINDS: Final = ("predictions", "decisions", "dead_letters")
 SAMPLE_EVERY_S: Final = 0.5
 ANSWER_S: Final = 10.0
 
 
 def _observer(settings: Settings, pipeline: Pipeline) -> Consumer:
     """A consumer that asks for the group's offsets and never joins it; it is answered no offset that may still be taken back."""
-    group = settings.group or f"stream_retrain.{pipeline.name}"
+    group = settings.group_of(pipeline.name)
     return Consumer({**base_config(settings), "group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed"})
 
 
@@ -72,7 +72,7 @@ class CheckpointSampler:
                 if flushes != known:
                     known = flushes
                     self.watch.forget()
-                self.watch.saw(shard, read_header(stored[0]).offset, place.offset if place.offset >= 0 else None)
+                self.watch.saw(shard, unseal(stored[0], Keyring.unsigned())[0].offset, place.offset if place.offset >= 0 else None)
 
 
 def wait_until_committed(settings: Settings, pipeline: Pipeline, partitions: int, meanwhile: Callable[[], None], limit_s: float) -> None:
@@ -99,11 +99,11 @@ def wait_until_committed(settings: Settings, pipeline: Pipeline, partitions: int
 def judge(settings: Settings, pipeline: Pipeline, published: int) -> Verdict:
     """Every committed output and every shard's last checkpoint beside an uninterrupted run."""
     source = read_topic(settings, pipeline.source)
-    found = {kind: read_topic(settings, f"{pipeline.name}.{kind}") for kind in KINDS}
+    found = {kind: read_topic(settings, f"{pipeline.name}.{kind}") for kind in OUTPUT_KINDS}
     stores, verdict = connect(settings.redis_url), Verdict()
     for partition, stored in source.items():
         records = [each.as_record() for each in stored]
-        puts = [Put(kind, each.key, each.value, tuple(each.headers.items())) for kind in KINDS for each in found[kind][partition]]
+        puts = [Put(kind, each.key, each.value, tuple(each.headers.items())) for kind in OUTPUT_KINDS for each in found[kind][partition]]
         sealed = stores.checkpoints.load(ShardId(pipeline.name, pipeline.source, partition))
         state = None
         if sealed:

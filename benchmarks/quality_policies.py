@@ -18,7 +18,7 @@ from river.drift import binary
 from benchmarks.quality_models import BlindlyClassifier, BlindlyRegressor, Ledger, NotedClassifier, NotedRegressor, PreviousTarget
 from benchmarks.quality_streams import Pair
 from stream_retrain import Challenge, FineTune, On, Pipeline, Reset, Retrain, Schema, Watch, Window
-from stream_retrain.core.calibration import watch_and_react
+from stream_retrain.core.watch.calibration import watch_and_react
 from stream_retrain.models import (
     AdditiveClassifier,
     AdditiveRegressor,

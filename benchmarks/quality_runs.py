@@ -1,6 +1,6 @@
-"""One run of the quality benchmark: a policy, on a stream, in a process, through the shard that serves live.
+"""One run of the quality benchmark: a policy, on a stream, in a process, through the lane that serves live.
 
-Every policy goes through the same loop: the real `Shard`, in batches as the driver hands them over, and the CPU time of those calls
+Every policy goes through the same loop: the replay engine, in batches as the live driver takes them, and the CPU time of its steps
 alone. Where a reaction needs the trainer, the replay engine trains from its window, and that is in the CPU time too. What a policy
 replaced is told by its facts, or by the model itself if it stands in place of a reaction.
 """
@@ -11,19 +11,19 @@ import dataclasses
 import functools
 import gc
 import time
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks import quality_measures as measures
 from benchmarks.quality_models import Ledger
 from benchmarks.quality_policies import Setting, champions, policies
 from benchmarks.quality_streams import Drift, Pair, Stream
-from stream_retrain import Pipeline, Shard
-from stream_retrain.core.messages import DriftDetected, Event, Outcome, Rejected
-from stream_retrain.core.policies import Race
-from stream_retrain.engines.replay import replay
-
-BATCH_EVENTS: Final = 500
+from stream_retrain import Pipeline
+from stream_retrain.core.react.reactions import Race
+from stream_retrain.engines.replay.replay import replay_events
+from stream_retrain.facts.shard import DriftDetected, Rejected
+from stream_retrain.facts.values import Event
+from stream_retrain.lane.lane import Lane
+from stream_retrain.lane.step import Step
 
 
 class Job(NamedTuple):
@@ -73,12 +73,12 @@ class Trace:
         self.refused = 0
         self.generation = 0
 
-    def take(self, shard: Shard, outcome: Outcome) -> None:
-        self.generation = shard.generation
-        for row in outcome.learned:
+    def take(self, lane: Lane, step: Step) -> None:
+        self.generation = lane.shard.generation
+        for row in step.learned:
             self.labels.append(row.y)
             self.answers.append(row.y_pred)
-        for fact in outcome.facts:
+        for fact in step.facts:
             if isinstance(fact, DriftDetected):
                 self.alarms.append(fact.offset)
             elif isinstance(fact, Rejected):
@@ -108,7 +108,9 @@ def run(job: Job) -> Result:
 def prequential(pipeline: Pipeline, pairs: list[Pair], trace: Trace) -> float:
     """Give the shard every event, answered at once; return the CPU seconds it took, trainings included."""
     events = [Event(number, "", float(number), x, y) for number, (x, y) in enumerate(pairs)]
-    steps = replay(pipeline, events) if needs_trainer(pipeline) else straight(pipeline, events)
+    if not needs_trainer(pipeline):
+        pipeline = dataclasses.replace(pipeline, window_rows_max=0)  # a window nobody asks for is not paid for
+    steps = replay_events(pipeline, events)
     cpu_s = 0.0
     gc.collect()
     gc.freeze()  # the events, so that a collection during the run costs the same however many there are
@@ -127,13 +129,6 @@ def prequential(pipeline: Pipeline, pairs: list[Pair], trace: Trace) -> float:
 def needs_trainer(pipeline: Pipeline) -> bool:
     """Whether a challenger learns from a window longer than what the shard itself keeps."""
     return any(each.by_trainer for rule in pipeline.react if isinstance(rule.do, Race) for each in rule.do.contestants())
-
-
-def straight(pipeline: Pipeline, events: list[Event]) -> Iterator[tuple[Shard, Outcome]]:
-    """The shard alone, without the window nobody asks for."""
-    shard = Shard(pipeline)
-    for start in range(0, len(events), BATCH_EVENTS):
-        yield shard, shard.process(events[start : start + BATCH_EVENTS])
 
 
 def result(job: Job, pairs: list[Pair], trace: Trace, *, alarms: list[int] | None, replacements: int, cpu_s: float) -> Result:

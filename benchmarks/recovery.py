@@ -30,14 +30,14 @@ from benchmarks.throughput import pipeline as bench_pipeline
 from benchmarks.throughput import stream
 from stream_retrain import Pipeline
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.codec.records import Record
 from stream_retrain.engines.driver import Driver, DriverLimits
-from stream_retrain.engines.facts import Assigned, Checkpointed, Committed, WentLive, WorkerFact
+from stream_retrain.engines.driver.restore import Log
 from stream_retrain.engines.kafka.clients import Clients, admin_client, base_config, confluent_clients
 from stream_retrain.engines.kafka.publish import publish_rows
 from stream_retrain.engines.kafka.topics import prepare_topics
 from stream_retrain.engines.kafka.worker import Worker
-from stream_retrain.engines.restore import Log
+from stream_retrain.facts.worker import Assigned, Checkpointed, Committed, WentLive, WorkerFact
+from stream_retrain.lane.batch import Record, Records
 from stream_retrain.local import LocalStack
 from stream_retrain.settings import Settings, load_settings
 from stream_retrain.stores import connect
@@ -77,9 +77,9 @@ def checkpoint_pauses(model: str, redis_url: str) -> dict[str, Any]:
     driver = Driver(pipeline, connect(redis_url), Keyring.unsigned(), DriverLimits(), tell)
     driver.open(0, Log(None, 0, len(records)), 0.0)
     for first in range(0, len(records), every):
-        driver.process(0, records[first : first + every])
+        driver.take(0, Records.of(records[first : first + every]))
         driver.committed(driver.unsent().offsets)
-        driver.checkpoint_all(0.0, float("inf"))
+        driver.checkpoint(0.0, float("inf"))
     return quantiles([fact.seconds for fact in taken]) | {"bytes": taken[-1].bytes, "events": len(records)}
 
 

@@ -33,11 +33,12 @@ from river import drift, linear_model, metrics, preprocessing, tree
 from river.datasets import synth
 
 from stream_retrain import Ignore, On, Pipeline, Schema, Shard, Watch
-from stream_retrain.cli.run import run_pipeline
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.core.messages import Event, Outcome
-from stream_retrain.engines.facts import Assigned, Committed, WorkerFact
+from stream_retrain.compose import run_pipeline
 from stream_retrain.engines.kafka.publish import publish_rows
+from stream_retrain.facts.values import Event
+from stream_retrain.facts.worker import Assigned, Committed, WorkerFact
+from stream_retrain.lane.outcome import Outcome
 from stream_retrain.local import LocalStack
 from stream_retrain.settings import Settings, load_settings
 

@@ -67,7 +67,7 @@ class Settings:
     kafka: dict[str, str] = dataclasses.field(default_factory=dict, metadata={"meaning": "further librdkafka keys", "words": "a table"})
     redis_url: str = _setting("redis://127.0.0.1:6379/0", "Redis or Valkey", **_REDIS)
     group: str | None = _setting(None, "consumer group; default `stream_retrain.<pipeline>`", **_NAME)
-    instance: str | None = _setting(None, "this worker's name, stable and unique in its group; default `<host>-<slot>`", **_NAME)
+    instance: str | None = _setting(None, "this worker's name, stable and unique in its group; default `<host>-<number>`", **_NAME)
     static_membership: bool = _setting(True, "a stopped worker's shards wait for it, until `session_timeout_ms` has passed")
     start: Literal["earliest", "latest"] = _setting("earliest", "where a group without committed offsets begins")
     session_timeout_ms: int = _setting(45_000, "milliseconds until a silent worker's shards go to another", low=1_000, high=300_000)
@@ -79,7 +79,7 @@ class Settings:
     checkpoint_interval_s: float = _setting(60.0, "seconds between a shard's checkpoints, at most", low=0.1, high=86_400)
     shutdown_timeout_s: float = _setting(5.0, "seconds to commit and to checkpoint when told to stop", low=0.1, high=600)
     topic_replication: int = _setting(1, "replicas of a topic that is created; -1: the broker's default", low=1, high=100, also=-1)
-    # Predictions and decisions prove what was answered and why: kept until the operator says otherwise. Dead letters wait for their
+    # Predictions and decisions prove what was predicted and why: kept until the operator says otherwise. Dead letters wait for their
     # producer to be mended: twice Kafka's default for the topic they came from. The broker counts from a record's own time.
     predictions_retention_ms: int = _setting(-1, "milliseconds predictions are kept; -1: for ever", **_RETENTION)
     decisions_retention_ms: int = _setting(-1, "milliseconds decisions are kept; -1: for ever", **_RETENTION)
@@ -107,6 +107,10 @@ class Settings:
     def __post_init__(self) -> None:
         for name, value in _checked(_from_mapping({name: getattr(self, name) for name in _FIELDS}), []).items():
             object.__setattr__(self, name, value)
+
+    def group_of(self, pipeline: str) -> str:
+        """The consumer group of a pipeline's workers."""
+        return self.group or f"stream_retrain.{pipeline}"
 
     def redacted(self) -> dict[str, object]:
         """Every setting by name, fit for a log or a screen: secrets are masked, a path is text."""

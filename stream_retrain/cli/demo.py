@@ -15,7 +15,7 @@ from stream_retrain.cli.output import JsonFlag, errors, print_json
 from stream_retrain.cli.screen import DemoScreen, sparkline
 
 if TYPE_CHECKING:
-    from stream_retrain.local.demo import DemoResult
+    from stream_retrain.demo import DemoResult
 
 __all__ = ["demo"]
 
@@ -29,7 +29,7 @@ def demo(
 
     Starts Kafka and Valkey itself, unless STREAM_RETRAIN_KAFKA_BOOTSTRAP_SERVERS and STREAM_RETRAIN_REDIS_URL name others.
     """
-    from stream_retrain.local.demo import run_demo
+    from stream_retrain.demo import run_demo
 
     signal.signal(signal.SIGTERM, _interrupted)
     with DemoScreen(errors()) as screen:
@@ -71,7 +71,7 @@ def _as_json(result: DemoResult) -> dict[str, Any]:
 
 
 def _show(result: DemoResult, keep: Path | None) -> None:
-    from stream_retrain.local.flights import INCIDENT
+    from stream_retrain.demo.flights import INCIDENT
 
     summary, console = result.summary, Console(soft_wrap=True)
     console.print(f"\nWhat happened: {INCIDENT}", highlight=False)

@@ -25,7 +25,7 @@ def publish(
 ) -> None:
     """Publish every row of a file to a topic, in order, as JSON."""
     from stream_retrain.engines.kafka.publish import publish_rows
-    from stream_retrain.engines.rows import count_rows, read_rows
+    from stream_retrain.engines.replay.rows import count_rows, read_rows
 
     wanted = configured(settings)
     total = min(limit or count_rows(file), count_rows(file))

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, errors, print_json
-from stream_retrain.core.messages import ShardId
-from stream_retrain.core.triggers import Request, leaves
+from stream_retrain.core.react.combinations import leaves
+from stream_retrain.core.react.triggers import Request
 from stream_retrain.errors import SettingsError
+from stream_retrain.facts.values import ShardId
 from stream_retrain.loading import load_pipeline
 from stream_retrain.stores import connect
 

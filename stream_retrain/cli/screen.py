@@ -53,13 +53,15 @@ class DemoScreen:
 
     def live(self, published: int, events: int, status: dict[str, Any]) -> None:
         """How the worker stands."""
-        answered = sum(shard["records"] for shard in status["shards"].values())
-        self._note(answered, status)
+        predicted = sum(shard["records"] for shard in status["shards"].values())
+        self._note(predicted, status)
         if self._live is not None:
-            self._live.update(Group(*self._picture(published, answered, events, status)))
+            self._live.update(Group(*self._picture(published, predicted, events, status)))
         elif time.monotonic() - self._printed_s > LINE_EVERY_S:
             self._printed_s = time.monotonic()
-            self._console.print(f"  {answered:>9,} of {events:,} answered, {self._rate:,.0f} events/s, {_shards(status)}", highlight=False)
+            self._console.print(
+                f"  {predicted:>9,} of {events:,} predicted, {self._rate:,.0f} events/s, {_shards(status)}", highlight=False
+            )
 
     def comparing(self, done: int, events: int) -> None:
         """How far the comparison run is."""
@@ -68,22 +70,22 @@ class DemoScreen:
             line.add_row("comparing", ProgressBar(total=events, completed=done, width=WIDTH), f"{done:,}")
             self._live.update(line)
 
-    def _note(self, answered: int, status: dict[str, Any]) -> None:
+    def _note(self, predicted: int, status: dict[str, Any]) -> None:
         now_s = time.monotonic()
         before_s, before = self._last
         if now_s - before_s >= 1.0:
-            self._rate = max(0.0, (answered - before) / (now_s - before_s)) if before_s else 0.0
-            self._last = (now_s, answered)
+            self._rate = max(0.0, (predicted - before) / (now_s - before_s)) if before_s else 0.0
+            self._last = (now_s, predicted)
         for name, shard in status["shards"].items():
             drifted = shard["resets"] > self._resets.get(name, 0)
             self._resets[name] = shard["resets"]
             quality = _quality(shard)
             self._history.setdefault(name, []).append((quality, drifted))
 
-    def _picture(self, published: int, answered: int, events: int, status: dict[str, Any]) -> list[Any]:
+    def _picture(self, published: int, predicted: int, events: int, status: dict[str, Any]) -> list[Any]:
         top = Table.grid(padding=(0, 1))
         top.add_row("published", ProgressBar(total=events, completed=published, width=WIDTH), f"{published:,}")
-        top.add_row("answered", ProgressBar(total=events, completed=answered, width=WIDTH), f"{answered:,}  {self._rate:,.0f} events/s")
+        top.add_row("predicted", ProgressBar(total=events, completed=predicted, width=WIDTH), f"{predicted:,}  {self._rate:,.0f} events/s")
         shards = Table("shard", "rolling accuracy, ▼ = drift, model reset", "now", "generation", "lag", box=None, padding=(0, 2, 0, 0))
         for name, shard in sorted(status["shards"].items()):
             seen = self._history[name][-WIDTH:]

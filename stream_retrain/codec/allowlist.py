@@ -1,4 +1,4 @@
-"""What a state may be made of: a second door behind the seal, for the day a key gets out.
+"""What a state may be made of: this restricts unpickling even if a key leaks.
 
 A pickle names what it is built from, by module and name. Here each name must be one of
 

@@ -20,8 +20,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec.msgpack import Decoder, Encoder, Ext
 
-from stream_retrain.core.messages import Features, Learned
 from stream_retrain.errors import StateError
+from stream_retrain.facts.values import Features, Learned
 
 __all__ = ["decode_chunk", "encode_chunk"]
 

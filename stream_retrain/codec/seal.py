@@ -7,7 +7,7 @@ A sealed blob is
 The digest covers everything but itself, lengths included, so that nothing can be shifted between header and payload. With a key
 it is HMAC-SHA256 and the header names the key; unsigned it is SHA-256, which finds damage but no forgery.
 
-Rules: the payload is bytes and stays bytes, nothing is unpickled here; `unseal` answers only what it has verified; a caller
+Rules: the payload is bytes and stays bytes, nothing is unpickled here; `unseal` returns only what it has verified; a caller
 then compares the header with the shard it asked for, because a genuine blob of another shard verifies as well. Blobs go to
 places that others can write to, keys never do.
 """
@@ -24,7 +24,7 @@ import msgspec
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.errors import StateError
 
-__all__ = ["Header", "Versions", "read_header", "seal", "unseal"]
+__all__ = ["Header", "Versions", "seal", "unseal"]
 
 _FAMILY: Final = b"SRS"
 _MAGIC: Final = b"SRS1"
@@ -60,6 +60,12 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The payload holds what was learned below this offset, with which learning goes on."""
     generation: int
     versions: Versions
+    schema: int = 0
+    """The layout of the payload (`codec.checkpoint.STATE_SCHEMA`); 0: of a release that did not count it."""
+    parts: dict[str, str] = {}
+    """What it depends on, part by part (`Pipeline.parts`)."""
+    waiting: int = 0
+    """Questions in it that wait for their labels."""
     extra: dict[str, str] = {}
 
 
@@ -109,11 +115,6 @@ def unseal(data: bytes, keyring: Keyring, *, where: str = "The sealed blob") -> 
             f"see that the signing key file is the one it was sealed with; if it is, find out who can write there, then {_REMEDY}"
         )
     return parts.head.header, bytes(parts.payload)
-
-
-def read_header(data: bytes, *, where: str = "The sealed blob") -> Header:
-    """The header as it stands, unverified: to show to a person, never to act upon. Raises StateError if there is none to read."""
-    return _split(data, where).head.header
 
 
 def _split(data: bytes, where: str) -> _Parts:

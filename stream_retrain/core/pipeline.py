@@ -16,13 +16,17 @@ from typing import Any, Final
 from river import base
 
 from stream_retrain.core.digest import digest
-from stream_retrain.core.messages import Features
-from stream_retrain.core.policies import On, PolicySpec, Race
+from stream_retrain.core.react.combinations import Trigger, leaves
+from stream_retrain.core.react.policy import PolicySpec
+from stream_retrain.core.react.reactions import Race
+from stream_retrain.core.react.rules import On
+from stream_retrain.core.react.thresholds import Threshold, metric_named
+from stream_retrain.core.react.triggers import Declared
 from stream_retrain.core.schema import TASKS, Schema, Task
 from stream_retrain.core.scores import ScoreSpec, default_metrics, needs_proba
-from stream_retrain.core.signals import Watch
-from stream_retrain.core.triggers import Declared, Threshold, Trigger, leaves, metric_named
+from stream_retrain.core.watch.watch import Watch
 from stream_retrain.errors import PipelineError
+from stream_retrain.facts.values import Features
 
 __all__ = ["Pipeline"]
 
@@ -45,7 +49,7 @@ class Pipeline:
     window_rows_max, window_age_max_s
         What the window of labelled events keeps, by rows and by event time; 0 rows: no window.
     pending_rows_max, pending_age_max_s
-        Questions that may wait for their answers, and for how long in event time; the oldest expire, counted.
+        Questions that may wait for their labels, and for how long in event time; the oldest expire, counted.
 
     Raises `PipelineError` with every fault.
     """
@@ -95,6 +99,20 @@ class Pipeline:
         """A digest of everything that makes a shard what it is; two pipelines with the same one learn the same from a log."""
         return digest({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
 
+    def parts(self) -> dict[str, str]:
+        """What a saved state depends on, part by part: a digest, or for a limit its value. A state carries them, so that a later pipeline
+        can tell which parts of it still fit (`lane.change`)."""
+        limits = ("rolling_events", "window_rows_max", "window_age_max_s", "pending_rows_max", "pending_age_max_s")
+        return {
+            "task": self.task,
+            "schema": digest(self.schema),
+            "model": digest(self.model),
+            **{f"metric {type(metric).__name__}": digest(metric) for metric in self.scores.metrics},
+            **{f"watch {watch.signal} {watch.detector_name}": digest(watch) for watch in self.watch},
+            **{f"rule {index} {rule.trigger}": digest(rule) for index, rule in enumerate(self.react)},
+            **{name: str(getattr(self, name)) for name in limits},
+        }
+
 
 def _faults(pipeline: Pipeline) -> Iterator[str]:
     if not isinstance(pipeline.name, str) or not NAME.fullmatch(pipeline.name):
@@ -136,7 +154,7 @@ def _model_faults(where: str, model: Any, task: Task) -> Iterator[str]:
     if not isinstance(model, wanted):
         yield f"{where}: a {task} task needs a River {wanted.__name__.lower()}, not {type(model).__name__}"
     elif task == "multiclass" and not model._multiclass:
-        yield f"{where}: {model} answers two classes only; wrap it in river.multiclass.OneVsRestClassifier"
+        yield f"{where}: {model} knows two classes only; wrap it in river.multiclass.OneVsRestClassifier"
 
 
 def _rule_faults(pipeline: Pipeline) -> Iterator[str]:

@@ -10,16 +10,18 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from river import base, metrics
 
-from stream_retrain.core.messages import Label
+from stream_retrain.core.state import Part, Saved
+from stream_retrain.facts.values import Label
 
 __all__ = ["ScoreSpec", "Scored", "Scores", "default_metrics", "needs_proba"]
 
 Scored: TypeAlias = tuple[Label, Label, Any]
-"""The label, the label or number answered, and, where a metric is of them, the probabilities it came from."""
+"""The label, the label or number predicted, and, where a metric is of them, the probabilities it came from."""
+_SCORES: Final = Part.of("scores", "metrics", "recent")
 
 
 def default_metrics(task: str) -> tuple[Any, ...]:
@@ -39,9 +41,9 @@ class ScoreSpec:
     metrics: tuple[Any, ...]
     rolling_events: int
 
-    def build(self, snapshot: dict[str, Any] | None = None) -> Scores:
-        """Running scores: from nothing, or as `snapshot` left them."""
-        return Scores(self, snapshot)
+    def build(self, saved: Saved | None = None) -> Scores:
+        """Running scores: from nothing, or as they were saved. Raises `StateError`."""
+        return Scores(self, saved)
 
     def faults(self, task: str, model: Any) -> Iterator[str]:
         """Every fault of the declaration, as sentences."""
@@ -60,40 +62,45 @@ class ScoreSpec:
 class Scores:
     """The running and the rolling value of each metric."""
 
-    def __init__(self, spec: ScoreSpec, snapshot: dict[str, Any] | None = None) -> None:
-        self._spec = spec
-        self._metrics: list[Any] = snapshot["metrics"] if snapshot else [metric.clone() for metric in spec.metrics]
-        recent: Sequence[Scored] = snapshot["recent"] if snapshot else ()
-        self._recent = collections.deque(recent, maxlen=spec.rolling_events)
+    def __init__(self, spec: ScoreSpec, saved: Saved | None = None) -> None:
+        """A metric that is saved as None begins afresh. Raises `StateError`."""
+        values: Saved = {"metrics": [None] * len(spec.metrics), "recent": ()} if saved is None else _SCORES.load(saved)
+        pairs = zip(values["metrics"], spec.metrics, strict=True)
+        self._metrics: list[Any] = [metric.clone() if kept is None else kept for kept, metric in pairs]
+        self._recent: collections.deque[Scored] = collections.deque(values["recent"], maxlen=spec.rolling_events)
         self._updates = [(metric.update, needs_proba(metric)) for metric in self._metrics]
 
-    def update(self, answers: Sequence[Scored]) -> None:
-        """Score answers, in order. A batch at a time, because a tight loop over one metric is several times quicker than
+    def update(self, scored: Sequence[Scored]) -> None:
+        """Score predictions, in order. A batch at a time, because a tight loop over one metric is several times quicker than
         coming back to it between two models' lessons."""
         for update, of_proba in self._updates:
             if of_proba:
-                for y, _, raw in answers:
-                    update(y, raw)
+                for y, _, proba in scored:
+                    if proba:  # a question asked while no metric was of probabilities has none
+                        update(y, proba)
             else:
-                for y, y_pred, _ in answers:
+                for y, y_pred, _ in scored:
                     update(y, y_pred)
-        self._recent.extend(answers)
+        self._recent.extend(scored)
 
     def running(self) -> dict[str, float]:
-        """Each metric over every answer so far."""
+        """Each metric over every prediction so far."""
         return {type(metric).__name__: float(metric.get()) for metric in self._metrics}
 
     def rolling(self) -> dict[str, float]:
-        """Each metric over the last `rolling_events` answers; costs an update for each of them."""
+        """Each metric over the last `rolling_events` predictions; costs an update for each of them."""
         return {type(metric).__name__: self._over_recent(metric) for metric in self._metrics}
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> Saved:
         """What `ScoreSpec.build` needs to go on from here; shares objects with these scores, so serialise it at once."""
-        return {"metrics": self._metrics, "recent": tuple(self._recent)}
+        return _SCORES.save(metrics=list(self._metrics), recent=tuple(self._recent))
 
     def _over_recent(self, metric: base.Base) -> float:
         fresh: Any = metric.clone()
         of_proba = needs_proba(fresh)
-        for y, y_pred, raw in self._recent:
-            fresh.update(y, raw if of_proba else y_pred)
+        for y, y_pred, proba in self._recent:
+            if not of_proba:
+                fresh.update(y, y_pred)
+            elif proba:
+                fresh.update(y, proba)
         return float(fresh.get())

@@ -1,13 +1,13 @@
-"""Named places where a worker can be made to die: one at every step of the protocol whose order matters.
+"""Fail points: named places where a test can end a worker, one at every step of the protocol whose order matters.
 
-    STREAM_RETRAIN_FAILPOINT=commit.produced       dies there, as by SIGKILL, the first time it gets there
+    STREAM_RETRAIN_FAILPOINT=commit.produced       the process ends there, as by SIGKILL, the first time it reaches it
     STREAM_RETRAIN_FAILPOINT=commit.produced:7     the seventh time
 
 A test in the same process arms a callable instead, which may raise. Where nothing is armed, `reach` costs a call and one
 comparison, once a step and never once an event.
 
-The steps themselves are written where they are done: start, poll, commit, revoke, lost and shutdown in `engines.kafka.worker`
-and `engines.kafka.sink`, assign in `engines.restore`, replay and checkpoint in `engines.driver`.
+The steps are described where they are carried out: start, poll, commit, revoke, lost and shutdown in `engines.kafka.worker` and
+`engines.kafka.sink`, assign in `engines.driver.restore`, replay, checkpoint and input in `engines.driver.driver`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["FAIL_POINTS", "VARIABLE", "FailPoint", "arm", "arm_from", "disarm", 
 
 VARIABLE: Final = "STREAM_RETRAIN_FAILPOINT"
 KILLED: Final = 137
-"""The exit code of a process that SIGKILL ended."""
+"""The exit code of a process that was ended by SIGKILL, as a shell reports it."""
 
 FailPoint: TypeAlias = Literal[
     "start.fenced",
@@ -68,25 +68,25 @@ _armed: Callable[[FailPoint], None] | None = None
 
 
 def reach(point: FailPoint) -> None:
-    """The worker is at this step: it goes on, unless something is armed."""
+    """The worker has reached this step: it continues, unless something is armed."""
     if _armed is not None:
         _armed(point)
 
 
 def arm(action: Callable[[FailPoint], None]) -> None:
-    """Have `action` called with every point that is reached, until `disarm`."""
+    """Call `action` with every point that is reached, until `disarm`."""
     global _armed
     _armed = action
 
 
 def disarm() -> None:
-    """Nothing happens at fail points any more."""
+    """Do nothing at fail points from now on."""
     global _armed
     _armed = None
 
 
 def arm_from(environ: Mapping[str, str]) -> None:
-    """Arm what the variable names, if it is set. Raises SettingsError for a name or a number that is none."""
+    """Arm the point that the variable names, if it is set. Raises SettingsError for an unknown name or a count that is no number."""
     if not (wanted := environ.get(VARIABLE)):
         return
     name, _, number = wanted.partition(":")
@@ -94,15 +94,15 @@ def arm_from(environ: Mapping[str, str]) -> None:
         raise SettingsError(f"{VARIABLE}: {wanted!r} is not name or name:number with a name of {', '.join(FAIL_POINTS)}")
     left = int(number or 1)
 
-    def die_at(point: FailPoint) -> None:
+    def end_at(point: FailPoint) -> None:
         nonlocal left
         if point == name:
             left -= 1
             if left <= 0:
-                _die()
+                _end_process()
 
-    arm(die_at)
+    arm(end_at)
 
 
-def _die() -> NoReturn:
+def _end_process() -> NoReturn:
     os._exit(KILLED)

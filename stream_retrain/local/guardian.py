@@ -95,7 +95,7 @@ class Guardian:
 
 
 def _local_stack_error(reason: str) -> Exception:
-    from stream_retrain.errors import LocalStackError  # not above: the process that runs this file has no package
+    from stream_retrain.errors import LocalStackError
 
     return LocalStackError(f"the local stack cannot run: {reason}")
 

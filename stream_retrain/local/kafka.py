@@ -78,7 +78,7 @@ class Broker:
     def start(self) -> None:
         """Start it, if it does not run, and return when it is a member again, for which a majority must run. Raises LocalStackError.
 
-        After a kill that is about three seconds longer than after a stop: the session of its former life has to end.
+        After a kill that is about three seconds longer than after a stop: the session of the killed process has to end.
         """
         self.process.spawn()
         self.wait_for([self])

@@ -1,16 +1,18 @@
-"""River estimators that adapt by themselves; pure, like `core`.
+"""River estimators that adapt to drift by themselves; pure, like `core`.
 
 adaptive_classifier(), adaptive_regressor()    the recommended mixtures
-FixedShareClassifier, FixedShareRegressor      mixtures that follow the best of their members
-Restarting                                     any model, started afresh when its error rises
-AdditiveClassifier, AdditiveRegressor          a free function of each feature, which forgets by itself
+FixedShareClassifier, FixedShareRegressor      mixtures whose weights follow the best member
+Restarting                                     any model; it restarts untrained when its error rises
+AdditiveClassifier, AdditiveRegressor          a learned function of each feature; old events fade out
 SoftBins                                       the basis of those, as a transformer
-Adaptive, Standing                             how such a model tells its restarts, weights and leader
+QuickTree, QuickTreeRegressor                  River's Hoeffding trees, faster
+FastHDDMA                                      River's HDDM-A, faster
+Adaptive, Standing                             how such a model reports its restarts, weights and leader
 """
 
-from stream_retrain.models.adaptive import Adaptive, Standing, standing_of
+from stream_retrain.models.adaptive import Adaptive, Standing
 from stream_retrain.models.additive import AdditiveClassifier, AdditiveRegressor
-from stream_retrain.models.detector import FastHDDMA
+from stream_retrain.models.fast_hddma import FastHDDMA
 from stream_retrain.models.fixed_share import FixedShareClassifier, FixedShareRegressor
 from stream_retrain.models.quick_tree import QuickTree, QuickTreeRegressor
 from stream_retrain.models.recommended import adaptive_classifier, adaptive_regressor
@@ -33,5 +35,4 @@ __all__ = [
     "Standing",
     "adaptive_classifier",
     "adaptive_regressor",
-    "standing_of",
 ]

@@ -1,7 +1,8 @@
-"""River's Gaussian splitter without what it does not need: what a leaf knows of one numeric feature.
+"""River's Gaussian splitter with less memory: what a leaf keeps of one numeric feature.
 
-River's keeps, for each class of each feature of each leaf, three objects and a random generator of 2.5 kB that only serves
-sampling; a tree's memory, and its pickle, are mostly those. Here three numbers do, and every result is River's to the last digit.
+River's splitter keeps three objects for each class of each feature of each leaf, and a random generator of 2.5 kB that serves only
+sampling. They make up most of a tree's memory and of its pickle. Here three numbers are kept instead, and every result equals River's
+to the last digit.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ class QuickSplitter(GaussianSplitter):  # type: ignore[misc]
     """`river.tree.splitter.GaussianSplitter`, equal to the last digit."""
 
     def clone(self, new_params: dict[str, Any] | None = None, include_attributes: bool = False) -> Any:
-        """A fresh one; every leaf takes one for each feature."""
+        """An empty splitter with the same parameters; every leaf makes one for each feature."""
         if new_params or include_attributes:
             return super().clone(new_params, include_attributes)
         return QuickSplitter(self.n_splits)
 
     def update(self, att_val: float | None, target_val: Any, w: float) -> None:
-        """Take the next value of a class."""
+        """Add a value of a class."""
         if att_val is None:
             return
         normal = self._att_dist_per_class.get(target_val)

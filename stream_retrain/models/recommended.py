@@ -1,4 +1,4 @@
-"""The mixtures to begin with: members, rates and detectors as measured on real and synthetic streams."""
+"""The recommended mixtures: members, rates and detectors chosen by measurements on real and synthetic streams (docs/models.md)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["adaptive_classifier", "adaptive_regressor"]
 
 
 def adaptive_classifier() -> FixedShareClassifier:
-    """The recommended classifier: a quick tree, the same tree restarting on its own alarms, and an additive model.
+    """The recommended classifier: a fast tree, the same tree with restarts, and an additive model.
 
-    The tree that never restarts serves where old concepts come back, the one that does where they do not, and the additive
-    model where the boundary is smooth or moves slowly. Binary and multiclass, numbers and categories; needs no scaler. Costs
-    about three times as much as one Hoeffding tree.
+    The tree that never restarts is best where old concepts come back, and the restarting tree where they do not. The additive model is
+    best where the boundary is smooth or moves slowly. The mixture is binary and multiclass, takes numbers and categories, and needs no
+    scaler. It costs about three times as much as one Hoeffding tree.
     """
     return FixedShareClassifier(
         {
@@ -27,7 +27,7 @@ def adaptive_classifier() -> FixedShareClassifier:
 
 
 def adaptive_regressor() -> FixedShareRegressor:
-    """The recommended regressor: a quick regression tree restarting on its own alarms, and an additive model."""
+    """The recommended regressor: a fast regression tree with restarts, and an additive model."""
     return FixedShareRegressor(
         {
             "restarting_tree": RestartingRegressor(QuickTreeRegressor()),

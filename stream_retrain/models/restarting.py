@@ -1,11 +1,13 @@
-"""A model that starts afresh when its own error rises.
+"""A model that restarts when its own error rises.
 
-The detector sees the error of every answer as it was given at the question (`kept`). Only a rise counts: a fresh model's error
-falls for a while, and a detector that fires on that would restart it again and again. One-sided detectors (the default, and
-River's DDM, EDDM, HDDMA and HDDMW) are taken at their word; an alarm of any other counts if the error lately is above the
-error since the last alarm.
+A drift detector reads the error of every prediction, as it was made before the label came (`prediction_cache`). When it fires, the model
+is replaced by an untrained clone.
 
-Alone, a restart forgets everything at once; in a mixture with members that do not, its mistakes are cheap.
+Only a rise of the error counts. The error of an untrained model falls for a while, and a detector that fires on the fall would restart
+the model again and again. One-sided detectors (the defaults, and River's DDM, EDDM, HDDMA and HDDMW) fire only on a rise. An alarm of any
+other detector counts if the recent error is above the mean error since the last alarm.
+
+A restart loses everything learned. Inside a mixture a wrong restart costs little, because the other members still predict.
 """
 
 from __future__ import annotations
@@ -18,56 +20,56 @@ from river import base, drift, linear_model, preprocessing, tree
 from river.drift import binary
 
 from stream_retrain.models.adaptive import Standing
-from stream_retrain.models.answers import most_probable, probabilities
-from stream_retrain.models.detector import FastHDDMA
-from stream_retrain.models.kept import Kept
+from stream_retrain.models.fast_hddma import FastHDDMA
+from stream_retrain.models.feature_values import checked
+from stream_retrain.models.prediction_cache import PredictionCache
+from stream_retrain.models.probabilities import most_probable, probabilities
 from stream_retrain.models.targets import Targets
-from stream_retrain.models.values import checked
 
 __all__ = ["Restarting", "RestartingClassifier", "RestartingRegressor"]
 
 ONE_SIDED: Final = (FastHDDMA, binary.DDM, binary.EDDM, binary.HDDMA, binary.HDDMW)
-LATELY: Final = 1 / 30
-"""Rate of the mean that stands for the error lately."""
+RECENT_RATE: Final = 1 / 30
+"""Rate of the running mean that is the recent error."""
 
 
 class Restarting(base.Wrapper, base.Estimator, abc.ABC):  # type: ignore[misc]
-    """Any classifier or regressor, started afresh when a detector says its error rose.
+    """Any classifier or regressor; it restarts when a detector says that its error rose.
 
-    `Restarting(model)` is a `RestartingClassifier` or a `RestartingRegressor`, as the model is.
+    `Restarting(model)` makes a `RestartingClassifier` or a `RestartingRegressor`, according to the model.
 
     Parameters
     ----------
     model
-        The model; a restart takes a clone of it.
+        The model; a restart replaces it by an untrained clone.
     detector
-        A River drift detector, fed the error of each answer: 0 or 1 for a classifier, for a regressor the absolute error in
-        standard deviations of the target, at most 1. None: `FastHDDMA(drift_confidence=0.005)` for a classifier,
+        A River drift detector. Its input is the error of each prediction: 0 or 1 for a classifier; for a regressor the absolute error
+        in standard deviations of the target, at most 1. None: `FastHDDMA(drift_confidence=0.005)` for a classifier,
         `ADWIN(delta=0.05, clock=8)` for a regressor.
 
     """
 
     def __new__(cls, model: Any = None, *_: Any, **__: Any) -> Restarting:
-        """The form that suits the model; none is given when a pickle is loaded, and the class then is the form."""
+        """Choose the class for the model; unpickling gives no model, and then the class is already the right one."""
         if cls is Restarting:
             cls = RestartingRegressor if isinstance(model, base.Regressor) else RestartingClassifier
-        form: Restarting = super().__new__(cls)
-        return form
+        made: Restarting = super().__new__(cls)
+        return made
 
     def __init__(self, model: Any, detector: Any = None) -> None:
         if detector is not None and not isinstance(detector, base.DriftDetector | base.BinaryDriftDetector):
             raise ValueError(f"{detector!r} is not a River drift detector")
         self.model = model
-        self.detector = self._usual_detector() if detector is None else detector
+        self.detector = self._default_detector() if detector is None else detector
         self.changes = 0
-        self._kept: Kept[Any] = Kept()
+        self._cache: PredictionCache[Any] = PredictionCache()
         self._one_sided = isinstance(self.detector, ONE_SIDED) and not getattr(self.detector, "two_sided_test", False)
         self._errors = 0
         self._error_sum = 0.0
-        self._lately = 0.0
+        self._recent_error = 0.0
 
     @staticmethod
-    def _usual_detector() -> Any:
+    def _default_detector() -> Any:
         return FastHDDMA(drift_confidence=0.005, warning_confidence=0.01)
 
     @property
@@ -76,7 +78,7 @@ class Restarting(base.Wrapper, base.Estimator, abc.ABC):  # type: ignore[misc]
 
     @property
     def restarts(self) -> int:
-        """How often the model has started afresh."""
+        """How often the model has restarted."""
         return self.changes
 
     def standing(self) -> Standing:
@@ -85,32 +87,33 @@ class Restarting(base.Wrapper, base.Estimator, abc.ABC):  # type: ignore[misc]
         return Standing((name,), (1.0,), (self.changes,), (0,), name, self.changes)
 
     def _score(self, error: float) -> None:
-        """Show the detector an error; start afresh if it says that errors rose."""
+        """Pass an error to the detector; restart if it fires on a rise."""
         self.detector.update(error)
         if not self._one_sided:
             self._errors += 1
             self._error_sum += error
-            self._lately += max(LATELY, 1.0 / self._errors) * (error - self._lately)
+            self._recent_error += max(RECENT_RATE, 1.0 / self._errors) * (error - self._recent_error)
         if not self.detector.drift_detected:
             return
-        rose = self._one_sided or self._lately > self._error_sum / self._errors
-        self._errors, self._error_sum, self._lately = 0, 0.0, 0.0
+        rose = self._one_sided or self._recent_error > self._error_sum / self._errors
+        self._errors, self._error_sum, self._recent_error = 0, 0.0, 0.0
         if rose:
             self.model = self.model.clone()
             self.detector = self.detector.clone()
-            self._kept.clear()  # the new model is not to be judged by answers of the old one
+            self._cache.clear()  # predictions of the old model must not count as errors of the new one
             self.changes += 1
 
 
 class RestartingClassifier(Restarting, base.Classifier):  # type: ignore[misc]
-    """A classifier that starts afresh when a one-sided detector on its own error fires.
+    """A classifier that restarts when a detector says that its own error rose.
 
     Parameters
     ----------
     model
-        The classifier; a restart takes a clone of it.
+        The classifier; a restart replaces it by an untrained clone.
     detector
-        A River drift detector, fed 1 for each missed label and 0 for each found. None: `FastHDDMA(drift_confidence=0.005)`.
+        A River drift detector. Its input is 1 for each wrong label and 0 for each right one. None:
+        `FastHDDMA(drift_confidence=0.005)`.
 
     References
     ----------
@@ -119,24 +122,24 @@ class RestartingClassifier(Restarting, base.Classifier):  # type: ignore[misc]
     """
 
     def predict_proba_one(self, x: Any, **kwargs: Any) -> dict[base.typing.ClfTarget, float]:
-        """The model's probabilities; for a model that has none, 1 for its label.
+        """The model's probabilities; 1 for its label if it predicts only labels.
 
         Raises:
             ValueError: a value is infinite.
         """
         x = checked(x)
         proba = probabilities(self.model, x, **kwargs)
-        self._kept.put(x, most_probable(proba))
+        self._cache.put(x, most_probable(proba))
         return proba
 
     def learn_one(self, x: Any, y: base.typing.ClfTarget, **kwargs: Any) -> None:
-        """Score the answer given to `x`, restart if the error rose, then learn.
+        """Score the prediction made for `x`, restart if the error rose, then learn.
 
         Raises:
             ValueError: a value is infinite.
         """
         x = checked(x)
-        y_pred = self._kept.take(x)
+        y_pred = self._cache.take(x)
         if y_pred is None:
             y_pred = most_probable(probabilities(self.model, x))
         if y_pred is not None:
@@ -150,17 +153,17 @@ class RestartingClassifier(Restarting, base.Classifier):  # type: ignore[misc]
 
 
 class RestartingRegressor(Restarting, base.Regressor):  # type: ignore[misc]
-    """A regressor that starts afresh when a one-sided detector on its own error fires.
+    """A regressor that restarts when a detector says that its own error rose.
 
-    Its answers are clipped to the range of the targets seen and a tenth of it beyond: a young tree can answer anything.
+    Its predictions are clipped to the range of the targets seen, extended by 10 % on both sides: an untrained tree can predict any value.
 
     Parameters
     ----------
     model
-        The regressor; a restart takes a clone of it.
+        The regressor; a restart replaces it by an untrained clone.
     detector
-        A River drift detector, fed the absolute error in standard deviations of the target, at most 1. None:
-        `ADWIN(delta=0.05, clock=8)`, whose alarms count when the error rose.
+        A River drift detector. Its input is the absolute error in standard deviations of the target, at most 1. None:
+        `ADWIN(delta=0.05, clock=8)`.
 
     References
     ----------
@@ -175,30 +178,30 @@ class RestartingRegressor(Restarting, base.Regressor):  # type: ignore[misc]
         self._targets = Targets()
 
     @staticmethod
-    def _usual_detector() -> Any:
+    def _default_detector() -> Any:
         return drift.ADWIN(delta=0.05, clock=8)
 
     def predict_one(self, x: Any, **kwargs: Any) -> float:
-        """The model's answer, within the range of the targets seen; 0 before any.
+        """The model's prediction, clipped; 0 before any target.
 
         Raises:
             ValueError: a value is infinite.
         """
         x = checked(x)
-        answer = self._targets.clip(self.model.predict_one(x, **kwargs))
-        self._kept.put(x, answer)
-        return answer
+        y_pred = self._targets.clip(self.model.predict_one(x, **kwargs))
+        self._cache.put(x, y_pred)
+        return y_pred
 
     def learn_one(self, x: Any, y: float, **kwargs: Any) -> None:
-        """Score the answer given to `x`, restart if the error rose, then learn.
+        """Score the prediction made for `x`, restart if the error rose, then learn.
 
         Raises:
-            ValueError: a value is infinite, or the target is no finite number.
+            ValueError: a value is infinite, or the target is not a finite number.
         """
         x = checked(x)
         targets = self._targets
         targets.check(y)
-        y_pred = self._kept.take(x)
+        y_pred = self._cache.take(x)
         if y_pred is None:
             y_pred = targets.clip(self.model.predict_one(x))
         if targets.variance:

@@ -7,24 +7,24 @@ from typing import Any
 from river import base
 
 from stream_retrain.models.bins import Bins
-from stream_retrain.models.values import Features
+from stream_retrain.models.feature_values import Features
 
 __all__ = ["SoftBins"]
 
 
 class SoftBins(base.Transformer):  # type: ignore[misc]
-    """Linear B-spline basis of each feature, standardised while running.
+    """Linear B-spline basis of each feature, which is standardised by its running mean and variance.
 
-    A number becomes two neighbouring bins, `name[i]` and `name[i+1]`, whose weights add up to 1; a string or a boolean becomes
-    `name=value` with weight 1. A linear model on the result is additive: a free function of each feature. Missing values (None,
-    NaN, or not there) give nothing; features and categories may appear while running.
+    A number becomes two neighbouring bins, `name[i]` and `name[i+1]`, whose weights add up to 1. A string or a boolean becomes
+    `name=value` with weight 1. A linear model on the result is additive: it learns a function of each feature. Missing values (None,
+    NaN, or absent) give nothing. Features and categories may appear at any time.
 
     Parameters
     ----------
     bins
         Bins of a numeric feature, at least 2.
     categories_max
-        Categories remembered of one feature; the least recently learned one leaves, and is then unknown.
+        Categories kept of one feature; when it is full, the least recently learned one is removed, and is then unknown.
 
     References
     ----------
@@ -41,7 +41,7 @@ class SoftBins(base.Transformer):  # type: ignore[misc]
         self._bins = Bins(bins, categories_max)
 
     def learn_one(self, x: Features) -> None:
-        """Move the running means and variances, and remember the categories.
+        """Update the running means and variances, and add the categories.
 
         Raises:
             ValueError: a value is infinite.
@@ -55,13 +55,13 @@ class SoftBins(base.Transformer):  # type: ignore[misc]
         Raises:
             ValueError: a value is infinite.
         """
-        made: dict[Any, float] = {}
+        weights: dict[Any, float] = {}
         for name, value in x.items():
-            code = self._bins.encode({name: value})
-            for moments, _, slot, upper in code.numbers:
+            encoding = self._bins.encode({name: value})
+            for moments, _, slot, upper in encoding.numbers:
                 lower = slot - moments.base
-                made[f"{name}[{lower}]"] = 1.0 - upper
-                made[f"{name}[{lower + 1}]"] = upper
-            if code.categories:
-                made[f"{name}={value}"] = 1.0
-        return made
+                weights[f"{name}[{lower}]"] = 1.0 - upper
+                weights[f"{name}[{lower + 1}]"] = upper
+            if encoding.categories:
+                weights[f"{name}={value}"] = 1.0
+        return weights

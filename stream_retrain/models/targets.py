@@ -1,7 +1,8 @@
-"""What the targets of a regression have been like: their range, and their mean and variance lately.
+"""The range, running mean and running variance of a regression's targets.
 
-River's fresh regression trees and linear models can answer far outside everything seen (R2 of -1e23 was measured on real data;
-one such answer is enough). No target seen so far justifies such a number, so answers are clipped to the range with a margin.
+River's untrained regression trees and linear models can predict values far outside everything seen (R2 of -1e23 was measured on real
+data; one such prediction is enough). No target seen so far justifies such a value, so predictions are clipped to the range seen plus a
+margin.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Final
 __all__ = ["RATE_MIN", "Targets"]
 
 RATE_MIN: Final = 1e-3
-"""The running mean and variance forget with this rate, once they rest on as many events."""
+"""The rate of a running mean and variance never falls below this, so that they follow the last thousand events."""
 MARGIN: Final = 0.1
-"""By how much of their range answers may lie outside of the targets seen."""
+"""How far predictions may lie outside the range of the targets seen, as a part of that range."""
 TARGET_MAX: Final = 1e150
 
 
@@ -36,7 +37,7 @@ class Targets:
         return math.sqrt(self.variance) or 1.0
 
     def update(self, y: float) -> None:
-        """Take the next target.
+        """Add a target.
 
         Raises:
             ValueError: it is not a finite number.
@@ -51,7 +52,7 @@ class Targets:
         self.high = max(self.high, y)
 
     def check(self, y: float) -> None:
-        """Refuse a target nothing can be learned from.
+        """Refuse a target that cannot be learned.
 
         Raises:
             ValueError: it is not a finite number.
@@ -59,13 +60,13 @@ class Targets:
         if not -TARGET_MAX < y < TARGET_MAX:
             raise ValueError(f"the target {y!r} is not a finite number below {TARGET_MAX:g}")
 
-    def clip(self, answer: float) -> float:
-        """The answer within the range seen and its margin; the mean for one that is no number; 0 before any target."""
+    def clip(self, prediction: float) -> float:
+        """The prediction clipped to the range seen plus the margin; the mean instead of NaN; 0 before any target."""
         if not self._count:
             return 0.0
         margin = MARGIN * (self.high - self.low)
-        if answer > self.high + margin:
+        if prediction > self.high + margin:
             return self.high + margin
-        if answer < self.low - margin:
+        if prediction < self.low - margin:
             return self.low - margin
-        return answer if answer == answer else self.mean
+        return prediction if prediction == prediction else self.mean

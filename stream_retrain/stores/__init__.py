@@ -1,9 +1,9 @@
-"""Where shards keep their windows and checkpoints, behind a URL."""
+"""The stores of shards, by their URL: windows, checkpoints, jobs and requests."""
 
 from __future__ import annotations
 
 from stream_retrain.errors import SettingsError
-from stream_retrain.stores.base import Stores
+from stream_retrain.stores.ports import Stores
 
 __all__ = ["connect"]
 
@@ -11,8 +11,8 @@ __all__ = ["connect"]
 def connect(url: str, *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> Stores:
     """The stores at `url`: `redis://`, `rediss://` or `unix://` (`valkey://` and `valkeys://` mean the same), or `memory://`.
 
-    Each `memory://` is a store of its own, empty and gone with the process. Nothing is sent until the first call; `ping`
-    tells whether it answers. Raises SettingsError if the URL is not one of these.
+    Each `memory://` is a new, empty store, lost when the process ends. Nothing is sent until the first call; `ping` tells whether the
+    store answers. Raises SettingsError for any other URL.
     """
     scheme, _, rest = url.partition("://")
     match scheme:
@@ -21,8 +21,8 @@ def connect(url: str, *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0)
 
             return memory_stores()
         case "redis" | "rediss" | "unix" | "valkey" | "valkeys":
-            # Here, because redis-py takes a fifth of a second to import, and replays do without.
-            from stream_retrain.stores.redis import redis_stores
+            # Imported here, because redis-py takes a fifth of a second to import, and replays do not need it.
+            from stream_retrain.stores.redis.stores import redis_stores
 
             return redis_stores(f"{scheme.replace('valkey', 'redis')}://{rest}", timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
-    raise SettingsError("The store's URL begins with redis://, rediss://, unix:// or memory://, and the one given does not")
+    raise SettingsError("The URL of the store must begin with redis://, rediss://, unix:// or memory://")

@@ -1,9 +1,9 @@
-"""How a store says no: the same words from every store."""
+"""The errors with which a store refuses a write: the same messages from every store."""
 
 from __future__ import annotations
 
-from stream_retrain.core.messages import ShardId
 from stream_retrain.errors import StaleEpochError, StoreError, WindowGapError
+from stream_retrain.facts.values import ShardId
 
 __all__ = ["offset_below_stored", "stale_epoch", "window_gap"]
 
@@ -11,20 +11,22 @@ __all__ = ["offset_below_stored", "stale_epoch", "window_gap"]
 def stale_epoch(shard: ShardId, epoch: int, stored: int) -> StaleEpochError:
     """The writer's `epoch` is older than the stored one."""
     return StaleEpochError(
-        f"Shard {shard} was claimed under epoch {stored}, so epoch {epoch} writes to it no more: "
+        f"Shard {shard} was claimed under epoch {stored}, so epoch {epoch} can no longer write to it: "
         "another worker owns it now, or this one has claimed it again"
     )
 
 
 def offset_below_stored(shard: ShardId, offset: int, stored: int) -> StoreError:
-    """A checkpoint would take the place of one with a higher offset."""
+    """A checkpoint would replace one with a higher offset."""
     return StoreError(
         f"A checkpoint of shard {shard} at offset {offset} was not saved: there is one at offset {stored}, and state never goes back. "
-        "If the topic was created anew, delete the shard's checkpoints first"
+        "If the topic was created again, delete the shard's checkpoints first"
     )
 
 
 def window_gap(shard: ShardId, after: int, ends: int | None) -> WindowGapError:
     """The window had reached the offset `after`, and now ends at `ends`."""
     found = "is empty" if ends is None else f"ends at offset {ends}"
-    return WindowGapError(f"The window of shard {shard} had rows up to offset {after}, and now {found}: the store was emptied or went back")
+    return WindowGapError(
+        f"The window of shard {shard} had rows up to offset {after}, and now {found}: the store was emptied, or restored from a backup"
+    )

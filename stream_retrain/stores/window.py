@@ -1,6 +1,6 @@
-"""A window as chunks: what every window store does in the same way, whatever it keeps the chunks in.
+"""A window as chunks: the part of a window store that does not depend on where it keeps the chunks.
 
-A chunk is what was appended at once. Its span stands beside its bytes, so that a store can trim and skip without decoding.
+A chunk is what was appended in one call. Its span is kept beside its bytes, so that a store can trim and skip it without decoding.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from stream_retrain.codec.chunks import decode_chunk, encode_chunk
-from stream_retrain.core.messages import Learned
+from stream_retrain.facts.values import Learned
 
 __all__ = ["WindowChunk", "last_rows", "next_rows"]
 
 
 class WindowChunk(NamedTuple):
-    """Consecutive rows of a window, encoded, and what they span."""
+    """Consecutive rows of a window, encoded, with their offsets and times."""
 
     first_offset: int
     last_offset: int
@@ -29,14 +29,14 @@ class WindowChunk(NamedTuple):
 
     @classmethod
     def of(cls, rows: Sequence[Learned]) -> WindowChunk:
-        """The chunk of one row or more, whose offsets ascend."""
+        """The chunk of one or more rows, whose offsets ascend."""
         offsets = [row.offset for row in rows]
         times_s = [row.time_s for row in rows]
         assert all(map(operator.lt, offsets, offsets[1:])), f"offsets of a window's rows do not ascend: {offsets}"
         return cls(int(offsets[0]), int(offsets[-1]), len(rows), float(min(times_s)), float(max(times_s)), encode_chunk(rows))
 
     def above(self, offset: int) -> WindowChunk | None:
-        """What of it is beyond `offset`; None if nothing is. Decodes only where `offset` cuts it in two."""
+        """The part beyond `offset`; None if there is none. Decodes the chunk only if `offset` is within it."""
         if offset < self.first_offset:
             return self
         if offset >= self.last_offset:
@@ -46,7 +46,7 @@ class WindowChunk(NamedTuple):
 
 
 def last_rows(newest_first: Iterable[WindowChunk], rows_max: int, since_time_s: float | None, through_offset: int | None) -> list[Learned]:
-    """What `WindowStore.last` answers; takes no more chunks than it needs. Raises StateError if one of them is damaged."""
+    """The result of `WindowStore.last`; reads no more chunks than it needs. Raises StateError if one of them is damaged."""
     picked: list[list[Learned]] = []
     for chunk in newest_first if rows_max > 0 else ():
         if through_offset is not None and chunk.first_offset > through_offset:
@@ -62,7 +62,7 @@ def last_rows(newest_first: Iterable[WindowChunk], rows_max: int, since_time_s: 
 
 
 def next_rows(oldest_first: Iterable[WindowChunk], offset: int, rows_max: int) -> list[Learned]:
-    """What `WindowStore.after` answers; takes no more chunks than it needs. Raises StateError if one of them is damaged."""
+    """The result of `WindowStore.after`; reads no more chunks than it needs. Raises StateError if one of them is damaged."""
     picked: list[Learned] = []
     for chunk in oldest_first if rows_max > 0 else ():
         if (beyond := chunk.above(offset)) is not None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Final, assert_never
 
-from stream_retrain.core.duel import ContestantFailed
-from stream_retrain.core.messages import Rejected, ShardId, TrainingFailed
-from stream_retrain.engines.facts import (
+from stream_retrain.facts.shard import Rejected
+from stream_retrain.facts.worker import (
     Assigned,
     Checkpointed,
     CheckpointFailed,
+    Committed,
+    Lagging,
+    Observed,
     Processed,
     Released,
     Restored,
@@ -24,11 +26,11 @@ from stream_retrain.engines.facts import (
     WorkerFact,
     WorkerStateChanged,
 )
-from stream_retrain.views.sentences import sentence
 
 __all__ = ["log_fact"]
 
 LOG: Final = logging.getLogger("stream_retrain.worker")
+LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 REJECTIONS_A_BATCH: Final = 3
 WITHOUT_CHECKPOINT: Final = {
     "new": "is new: it learns from the log alone",
@@ -41,60 +43,83 @@ WITHOUT_CHECKPOINT: Final = {
 def log_fact(fact: WorkerFact) -> None:
     """Log one fact, if it is a rare one."""
     match fact:
-        case Processed() if fact.facts:
+        case Processed():
             _log_rare(fact)
-        case Assigned():
-            LOG.info("%s assigned: reading from %d, answering from %d", fact.shard, fact.offset, fact.live_from)
-        case Restored(offset=None):
-            LOG.log(logging.INFO if fact.how == "new" else logging.WARNING, "%s %s", fact.shard, WITHOUT_CHECKPOINT[fact.how])
         case Restored():
-            LOG.info("%s restored from its checkpoint at offset %d, generation %d", fact.shard, fact.offset, fact.generation)
-        case WentLive():
-            LOG.info("%s is live from offset %d", fact.shard, fact.offset)
-        case Released():
-            LOG.info("%s %s", fact.shard, fact.how)
-        case Checkpointed():
-            LOG.debug("%s checkpoint at %d: %d bytes, %.0f ms", fact.shard, fact.offset, fact.bytes, fact.seconds * 1000)
-        case CheckpointFailed():
-            LOG.warning("%s checkpoint: %s", fact.shard, fact.error)
-        case StoreLost() | StoreRegained() | WindowRefilled() | TrainerTold():
-            _log_helpers(fact)
+            _log_restored(fact)
+        case Assigned() | WentLive() | Released():
+            _log_assignment(fact)
+        case Checkpointed() | CheckpointFailed() | StoreLost() | StoreRegained() | WindowRefilled():
+            _log_store(fact)
+        case TrainerTold(caught_up_s=None):
+            LOG.debug("%s training %d: %d rows learned", fact.shard, fact.training, fact.rows)
+        case TrainerTold():
+            LOG.info("%s training %d is done after %d rows", fact.shard, fact.training, fact.rows)
         case TransactionAborted():
             LOG.warning("transaction aborted, sending the same again: %s", fact.error)
         case Retrying():
             LOG.warning("%s; trying again in %.1f s", fact.error, fact.wait_s)
         case WorkerStateChanged():
-            LOG.info("worker is %s: %s", fact.state, fact.detail)
+            level = logging.ERROR if fact.state == "failed" else logging.INFO
+            LOG.log(level, "worker is %s%s", fact.state, f": {fact.detail}" if fact.detail else "")
+        case Observed() | Lagging() | Committed():
+            pass
+        case _:
+            assert_never(fact)
 
 
-def _log_helpers(fact: StoreLost | StoreRegained | WindowRefilled | TrainerTold) -> None:
+def _log_assignment(fact: Assigned | WentLive | Released) -> None:
     match fact:
-        case TrainerTold(caught_up_s=None):
-            LOG.debug("%s training %d: %d rows", fact.shard, fact.training, fact.rows)
-        case TrainerTold():
-            LOG.info("%s training %d is done after %d rows", fact.shard, fact.training, fact.rows)
+        case Assigned():
+            LOG.info("%s assigned: reading from %d, live from %d", fact.shard, fact.offset, fact.live_from)
+        case WentLive():
+            LOG.info("%s is live from offset %d", fact.shard, fact.offset)
+        case Released():
+            LOG.info("%s %s", fact.shard, fact.how)
+
+
+def _log_restored(fact: Restored) -> None:
+    if fact.offset is None:
+        LOG.log(logging.INFO if fact.how == "new" else logging.WARNING, "%s %s", fact.shard, WITHOUT_CHECKPOINT[fact.how])
+    else:
+        LOG.info("%s restored from its checkpoint at offset %d, generation %d", fact.shard, fact.offset, fact.generation)
+    if fact.differs:
+        LOG.warning(
+            "%s the pipeline has changed since: %s. Kept: the champion and %d waiting questions; %s. Parts that differ begin afresh",
+            fact.shard,
+            ", ".join(fact.differs),
+            fact.questions_kept,
+            ", ".join(fact.kept),
+        )
+    if fact.dropped:
+        LOG.warning("%s dropped, because its rule is gone: %s", fact.shard, ", ".join(fact.dropped))
+    if fact.questions_dropped:
+        LOG.warning("%s dropped %d waiting questions: their labels will find no question", fact.shard, fact.questions_dropped)
+
+
+def _log_store(fact: Checkpointed | CheckpointFailed | StoreLost | StoreRegained | WindowRefilled) -> None:
+    match fact:
+        case Checkpointed():
+            LOG.debug("%s checkpoint at %d: %d bytes, %.0f ms", fact.shard, fact.offset, fact.bytes, fact.seconds * 1000)
+        case CheckpointFailed():
+            LOG.warning("%s checkpoint: %s", fact.shard, fact.error)
         case StoreLost():
-            LOG.warning("the store is away, the shards go on without: %s", fact.error)
+            LOG.warning("the store does not answer, the shards go on without it: %s", fact.error)
         case StoreRegained():
-            LOG.info("the store is back after %.1f s", fact.away_s)
+            LOG.info("the store answers again after %.1f s", fact.away_s)
         case WindowRefilled():
             LOG.warning("%s window appended again: %s", fact.shard, fact.error)
 
 
 def _log_rare(fact: Processed) -> None:
-    rejected = [rare for rare in fact.facts if isinstance(rare, Rejected)]
-    if not fact.replayed:
-        for refused in rejected[:REJECTIONS_A_BATCH]:
-            _log_rejected(fact.shard, refused)
-        if len(rejected) > REJECTIONS_A_BATCH:
-            LOG.warning("%s: %d more records of this batch went to the dead-letter topic", fact.shard, len(rejected) - REJECTIONS_A_BATCH)
+    """Each rare fact in its own words; of rejected records the first few of a batch; what is replayed was logged before."""
+    rejected = 0
     for rare in fact.facts:
-        if (said := sentence(rare)) is not None:
-            warns = isinstance(rare, ContestantFailed | TrainingFailed) and not fact.replayed
-            level = logging.WARNING if warns else logging.DEBUG if fact.replayed else logging.INFO
-            LOG.log(level, "%s offset %d: %s", fact.shard, rare.offset, said[1])
-
-
-def _log_rejected(shard: ShardId, rejected: Rejected) -> None:
-    field = f" field {rejected.field!r}:" if rejected.field else ""
-    LOG.warning("%s offset %d to the dead-letter topic (%s):%s %s", shard, rejected.offset, rejected.reason, field, rejected.detail)
+        if isinstance(rare, Rejected):
+            rejected += 1
+            if rejected > REJECTIONS_A_BATCH:
+                continue
+        level = logging.DEBUG if fact.replayed else LEVELS[rare.level]
+        LOG.log(level, "%s offset %d: %s", fact.shard, rare.offset, rare.sentence)
+    if rejected > REJECTIONS_A_BATCH and not fact.replayed:
+        LOG.warning("%s: %d more records of this batch went to the dead-letter topic", fact.shard, rejected - REJECTIONS_A_BATCH)

@@ -6,11 +6,11 @@ import collections
 import dataclasses
 import math
 import time
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
-from stream_retrain.core.duel import LeadChanged
-from stream_retrain.core.messages import DriftDetected, ModelReset, Rejected, ShardId
-from stream_retrain.engines.facts import (
+from stream_retrain.facts.shard import DriftDetected, LeadChanged, ModelReset, Rejected
+from stream_retrain.facts.values import ShardId
+from stream_retrain.facts.worker import (
     Assigned,
     Checkpointed,
     CheckpointFailed,
@@ -23,13 +23,13 @@ from stream_retrain.engines.facts import (
     Retrying,
     StoreLost,
     StoreRegained,
+    TrainerTold,
     TransactionAborted,
     WentLive,
     WindowRefilled,
     WorkerFact,
     WorkerStateChanged,
 )
-from stream_retrain.views.sentences import sentence
 
 __all__ = ["Status"]
 
@@ -100,19 +100,20 @@ class Status:
                 self._shard(fact.shard).state = "live"
             case Released():
                 self._shards.pop(fact.shard, None)
-            case Checkpointed():
-                shard = self._shard(fact.shard)
-                shard.checkpoint_offset, shard.checkpoint_bytes, shard.checkpoint_at_s = fact.offset, fact.bytes, fact.at_s
-            case CheckpointFailed() | StoreLost() | StoreRegained() | WindowRefilled():
+            case Checkpointed() | CheckpointFailed() | StoreLost() | StoreRegained() | WindowRefilled():
                 self._note_store(fact)
             case WorkerStateChanged():
                 self.state, self.detail = fact.state, fact.detail
             case Retrying():
                 self.state, self.detail = "degraded", f"{fact.error}; trying again in {fact.wait_s:.1f} s"
                 self._shards.clear()
+            case TrainerTold():
+                pass
+            case _:
+                assert_never(fact)
 
     def ready(self) -> bool:
-        """Whether it answers: running, with every shard it holds live."""
+        """Whether it serves: running, with every shard it holds live."""
         shards = list(self._shards.values())
         return self.state in READY_STATES and all(shard.state == "live" for shard in shards)
 
@@ -139,14 +140,17 @@ class Status:
     def _shard(self, id_: ShardId) -> ShardStatus:
         return self._shards.setdefault(id_, ShardStatus())
 
-    def _note_store(self, fact: CheckpointFailed | StoreLost | StoreRegained | WindowRefilled) -> None:
+    def _note_store(self, fact: Checkpointed | CheckpointFailed | StoreLost | StoreRegained | WindowRefilled) -> None:
         match fact:
-            case StoreLost():
-                self.store = "away"
+            case Checkpointed():
+                shard = self._shard(fact.shard)
+                shard.checkpoint_offset, shard.checkpoint_bytes, shard.checkpoint_at_s = fact.offset, fact.bytes, fact.at_s
             case StoreRegained():
                 self.store = "answers"
-        if not isinstance(fact, StoreRegained):
-            self.detail = fact.error
+            case StoreLost():
+                self.store, self.detail = "away", fact.error
+            case CheckpointFailed() | WindowRefilled():
+                self.detail = fact.error
 
     def _processed(self, fact: Processed) -> None:
         shard = self._shard(fact.shard)
@@ -159,21 +163,15 @@ class Status:
         if math.isfinite(fact.newest_time_s):
             shard.newest_event_time_s = fact.newest_time_s
         for rare in fact.facts:
-            match rare:
-                case Rejected():
-                    shard.rejected += 1
-                case DriftDetected():
-                    shard.drifts += 1
-                case LeadChanged():
-                    shard.generation = rare.generation
-                case ModelReset():
-                    shard.resets += 1
-                    shard.generation = rare.generation
-            if (said := sentence(rare)) is not None:
-                self._keep(fact.shard, said[0], rare.offset, said[1])
-
-    def _keep(self, id_: ShardId, kind: str, offset: int, text: str) -> None:
-        self._decisions.append({"partition": id_.partition, "kind": kind, "offset": offset, "text": text})
+            if isinstance(rare, LeadChanged | ModelReset):
+                shard.generation = rare.generation
+            if not fact.replayed:
+                shard.rejected += isinstance(rare, Rejected)
+                shard.drifts += isinstance(rare, DriftDetected)
+                shard.resets += isinstance(rare, ModelReset)
+            if rare.published:
+                told = {"partition": fact.shard.partition, "kind": rare.kind, "offset": rare.offset, "text": rare.sentence}
+                self._decisions.append(told)
 
     def _observed(self, fact: Observed) -> None:
         shard, seen = self._shard(fact.shard), fact.observation

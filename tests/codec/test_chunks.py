@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_retrain.codec.chunks import decode_chunk, encode_chunk
-from stream_retrain.core.messages import Label, Learned
 from stream_retrain.errors import StateError
+from stream_retrain.facts.values import Label, Learned
 
 values: st.SearchStrategy[Label] = st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 names = st.text(max_size=3)

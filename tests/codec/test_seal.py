@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_retrain.codec.keyring import Key, Keyring
-from stream_retrain.codec.seal import Header, Versions, read_header, seal, unseal
+from stream_retrain.codec.seal import Header, Versions, seal, unseal
 from stream_retrain.errors import SettingsError, StateError
 
 OLD, NEW = Key(id="2026-01", secret=b"o" * 32), Key(id="2026-02", secret=b"n" * 32)
@@ -30,7 +30,6 @@ class TestRoundTrip:
     def test_what_was_sealed_comes_back(self, keyring: Keyring, payload: bytes, extra: dict[str, str]) -> None:
         sealed = seal(header(extra=extra), payload, keyring)
         assert unseal(sealed, keyring) == (header(extra=extra), payload)
-        assert read_header(sealed) == header(extra=extra)
 
     def test_the_same_is_sealed_into_the_same_bytes(self) -> None:
         assert seal(header(), b"payload", SIGNED) == seal(header(), b"payload", SIGNED)
@@ -68,11 +67,16 @@ class TestTampering:
 
     def test_nothing_can_be_shifted_between_header_and_payload(self) -> None:
         """Blanks after the header are still the header, so only the lengths tell where the payload begins."""
-        sealed = seal(header(), b"   payload", SIGNED)
-        shifted = sealed[:4] + (int.from_bytes(sealed[4:8]) + 3).to_bytes(4) + (7).to_bytes(8) + sealed[16:]
-        assert read_header(shifted) == header()
+
+        def shifted(keyring: Keyring) -> bytes:
+            sealed = seal(header(), b"   payload", keyring)
+            return sealed[:4] + (int.from_bytes(sealed[4:8]) + 3).to_bytes(4) + (7).to_bytes(8) + sealed[16:]
+
+        plain = shifted(UNSIGNED)
+        hashed = hashlib.sha256(plain[:16] + plain[48:]).digest()
+        assert unseal(plain[:16] + hashed + plain[48:], UNSIGNED) == (header(), b"payload"), "it reads well, but for the digest"
         with pytest.raises(StateError, match="was changed or damaged"):
-            unseal(shifted, SIGNED)
+            unseal(shifted(SIGNED), SIGNED)
 
     def test_a_signature_cannot_be_taken_off(self) -> None:
         """The forger makes a proper unsigned blob of a signed one."""
@@ -95,8 +99,6 @@ class TestTampering:
         for data in (b"", b"SRS1", pickle.dumps({"a": 1}) * 20, b"SRS1" + bytes(100)):
             with pytest.raises(StateError):
                 unseal(data, SIGNED)
-            with pytest.raises(StateError):
-                read_header(data)
 
     def test_another_format_is_named(self) -> None:
         with pytest.raises(StateError, match="has seal format b'SRS2', this release reads b'SRS1': use the release that wrote it"):
@@ -105,7 +107,7 @@ class TestTampering:
     def test_a_header_nested_without_end_is_damage(self) -> None:
         head = b'{"x":' + b"[" * 60_000
         with pytest.raises(StateError, match="header that cannot be read"):
-            read_header(b"SRS1" + len(head).to_bytes(4) + bytes(8 + 32) + head)
+            unseal(b"SRS1" + len(head).to_bytes(4) + bytes(8 + 32) + head, UNSIGNED)
 
     @given(st.binary(max_size=120))
     def test_no_bytes_are_anything_but_a_state_error(self, data: bytes) -> None:

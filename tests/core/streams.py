@@ -9,7 +9,7 @@ from typing import Any
 from river import datasets, drift, linear_model, multiclass, preprocessing, tree
 
 from stream_retrain import On, Pipeline, Reset, Schema, Watch
-from stream_retrain.core.messages import Event
+from stream_retrain.facts.values import Event
 
 FEATURES = ("a", "b", "c")
 

@@ -8,7 +8,7 @@ import pytest
 from river import drift
 
 from stream_retrain import Pipeline, Watch, detector_for, watch_and_react
-from stream_retrain.core.calibration_table import TABLE
+from stream_retrain.core.watch.calibration_table import TABLE
 from tests.core import streams
 
 

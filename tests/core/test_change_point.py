@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_retrain.core.change_point import events_since_rise, events_since_rise_of_losses
+from stream_retrain.core.contest.change_point import events_since_rise, events_since_rise_of_losses
 
 
 def errors(rate: float, count: int, rng: random.Random) -> list[int]:

@@ -11,19 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import base, dummy, linear_model, preprocessing, stats, tree
 
+from stream_retrain.core.contest.duel import Asked, Ballot, Contestant, Duel, DuelSpec
+from stream_retrain.core.contest.evidence import Evidence
 from stream_retrain.core.digest import digest
-from stream_retrain.core.duel import (
-    Asked,
-    Ballot,
-    Contestant,
-    ContestantFailed,
-    Duel,
-    DuelEnded,
-    DuelFact,
-    DuelSpec,
-    LeadChanged,
-)
-from stream_retrain.core.evidence import Evidence
+from stream_retrain.facts.shard import ContestantFailed, DuelEnded, DuelFact, LeadChanged
 from tests.core import streams
 
 
@@ -127,7 +118,7 @@ def test_the_served_model_answers_until_the_lead_changes() -> None:
     answers = []
     for number in range(12):
         asked = fought.ask(number, 0.0, {"n": number})
-        answers.append(asked.answer[0])
+        answers.append(asked.prediction[0])
         fought.step(number, 0.0, {"n": number}, True, asked.ballot)
     assert answers == [False] * 10 + [True] * 2
     assert fought.served == "rival1"
@@ -189,7 +180,7 @@ def test_a_champion_that_raises_alone_is_followed_by_the_first_challenger() -> N
 
 def test_the_answer_comes_from_who_is_left() -> None:
     fought = duel(Says(True, predict_raises=(0,)), Says(False))
-    assert fought.ask(0, 0.0, {"n": 0}).answer[0] is False
+    assert fought.ask(0, 0.0, {"n": 0}).prediction[0] is False
 
 
 @pytest.mark.parametrize(("where", "error"), [("predict_raises", ZeroDivisionError), ("learn_raises", KeyError)])
@@ -262,7 +253,7 @@ def fight(delay: int, stops: frozenset[int]) -> tuple[list[DuelFact], list[Any],
             facts += fought.step(number, float(number), before, y, asked[number - delay].ballot)
         if fought.over:
             break
-    return facts, [each.answer for each in asked], digest(fought.snapshot())
+    return facts, [each.prediction for each in asked], digest(fought.snapshot())
 
 
 WHOLE = {delay: fight(delay, frozenset()) for delay in (0, 13)}

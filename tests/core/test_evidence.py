@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_retrain.core.evidence import BETS, Evidence, PairedTest, RelativeLoss
+from stream_retrain.core.contest.evidence import BETS, Evidence, PairedTest, RelativeLoss
 
 DUELS = 250
 Losses = list[float | None]
@@ -27,7 +27,7 @@ def lead_changes(spec: Evidence, events: Iterable[Losses], contestants: int = 3)
         if taker is not None:
             test.lead(taker)
             changes.append((number, taker))
-        if test.over:
+        if test.events >= spec.events_max:
             break
     return changes
 

@@ -26,7 +26,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"schema": Schema(**SCHEMA, classes=("x", "y"))}, "classes belong to a multiclass task"),
     ({"model": linear_model.LinearRegression()}, "needs a River classifier"),
     ({"task": "regression"}, "needs a River regressor"),
-    ({"task": "multiclass"}, "answers two classes only"),
+    ({"task": "multiclass"}, "knows two classes only"),
     ({"model": "a model"}, "not str"),
     ({"model": forest.ARFClassifier()}, "ARFClassifier has no seed"),
     ({"watch": [Watch("eror", drift.ADWIN())]}, "no such signal"),

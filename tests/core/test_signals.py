@@ -10,7 +10,9 @@ from river import base, drift
 from river.drift import binary
 
 from stream_retrain import Watch
-from stream_retrain.core.signals import Wanted, classification_loss, reading
+from stream_retrain.core.watch.guards import Wanted
+from stream_retrain.core.watch.signals import classification_loss
+from stream_retrain.core.watch.watch import reading
 
 
 def errors(rates: list[float], each: int, seed: int = 5) -> list[int]:

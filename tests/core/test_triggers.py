@@ -11,9 +11,11 @@ from river import drift, metrics, tree
 from river.drift import binary
 
 from stream_retrain import Challenge, Ignore, On, PipelineError, Reset, Shard, Watch
-from stream_retrain.core.inputs import Request as Asked
-from stream_retrain.core.messages import Decided, DriftDetected, Requested, WarningRaised
-from stream_retrain.core.triggers import AllOf, Drift, Every, Moment, Threshold, metric_named
+from stream_retrain.core.contest.inputs import Request as Asked
+from stream_retrain.core.react.combinations import AllOf
+from stream_retrain.core.react.thresholds import Threshold, metric_named
+from stream_retrain.core.react.triggers import Drift, Every, Moment
+from stream_retrain.facts.shard import Decided, DriftDetected, Requested, WarningRaised
 from tests.core import streams
 
 

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 from stream_retrain import Pipeline
 from stream_retrain.cli.status import fetch_status
-from stream_retrain.engines.driver import DECISIONS, PREDICTIONS
 from stream_retrain.engines.kafka import read as kafka_read
 from stream_retrain.engines.kafka.read import Stored
-from stream_retrain.engines.verifier import expected_of
+from stream_retrain.engines.replay.verifier import expected_of
+from stream_retrain.lane.step import DECISIONS, PREDICTIONS
 from stream_retrain.settings import load_settings
 from tests.conftest import Services
 

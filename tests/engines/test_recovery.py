@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
-from river import linear_model
+from river import linear_model, metrics
 
+from stream_retrain import Schema
 from stream_retrain.codec.seal import Header, seal, unseal
-from stream_retrain.engines.facts import CheckpointFailed, Restored, StoreLost, StoreRegained, WindowRefilled
 from stream_retrain.errors import StateError, StoreError
+from stream_retrain.facts.worker import CheckpointFailed, Restored, StoreLost, StoreRegained, WindowRefilled
+from stream_retrain.lane.batch import Record, Records
 from stream_retrain.stores import connect
-from stream_retrain.stores.base import Stores
+from stream_retrain.stores.ports import Stores
+from tests.core import streams
 from tests.engines.test_driver import KEYRING, NOW, PIPELINE, SHARD, Bench, checkpointed
 
 OTHER = dataclasses.replace(PIPELINE, model=linear_model.LogisticRegression())
@@ -33,7 +38,7 @@ def how(bench: Bench) -> list[str]:
 )
 def test_a_missing_checkpoint_is_made_up_for_as_chosen_and_told(stores: Stores, missing: str, offset: int, told: str) -> None:
     bench = Bench(stores, committed=900, low=100, limits={"checkpoint_missing": missing})
-    assert (bench.offset, bench.driver.live_from(0), how(bench)) == (offset, 900, [told])
+    assert (bench.offset, bench.opened.live_from, how(bench)) == (offset, 900, [told])
 
 
 def test_a_missing_checkpoint_can_be_refused(stores: Stores) -> None:
@@ -75,9 +80,9 @@ def test_a_changed_pipeline_can_begin_with_a_model_trained_on_the_window(stores:
     checkpointed(stores, 900)
     bench = Bench(stores, committed=900, pipeline=OTHER, limits={"checkpoint_unfit": "window"})
     assert (bench.offset, how(bench)) == (900, ["window"])
-    assert bench.driver._runs[0].shard.events_seen == len(stores.window.last(SHARD, 10_000))
+    assert bench.driver.lanes[0].shard.events_seen == len(stores.window.last(SHARD, 10_000))
     again = Bench(stores, committed=900, pipeline=OTHER)
-    assert again.driver.digests() == bench.driver.digests(), "what the window taught is in a checkpoint before anything is committed"
+    assert again.digest == bench.digest, "what the window taught is in a checkpoint before anything is committed"
 
 
 def test_a_warm_restart_without_a_window_is_refused(stores: Stores) -> None:
@@ -103,7 +108,7 @@ def test_events_that_expired_unanswered_are_not_skipped_in_silence(stores: Store
     with pytest.raises(StateError, match=r"from offset 500.*to 700 were never answered"):
         Bench(stores, committed=500, low=700)
     bench = Bench(stores, committed=500, low=700, limits={"checkpoint_unfit": "rebuild"})
-    assert (bench.offset, bench.driver.live_from(0)) == (700, 700)
+    assert (bench.offset, bench.opened.live_from) == (700, 700)
 
 
 class Away:
@@ -149,7 +154,7 @@ def test_a_window_that_was_lost_is_given_back_and_a_checkpoint_follows(stores: S
     bench.checkpoint()
     stores.window._shards._kept.clear()  # type: ignore[attr-defined]
     bench.run(800)
-    bench.driver.checkpoint_due(NOW)
+    bench.driver.settle(NOW)
     assert any(isinstance(fact, WindowRefilled) for fact in bench.told)
     assert [row.offset for row in stores.window.last(SHARD, 10_000)] == [number for number in range(800) if number % 100]
     assert unseal(stores.checkpoints.load(SHARD)[0], KEYRING)[0].offset == 800
@@ -161,3 +166,68 @@ def test_a_restored_shard_gives_back_what_it_did_not_append_itself(stores: Store
     stores.window._shards._kept.clear()  # type: ignore[attr-defined]
     bench.run(800)
     assert [row.offset for row in stores.window.last(SHARD, 10_000)] == [number for number in range(800) if number % 100]
+
+
+def test_a_checkpoint_of_the_release_before_is_refused_with_what_to_do(stores: Stores) -> None:
+    """Written by release 0.1.0, whose states had no schema number; nothing of it is unpickled."""
+    sealed = (Path(__file__).parent / "fixtures" / "checkpoint-0.1.0.sealed").read_bytes()
+    stores.checkpoints.save(SHARD, stores.checkpoints.claim(SHARD), 300, sealed)
+    with pytest.raises(StateError, match=r"release 0\.1\.0 wrote it in state schema 0.*--rebuild.*--warm-restart"):
+        Bench(stores, committed=300)
+    rebuilt = Bench(stores, committed=300, limits={"checkpoint_unfit": "rebuild"})
+    assert (rebuilt.offset, how(rebuilt)) == (0, ["earliest"])
+
+
+QUESTIONS = 7
+
+
+def with_questions(stores: Stores) -> None:
+    """A checkpoint at 907: 900 events, and seven questions whose labels have not come."""
+    bench = Bench(stores)
+    bench.run(900)
+    asked = [
+        Record(900 + number, b"key", json.dumps({"id": f"q{number}", **x}).encode(), 900_000)
+        for number, (x, _) in enumerate(streams.rows(QUESTIONS))
+    ]
+    bench.driver.take(0, Records.of(asked))
+    bench.commit()
+    bench.checkpoint()
+
+
+def answered(bench: Bench, offset: int) -> list[int]:
+    """How many labels find their question."""
+    labels = [Record(offset + n, b"key", json.dumps({"id": f"q{n}", "y": True}).encode(), 0) for n in range(QUESTIONS)]
+    step = bench.driver.take(0, Records.of(labels))
+    assert step is not None
+    return [row.offset for row in step.learned]
+
+
+def test_another_metric_keeps_the_champion_and_the_waiting_questions(stores: Stores) -> None:
+    with_questions(stores)
+    before = Bench(stores, committed=907)
+    richer = dataclasses.replace(PIPELINE, metrics=[metrics.Accuracy(), metrics.F1()])
+    bench = Bench(stores, committed=907, pipeline=richer)
+    [restored] = [fact for fact in bench.told if isinstance(fact, Restored)]
+    assert (bench.offset, restored.how, restored.differs, restored.questions_kept) == (907, "checkpoint", ("metric F1",), QUESTIONS)
+    assert {"task", "schema", "model", "metric Accuracy", "watch error ADWIN"} <= set(restored.kept)
+    seen, kept = before.driver.lanes[0].observe(), bench.driver.lanes[0].observe()
+    assert (kept.events_seen, kept.generation, kept.running["Accuracy"]) == (seen.events_seen, seen.generation, seen.running["Accuracy"])
+    assert kept.running["F1"] == 0.0
+    assert len(answered(bench, 907)) == QUESTIONS
+
+
+def test_a_warm_restart_takes_the_waiting_questions_over(stores: Stores) -> None:
+    with_questions(stores)
+    bench = Bench(stores, committed=907, pipeline=OTHER, limits={"checkpoint_unfit": "window"})
+    [restored] = [fact for fact in bench.told if isinstance(fact, Restored)]
+    assert (restored.how, restored.questions_kept, restored.questions_dropped) == ("window", QUESTIONS, 0)
+    assert len(answered(bench, 907)) == QUESTIONS
+
+
+def test_a_warm_restart_counts_the_questions_it_cannot_keep(stores: Stores) -> None:
+    with_questions(stores)
+    other = dataclasses.replace(PIPELINE, schema=Schema(id="id", label="y", features={**PIPELINE.schema.features, "d": float | None}))
+    bench = Bench(stores, committed=907, pipeline=other, limits={"checkpoint_unfit": "window"})
+    [restored] = [fact for fact in bench.told if isinstance(fact, Restored)]
+    assert (restored.questions_kept, restored.questions_dropped) == (0, QUESTIONS)
+    assert answered(bench, 907) == []

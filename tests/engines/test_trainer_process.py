@@ -1,4 +1,4 @@
-"""The trainer beside a worker: a real child process on a real Valkey, which is killed, starved and interrupted."""
+"""The trainer beside a worker: a real child process on a real Valkey, which is killed, limited and interrupted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ import psutil
 import pytest
 
 from stream_retrain import Pipeline
+from stream_retrain.codec.models import seal_model
+from stream_retrain.core.contest.challenger import Challenger, TopicRange, Window
+from stream_retrain.core.contest.training import train
 from stream_retrain.core.digest import digest
-from stream_retrain.core.messages import Learned
-from stream_retrain.core.training import Challenger, TopicRange, Window, train
-from stream_retrain.engines.trainer import Job, ProcessTrainer, Trained, TrainerLimits, TrainingFailed, TrainingProgressed, seal_model
+from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgressed, ProcessTrainer, TrainerLimits
+from stream_retrain.facts.values import Learned
 from stream_retrain.stores import connect
-from stream_retrain.stores.base import Stores, WindowLimits
+from stream_retrain.stores.ports import Stores, WindowLimits
 from stream_retrain.stores.window import WindowChunk
 from tests.engines import trainer_support as support
 from tests.engines.trainer_support import KEYRING, MODEL
@@ -34,7 +36,7 @@ def stores(valkey_url: str) -> Stores:
 
 
 class Trainers:
-    """Makes trainers, and ends them all."""
+    """Makes trainers, and closes them all."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -55,7 +57,7 @@ def trainers(valkey_url: str) -> Iterator[Trainers]:
 
 
 def slow(**changes: Any) -> Pipeline:
-    return support.pipeline(Challenger(name="slow", window=Window(rows=2_000), model=support.Sleepy()), **changes)
+    return support.pipeline(Challenger(name="slow", window=Window(rows=2_000), model=support.Slow()), **changes)
 
 
 def read_history(of: Pipeline, job: Job, wanted: TopicRange) -> Iterable[Learned]:
@@ -74,12 +76,12 @@ def test_one_child_trains_what_this_process_would_have_trained(stores: Stores, t
     epoch = support.fill(stores, of, rows)
     trainer = trainers(of, read_topic=read_history)
     before_s = time.monotonic()
-    trainer.submit(support.job(of, epoch, 1_999, number=3))
+    trainer.submit(support.job(of, epoch, 1_999, training=3))
     assert time.monotonic() - before_s < 1.0, "submit waits for nothing"
     assert trainer.poll() == []
-    trained = support.until(trainer, Trained)
+    trained = support.until(trainer, JobDone)
     assert support.digest_of(trained, of) == support.taught(MODEL, rows[:2_000], rows[2_000:], passes=2)
-    assert (trained.number, trained.learned_through, trained.rows) == (3, 2_299, 4_300)
+    assert (trained.training, trained.learned_through, trained.rows) == (3, 2_299, 4_300)
     pid = trainer.child_pid
     assert pid is not None
     assert psutil.Process(pid).nice() >= 10
@@ -90,20 +92,20 @@ def test_one_child_trains_what_this_process_would_have_trained(stores: Stores, t
     base = seal_model(champion, of, support.shard_of(of), KEYRING, learned_through=2_299, generation=2)
     trainer.submit(support.job(of, epoch, 2_299, rule=1, base=base))
     train(champion, rows[1_800:], 2)
-    assert support.digest_of(support.until(trainer, Trained), of) == digest(champion)
+    assert support.digest_of(support.until(trainer, JobDone), of) == digest(champion)
 
-    trainer.submit(support.job(of, epoch, 2_299, rule=2, number=5))
-    assert support.digest_of(support.until(trainer, Trained), of) == support.taught(MODEL, support.rows(300))
+    trainer.submit(support.job(of, epoch, 2_299, rule=2, training=5))
+    assert support.digest_of(support.until(trainer, JobDone), of) == support.taught(MODEL, support.rows(300))
 
     other = support.shard_of(of)._replace(partition=1)
     stores.window.append(other, stores.checkpoints.claim(other), WindowChunk.of(rows[:1_000]), WindowLimits())
     trainer.submit(support.job(of, epoch, 1_999))
     trainer.submit(Job(shard=other, epoch=epoch, training=support.training(999)))
-    assert [support.until(trainer, Trained).shard.partition for _ in range(2)] == [0, 1], "shards wait for each other"
+    assert [support.until(trainer, JobDone).shard.partition for _ in range(2)] == [0, 1], "the shards are served one after the other"
     assert trainer.child_pid == pid, "one process serves them all"
 
     trainer.submit(support.job(of, epoch, 2_299, rule=1, base=base[:-1] + b"?"))
-    failed = support.until(trainer, TrainingFailed)
+    failed = support.until(trainer, JobFailed)
     assert failed.attempts == 1
     assert "A model of" in failed.error
 
@@ -112,20 +114,20 @@ def test_killed_in_the_middle_of_a_job_it_begins_again(stores: Stores, trainers:
     of = support.pipeline(Challenger(name="dies", window=Window(rows=100), passes=2, model=support.DiesOnce(str(tmp_path / "died"))))
     trainer = trainers(of)
     trainer.submit(support.job(of, support.fill(stores, of, support.rows(100)), 99))
-    assert support.until(trainer, Trained).rows == 200
+    assert support.until(trainer, JobDone).rows == 200
     assert (tmp_path / "died").exists()
 
 
-def test_killed_twice_the_training_has_failed_and_the_next_one_is_served(stores: Stores, trainers: Trainers) -> None:
+def test_killed_twice_the_training_has_failed(stores: Stores, trainers: Trainers) -> None:
     of = slow()
     trainer = trainers(of)
     epoch = support.fill(stores, of, support.rows(2_000))
     trainer.submit(support.job(of, epoch, 1_999))
     for _ in range(2):
-        support.until(trainer, TrainingProgressed)
+        support.until(trainer, JobProgressed)
         assert trainer.child_pid is not None
         os.kill(trainer.child_pid, signal.SIGKILL)
-    failed = support.until(trainer, TrainingFailed)
+    failed = support.until(trainer, JobFailed)
     assert failed.attempts == 2
     assert "ended by SIGKILL" in failed.error
 
@@ -134,7 +136,7 @@ def test_a_training_that_takes_too_long_is_ended_even_if_the_model_is_stuck(stor
     of = support.pipeline(Challenger(name="stuck", window=Window(rows=500), model=support.Stuck()))
     trainer = trainers(of, timeout_s=1.0)
     trainer.submit(support.job(of, support.fill(stores, of, support.rows(500)), 499))
-    failed = support.until(trainer, TrainingFailed)
+    failed = support.until(trainer, JobFailed)
     assert failed.error == "it took longer than train_timeout_s = 1 s"
     assert trainer.child_pid is None
 
@@ -143,37 +145,37 @@ def test_a_training_that_takes_too_much_memory_is_ended(stores: Stores, trainers
     of = support.pipeline(Challenger(name="hungry", window=Window(rows=500), model=support.Hungry()))
     trainer = trainers(of, memory_bytes_max=200_000_000)
     trainer.submit(support.job(of, support.fill(stores, of, support.rows(500)), 499))
-    failed = support.until(trainer, TrainingFailed)
+    failed = support.until(trainer, JobFailed)
     assert failed.attempts == 1
     assert "more memory than train_memory_bytes_max" in failed.error
 
 
-def test_progress_is_seen_and_a_newer_job_takes_the_place_of_an_older(stores: Stores, trainers: Trainers) -> None:
+def test_progress_is_reported_and_a_newer_job_replaces_an_older(stores: Stores, trainers: Trainers) -> None:
     of = slow()
     trainer = trainers(of)
     epoch = support.fill(stores, of, support.rows(2_000))
     trainer.submit(support.job(of, epoch, 1_999))
-    seen = [support.until(trainer, TrainingProgressed) for _ in range(3)]
+    seen = [support.until(trainer, JobProgressed) for _ in range(3)]
     assert [progress.rows_total for progress in seen] == [2_000] * 3
     assert 0 <= seen[0].rows < seen[1].rows < seen[2].rows < 2_000
-    trainer.submit(support.job(of, epoch, 19, number=1))
-    assert support.until(trainer, TrainingFailed).error == "a newer training of the shard took its place"
-    assert support.until(trainer, TrainingProgressed).number == 1
-    trainer.submit(support.job(of, epoch, 19, number=1))
+    trainer.submit(support.job(of, epoch, 19, training=1))
+    assert support.until(trainer, JobFailed).error == "a newer training of the shard took its place"
+    assert support.until(trainer, JobProgressed).training == 1
+    trainer.submit(support.job(of, epoch, 19, training=1))
     trainer.cancel(support.shard_of(of))
-    trainer.submit(support.job(of, epoch, 19, number=1))
-    assert trainer.poll() == [], "what came of the same training before is not taken for its end"
-    assert support.until(trainer, TrainingProgressed).number == 1
+    trainer.submit(support.job(of, epoch, 19, training=1))
+    assert trainer.poll() == [], "an earlier result of the same training is not the result of this job"
+    assert support.until(trainer, JobProgressed).training == 1
     trainer.cancel(support.shard_of(of))
-    assert support.until(trainer, TrainingFailed) == TrainingFailed(shard=support.shard_of(of), number=1, error="cancelled", attempts=1)
+    assert support.until(trainer, JobFailed) == JobFailed(shard=support.shard_of(of), training=1, error="cancelled", attempts=1)
 
 
-def test_an_unreachable_store_is_told(stores: Stores, trainers: Trainers) -> None:
+def test_an_unreachable_store_is_reported(stores: Stores, trainers: Trainers) -> None:
     of = support.pipeline()
     trainer = ProcessTrainer(of, "redis://127.0.0.1:1/0", KEYRING, TrainerLimits(attempts_max=1))
     trainers.made.append(trainer)
     trainer.submit(support.job(of, 1, 1_999))
-    failed = support.until(trainer, TrainingFailed)
+    failed = support.until(trainer, JobFailed)
     assert failed.attempts == 1
     assert "it cannot be reached" in failed.error
 
@@ -181,8 +183,8 @@ def test_an_unreachable_store_is_told(stores: Stores, trainers: Trainers) -> Non
 PIPELINE_FILE = """
 from river import base, linear_model, drift
 from stream_retrain import Pipeline, Schema, On, Watch
-from stream_retrain.core.policies import Challenge
-from stream_retrain.core.training import Challenger, Window, train
+from stream_retrain.core.contest.challenger import Challenger, Window
+from stream_retrain.core.react.reactions import Challenge
 
 
 class Mine(base.Classifier):
@@ -214,25 +216,25 @@ def test_a_pipeline_of_a_file_is_loaded_by_its_name(stores: Stores, trainers: Tr
     epoch = support.fill(stores, of, rows)
     trainer = trainers(of, target=str(file))
     trainer.submit(support.job(of, epoch, 999))
-    assert support.digest_of(support.until(trainer, Trained), of) == support.taught(of.model, rows)
+    assert support.digest_of(support.until(trainer, JobDone), of) == support.taught(of.model, rows)
     file.write_text(
         file.read_text() + "\nmine = Pipeline(**{name: getattr(mine, name) for name in mine.__slots__} | {'rolling_events': 7})\n"
     )
     late = trainers(of, target=str(file))
     late.submit(support.job(of, epoch, 999))
-    assert "it has changed since the worker loaded it" in support.until(late, TrainingFailed).error
+    assert "it has changed since the worker loaded it" in support.until(late, JobFailed).error
 
 
 PARENT = """
 import sys, time
-from stream_retrain.engines.trainer import ProcessTrainer, TrainerLimits, TrainingProgressed
+from stream_retrain.engines.trainer import ProcessTrainer, TrainerLimits, JobProgressed
 from stream_retrain.stores import connect
 from tests.engines import test_trainer_process as tests, trainer_support as support
 url = sys.argv[1]
 of = tests.slow()
 trainer = ProcessTrainer(of, url, support.KEYRING, TrainerLimits())
 trainer.submit(support.job(of, support.fill(connect(url), of, support.rows(2_000)), 1_999))
-while not any(isinstance(result, TrainingProgressed) for result in trainer.poll()):
+while not any(isinstance(result, JobProgressed) for result in trainer.poll()):
     time.sleep(0.05)
 print(trainer.child_pid, flush=True)
 time.sleep(60)
@@ -246,4 +248,4 @@ def test_it_ends_when_the_worker_is_killed(valkey_url: str) -> None:
         child = psutil.Process(int(parent.stdout.readline()))
         assert child.is_running()
         parent.kill()
-    support.gone(child)
+    support.wait_until_ended(child)

@@ -1,4 +1,4 @@
-"""Trainers of their own: `stream-retrain trainer` in a process, asked through RQ on a real Valkey."""
+"""Separate trainers: `stream-retrain trainer` in a process, called through RQ on a real Valkey."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ import pytest
 import redis
 
 from stream_retrain import Pipeline
+from stream_retrain.codec.models import seal_model
+from stream_retrain.core.contest.challenger import Challenger, Window
+from stream_retrain.core.contest.training import train
 from stream_retrain.core.digest import digest
-from stream_retrain.core.training import Challenger, Window, train
-from stream_retrain.engines.trainer import Job, Trained, TrainerLimits, TrainingFailed, TrainingProgressed, seal_model
+from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgressed, TrainerLimits
 from stream_retrain.engines.trainer.rq import LEASE_S, RqTrainer, queue_name
 from stream_retrain.errors import SettingsError
 from stream_retrain.stores import connect
-from stream_retrain.stores.base import Stores
-from stream_retrain.stores.jobs import Ending
+from stream_retrain.stores.ports import Ending, Stores
 from tests.engines import trainer_support as support
 from tests.engines.trainer_support import KEYRING, MODEL
 
@@ -35,12 +36,12 @@ pytestmark = pytest.mark.services
 CHALLENGERS = (
     support.LAST_2000,
     Challenger(name="warm", start="champion", window=Window(rows=500), passes=2),
-    Challenger(name="slow", window=Window(rows=2_000), model=support.Sleepy()),
+    Challenger(name="slow", window=Window(rows=2_000), model=support.Slow()),
     Challenger(name="stuck", window=Window(rows=500), model=support.Stuck()),
     Challenger(name="hungry", window=Window(rows=500), model=support.Hungry()),
     Challenger(name="bad", window=Window(rows=500), model=support.Raising()),
 )
-NUMBER = {challenger.name: at for at, challenger in enumerate(CHALLENGERS)}
+RULE = {challenger.name: at for at, challenger in enumerate(CHALLENGERS)}
 MODULE = """
 from tests.engines.test_trainer_rq import made
 wanted = made({name!r})
@@ -76,7 +77,7 @@ class Trainer:
         self.lines.extend(self.process.stderr)
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """Signal it and wait; its exit code and what it printed."""
+        """Send it a signal and wait; its exit code and its output."""
         self.process.send_signal(number)
         return self.wait()
 
@@ -95,14 +96,14 @@ class Trainer:
         self.process.stdout.close()
 
     def wait_until_idle(self) -> None:
-        """Until it has seen the last training's process end."""
+        """Wait until the process of its last training has ended."""
         until_s = time.monotonic() + 10
         while self.horse is not None and time.monotonic() < until_s:
             time.sleep(0.02)
 
     @property
     def horse(self) -> psutil.Process | None:
-        """The process of the training it is at."""
+        """The process of its current training (RQ's work horse)."""
         children = psutil.Process(self.process.pid).children()
         return children[0] if children else None
 
@@ -126,7 +127,7 @@ def asking(of: Pipeline, url: str, stores: Stores, **limits: Any) -> RqTrainer:
 
 
 def job(of: Pipeline, epoch: int, through: int, challenger: str, **changes: Any) -> Job:
-    return support.job(of, epoch, through, rule=NUMBER[challenger], **changes)
+    return support.job(of, epoch, through, rule=RULE[challenger], **changes)
 
 
 def test_one_trainer_serves_every_kind_of_job_and_ends_on_sigterm(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
@@ -138,26 +139,26 @@ def test_one_trainer_serves_every_kind_of_job_and_ends_on_sigterm(stores: Stores
     train(champion, rows[:2_000])
     base = seal_model(champion, of, support.shard_of(of), KEYRING, learned_through=1_999, generation=2)
     with trainer_process(tmp_path, of, valkey_url, "--json", train_memory_bytes_max=200_000_000, train_timeout_s=2) as process:
-        asker.submit(job(of, epoch, 1_999, "long", number=3))
-        trained = support.until(asker, Trained)
+        asker.submit(job(of, epoch, 1_999, "long", training=3))
+        trained = support.until(asker, JobDone)
         assert support.digest_of(trained, of) == support.taught(MODEL, rows[:2_000], rows[2_000:], passes=2)
-        assert (trained.number, trained.learned_through, trained.rows, trained.gap) == (3, 2_299, 4_300, False)
+        assert (trained.training, trained.learned_through, trained.rows, trained.gap) == (3, 2_299, 4_300, False)
         asker.submit(job(of, epoch, 1_999, "warm", base=base))
         train(champion, rows[1_500:2_000], 2)
         train(champion, rows[2_000:])
-        assert support.digest_of(support.until(asker, Trained), of) == digest(champion)
+        assert support.digest_of(support.until(asker, JobDone), of) == digest(champion)
         asker.submit(job(of, epoch, 1_999, "warm", base=base[:-1] + b"?"))
-        assert "A model of" in support.until(asker, TrainingFailed).error
+        assert "A model of" in support.until(asker, JobFailed).error
         asker.submit(job(of, epoch, 1_999, "bad"))
-        assert "ZeroDivisionError: no such row" in support.until(asker, TrainingFailed).error
+        assert "ZeroDivisionError: no such row" in support.until(asker, JobFailed).error
         asker.submit(job(of, epoch, 1_999, "hungry"))
-        assert "more memory than train_memory_bytes_max" in support.until(asker, TrainingFailed).error
+        assert "more memory than train_memory_bytes_max" in support.until(asker, JobFailed).error
         asker.submit(job(of, epoch, 1_999, "stuck"))
-        failed = support.until(asker, TrainingFailed)
+        failed = support.until(asker, JobFailed)
         assert failed.error == "it took longer than train_timeout_s = 2 s"
         assert failed.attempts == 1
-        asker.submit(job(of, epoch, 199, "slow", number=1))
-        support.until(asker, TrainingProgressed)
+        asker.submit(job(of, epoch, 199, "slow", training=1))
+        support.until(asker, JobProgressed)
         before_s = time.monotonic()
         code, printed = process.end()
         assert time.monotonic() - before_s < 5, "it does not wait for the training"
@@ -167,13 +168,13 @@ def test_one_trainer_serves_every_kind_of_job_and_ends_on_sigterm(stores: Stores
     assert asker.poll() == []
     state = stores.jobs.look(support.shard_of(of))
     assert state
-    assert state.status == "waiting", "for the next trainer"
+    assert state.status == "waiting", "the next trainer takes it"
     assert any("takes the trainings of pipeline" in line for line in process.lines)
     assert any("training 3 of" in line and "4,300 rows" in line for line in process.lines)
     assert not any(KEYRING.keys[0].secret.hex() in line for line in process.lines)
 
 
-def test_killed_in_the_middle_of_a_job_another_trainer_takes_it_within_the_lease(
+def test_if_a_trainer_is_killed_in_a_job_another_takes_it_within_the_lease(
     stores: Stores, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease_s = 5.0
@@ -183,40 +184,40 @@ def test_killed_in_the_middle_of_a_job_another_trainer_takes_it_within_the_lease
     asker = asking(of, valkey_url, stores)
     with trainer_process(tmp_path, of, valkey_url) as first, trainer_process(tmp_path, of, valkey_url) as second:
         asker.submit(job(of, epoch, 399, "slow"))
-        support.until(asker, TrainingProgressed)
+        support.until(asker, JobProgressed)
         at_work, other = (first, second) if first.horse else (second, first)
         horse = at_work.horse
         assert horse
         at_work.process.kill()
         killed_s = time.monotonic()
-        support.gone(horse)
-        trained = support.until(asker, Trained, 40.0)
+        support.wait_until_ended(horse)
+        trained = support.until(asker, JobDone, 40.0)
         assert time.monotonic() - killed_s < lease_s + 10
         assert trained.rows == 400
         assert other.process.poll() is None
 
 
-def test_a_killed_training_is_told_at_once_and_begins_again(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
+def test_a_killed_training_is_reported_at_once_and_begins_again(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
     of = made(support.pipeline().name)
     epoch = support.fill(stores, of, support.rows(2_000))
     asker = asking(of, valkey_url, stores)
     with trainer_process(tmp_path, of, valkey_url, "--json") as process:
         asker.submit(job(of, epoch, 1_999, "slow"))
         for _ in range(2):
-            support.until(asker, TrainingProgressed)
+            support.until(asker, JobProgressed)
             assert process.horse
             process.horse.kill()
             killed_s = time.monotonic()
-        failed = support.until(asker, TrainingFailed)
+        failed = support.until(asker, JobFailed)
         assert time.monotonic() - killed_s < LEASE_S
         assert failed.attempts == 2
         assert "ended by SIGKILL" in failed.error
-        asker.submit(job(of, epoch, 1_999, "slow", number=1))
-        support.until(asker, TrainingProgressed)
+        asker.submit(job(of, epoch, 1_999, "slow", training=1))
+        support.until(asker, JobProgressed)
         asker.cancel(support.shard_of(of))
-        assert support.until(asker, TrainingFailed).error == "cancelled"
-        asker.submit(job(of, epoch, 99, "long", number=2))
-        assert support.until(asker, Trained).number == 2, "a cancelled training makes room"
+        assert support.until(asker, JobFailed).error == "cancelled"
+        asker.submit(job(of, epoch, 99, "long", training=2))
+        assert support.until(asker, JobDone).training == 2, "a cancelled training does not keep the trainer busy"
         process.wait_until_idle()
         code, printed = process.end(signal.SIGINT)
     assert code == 0
@@ -224,7 +225,7 @@ def test_a_killed_training_is_told_at_once_and_begins_again(stores: Stores, valk
 
 
 def test_a_burst_trains_what_waits_and_runs_nothing_else(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
-    """A call of another function that somebody put in the queue is not made, and neither is a callback."""
+    """The trainer calls no other function that someone put into the queue, and no callback."""
     import rq
 
     of = made(support.pipeline().name)
@@ -238,19 +239,19 @@ def test_a_burst_trains_what_waits_and_runs_nothing_else(stores: Stores, valkey_
     with trainer_process(tmp_path, of, valkey_url, "--burst", "--json") as process:
         code, printed = process.wait()
     assert (code, json.loads(printed)) == (0, {"trained": 1, "failed": 0, "unwanted": 0, "given_back": 0})
-    assert isinstance(asker.poll()[0], Trained)
-    assert stores.jobs.look(support.shard_of(of)) is None, "what was handed over is not kept"
+    assert isinstance(asker.poll()[0], JobDone)
+    assert stores.jobs.look(support.shard_of(of)) is None, "a result that was returned is not kept"
     assert not touched.exists()
 
 
 class TestResults:
-    """What stands in the store is believed only under a seal, and only as what was asked for."""
+    """A result in the store is accepted only if it is sealed and belongs to the job."""
 
-    def ended(self, valkey_url: str, stores: Stores, sealed: Any, number: int = 0) -> Trained | TrainingFailed:
+    def ended(self, valkey_url: str, stores: Stores, sealed: Any, training: int = 0) -> JobDone | JobFailed:
         of = made(support.pipeline().name)
         epoch = support.fill(stores, of, support.rows(10))
         asker = asking(of, valkey_url, stores)
-        asker.submit(job(of, epoch, 9, "long", number=number))
+        asker.submit(job(of, epoch, 9, "long", training=training))
         state = stores.jobs.look(support.shard_of(of))
         assert state
         assert stores.jobs.end(support.shard_of(of), state.token, Ending(sealed=sealed(of, epoch)))
@@ -258,21 +259,21 @@ class TestResults:
 
     @staticmethod
     def genuine(of: Pipeline, epoch: int, changes: dict[str, str] | None = None) -> bytes:
-        told = {"epoch": str(epoch), "training": "0", "rows": "10", "seconds": "0.1", "gap": "no", **(changes or {})}
-        return seal_model(MODEL.clone(), of, support.shard_of(of), KEYRING, learned_through=9, extra=told)
+        extra = {"epoch": str(epoch), "training": "0", "rows": "10", "seconds": "0.1", "gap": "no", **(changes or {})}
+        return seal_model(MODEL.clone(), of, support.shard_of(of), KEYRING, learned_through=9, extra=extra)
 
-    def test_a_genuine_one_is_handed_over(self, valkey_url: str, stores: Stores) -> None:
-        assert isinstance(self.ended(valkey_url, stores, self.genuine), Trained)
+    def test_a_genuine_one_is_returned(self, valkey_url: str, stores: Stores) -> None:
+        assert isinstance(self.ended(valkey_url, stores, self.genuine), JobDone)
 
     def test_one_of_another_training_is_refused(self, valkey_url: str, stores: Stores) -> None:
         for changes in ({"training": "1"}, {"epoch": "1"}):
-            failed = self.ended(valkey_url, stores, lambda of, epoch, told=changes: self.genuine(of, epoch, told))
-            assert isinstance(failed, TrainingFailed)
+            failed = self.ended(valkey_url, stores, lambda of, epoch, extra=changes: self.genuine(of, epoch, extra))
+            assert isinstance(failed, JobFailed)
             assert "is of another training" in failed.error
 
     def test_a_changed_one_is_refused(self, valkey_url: str, stores: Stores) -> None:
         failed = self.ended(valkey_url, stores, lambda of, epoch: self.genuine(of, epoch)[:-1] + b"?")
-        assert isinstance(failed, TrainingFailed)
+        assert isinstance(failed, JobFailed)
         assert "its result was refused" in failed.error
 
     def test_no_pickle_is_in_the_queue(self, valkey_url: str, stores: Stores) -> None:
@@ -293,10 +294,10 @@ def test_jobs_wait_while_the_store_is_away(stores: Stores) -> None:
     asker.submit(job(of, support.fill(stores, of, support.rows(10)), 9, "long"))
     assert asker.poll() == []
     asker.cancel(support.shard_of(of))
-    assert [type(result) for result in asker.poll()] == [TrainingFailed]
+    assert [type(result) for result in asker.poll()] == [JobFailed]
 
 
-def test_a_training_asked_for_again_is_told_once(stores: Stores, valkey_url: str) -> None:
+def test_a_training_asked_for_again_is_reported_once(stores: Stores, valkey_url: str) -> None:
     of = made(support.pipeline().name)
     epoch = support.fill(stores, of, support.rows(10))
     asker = asking(of, valkey_url, stores)
@@ -304,11 +305,11 @@ def test_a_training_asked_for_again_is_told_once(stores: Stores, valkey_url: str
     asker.cancel(support.shard_of(of))
     asker.submit(job(of, epoch, 9, "long"))
     assert asker.poll() == []
-    asker.submit(job(of, epoch, 9, "long", number=1))
-    assert [result.number for result in asker.poll()] == [0]
+    asker.submit(job(of, epoch, 9, "long", training=1))
+    assert [result.training for result in asker.poll()] == [0]
 
 
-def test_an_older_owner_asks_in_vain(stores: Stores, valkey_url: str) -> None:
+def test_an_older_owner_is_refused(stores: Stores, valkey_url: str) -> None:
     of = made(support.pipeline().name)
     older = support.fill(stores, of, support.rows(10))
     stores.checkpoints.claim(support.shard_of(of))

@@ -12,14 +12,14 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from stream_retrain import Pipeline, Schema
-from stream_retrain.cli.trainers import trainer_of
-from stream_retrain.core.messages import Features, Learned
-from stream_retrain.core.training import Challenger, TopicRange, Window
+from stream_retrain.compose import trainer_of
+from stream_retrain.core.contest.challenger import Challenger, TopicRange, Window
 from stream_retrain.engines.kafka import topic_range
 from stream_retrain.engines.kafka.topic_range import read_range
-from stream_retrain.engines.trainer import ProcessTrainer, Trained
+from stream_retrain.engines.trainer import JobDone, ProcessTrainer
 from stream_retrain.engines.trainer.rq import RqTrainer
 from stream_retrain.errors import BrokerError
+from stream_retrain.facts.values import Features, Learned
 from stream_retrain.settings import Settings, load_settings
 from stream_retrain.stores import connect
 from tests.conftest import Services
@@ -37,7 +37,7 @@ def settings(services: Services) -> Settings:
 
 
 class Topic:
-    """A topic of two partitions; records of the linear concept go to them by turns of three, one a second."""
+    """A topic of two partitions, with records of the linear concept, one a second: three to one partition, then three to the other."""
 
     def __init__(self, services: Services) -> None:
         self.name = services.name("history")
@@ -104,7 +104,7 @@ def test_answers_find_their_questions_and_bad_records_are_left_out(settings: Set
     assert found == [Learned(3, NOW_S + 3.0, x, True, None), Learned(5, NOW_S + 5.0, x, False, None)]
 
 
-def test_a_topic_that_is_not_there_is_told(settings: Settings, services: Services) -> None:
+def test_a_missing_topic_is_reported(settings: Settings, services: Services) -> None:
     with pytest.raises(BrokerError, match="reading topic"):
         read(settings, pipeline(), TopicRange(topic=services.name("nowhere")))
 
@@ -115,18 +115,18 @@ def test_a_child_process_trains_on_a_topic_and_catches_up_from_the_window(settin
     stores = connect(settings.redis_url)
     recent = support.rows(20)
     epoch = support.fill(stores, of, recent)
-    with trainer_of(of, settings, stores, support.KEYRING) as trainer:
+    with trainer_of(of, settings, stores, support.KEYRING, None) as trainer:
         assert isinstance(trainer, ProcessTrainer)
         trainer.submit(support.job(of, epoch, 9))
-        trained = support.until(trainer, Trained)
+        trained = support.until(trainer, JobDone)
     assert trainer.child_pid is None
     assert support.digest_of(trained, of) == support.taught(MODEL, [row for _, row in topic.rows], recent[10:], passes=2)
     assert (trained.rows, trained.learned_through) == (2_010, 19)
 
 
-def test_the_setting_says_who_trains(services: Services) -> None:
+def test_the_setting_selects_the_trainer(services: Services) -> None:
     stores, given = connect(services.redis_url), {"redis_url": services.redis_url}
-    with trainer_of(pipeline(), load_settings(None, {}, {**given, "trainer": "off"}), stores, support.KEYRING) as nobody:
-        assert nobody is None
-    with trainer_of(pipeline(), load_settings(None, {}, {**given, "trainer": "rq"}), stores, support.KEYRING) as asker:
+    with trainer_of(pipeline(), load_settings(None, {}, {**given, "trainer": "off"}), stores, support.KEYRING, None) as none:
+        assert none is None
+    with trainer_of(pipeline(), load_settings(None, {}, {**given, "trainer": "rq"}), stores, support.KEYRING, None) as asker:
         assert isinstance(asker, RqTrainer)

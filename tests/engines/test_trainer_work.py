@@ -9,23 +9,15 @@ import pytest
 
 from stream_retrain import Pipeline
 from stream_retrain.codec.keyring import Key, Keyring
+from stream_retrain.codec.models import open_model, seal_model, verify_model
+from stream_retrain.core.contest.challenger import Challenger, TopicRange, Window
+from stream_retrain.core.contest.succession import challenger_of
 from stream_retrain.core.digest import digest
-from stream_retrain.core.messages import Learned
-from stream_retrain.core.succession import challenger_of
-from stream_retrain.core.training import Challenger, TopicRange, Window
-from stream_retrain.engines.trainer import (
-    InlineTrainer,
-    Job,
-    Trained,
-    TrainingFailed,
-    open_model,
-    seal_model,
-    train_job,
-    verify_model,
-)
+from stream_retrain.engines.trainer import InlineTrainer, Job, JobDone, JobFailed, train_job
 from stream_retrain.errors import StateError, StoreError, TrainingError
+from stream_retrain.facts.values import Learned
 from stream_retrain.stores import connect
-from stream_retrain.stores.base import Stores
+from stream_retrain.stores.ports import Stores
 from tests.engines import trainer_support as support
 from tests.engines.trainer_support import KEYRING, MODEL, TREE
 
@@ -35,8 +27,8 @@ def stores() -> Stores:
     return connect("memory://")
 
 
-def done(of: Pipeline, stores: Stores, wanted: Job, **more: Any) -> Trained:
-    return train_job(wanted, challenger_of(of, wanted.training), of, stores.window, KEYRING, **more)
+def done(of: Pipeline, stores: Stores, wanted: Job, **more: Any) -> JobDone:
+    return train_job(wanted, of, stores.window, KEYRING, **more)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +52,7 @@ def test_since_change_is_counted_as_the_shard_counts_it(stores: Stores) -> None:
     assert support.digest_of(trained, of) == support.taught(MODEL, rows[850:], passes=2)
 
 
-def test_another_family_and_a_warm_start(stores: Stores) -> None:
+def test_another_family_and_a_warm_start_learn_the_window(stores: Stores) -> None:
     window = Window(rows=400)
     of = support.pipeline(Challenger(name="tree", window=window, passes=2, model=TREE))
     warm = support.pipeline(Challenger(name="warm", start="champion", window=window, passes=2))
@@ -80,7 +72,7 @@ def test_another_family_and_a_warm_start(stores: Stores) -> None:
     assert (header.kind, header.generation, header.offset, header.extra["training"]) == ("model", 7, 600, "0")
 
 
-def test_a_stored_version_is_where_a_training_starts(stores: Stores) -> None:
+def test_a_training_can_start_from_a_stored_version(stores: Stores) -> None:
     stored = TREE.clone()
     rows = support.rows(1_000)
     for row in rows[:500]:
@@ -101,7 +93,7 @@ def test_an_earlier_result_only_catches_up(stores: Stores) -> None:
     assert support.digest_of(again, of) == support.taught(MODEL, rows[:2_000], rows[2_000:], passes=2)
 
 
-def test_a_window_trimmed_beyond_what_was_learned_is_told(stores: Stores) -> None:
+def test_a_window_trimmed_beyond_what_was_learned_is_reported(stores: Stores) -> None:
     of = support.pipeline()
     epoch = support.fill(stores, of, support.rows(2_000), rows_max=500)
     base = done(of, stores, support.job(of, epoch, 1_999)).sealed
@@ -109,42 +101,43 @@ def test_a_window_trimmed_beyond_what_was_learned_is_told(stores: Stores) -> Non
     assert not done(of, stores, support.job(of, epoch, 1_999, base=base, learned_through=1_900)).gap
 
 
-def test_a_topic_range_is_read_by_whom_it_is_given(stores: Stores) -> None:
+def test_a_topic_range_is_read_by_the_reader_that_was_given(stores: Stores) -> None:
     wanted = TopicRange(topic="history", to_time_s=50.0)
     of = support.pipeline(Challenger(name="all", window=Window(topic=wanted)))
     rows, recent = support.rows(300), support.rows(20, first=300)
     epoch = support.fill(stores, of, recent)
-    asked: list[TopicRange] = []
+    asked: list[tuple[Pipeline, Job, TopicRange]] = []
 
-    def read(given: TopicRange) -> Iterable[Learned]:
-        asked.append(given)
+    def read(given: Pipeline, job: Job, topic_range: TopicRange) -> Iterable[Learned]:
+        asked.append((given, job, topic_range))
         yield from rows
 
-    trained = done(of, stores, support.job(of, epoch, 299), read_topic=read)
-    assert asked == [wanted]
+    job = support.job(of, epoch, 299)
+    trained = done(of, stores, job, read_topic=read)
+    assert asked == [(of, job, wanted)]
     assert support.digest_of(trained, of) == support.taught(MODEL, rows, recent)
-    with pytest.raises(TrainingError, match="learns from a topic, 'history', and this trainer reads none"):
+    with pytest.raises(TrainingError, match="learns from topic 'history', and this trainer reads no topics"):
         done(of, stores, support.job(of, epoch, 299))
 
 
-def test_it_says_how_far_it_is(stores: Stores) -> None:
+def test_it_reports_its_progress(stores: Stores) -> None:
     of = support.pipeline(Challenger(name="long", window=Window(rows=500), passes=2))
-    told: list[tuple[int, int | None]] = []
+    reported: list[tuple[int, int | None]] = []
     wanted = support.job(of, support.fill(stores, of, support.rows(600)), 499)
-    done(of, stores, wanted, progress=lambda rows, total: told.append((rows, total)))
-    assert told == [(0, 1_000), (200, 1_000), (400, 1_000), (600, 1_000), (800, 1_000), (1_000, 1_000)]
+    done(of, stores, wanted, progress=lambda rows, total: reported.append((rows, total)))
+    assert reported == [(0, 1_000), (200, 1_000), (400, 1_000), (600, 1_000), (800, 1_000), (1_000, 1_000)]
 
 
 def test_rows_that_have_not_reached_the_window_are_waited_for_and_then_an_error(stores: Stores) -> None:
     of = support.pipeline()
     epoch = support.fill(stores, of, support.rows(100))
-    with pytest.raises(StoreError, match="ends at offset 99, and the training is of the rows through offset 120"):
+    with pytest.raises(StoreError, match="ends at offset 99, and the training needs the rows through offset 120"):
         done(of, stores, support.job(of, epoch, 120))
     with pytest.raises(StoreError, match="is empty"):
         done(of, connect("memory://"), support.job(of, epoch, 120))
 
 
-def test_a_model_that_learns_nothing_is_no_challenger(stores: Stores) -> None:
+def test_a_model_that_raises_on_every_row_fails(stores: Stores) -> None:
     of = support.pipeline(Challenger(name="bad", window=Window(rows=500), model=support.Raising()))
     with pytest.raises(TrainingError, match="raised on every row, 500 of them; first ZeroDivisionError: no such row"):
         done(of, stores, support.job(of, support.fill(stores, of, support.rows(600)), 599))
@@ -159,9 +152,10 @@ class TestSeals:
         of, shard, sealed = self.other()
         with pytest.raises(StateError, match="is of another partition"):
             open_model(sealed, of, shard._replace(partition=1), KEYRING)
+        another = support.pipeline()
         with pytest.raises(StateError, match="is of another pipeline"):
-            open_model(sealed, support.pipeline(), shard, KEYRING)
-        with pytest.raises(StateError, match="is of another pipeline_digest"):
+            open_model(sealed, another, support.shard_of(another), KEYRING)
+        with pytest.raises(StateError, match="its pipeline_digest is another"):
             open_model(sealed, support.pipeline(name=of.name, rolling_events=51), shard, KEYRING)
 
     def test_one_that_was_changed_or_signed_by_another_is_refused(self) -> None:
@@ -174,35 +168,35 @@ class TestSeals:
         with pytest.raises(StateError):
             verify_model(sealed, of, shard, Keyring(keys=(Key(id="k1", secret=b"a secret of another"),)))
 
-    def test_a_base_that_does_not_hold_ends_the_training(self, stores: Stores) -> None:
+    def test_a_base_without_a_valid_seal_ends_the_training(self, stores: Stores) -> None:
         of = support.pipeline(Challenger(name="warm", start="champion", window=Window(rows=400), passes=2))
         epoch = support.fill(stores, of, support.rows(500))
-        with pytest.raises(TrainingError, match="goes on from a model, and the job brought none"):
+        with pytest.raises(TrainingError, match="starts from a model, and the job has none"):
             done(of, stores, support.job(of, epoch, 499))
         with pytest.raises(StateError):
             done(of, stores, support.job(of, epoch, 499, base=b"no seal at all"))
 
 
 class TestInline:
-    def test_a_job_is_done_at_once_and_handed_over_once(self, stores: Stores) -> None:
+    def test_a_job_is_done_in_submit_and_returned_once(self, stores: Stores) -> None:
         of = support.pipeline()
         rows = support.rows(2_000)
         trainer = InlineTrainer(of, stores, KEYRING)
-        trainer.submit(support.job(of, support.fill(stores, of, rows), 1_999, number=4))
+        trainer.submit(support.job(of, support.fill(stores, of, rows), 1_999, training=4))
         [trained] = trainer.poll()
-        assert isinstance(trained, Trained)
-        assert (trained.number, support.digest_of(trained, of)) == (4, support.taught(MODEL, rows, passes=2))
+        assert isinstance(trained, JobDone)
+        assert (trained.training, support.digest_of(trained, of)) == (4, support.taught(MODEL, rows, passes=2))
         assert trainer.poll() == []
 
-    def test_what_fails_is_told(self, stores: Stores) -> None:
+    def test_a_failure_is_reported(self, stores: Stores) -> None:
         of = support.pipeline()
         trainer = InlineTrainer(of, stores, KEYRING)
         trainer.submit(support.job(of, 1, 1_999))
         [failed] = trainer.poll()
-        assert isinstance(failed, TrainingFailed)
+        assert isinstance(failed, JobFailed)
         assert "is empty" in failed.error
 
-    def test_a_cancelled_job_is_not_handed_over(self, stores: Stores) -> None:
+    def test_a_cancelled_job_is_not_returned(self, stores: Stores) -> None:
         of = support.pipeline()
         trainer = InlineTrainer(of, stores, KEYRING)
         trainer.submit(support.job(of, support.fill(stores, of, support.rows(2_000)), 1_999))

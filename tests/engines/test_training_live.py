@@ -118,9 +118,9 @@ def test_a_training_of_a_minute_holds_nothing_up(services: Services, settings: S
         Flow(settings, pipeline.source, at_once=2_950, a_second=200, flip_at=1_900),
         worker(services, file, train_timeout_s=300) as running,
     ):
-        running.wait_for(lambda: said(running, "training 0 of retrained is asked for"))
+        running.wait_for(lambda: said(running, "training 0 of challenger retrained was requested"))
         asked_s, before, lags, polls = time.monotonic(), running.counts("rebalances"), [], [running.records()]
-        while not said(running, "joins duel"):
+        while not said(running, "joined duel"):
             assert time.monotonic() - asked_s < 200, running.log
             time.sleep(1.0)
             lags.append(max(shard["lag_records"] or 0 for shard in running.status()["shards"].values()))
@@ -131,7 +131,7 @@ def test_a_training_of_a_minute_holds_nothing_up(services: Services, settings: S
         assert max(lags[3:]) < 1_000, "five seconds of events; the first looks still show what was published at once"
         steps = [after - earlier for earlier, after in zip(polls, polls[3:], strict=False)]
         assert min(steps) > 0, "three seconds without a prediction"
-        running.wait_for(lambda: said(running, "duel 0 ends"))
+        running.wait_for(lambda: said(running, "duel 0 ended"))
         assert said(running, "promoted: retrained")
         assert running.stop() < 5.0
     decisions = decoded([record.value or b"" for record in read_topic(services, f"{pipeline.name}.decisions")[0]])
@@ -149,14 +149,14 @@ def test_a_trainer_that_is_killed_trains_again(services: Services, settings: Set
         Flow(settings, pipeline.source, at_once=2_950, a_second=200, flip_at=1_900),
         worker(services, file) as running,
     ):
-        running.wait_for(lambda: said(running, "training 0 of retrained is asked for"))
+        running.wait_for(lambda: said(running, "training 0 of challenger retrained was requested"))
         process = psutil.Process(running.process.pid)
         running.wait_for(lambda: bool(process.children()))
         time.sleep(2.0)
         [child] = process.children()
         child.kill()
-        running.wait_for(lambda: said(running, "joins duel"))
-        running.wait_for(lambda: said(running, "duel 0 ends"))
+        running.wait_for(lambda: said(running, "joined duel"))
+        running.wait_for(lambda: said(running, "duel 0 ended"))
 
 
 def test_a_worker_killed_during_a_duel_comes_to_the_same_end(services: Services, settings: Settings, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_worker_killed_during_a_duel_comes_to_the_same_end(services: Services,
     publish_rows(rows(3_000, 12_000), settings, topic=pipeline.source, partitions=1)
     with worker(services, file, commit_events_max=100, poll_records_max=50, checkpoint_events=1_000) as first:
         first.wait_for(lambda: first.records() >= 3_500)
-        assert said(first, "duel 0 begins")
+        assert said(first, "duel 0 started")
         first.stop(signal.SIGKILL)
     committed = len(read_topic(services, f"{pipeline.name}.predictions")[0])
     assert 3_100 < committed < 6_000, "killed in the duel"

@@ -14,8 +14,8 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import unseal
 from stream_retrain.codec.state import load_state
 from stream_retrain.core.digest import digest
-from stream_retrain.core.messages import ShardId
 from stream_retrain.engines.kafka.publish import create_topic, publish_rows
+from stream_retrain.facts.values import ShardId
 from stream_retrain.loading import load_pipeline
 from stream_retrain.settings import Settings, load_settings
 from stream_retrain.stores import connect

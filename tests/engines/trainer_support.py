@@ -1,6 +1,6 @@
-"""Pipelines whose challengers need a trainer, windows for them to learn from, and models that misbehave on purpose."""
+"""Pipelines whose challengers need a trainer, windows for them to learn from, and models that fail on purpose."""
 
-# ruff: noqa: ARG002 - models that misbehave look at no row
+# ruff: noqa: ARG002 - models that fail on purpose do not read the row
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from river import base, linear_model, preprocessing, tree
 
 from stream_retrain import Pipeline
 from stream_retrain.codec.keyring import Key, Keyring
+from stream_retrain.codec.models import open_model
+from stream_retrain.core.contest.challenger import Challenger, Window
+from stream_retrain.core.contest.training import Training, train
 from stream_retrain.core.digest import digest
-from stream_retrain.core.messages import Learned, ShardId
-from stream_retrain.core.policies import Challenge, On
-from stream_retrain.core.training import Challenger, Training, Window, train
-from stream_retrain.engines.trainer import Job, Trained, Trainer, TrainingFailed, TrainingProgressed, open_model
-from stream_retrain.stores.base import Stores, WindowLimits
+from stream_retrain.core.react.reactions import Challenge
+from stream_retrain.core.react.rules import On
+from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgressed, Trainer
+from stream_retrain.facts.values import Learned, ShardId
+from stream_retrain.stores.ports import Stores, WindowLimits
 from stream_retrain.stores.window import WindowChunk
 from tests.core import streams
 
@@ -33,14 +36,14 @@ LAST_2000 = Challenger(name="long", window=Window(rows=2_000), passes=2)
 _Result = TypeVar("_Result")
 
 
-class _Misbehaving(base.Classifier):  # type: ignore[misc]
-    """A model of nothing; what it does wrong is in `learn_one`."""
+class _Failing(base.Classifier):  # type: ignore[misc]
+    """A model that predicts the same for every row; its fault is in `learn_one`."""
 
     def predict_one(self, x: dict[Any, Any], **_: Any) -> Any:
         return len(x) > 1
 
 
-class Sleepy(_Misbehaving):
+class Slow(_Failing):
     """Takes a hundredth of a second a row."""
 
     def __init__(self) -> None:
@@ -52,7 +55,7 @@ class Sleepy(_Misbehaving):
             time.sleep(0.01)
 
 
-class Stuck(_Misbehaving):
+class Stuck(_Failing):
     """Sleeps for a minute in its tenth row."""
 
     def __init__(self) -> None:
@@ -64,18 +67,18 @@ class Stuck(_Misbehaving):
             time.sleep(60)
 
 
-class Hungry(_Misbehaving):
-    """Takes a megabyte a row."""
+class Hungry(_Failing):
+    """Keeps a megabyte for every row."""
 
     def __init__(self) -> None:
-        self.eaten: list[bytes] = []
+        self.kept: list[bytes] = []
 
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
-        self.eaten.append(b"x" * 1_000_000)
+        self.kept.append(b"x" * 1_000_000)
 
 
-class Raising(_Misbehaving):
-    """Learns the two rows it is tried with, and no other."""
+class Raising(_Failing):
+    """Learns the two rows of the trial at load, and raises on every other."""
 
     def __init__(self) -> None:
         self.learned = 0
@@ -86,8 +89,8 @@ class Raising(_Misbehaving):
             raise ZeroDivisionError("no such row")
 
 
-class DiesOnce(_Misbehaving):
-    """Kills its process in its fiftieth row, unless it finds that it has done so before."""
+class DiesOnce(_Failing):
+    """Kills its process in its fiftieth row, the first time."""
 
     def __init__(self, marker: str) -> None:
         self.marker = marker
@@ -101,7 +104,7 @@ class DiesOnce(_Misbehaving):
 
 
 def pipeline(*challengers: Challenger, **changes: Any) -> Pipeline:
-    """A pipeline of its own name, so of its own shards, whose only rule lets `challengers` race."""
+    """A pipeline of its own name, so with its own shards, whose only rule starts a duel with `challengers`."""
     parts: dict[str, Any] = {
         "name": f"trained-{uuid.uuid4().hex[:8]}",
         "model": MODEL,
@@ -120,9 +123,9 @@ def shard_of(of: Pipeline) -> ShardId:
     return ShardId(of.name, of.source, 0)
 
 
-def training(through_offset: int, *, number: int = 0, rule: int = 0) -> Training:
+def training(through_offset: int, *, training: int = 0, rule: int = 0) -> Training:
     return Training(
-        number=number,
+        number=training,
         rule=rule,
         challenger=0,
         through_offset=through_offset,
@@ -152,7 +155,7 @@ def append(stores: Stores, of: Pipeline, epoch: int, learned: list[Learned], row
 
 
 def job(of: Pipeline, epoch: int, through_offset: int, **changes: Any) -> Job:
-    given = {key: changes.pop(key) for key in ("number", "rule") if key in changes}
+    given = {key: changes.pop(key) for key in ("training", "rule") if key in changes}
     return Job(shard=shard_of(of), epoch=epoch, training=training(through_offset, **given), **changes)
 
 
@@ -164,36 +167,36 @@ def taught(model: Any, *stretches: list[Learned], passes: int = 1) -> str:
     return digest(fresh)
 
 
-def digest_of(result: Trained, of: Pipeline) -> str:
+def digest_of(result: JobDone, of: Pipeline) -> str:
     return digest(open_model(result.sealed, of, result.shard, KEYRING)[1])
 
 
 def until(trainer: Trainer, kind: type[_Result], seconds: float = 30.0, meanwhile: Callable[[], None] = lambda: None) -> _Result:
-    """Poll until a result of that kind comes; progress before it is passed over, anything else fails the test."""
+    """Poll until a result of that kind comes; progress before it is skipped, and any other result fails the test."""
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
         for result in trainer.poll():
             if isinstance(result, kind):
                 return result
-            assert isinstance(result, TrainingProgressed), result
+            assert isinstance(result, JobProgressed), result
         meanwhile()
         time.sleep(0.02)
     raise AssertionError(f"no {kind.__name__} within {seconds} s")
 
 
-def ended(trainer: Trainer, seconds: float = 30.0) -> Trained | TrainingFailed:
+def ended(trainer: Trainer, seconds: float = 30.0) -> JobDone | JobFailed:
     """Poll until the job is over."""
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
         for result in trainer.poll():
-            if isinstance(result, Trained | TrainingFailed):
+            if isinstance(result, JobDone | JobFailed):
                 return result
         time.sleep(0.02)
     raise AssertionError(f"the job was not over within {seconds} s")
 
 
-def gone(process: psutil.Process, seconds: float = 3.0) -> None:
-    """Wait until a process that is nobody's child here has ended; it may wait for its new parent to notice."""
+def wait_until_ended(process: psutil.Process, seconds: float = 3.0) -> None:
+    """Wait until a process that is not a child of this one has ended; it may stay a zombie until its new parent notices."""
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
         try:
@@ -202,4 +205,4 @@ def gone(process: psutil.Process, seconds: float = 3.0) -> None:
         except psutil.NoSuchProcess:
             return
         time.sleep(0.02)
-    raise AssertionError(f"{process} lives")
+    raise AssertionError(f"{process} still runs")

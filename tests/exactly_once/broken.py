@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_retrain.engines.driver import Driver, Unsent
+from stream_retrain.engines.driver import Driver, Opened, Unsent
+from stream_retrain.engines.driver.open_lane import OpenLane
 from stream_retrain.engines.kafka.sink import TransactionalSink
 from stream_retrain.engines.kafka.worker import Worker
 
@@ -35,7 +36,17 @@ class CheckpointsBeforeCommit(Worker):
 
 
 class _AlwaysSettled(Driver):
-    def _settled(self, _: Any) -> bool:
+    def open(self, partition: int, *args: Any) -> Opened:
+        opened = super().open(partition, *args)
+        self._open[partition].__class__ = _Settled
+        return opened
+
+
+class _Settled(OpenLane):
+    __slots__ = ()
+
+    @property
+    def settled(self) -> bool:
         return True
 
 
@@ -48,7 +59,7 @@ class AnswersInReplay(Worker):
 
 
 class _NeverSilent(Driver):
-    def open(self, partition: int, *args: Any) -> int:
-        offset = super().open(partition, *args)
-        self._runs[partition].live_from = offset
-        return offset
+    def open(self, partition: int, *args: Any) -> Opened:
+        opened = super().open(partition, *args)
+        self._open[partition].lane.live_from = opened.offset
+        return opened

@@ -19,21 +19,22 @@ from river import drift, linear_model
 
 from stream_retrain import On, Pipeline, Reset, Schema, Watch
 from stream_retrain.codec.keyring import Key, Keyring
-from stream_retrain.codec.records import EventDecoder, Record
 from stream_retrain.codec.seal import unseal
 from stream_retrain.codec.state import load_state
 from stream_retrain.core.digest import digest
-from stream_retrain.core.messages import ShardId
-from stream_retrain.core.shard import Shard
-from stream_retrain.engines import failpoints, window_feed
-from stream_retrain.engines.facts import Processed, WorkerFact
+from stream_retrain.engines import failpoints
+from stream_retrain.engines.driver import window_feed
 from stream_retrain.engines.failpoints import FailPoint
 from stream_retrain.engines.kafka.worker import Worker
-from stream_retrain.engines.verifier import CheckpointWatch, Expected, Put, Verdict, expected_of, verify
+from stream_retrain.engines.replay.replay import replay
+from stream_retrain.engines.replay.verifier import CheckpointWatch, Expected, Put, Verdict, expected_of, verify
 from stream_retrain.errors import FencedError, StateError, StoreError, StreamRetrainError
+from stream_retrain.facts.values import ShardId
+from stream_retrain.facts.worker import Processed, WorkerFact
+from stream_retrain.lane.batch import Record
 from stream_retrain.settings import Settings
-from stream_retrain.stores.base import Stores
 from stream_retrain.stores.memory import memory_stores
+from stream_retrain.stores.ports import Stores
 from tests.exactly_once.model_broker import SESSION_TIMEOUT_S, Broker
 from tests.exactly_once.model_clients import Process, model_clients
 
@@ -46,17 +47,7 @@ WINDOW_ROWS = 15
 KEYRING = Keyring(keys=(Key(id="k", secret=b"0123456789abcdef"),))
 
 
-class _Quick(Pipeline):
-    """Its digest goes into each of the thousands of checkpoints; it is computed once."""
-
-    @functools.cache  # noqa: B019 - there is one
-    def digest(self) -> str:
-        return super().digest()
-
-    __hash__ = object.__hash__
-
-
-PIPELINE = _Quick(
+PIPELINE = Pipeline(
     name="model",
     task="binary",
     source="events",
@@ -103,8 +94,7 @@ def oracle(partition: int) -> Expected:
 @functools.cache
 def window_offsets(partition: int) -> list[int]:
     """The offsets of the last labelled rows."""
-    events, _ = EventDecoder(PIPELINE.schema, PIPELINE.task, record_bytes_max=1_000_000).decode_batch(log_of(partition))
-    return [row.offset for row in Shard(PIPELINE).process(events).learned][-WINDOW_ROWS:]
+    return [row.offset for _, step in replay(PIPELINE, log_of(partition)) for row in step.learned][-WINDOW_ROWS:]
 
 
 class FailingStores:
@@ -312,7 +302,7 @@ class World:
     def _all_is_read(self) -> bool:
         """Everything is committed, and every partition has an owner that is live."""
         drivers = [slot.worker.driver for slot in self.slots if slot.worker is not None]
-        owned = sum(len(driver.partitions) - len(driver.replaying()) for driver in drivers)
+        owned = sum(not lane.replaying for driver in drivers for lane in driver.lanes.values())
         read = all(self.broker.stable_offset(partition) == count for partition, count in enumerate(self._published))
         return read and owned == PARTITIONS
 

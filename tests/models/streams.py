@@ -61,13 +61,13 @@ def regression(count: int = 1000, *, seed: int = 9) -> Rows:
 
 
 def delayed(rows: Rows, delay: int) -> list[tuple[str, int]]:
-    """The order of questions and answers when each label comes `delay` questions later."""
+    """The order of predictions and labels when each label comes `delay` events later."""
     order = []
     for number in range(len(rows) + delay):
         if number >= delay:
             order.append(("learn", number - delay))
         if number < len(rows):
-            order.append(("ask", number))
+            order.append(("predict", number))
     return order
 
 

@@ -1,4 +1,4 @@
-"""The additive model: two ways to compute it, one result; categories, classes and features that come and go."""
+"""The additive model: lists and arrays give one result; categories, classes and features that appear and disappear."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from river import metrics
 
 from stream_retrain.core.digest import digest
 from stream_retrain.models import AdditiveClassifier, AdditiveRegressor, SoftBins, additive
-from stream_retrain.models.dense import DenseAdditive
+from stream_retrain.models.dense_additive import DenseAdditive
 from tests.models import streams
 
 
 @pytest.mark.parametrize("rows", [streams.binary(500), streams.multiclass(500), streams.mixed(500)], ids=["binary", "multiclass", "mixed"])
 @pytest.mark.parametrize("dense_from", [1.0, 9.0])
-def test_lists_and_arrays_give_the_same_answers(monkeypatch: pytest.MonkeyPatch, rows: streams.Rows, dense_from: float) -> None:
+def test_lists_and_arrays_give_the_same_predictions(monkeypatch: pytest.MonkeyPatch, rows: streams.Rows, dense_from: float) -> None:
     plain, dense = AdditiveClassifier(categories_max=4), AdditiveClassifier(categories_max=4)
     for x, y in rows:
         expected, found = plain.predict_proba_one(x), dense.predict_proba_one(x)
@@ -26,28 +26,28 @@ def test_lists_and_arrays_give_the_same_answers(monkeypatch: pytest.MonkeyPatch,
         plain.learn_one(x, y)
         monkeypatch.setattr(additive, "DENSE_FROM", dense_from)
         dense.learn_one(x, y)
-    assert isinstance(dense._work, DenseAdditive)
-    assert not isinstance(plain._work, DenseAdditive)
+    assert isinstance(dense._weights, DenseAdditive)
+    assert not isinstance(plain._weights, DenseAdditive)
 
 
-def test_many_features_or_classes_go_over_to_arrays_by_themselves() -> None:
+def test_with_many_features_or_classes_a_model_changes_to_arrays() -> None:
     few, many = AdditiveClassifier(), AdditiveClassifier()
     for x, y in streams.multiclass(20, features=5, classes=2):
         few.learn_one(x, y)
     for x, y in streams.multiclass(40, features=30, classes=7):
         many.learn_one(x, y)
-    assert not isinstance(few._work, DenseAdditive)
-    assert isinstance(many._work, DenseAdditive)
+    assert not isinstance(few._weights, DenseAdditive)
+    assert isinstance(many._weights, DenseAdditive)
 
 
-def test_the_code_of_the_question_is_not_used_for_an_event_that_was_changed() -> None:
+def test_the_encoding_kept_by_predict_is_not_used_for_an_event_that_was_changed() -> None:
     rows = streams.binary(300)
     expected, model = AdditiveClassifier(), AdditiveClassifier()
     for x, y in rows:
-        asked = dict(x)
-        model.predict_one(asked)
-        asked["age"] = asked["age"] + 10
-        model.learn_one(asked, y)
+        event = dict(x)
+        model.predict_one(event)
+        event["age"] = event["age"] + 10
+        model.learn_one(event, y)
         expected.learn_one({**x, "age": x["age"] + 10}, y)
     assert digest(model) == digest(expected)
 
@@ -63,7 +63,7 @@ def test_true_is_not_one() -> None:
     assert digest(model) == digest(expected)
 
 
-def test_the_least_recently_learned_category_leaves_and_its_weight_with_it() -> None:
+def test_the_least_recently_learned_category_is_removed_with_its_weight() -> None:
     model = AdditiveClassifier(categories_max=2)
     for _ in range(30):
         model.learn_one({"s": "old"}, True)
@@ -77,17 +77,17 @@ def test_the_least_recently_learned_category_leaves_and_its_weight_with_it() -> 
 
 
 @pytest.mark.parametrize("dense_from", [1.0, 1e9])
-def test_thousands_of_categories_take_a_bounded_place(monkeypatch: pytest.MonkeyPatch, dense_from: float) -> None:
+def test_thousands_of_categories_take_bounded_memory(monkeypatch: pytest.MonkeyPatch, dense_from: float) -> None:
     monkeypatch.setattr(additive, "DENSE_FROM", dense_from)
     model = AdditiveClassifier(categories_max=50)
     for number in range(3000):
         model.learn_one({"user": f"u{number}", "a": number % 7}, number % 2 == 0)
-    bins = model._work.bins
+    bins = model._weights.bins
     assert len(bins.categories["user"]) == 50
     assert bins.slots == 50 + bins.bins
 
 
-def test_it_follows_a_drift_without_being_told() -> None:
+def test_it_follows_a_drift_without_a_detector() -> None:
     rng, model, late = random.Random(0), AdditiveClassifier(), metrics.Accuracy()
     for number in range(4500):
         x = {"a": rng.gauss(0, 1), "constant": 2.5}
@@ -98,7 +98,7 @@ def test_it_follows_a_drift_without_being_told() -> None:
     assert late.get() > 0.88
 
 
-def test_a_regressor_answers_within_the_targets_seen_and_a_tenth_beyond() -> None:
+def test_a_regressor_predicts_within_the_range_of_the_targets_seen_and_10_percent_beyond() -> None:
     model = AdditiveRegressor()
     assert model.predict_one({"a": 1.0}) == 0.0
     for number in range(200):

@@ -1,4 +1,4 @@
-"""Every model is at home in River: its estimator checks, pipelines, progressive validation, clones and pickles."""
+"""Every model works as a River estimator: estimator checks, pipelines, progressive validation, clones and pickles."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CHECKED = [
 SLOW = ("check_bounded_memory_growth",)
 
 
-def answer(model: Any, x: dict[str, Any]) -> Any:
+def predict(model: Any, x: dict[str, Any]) -> Any:
     return model.predict_proba_one(x) if isinstance(model, base.Classifier) else model.predict_one(x)
 
 
@@ -62,11 +62,11 @@ def test_rivers_estimator_checks_pass(kind: Any, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(("name", "make", "rows"), ALL, ids=IDS)
-def test_a_model_pickled_in_mid_stream_goes_on_as_one_that_never_stopped(name: str, make: Any, rows: streams.Rows) -> None:
+def test_a_model_pickled_in_mid_stream_continues_as_one_that_never_stopped(name: str, make: Any, rows: streams.Rows) -> None:
     model = make()
     order = streams.delayed(rows[:600], delay=20)
     for step, number in order[:601]:
-        model.learn_one(*rows[number]) if step == "learn" else answer(model, rows[number][0])
+        model.learn_one(*rows[number]) if step == "learn" else predict(model, rows[number][0])
     restored = pickle.loads(pickle.dumps(model))
     assert digest(restored) == digest(model)
     for step, number in order[601:]:
@@ -74,20 +74,20 @@ def test_a_model_pickled_in_mid_stream_goes_on_as_one_that_never_stopped(name: s
             model.learn_one(*rows[number])
             restored.learn_one(*rows[number])
         else:
-            assert answer(model, rows[number][0]) == answer(restored, dict(rows[number][0]))
+            assert predict(model, rows[number][0]) == predict(restored, dict(rows[number][0]))
     assert digest(restored) == digest(model)
 
 
 @pytest.mark.parametrize(("name", "make", "rows"), ALL, ids=IDS)
-def test_questions_without_a_label_change_no_later_answer(name: str, make: Any, rows: streams.Rows) -> None:
-    plain, asked = make(), make()
+def test_predictions_without_a_label_change_no_later_prediction(name: str, make: Any, rows: streams.Rows) -> None:
+    plain, other = make(), make()
     for number, (x, y) in enumerate(rows[:400]):
-        asked.predict_one(rows[-1 - number % 7][0])
-        asked.predict_one(x)
-        asked.predict_one(rows[-1 - number % 5][0])
-        assert answer(plain, x) == answer(asked, x)
+        other.predict_one(rows[-1 - number % 7][0])
+        other.predict_one(x)
+        other.predict_one(rows[-1 - number % 5][0])
+        assert predict(plain, x) == predict(other, x)
         plain.learn_one(x, y)
-        asked.learn_one(x, y)
+        other.learn_one(x, y)
 
 
 @pytest.mark.parametrize("delay", [None, 30])
@@ -117,7 +117,7 @@ def test_it_works_at_the_end_of_a_pipeline_and_a_clone_is_fresh(name: str, make:
     pipeline = compose.SelectType(int, float) | preprocessing.StandardScaler() | make()
     fresh = digest(pipeline.clone())
     for x, y in rows[:60]:
-        answer(pipeline, x)
+        predict(pipeline, x)
         pipeline.learn_one(x, y)
     assert digest(pipeline.clone()) == fresh
 
@@ -125,7 +125,7 @@ def test_it_works_at_the_end_of_a_pipeline_and_a_clone_is_fresh(name: str, make:
 @pytest.mark.parametrize(("name", "make", "rows"), ALL, ids=IDS)
 def test_infinities_are_refused_by_name_and_leave_the_model_as_it_was(name: str, make: Any, rows: streams.Rows) -> None:
     if name == "quick_tree":
-        pytest.skip("River's tree takes what it gets")
+        pytest.skip("River's tree takes any value")
     model = make()
     for x, y in rows[:50]:
         model.learn_one(x, y)
@@ -139,9 +139,9 @@ def test_infinities_are_refused_by_name_and_leave_the_model_as_it_was(name: str,
 
 
 @pytest.mark.parametrize("name", streams.CLASSIFIERS)
-def test_a_text_a_number_and_nothing_may_take_turns_in_a_feature(name: str) -> None:
+def test_a_feature_may_be_a_string_a_number_or_missing_in_turn(name: str) -> None:
     if name in ("quick_tree", "restarting", "restarting_pipeline"):
-        pytest.skip("a River model's own affair")
+        pytest.skip("that depends on the River model")
     model = streams.CLASSIFIERS[name]()
     kinds = (1.5, "red", None, True, float("nan"), 10**400, 7)
     for number in range(210):
@@ -152,7 +152,7 @@ def test_a_text_a_number_and_nothing_may_take_turns_in_a_feature(name: str) -> N
 
 
 @pytest.mark.parametrize("name", streams.CLASSIFIERS)
-def test_ten_events_with_one_label_are_enough_for_an_answer(name: str) -> None:
+def test_ten_events_with_one_label_are_enough_for_a_prediction(name: str) -> None:
     model = streams.CLASSIFIERS[name]()
     assert model.predict_one({"a": 1.0}) in (None, False)
     for number in range(10):

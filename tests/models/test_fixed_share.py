@@ -1,4 +1,4 @@
-"""Mixtures: weights follow the best member, votes are those of the question, and no member can end the mixture."""
+"""Mixtures: weights follow the best member by the predictions it served, and no failing member stops the mixture."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from stream_retrain.models import (
     Restarting,
     adaptive_classifier,
     adaptive_regressor,
-    standing_of,
 )
-from stream_retrain.models.kept import KEPT_MAX
+from stream_retrain.models.prediction_cache import PREDICTIONS_MAX
+from stream_retrain.models.probabilities import last_step
 from tests.models import streams
 
 
 class Fixed(base.Classifier):  # type: ignore[misc]
-    """Gives the same label a fixed probability, counts its questions, and raises while `broken`."""
+    """Predicts a fixed probability, counts its calls, and raises in the methods that `broken` or the event names."""
 
     def __init__(self, p: float = 0.5, broken: str = "") -> None:
         self.p = p
         self.broken = broken
-        self.asked = self.learned = 0
+        self.predicted = self.learned = 0
 
     @property
     def _multiclass(self) -> bool:
         return True
 
     def predict_proba_one(self, x: dict[str, Any]) -> dict[Any, float]:
-        self.asked += 1
-        if "ask" in self.broken or x.get("poison") == "ask":
+        self.predicted += 1
+        if "predict" in self.broken or x.get("poison") == "predict":
             raise RuntimeError("broken")
         return {True: self.p, False: 1 - self.p}
 
@@ -52,7 +52,7 @@ class Fixed(base.Classifier):  # type: ignore[misc]
         self.learned += 1
 
 
-def test_the_answer_is_the_weighted_mean_and_the_weights_follow_the_rule() -> None:
+def test_the_prediction_is_the_weighted_mean_and_the_weights_follow_the_rule() -> None:
     model = FixedShareClassifier([Fixed(0.9), Fixed(0.4)], eta=1.0, share=0.1)
     assert model.predict_proba_one({"a": 1})[True] == pytest.approx(0.65)
     model.learn_one({"a": 1}, True)
@@ -61,7 +61,7 @@ def test_the_answer_is_the_weighted_mean_and_the_weights_follow_the_rule() -> No
     assert model.predict_proba_one({"a": 1})[True] == pytest.approx(0.9 * first + 0.4 * (1 - first))
 
 
-def test_the_lead_changes_hands_once_when_the_better_member_changes() -> None:
+def test_the_leader_changes_once_when_the_better_member_changes() -> None:
     model = FixedShareClassifier({"yes": Fixed(0.9), "no": Fixed(0.1)})
     leaders = []
     for number in range(60):
@@ -72,50 +72,47 @@ def test_the_lead_changes_hands_once_when_the_better_member_changes() -> None:
     assert model.changes == 1
 
 
-def test_every_member_is_asked_once_an_event_also_with_delay() -> None:
+def test_every_member_predicts_once_an_event_also_with_delay() -> None:
     member = Fixed(0.7)
     model = FixedShareClassifier([member, AdditiveClassifier()])
     rows = streams.binary(200)
     for step, number in streams.delayed(rows, delay=30):
-        model.predict_one(rows[number][0]) if step == "ask" else model.learn_one(dict(rows[number][0]), rows[number][1])
-    assert (member.asked, member.learned) == (200, 200)
+        model.predict_one(rows[number][0]) if step == "predict" else model.learn_one(dict(rows[number][0]), rows[number][1])
+    assert (member.predicted, member.learned) == (200, 200)
 
 
-def test_weights_go_by_the_votes_given_at_the_question() -> None:
+def test_weights_depend_on_the_predictions_that_were_served() -> None:
     model = FixedShareClassifier([Fixed(0.5), Restarting(AdditiveClassifier())], share=0.0)
     for number in range(50):
         model.learn_one({"a": float(number % 2)}, number % 2 == 0)
-    before = model.standing().weights
-    question = {"a": 0.0}
-    p = model.members["RestartingClassifier(AdditiveClassifier)"].predict_proba_one(question)[True]
-    model.predict_one(question)
+    x = {"a": 0.0}
+    p = min(model.members["RestartingClassifier(AdditiveClassifier)"].predict_proba_one(x)[True], 0.98)
+    model.predict_one(x)
     for _ in range(20):
         model.learn_one({"a": 1.0}, False)
-        before, w = model.standing().weights, model.standing().weights
-    model.learn_one(dict(question), True)
-    p = min(p, 0.98)
+    w = model.standing().weights
+    model.learn_one(dict(x), True)
     assert model.standing().weights[1] == pytest.approx(w[1] * p / (w[0] * 0.5 + w[1] * p))
-    assert before is not None
 
 
-def test_an_event_changed_since_the_question_is_asked_again() -> None:
+def test_an_event_that_was_changed_is_predicted_again() -> None:
     member = Fixed(0.7)
     model = FixedShareClassifier([member])
     x = {"a": 1.0}
     model.predict_one(x)
     x["a"] = 2.0
     model.learn_one(x, True)
-    assert member.asked == 2
+    assert member.predicted == 2
 
 
-def test_unanswered_questions_are_kept_up_to_a_limit() -> None:
+def test_predictions_without_a_label_are_kept_up_to_a_limit() -> None:
     model = FixedShareClassifier([Fixed(0.7)])
-    for number in range(KEPT_MAX + 500):
+    for number in range(PREDICTIONS_MAX + 500):
         model.predict_one({"a": number})
-    assert len(model._kept) == KEPT_MAX
+    assert len(model._cache) == PREDICTIONS_MAX
 
 
-@pytest.mark.parametrize("broken", ["ask", "learn", "ask learn"])
+@pytest.mark.parametrize("broken", ["predict", "learn", "predict learn"])
 def test_a_member_that_always_raises_is_left_out_and_counted(broken: str) -> None:
     model = FixedShareClassifier({"bad": Fixed(0.1, broken), "good": Fixed(0.9)})
     for number in range(20):
@@ -129,8 +126,8 @@ def test_a_member_that_always_raises_is_left_out_and_counted(broken: str) -> Non
         assert model.predict_proba_one({"a": 1})[True] == pytest.approx(0.9)
 
 
-@pytest.mark.parametrize("when", ["ask", "learn"])
-def test_one_event_a_member_cannot_take_costs_one_restart(when: str) -> None:
+@pytest.mark.parametrize("when", ["predict", "learn"])
+def test_one_event_on_which_a_member_raises_costs_one_restart(when: str) -> None:
     model = FixedShareClassifier([Fixed(0.8), AdditiveClassifier()])
     for number in range(30):
         x: dict[str, Any] = {"a": float(number)} | ({"poison": when} if number == 15 else {})
@@ -139,14 +136,14 @@ def test_one_event_a_member_cannot_take_costs_one_restart(when: str) -> None:
     assert model.standing().failures == (1, 0)
 
 
-def test_if_every_member_raises_there_is_no_answer_and_the_next_event_is_tried() -> None:
+def test_if_every_member_raises_there_is_no_prediction_until_the_next_event() -> None:
     model = FixedShareClassifier([Fixed(0.8)])
-    assert model.predict_proba_one({"poison": "ask"}) == {}
-    model.learn_one({"poison": "ask"}, True)
+    assert model.predict_proba_one({"poison": "predict"}) == {}
+    model.learn_one({"poison": "predict"}, True)
     assert model.predict_proba_one({"a": 1})[True] == pytest.approx(0.8)
 
 
-def test_a_regressor_without_members_that_answer_falls_back_to_the_mean() -> None:
+def test_a_regressor_without_members_that_predict_falls_back_to_the_mean() -> None:
     class Broken(dummy.StatisticRegressor):  # type: ignore[misc]
         def predict_one(self, x: Any) -> float:  # noqa: ARG002
             raise RuntimeError("broken")
@@ -161,12 +158,12 @@ def test_a_regressor_without_members_that_answer_falls_back_to_the_mean() -> Non
     assert model.standing().failures[0] == 10
 
 
-def test_an_exploding_regressor_does_no_harm() -> None:
-    class Exploding(linear_model.LinearRegression):  # type: ignore[misc]
+def test_a_diverging_member_of_a_regressor_does_no_harm() -> None:
+    class Diverging(linear_model.LinearRegression):  # type: ignore[misc]
         def predict_one(self, x: Any) -> float:
             return 1e40 if x["a"] > 0.5 else float("nan")
 
-    model = FixedShareRegressor([Exploding(), AdditiveRegressor()])
+    model = FixedShareRegressor([Diverging(), AdditiveRegressor()])
     for number in range(400):
         x = {"a": number % 10 / 10}
         model.predict_one(x)
@@ -176,7 +173,7 @@ def test_an_exploding_regressor_does_no_harm() -> None:
 
 
 @pytest.mark.parametrize("kind", [FixedShareClassifier, FixedShareRegressor])
-def test_a_mixture_needs_a_member_and_sound_rates(kind: Any) -> None:
+def test_a_mixture_needs_a_member_and_valid_rates(kind: Any) -> None:
     with pytest.raises(ValueError, match="at least one member"):
         kind([])
     with pytest.raises(ValueError, match="eta"):
@@ -185,19 +182,17 @@ def test_a_mixture_needs_a_member_and_sound_rates(kind: Any) -> None:
         kind([QuickTree()], share=1.0)
 
 
-def test_members_called_the_same_are_numbered_and_keep_their_names() -> None:
+def test_members_of_the_same_class_are_numbered() -> None:
     scaled = preprocessing.StandardScaler() | linear_model.LogisticRegression()
     model = FixedShareClassifier([QuickTree(), QuickTree(), scaled])
     assert model.standing().members == ("QuickTree", "QuickTree_2", "LogisticRegression")
 
 
-def test_a_model_that_adapts_says_so_also_at_the_end_of_a_pipeline() -> None:
+def test_a_model_that_adapts_is_found_at_the_end_of_a_pipeline() -> None:
     pipeline = compose.SelectType(float) | adaptive_classifier()
-    standing = standing_of(pipeline)
-    assert standing is not None
-    assert standing.members == ("tree", "restarting_tree", "additive")
+    assert last_step(pipeline).standing().members == ("tree", "restarting_tree", "additive")
     assert isinstance(adaptive_regressor(), Adaptive)
-    assert standing_of(preprocessing.StandardScaler() | linear_model.LogisticRegression()) is None
+    assert not isinstance(last_step(preprocessing.StandardScaler() | linear_model.LogisticRegression()), Adaptive)
 
 
 def test_restarts_inside_a_member_are_seen_from_outside() -> None:
@@ -212,7 +207,7 @@ def test_restarts_inside_a_member_are_seen_from_outside() -> None:
     assert standing.changes >= standing.restarts[1]
 
 
-def test_new_classes_may_come_at_any_time() -> None:
+def test_new_classes_may_appear_at_any_time() -> None:
     model = adaptive_classifier()
     for number, (x, y) in enumerate(streams.multiclass(400)):
         model.predict_one(x)
@@ -225,15 +220,15 @@ PROGRAM = """
 from tests.models import streams
 from stream_retrain.core.digest import digest
 from stream_retrain.models import adaptive_classifier
-model, answers = adaptive_classifier(), []
+model, predictions = adaptive_classifier(), []
 for x, y in streams.multiclass(250) + streams.mixed(200):
-    answers.append(tuple(model.predict_proba_one(x).items()))
+    predictions.append(tuple(model.predict_proba_one(x).items()))
     model.learn_one(x, str(y))
-print(digest(answers))
+print(digest(predictions))
 """
 
 
-def test_answers_do_not_depend_on_the_seed_of_hashes() -> None:
+def test_predictions_do_not_depend_on_the_hash_seed() -> None:
     root = Path(__file__).parents[2]
     printed = {
         subprocess.run(

@@ -1,4 +1,4 @@
-"""Detectors and restarts: the quick HDDMA is River's, and only a rise of the error counts."""
+"""Detectors, restarts and quick trees: the fast HDDMA and the quick tree equal River's, and only a rise of the error counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.models import streams
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.floats(0.02, 0.98), min_size=1, max_size=4), st.sampled_from([0.001, 0.005, 0.05]))
-def test_the_quick_hddma_fires_and_warns_exactly_as_rivers(seed: int, rates: list[float], confidence: float) -> None:
+def test_the_fast_hddma_fires_and_warns_exactly_as_rivers(seed: int, rates: list[float], confidence: float) -> None:
     rng = random.Random(seed)
     ours, rivers = FastHDDMA(confidence, 2 * confidence), binary.HDDMA(confidence, 2 * confidence)
     for rate in rates:
@@ -28,7 +28,7 @@ def test_the_quick_hddma_fires_and_warns_exactly_as_rivers(seed: int, rates: lis
             assert (ours.drift_detected, ours.warning_detected) == (rivers.drift_detected, rivers.warning_detected)
 
 
-def test_the_quick_tree_is_rivers_to_the_last_digit() -> None:
+def test_the_quick_tree_equals_rivers_to_the_last_digit() -> None:
     for rows in (streams.binary(2500), streams.multiclass(1500), streams.mixed(1000)):
         ours, rivers = QuickTree(), tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-3, tau=0.1)
         for number, (x, y) in enumerate(rows):
@@ -40,18 +40,18 @@ def test_the_quick_tree_is_rivers_to_the_last_digit() -> None:
 
 
 @pytest.mark.parametrize("kind", [QuickTree, QuickTreeRegressor])
-def test_a_feature_of_very_many_values_is_withheld_from_a_quick_tree(kind: Any) -> None:
+def test_a_feature_of_very_many_values_is_excluded_from_a_quick_tree(kind: Any) -> None:
     rng, model = random.Random(2), kind(categories_max=20)
     for number in range(1500):
         x = {"user": f"u{rng.randrange(700)}", "few": rng.choice("ab"), "a": rng.random()}
         model.predict_one(x)
         model.learn_one(x, float((x["a"] > 0.5) != (x["few"] == "a")) if number % 9 else 0.0)
-    assert model._withholding.held == {"user": None}
+    assert model._filter.excluded == {"user": None}
     assert model.n_leaves < 60
 
 
 @pytest.mark.parametrize("detector", [None, binary.HDDMA(drift_confidence=0.005), drift.ADWIN(), drift.PageHinkley(threshold=15)])
-def test_a_classifier_starts_afresh_once_its_labels_turn_around(detector: Any) -> None:
+def test_a_classifier_restarts_once_its_labels_are_inverted(detector: Any) -> None:
     rng, model = random.Random(4), Restarting(QuickTree(), detector)
     restarts = []
     for number in range(1600):
@@ -67,7 +67,7 @@ def test_a_classifier_starts_afresh_once_its_labels_turn_around(detector: Any) -
 
 
 class AtEvent(base.DriftDetector):  # type: ignore[misc]
-    """Fires once, at the given event, whatever it is fed."""
+    """Fires once, at the given event, for any input."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ def test_an_alarm_counts_only_if_the_error_rose(label_late: bool, restarts: int)
     assert model.restarts == restarts
 
 
-def test_a_regressor_starts_afresh_when_its_error_rises() -> None:
+def test_a_regressor_restarts_when_its_error_rises() -> None:
     rng, model = random.Random(4), Restarting(QuickTreeRegressor())
     for number in range(3000):
         x = {"a": rng.random(), "b": rng.random()}
@@ -98,13 +98,13 @@ def test_a_regressor_starts_afresh_when_its_error_rises() -> None:
     assert -14 <= model.predict_one({"a": 1e9, "b": -1e9}) <= 14
 
 
-def test_the_form_follows_the_model() -> None:
+def test_the_class_follows_the_model() -> None:
     assert type(Restarting(QuickTree())) is RestartingClassifier
     assert type(Restarting(linear_model.LinearRegression())) is RestartingRegressor
     assert isinstance(Restarting(QuickTree()), Restarting)
 
 
-def test_delayed_labels_are_scored_by_the_answer_that_was_given() -> None:
+def test_delayed_labels_are_scored_against_the_prediction_that_was_served() -> None:
     class Recorder(FastHDDMA):
         def update(self, x: float) -> None:
             seen.append(x)
@@ -112,20 +112,20 @@ def test_delayed_labels_are_scored_by_the_answer_that_was_given() -> None:
     seen: list[float] = []
     model = Restarting(QuickTree(), Recorder())
     rows = streams.binary(300)
-    given: dict[int, Any] = {}
+    served: dict[int, Any] = {}
     expected = []
     for step, number in streams.delayed(rows, delay=40):
         x, y = rows[number]
-        if step == "ask":
-            given[number] = model.predict_one(dict(x))
+        if step == "predict":
+            served[number] = model.predict_one(dict(x))
         else:
-            if given[number] is not None:
-                expected.append(float(given[number] != y))
+            if served[number] is not None:
+                expected.append(float(served[number] != y))
             model.learn_one(x, y)
     assert seen[-len(expected) :] == expected
 
 
-def test_what_is_no_detector_is_refused() -> None:
+def test_what_is_no_suitable_detector_is_refused() -> None:
     with pytest.raises(ValueError, match="not a River drift detector"):
         Restarting(QuickTree(), detector=3)
     with pytest.raises(ValueError, match="takes 0 and 1 only"):

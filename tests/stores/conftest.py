@@ -17,7 +17,7 @@ import redis
 
 from stream_retrain.errors import StoreError
 from stream_retrain.stores import connect
-from stream_retrain.stores.base import Stores
+from stream_retrain.stores.ports import Stores
 
 _STARTS_WITHIN_S = 10.0
 _REAL = [pytest.param(kind, marks=pytest.mark.services) for kind in ("valkey", "redis")]

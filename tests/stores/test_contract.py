@@ -1,13 +1,9 @@
-"""What every store promises, on the memory twin, a real Valkey and a real Redis."""
+"""What every window, checkpoint and request store promises, on the memory twin, a real Valkey and a real Redis."""
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,32 +11,12 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_retrain.core.messages import Learned, ShardId
-from stream_retrain.errors import SettingsError, StaleEpochError, StateError, StoreError, WindowGapError
+from stream_retrain.errors import StaleEpochError, StoreError, WindowGapError
+from stream_retrain.facts.values import Learned, ShardId
 from stream_retrain.stores import connect
-from stream_retrain.stores.base import Stores, WindowLimits, WindowSpan
-from stream_retrain.stores.redis import PERMANENT_KEYS
-from stream_retrain.stores.redis_errors import redacted
+from stream_retrain.stores.ports import Stores, WindowLimits, WindowSpan
 from stream_retrain.stores.window import WindowChunk
-
-SHARD = ShardId("flights", "flights.events", 0)
-ROOMY = WindowLimits(rows_max=1_000)
-
-
-def rows(first: int, last: int, step_s: float = 1.0) -> list[Learned]:
-    """One row an offset, `step_s` seconds apart, so that the row at offset n has time `n * step_s`."""
-    return [
-        Learned(offset, offset * step_s, {"delay": offset / 3, "carrier": "AA", "late": offset % 2 == 0}, offset % 3 == 0, None)
-        for offset in range(first, last + 1)
-    ]
-
-
-def chunk(first: int, last: int, step_s: float = 1.0) -> WindowChunk:
-    return WindowChunk.of(rows(first, last, step_s))
-
-
-def offsets(found: Sequence[Learned]) -> list[int]:
-    return [row.offset for row in found]
+from tests.stores.support import ROOMY, SHARD, chunk, offsets, rows
 
 
 class TestWindow:
@@ -73,7 +49,7 @@ class TestWindow:
         assert stores.window.append(SHARD, epoch, chunk(2, 9), ROOMY, after=3) == 6
         assert offsets(stores.window.last(SHARD, 100)) == list(range(10))
 
-    def test_shards_do_not_touch_each_other(self, stores: Stores) -> None:
+    def test_shards_do_not_affect_each_other(self, stores: Stores) -> None:
         other = SHARD._replace(partition=1)
         stores.window.append(SHARD, stores.checkpoints.claim(SHARD), chunk(0, 3), ROOMY)
         stores.window.append(other, stores.checkpoints.claim(other), chunk(7, 8), ROOMY)
@@ -170,6 +146,51 @@ class TestWindow:
         assert stores.window.last(SHARD, 100) == far
 
 
+class TestAfter:
+    @pytest.mark.parametrize(
+        ("offset", "rows_max", "expected"),
+        [
+            (-1, 1_000, range(200)),
+            (-5, 3, range(3)),
+            (9, 5, range(10, 15)),
+            (10, 5, range(11, 16)),
+            (150, 1_000, range(151, 200)),
+            (198, 5, range(199, 200)),
+            (199, 5, range(0)),
+            (500, 5, range(0)),
+            (10, 0, range(0)),
+        ],
+    )
+    def test_rows_beyond_an_offset_come_oldest_first(self, stores: Stores, offset: int, rows_max: int, expected: range) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        for first in range(0, 200, 4):
+            stores.window.append(SHARD, epoch, WindowChunk.of(rows(first, first + 3)), WindowLimits(rows_max=1_000))
+        assert [row.offset for row in stores.window.after(SHARD, offset, rows_max)] == list(expected)
+
+    def test_of_an_empty_window_there_are_none(self, stores: Stores) -> None:
+        assert stores.window.after(SHARD, -1, 10) == []
+
+    def test_what_was_trimmed_is_not_among_them(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        for first in range(0, 100, 10):
+            stores.window.append(SHARD, epoch, WindowChunk.of(rows(first, first + 9)), WindowLimits(rows_max=20))
+        assert stores.window.after(SHARD, 5, 1_000) == rows(80, 99)
+
+    def test_in_steps_it_gives_every_row_once_however_the_log_was_cut(self, stores: Stores) -> None:
+        chance = random.Random(1)
+        epoch = stores.checkpoints.claim(SHARD)
+        log = [row for row in rows(0, 999) if chance.random() < 0.4]
+        first = 0
+        while first < len(log):
+            cut = log[first : first + chance.randrange(1, 30)]
+            stores.window.append(SHARD, epoch, WindowChunk.of(cut), WindowLimits(rows_max=10_000))
+            first += len(cut)
+        read: list[Learned] = []
+        while page := stores.window.after(SHARD, read[-1].offset if read else -1, chance.randrange(1, 40)):
+            read += page
+        assert read == log
+
+
 class TestRebatching:
     @given(cuts=st.lists(st.tuples(st.integers(0, 12), st.integers(1, 15)), max_size=30), rows_max=st.integers(1, 40))
     def test_however_a_log_is_cut_and_repeated_its_last_rows_are_the_window(self, cuts: list[tuple[int, int]], rows_max: int) -> None:
@@ -227,7 +248,7 @@ class TestEpochs:
         assert stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY) == 5
 
     @pytest.mark.services
-    def test_a_zombie_stays_out_after_everything_was_lost(self, real_url: str) -> None:
+    def test_a_zombie_is_refused_even_after_everything_was_lost(self, real_url: str) -> None:
         stores = connect(real_url)
         zombie = stores.checkpoints.claim(SHARD)
         owner = stores.checkpoints.claim(SHARD)
@@ -285,197 +306,6 @@ class TestCheckpoints:
         for offset, sealed in enumerate(large):
             stores.checkpoints.save(SHARD, epoch, offset, sealed)
         assert stores.checkpoints.load(SHARD) == large[::-1]
-
-
-@pytest.mark.services
-@pytest.mark.parametrize("seed", range(5))
-def test_the_memory_twin_and_a_real_server_answer_alike(real_url: str, seed: int) -> None:
-    chance = random.Random(seed)
-    steps = [_step(chance) for _ in range(150)]
-    assert _answers(connect(real_url), steps) == _answers(connect("memory://"), steps)
-
-
-def _step(chance: random.Random) -> tuple[Any, ...]:
-    first, size, back = chance.randrange(200), chance.randrange(1, 20), chance.choice([0, 0, 0, 0, 1])
-    match chance.choice(["claim", "append", "append", "append", "last", "span", "save", "save", "load", "delete"]):
-        case "append":
-            limits = WindowLimits(rows_max=chance.randrange(60), age_max_s=chance.choice([None, 30.0, 5.5]))
-            appended = [row._replace(time_s=chance.uniform(-9, 9) + row.offset) for row in rows(first, first + size - 1)]
-            return "append", back, appended, limits
-        case "last":
-            return "last", size, chance.choice([None, 50.5]), chance.choice([None, first])
-        case "save":
-            return "save", back, first, chance.randbytes(9)
-        case other:
-            return other, back
-
-
-def _answers(stores: Stores, steps: list[tuple[Any, ...]]) -> list[object]:
-    """The answers to `steps`, in which an epoch is said by how many claims ago it was given."""
-    epochs = [stores.checkpoints.claim(SHARD), stores.checkpoints.claim(SHARD)]
-    answers: list[object] = []
-    for step in steps:
-        try:
-            match step:
-                case "claim", _:
-                    epochs.append(stores.checkpoints.claim(SHARD))
-                case "append", back, appended, limits:
-                    answers.append(stores.window.append(SHARD, epochs[-1 - back], WindowChunk.of(appended), limits))
-                case "last", rows_max, since_time_s, through_offset:
-                    answers.append(stores.window.last(SHARD, rows_max, since_time_s=since_time_s, through_offset=through_offset))
-                case "span", _:
-                    answers.append(stores.window.span(SHARD))
-                case "save", back, offset, sealed:
-                    stores.checkpoints.save(SHARD, epochs[-1 - back], offset, sealed)
-                case "load", _:
-                    answers.append(stores.checkpoints.load(SHARD))
-                case "delete", back:
-                    stores.checkpoints.delete(SHARD, epochs[-1 - back])
-        except StoreError as error:
-            answers.append(type(error))
-    return answers
-
-
-class TestServers:
-    pytestmark = pytest.mark.services
-
-    def test_every_key_is_on_the_permanent_list(self, real_url: str) -> None:
-        stores = connect(real_url)
-        epoch = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
-        stores.checkpoints.save(SHARD, epoch, 1, b"one")
-        stores.checkpoints.save(SHARD, epoch, 2, b"two")
-        client = redis.Redis.from_url(real_url)
-        listed = [set(client.scan_iter(match=pattern)) for pattern in PERMANENT_KEYS]
-        assert all(len(keys) == 1 for keys in listed)
-        assert set().union(*listed) == set(client.scan_iter())
-
-    def test_scripts_come_back_after_a_server_forgot_them(self, real_url: str) -> None:
-        stores = connect(real_url)
-        epoch = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
-        redis.Redis.from_url(real_url).script_flush()
-        assert stores.window.append(SHARD, epoch, chunk(5, 6), ROOMY) == 2
-
-    def test_a_damaged_window_is_named(self, real_url: str) -> None:
-        stores = connect(real_url)
-        epoch = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
-        client: Any = redis.Redis.from_url(real_url)
-        [(_, fields)] = client.xrange("sr:{flights/flights.events/0}:window")
-        fields[b"chunk"] = fields[b"chunk"][:-1] + b"?"
-        client.xadd("sr:{flights/flights.events/0}:window", fields, id="6-0")
-        with pytest.raises(StateError, match=r"Redis key sr:\{flights/flights.events/0\}:window: .* damaged"):
-            stores.window.last(SHARD, 100)
-
-    def test_a_stopped_server_is_a_store_error_soon(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
-        url, process = own_server
-        stores = connect(url)
-        epoch = stores.checkpoints.claim(SHARD)
-        process.terminate()
-        process.wait()
-        before = time.monotonic()
-        with pytest.raises(StoreError, match=rf"append 5 rows to the window of shard {SHARD} \(Redis at {url}\): it cannot be reached"):
-            stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
-        assert time.monotonic() - before < 3
-
-    def test_a_frozen_server_is_a_store_error_after_the_timeout(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
-        url, process = own_server
-        stores = connect(url, timeout_s=0.3)
-        stores.ping()
-        os.kill(process.pid, signal.SIGSTOP)
-        before = time.monotonic()
-        try:
-            with pytest.raises(StoreError, match="it did not answer in time"):
-                stores.checkpoints.load(SHARD)
-        finally:
-            os.kill(process.pid, signal.SIGCONT)
-        assert time.monotonic() - before < 3
-
-    def test_a_full_server_says_so_and_nothing_is_half_written(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
-        url, _ = own_server
-        stores = connect(url)
-        epoch = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
-        stores.checkpoints.save(SHARD, epoch, 1, b"one")
-        stores.checkpoints.save(SHARD, epoch, 2, b"two")
-        client = redis.Redis.from_url(url)
-        client.config_set("maxmemory", "1mb")
-        for write in (
-            lambda: stores.window.append(SHARD, epoch, chunk(5, 9), WindowLimits(rows_max=1)),
-            lambda: stores.checkpoints.save(SHARD, epoch, 3, b"three"),
-            lambda: stores.checkpoints.claim(SHARD),
-        ):
-            with pytest.raises(StoreError, match=r"out of memory \(OOM\): raise its maxmemory"):
-                write()
-        assert stores.window.last(SHARD, 100) == rows(0, 4)
-        assert stores.checkpoints.load(SHARD) == [b"two", b"one"]
-        stores.checkpoints.delete(SHARD, epoch)
-        assert stores.checkpoints.load(SHARD) == []
-
-    def test_a_replica_says_so(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
-        url, _ = own_server
-        redis.Redis.from_url(url).replicaof("127.0.0.1", "1")
-        with pytest.raises(StoreError, match="read-only replica"):
-            connect(url).checkpoints.claim(SHARD)
-
-    def test_a_wrong_password_says_so_and_is_not_shown(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
-        url, _ = own_server
-        redis.Redis.from_url(url).config_set("requirepass", "right-one")
-        with pytest.raises(StoreError, match=r"redis://:\*\*\*@.* it refused the credentials") as caught:
-            connect(url.replace("redis://", "redis://:wrong-one@")).ping()
-        assert "wrong-one" not in str(caught.value)
-        with pytest.raises(StoreError, match="it refused the credentials"):
-            connect(url).ping()
-        connect(url.replace("redis://", "valkey://:right-one@")).ping()
-
-    def test_a_user_needs_no_more_rights_than_the_message_names(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
-        url, _ = own_server
-        client: Any = redis.Redis.from_url(url)
-        client.execute_command("ACL", "SETUSER", "worker", "on", ">pass", "+@connection")
-        stores = connect(url.replace("redis://", "redis://worker:pass@"))
-        with pytest.raises(StoreError, match="the user may not do this") as caught:
-            stores.checkpoints.claim(SHARD)
-        named = str(caught.value).partition("it needs ")[2].partition(". ")[0].replace("with ", "").split()
-        client.execute_command("ACL", "SETUSER", "worker", "reset", "on", ">pass", *named)
-        epoch = stores.checkpoints.claim(SHARD)
-        stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
-        stores.checkpoints.save(SHARD, epoch, 4, b"four")
-        assert stores.window.last(SHARD, 5) == rows(0, 4)
-        assert stores.window.span(SHARD) is not None
-        assert stores.checkpoints.load(SHARD) == [b"four"]
-        stores.checkpoints.delete(SHARD, epoch)
-        stores.ping()
-
-    def test_a_lost_connection_is_opened_again(self, own_server: tuple[str, subprocess.Popen[bytes]]) -> None:
-        url, _ = own_server
-        stores = connect(url)
-        epoch = stores.checkpoints.claim(SHARD)
-        redis.Redis.from_url(url).client_kill_filter(_type="normal", skipme=True)
-        assert stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY) == 5
-
-
-@pytest.mark.parametrize("url", ["", "flights", "http://host", "redis:host", "redis://host:port", "redis://host?colour=blue"])
-def test_a_wrong_url_is_the_operators_to_correct(url: str) -> None:
-    with pytest.raises(SettingsError, match="URL"):
-        connect(url)
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://host:1/2", "redis://host:1/2"),
-        ("redis://:pass@host", "redis://:***@host"),
-        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
-        (
-            "rediss://user:p@ss@[::1]:1/0?ssl_ca_certs=/ca.pem&password=pass",
-            "rediss://user:***@[::1]:1/0?ssl_ca_certs=/ca.pem&password=***",
-        ),
-        ("unix://user:pass@/run/redis.sock?db=1", "unix://user:***@/run/redis.sock?db=1"),
-    ],
-)
-def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
-    assert redacted(url) == shown
 
 
 class TestRequests:

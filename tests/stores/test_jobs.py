@@ -1,21 +1,17 @@
-"""What every job store and the ordered reading of windows promise, on the memory twin, a real Valkey and a real Redis."""
+"""What every job store promises, on the memory twin, a real Valkey and a real Redis."""
 
 from __future__ import annotations
 
-import random
 import time
 
 import pytest
 import redis
 
-from stream_retrain.core.messages import Learned, ShardId
 from stream_retrain.errors import StaleEpochError
 from stream_retrain.stores import connect
-from stream_retrain.stores.base import Stores, WindowLimits
-from stream_retrain.stores.jobs import Ending, JobState, Ticket
-from stream_retrain.stores.window import WindowChunk
+from stream_retrain.stores.ports import Ending, JobState, Stores, Ticket
+from tests.stores.support import SHARD
 
-SHARD = ShardId("flights", "flights.events", 0)
 TICKET = Ticket(token="a", text=b'{"training": 1}', base=b"\x00sealed\xff")
 
 
@@ -32,15 +28,15 @@ def found(stores: Stores) -> JobState:
 
 
 class TestJobs:
-    def test_one_is_asked_taken_beaten_ended_and_dropped(self, stores: Stores) -> None:
+    def test_one_is_asked_for_taken_reported_ended_and_dropped(self, stores: Stores) -> None:
         assert stores.jobs.look(SHARD) is None
         asked(stores)
         assert (found(stores).status, found(stores).rows, found(stores).rows_total, found(stores).ending) == ("waiting", 0, None, None)
         assert stores.jobs.take(SHARD, "a") == TICKET
         assert found(stores).status == "running"
-        assert stores.jobs.beat(SHARD, "a", 200, 1_000)
+        assert stores.jobs.heartbeat(SHARD, "a", 200, 1_000)
         assert (found(stores).rows, found(stores).rows_total) == (200, 1_000)
-        assert stores.jobs.beat(SHARD, "a", 300, None)
+        assert stores.jobs.heartbeat(SHARD, "a", 300, None)
         assert (found(stores).rows, found(stores).rows_total) == (300, None)
         assert stores.jobs.end(SHARD, "a", Ending(sealed=b"\x00model\xff"))
         assert (found(stores).status, found(stores).ending) == ("ended", Ending(sealed=b"\x00model\xff"))
@@ -53,16 +49,16 @@ class TestJobs:
         stores.jobs.take(SHARD, "a")
         assert stores.jobs.end(SHARD, "a", ending)
         assert not stores.jobs.end(SHARD, "a", Ending(sealed=b"late"))
-        assert not stores.jobs.beat(SHARD, "a", 1, None)
+        assert not stores.jobs.heartbeat(SHARD, "a", 1, None)
         assert stores.jobs.take(SHARD, "a") is None
         assert found(stores).ending == ending
 
-    def test_a_newer_job_shuts_the_older_out(self, stores: Stores) -> None:
+    def test_a_newer_job_replaces_the_older(self, stores: Stores) -> None:
         epoch = asked(stores)
         stores.jobs.take(SHARD, "a")
-        stores.jobs.beat(SHARD, "a", 5, 9)
+        stores.jobs.heartbeat(SHARD, "a", 5, 9)
         stores.jobs.ask(SHARD, epoch, Ticket(token="b", text=b"{}"), 60.0)
-        assert not stores.jobs.beat(SHARD, "a", 6, 9)
+        assert not stores.jobs.heartbeat(SHARD, "a", 6, 9)
         assert not stores.jobs.end(SHARD, "a", Ending(error="late"))
         stores.jobs.drop(SHARD, "a")
         state = found(stores)
@@ -76,27 +72,27 @@ class TestJobs:
             stores.jobs.ask(SHARD, older, Ticket(token="z", text=b"{}"), 60.0)
         assert found(stores).token == "a"
 
-    def test_shards_do_not_touch_each_other(self, stores: Stores) -> None:
+    def test_shards_do_not_affect_each_other(self, stores: Stores) -> None:
         asked(stores)
         assert stores.jobs.take(SHARD._replace(partition=1), "a") is None
         assert stores.jobs.look(SHARD._replace(partition=1)) is None
 
-    def test_silence_is_counted_from_the_last_sign_of_life(self, stores: Stores) -> None:
+    def test_the_age_is_counted_from_the_last_step_or_heartbeat(self, stores: Stores) -> None:
         asked(stores)
         time.sleep(0.12)
-        assert 0.1 <= found(stores).silent_s < 5
+        assert 0.1 <= found(stores).heartbeat_age_s < 5
         stores.jobs.take(SHARD, "a")
-        assert found(stores).silent_s < 0.1
+        assert found(stores).heartbeat_age_s < 0.1
         time.sleep(0.12)
-        assert found(stores).silent_s >= 0.1
-        stores.jobs.beat(SHARD, "a", 1, None)
-        assert found(stores).silent_s < 0.1
+        assert found(stores).heartbeat_age_s >= 0.1
+        stores.jobs.heartbeat(SHARD, "a", 1, None)
+        assert found(stores).heartbeat_age_s < 0.1
 
-    def test_what_nobody_touches_is_gone_and_a_touch_keeps_it(self, stores: Stores) -> None:
+    def test_a_job_expires_and_a_heartbeat_renews_it(self, stores: Stores) -> None:
         asked(stores, expire_s=0.3)
         for _ in range(4):
             time.sleep(0.1)
-            assert stores.jobs.beat(SHARD, "a", 1, None)
+            assert stores.jobs.heartbeat(SHARD, "a", 1, None)
         time.sleep(0.4)
         assert stores.jobs.look(SHARD) is None
         assert not stores.jobs.end(SHARD, "a", Ending(error="late"))
@@ -109,60 +105,11 @@ class TestJobs:
         for step in (
             lambda: None,
             lambda: stores.jobs.take(SHARD, "a"),
-            lambda: stores.jobs.beat(SHARD, "a", 1, None),
+            lambda: stores.jobs.heartbeat(SHARD, "a", 1, None),
             lambda: stores.jobs.end(SHARD, "a", Ending(sealed=b"model")),
         ):
             client.pexpire(key, 1_000)
             step()
             assert client.pttl(key) > 0
         assert client.pttl(key) > 50_000
-        assert client.hget(key, "base") is None, "what was needed for the training only is not kept"
-
-
-def rows(first: int, last: int) -> list[Learned]:
-    return [Learned(offset, float(offset), {"delay": offset / 3}, offset % 3 == 0, None) for offset in range(first, last + 1)]
-
-
-class TestAfter:
-    @pytest.mark.parametrize(
-        ("offset", "rows_max", "expected"),
-        [
-            (-1, 1_000, range(200)),
-            (-5, 3, range(3)),
-            (9, 5, range(10, 15)),
-            (10, 5, range(11, 16)),
-            (150, 1_000, range(151, 200)),
-            (198, 5, range(199, 200)),
-            (199, 5, range(0)),
-            (500, 5, range(0)),
-            (10, 0, range(0)),
-        ],
-    )
-    def test_rows_beyond_an_offset_come_oldest_first(self, stores: Stores, offset: int, rows_max: int, expected: range) -> None:
-        epoch = stores.checkpoints.claim(SHARD)
-        for first in range(0, 200, 4):
-            stores.window.append(SHARD, epoch, WindowChunk.of(rows(first, first + 3)), WindowLimits(rows_max=1_000))
-        assert [row.offset for row in stores.window.after(SHARD, offset, rows_max)] == list(expected)
-
-    def test_of_an_empty_window_there_are_none(self, stores: Stores) -> None:
-        assert stores.window.after(SHARD, -1, 10) == []
-
-    def test_what_was_trimmed_is_not_among_them(self, stores: Stores) -> None:
-        epoch = stores.checkpoints.claim(SHARD)
-        for first in range(0, 100, 10):
-            stores.window.append(SHARD, epoch, WindowChunk.of(rows(first, first + 9)), WindowLimits(rows_max=20))
-        assert stores.window.after(SHARD, 5, 1_000) == rows(80, 99)
-
-    def test_in_steps_it_gives_every_row_once_however_the_log_was_cut(self, stores: Stores) -> None:
-        chance = random.Random(1)
-        epoch = stores.checkpoints.claim(SHARD)
-        log = [row for row in rows(0, 999) if chance.random() < 0.4]
-        first = 0
-        while first < len(log):
-            cut = log[first : first + chance.randrange(1, 30)]
-            stores.window.append(SHARD, epoch, WindowChunk.of(cut), WindowLimits(rows_max=10_000))
-            first += len(cut)
-        read: list[Learned] = []
-        while page := stores.window.after(SHARD, read[-1].offset if read else -1, chance.randrange(1, 40)):
-            read += page
-        assert read == log
+        assert client.hget(key, "base") is None, "the base model is not kept after the training"

@@ -26,7 +26,7 @@ def create_topic(settings: Settings, topic: str, partitions: int, config: Mappin
     """Make a topic; one that is there stays as it is. Raises `BrokerError`."""
     admin = admin_client(settings)
     try:
-        admin.list_topics(timeout=REACHED_WITHIN_S)  # else it takes a minute to hear that nobody is there
+        admin.list_topics(timeout=REACHED_WITHIN_S)  # without it, creating a topic fails only after a minute where no broker is
     except KafkaException as error:
         raise broker_error(f"creating topic {topic!r}", error, settings) from None
     new = NewTopic(topic, partitions, settings.topic_replication, config=dict(config or {}))

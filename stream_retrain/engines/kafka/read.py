@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream_retrain.codec.records import Record
 from stream_retrain.engines.kafka.clients import broker_error, partitions_of, reader_client
 from stream_retrain.errors import BrokerError
+from stream_retrain.lane.batch import Record
 from stream_retrain.settings import Settings
 
 __all__ = ["Stored", "read_topic"]
@@ -29,8 +29,8 @@ class Stored(NamedTuple):
     timestamp_ms: int
 
     def as_record(self) -> Record:
-        """Without the headers, as the decoder takes it."""
-        return Record(self.offset, self.key, self.value, self.timestamp_ms)
+        """As the decoder takes it."""
+        return Record(self.offset, self.key, self.value, self.timestamp_ms, tuple(self.headers.items()))
 
 
 def read_topic(settings: Settings, topic: str) -> dict[int, list[Stored]]:

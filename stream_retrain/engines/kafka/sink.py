@@ -21,10 +21,11 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from stream_retrain.engines.driver import Output, Unsent
+from stream_retrain.engines.driver import Unsent
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.engines.kafka.clients import ConsumerClient, ProducerClient, broker_error
 from stream_retrain.errors import BrokerError, FencedError
+from stream_retrain.lane.step import Output
 from stream_retrain.settings import Settings
 
 __all__ = ["TransactionAbortedError", "TransactionalSink"]
@@ -53,7 +54,7 @@ class TransactionalSink:
 
     def send(self, unsent: Unsent, source: str, consumer: ConsumerClient, deadline_s: float | None = None) -> None:
         """Commit outputs and offsets in one transaction, by the numbered steps of this module; give up at `deadline_s`."""
-        offsets = [TopicPartition(source, partition, offset) for partition, offset in unsent.offsets.items()]
+        offsets = [TopicPartition(source, partition, offset) for (_, _, partition), offset in unsent.offsets.items()]
         until_s = self._clock_s() + GIVE_UP_AFTER_S if deadline_s is None else deadline_s
         try:
             self._call("beginning a transaction", self._producer.begin_transaction, until_s)
@@ -74,7 +75,7 @@ class TransactionalSink:
             raise
 
     def close(self) -> None:
-        """Let go of the producer; an open transaction is aborted, if not here then by who takes the id over."""
+        """Close the producer; an open transaction is aborted, if not here then by who takes the id over."""
         with contextlib.suppress(KafkaException):  # a fenced producer can abort nothing, and what fenced it was raised before
             self._producer.close()
 

@@ -18,13 +18,14 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream_retrain.codec.records import EventDecoder, Record
-from stream_retrain.core.messages import Features, Learned
+from stream_retrain.core.contest.challenger import TopicRange
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.core.training import TopicRange
 from stream_retrain.engines.kafka.clients import broker_error, partitions_of, reader_client
 from stream_retrain.engines.trainer.jobs import Job
 from stream_retrain.errors import BrokerError
+from stream_retrain.facts.values import Features, Learned
+from stream_retrain.lane.batch import Record, Records
+from stream_retrain.lane.formats.json import EventDecoder
 from stream_retrain.settings import Settings
 
 __all__ = ["read_range"]
@@ -152,8 +153,7 @@ def _labelled(records: Iterable[Record], pipeline: Pipeline, decoder: EventDecod
     """The labelled events of one partition with their records' timestamps; a question waits for its answer, as in a shard."""
     waiting: dict[str, Features] = {}
     for record in records:
-        events, _ = decoder.decode_batch([record])
-        for event in events:
+        for event in decoder.decode_batch(Records.of([record])).events:
             x = waiting.pop(event.id) if event.id in waiting and event.y is not None else event.x
             if x is None:
                 continue

@@ -9,9 +9,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.driver import DEAD_LETTERS, DECISIONS, PREDICTIONS
 from stream_retrain.engines.kafka.clients import broker_error
 from stream_retrain.errors import BrokerError
+from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS
 from stream_retrain.settings import Settings
 
 __all__ = ["count_partitions", "output_topic", "prepare_topics"]

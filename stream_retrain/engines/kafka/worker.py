@@ -2,13 +2,13 @@
 
 The protocol, each part written where it is done, each step with a fail point (`engines.failpoints`):
 
-- start: 1 take the transactional id over, so that what a former life left open is aborted; 2 join the group.
-- poll: 1 receive, waiting at most 0.1 s, because signals are served between polls; 2 decode, answer and learn (`driver.process`).
+- start: 1 take the transactional id over, so that a transaction that an earlier process left open is aborted; 2 join the group.
+- poll: 1 receive, waiting at most 0.1 s, because signals are served between polls; 2 decode, predict and learn (`driver.take`).
 - commit, when `commit_interval_ms` (a few of them while catching up) or `commit_events_max` is due: 1 to 4 the transaction
   (`kafka.sink`); 5 drop the outputs, 6 append to the windows (`driver.committed`); then at most one checkpoint (`driver`).
 - assign: 1 read committed offsets and what is retained; 2 fence and restore each shard (`engines.restore`); 3 give its start
   offset with the assignment itself, since pausing or seeking right after an assignment loses it.
-- replay: a state of a partition in this very loop, not a loop of its own (`driver.process`).
+- replay: a state of a partition in this very loop, not a loop of its own (`driver.take`).
 - revoke, within one deadline: 1 commit; 2 checkpoint; 3 forget; 4 unassign.
 - lost: 1 forget, commit nothing; 2 unassign.
 - shutdown, within `shutdown_timeout_s`: 1 commit; 2 checkpoint all; 3 leave the group; 4 let the producer go.
@@ -27,27 +27,19 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.codec.records import record_of
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.driver import DEAD_LETTERS, DECISIONS, PREDICTIONS, Driver, DriverLimits
-from stream_retrain.engines.facts import (
-    Assigned,
-    Committed,
-    Lagging,
-    Released,
-    Tell,
-    TransactionAborted,
-    WorkerStateChanged,
-)
+from stream_retrain.engines.driver import Driver, DriverLimits, Log, Opened
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, admin_client, broker_error, confluent_clients
+from stream_retrain.engines.kafka.records import records_of
 from stream_retrain.engines.kafka.sink import TransactionAbortedError, TransactionalSink
 from stream_retrain.engines.kafka.topics import output_topic, prepare_topics
-from stream_retrain.engines.restore import Log
 from stream_retrain.engines.trainer import Trainer
 from stream_retrain.errors import BrokerError, FencedError, StateError
+from stream_retrain.facts.worker import Assigned, Committed, Lagging, Released, Tell, TransactionAborted, WorkerStateChanged
+from stream_retrain.lane.step import OUTPUT_KINDS
 from stream_retrain.settings import Settings
-from stream_retrain.stores.base import Stores
+from stream_retrain.stores.ports import Stores
 
 __all__ = ["Worker", "run_worker"]
 
@@ -104,7 +96,7 @@ class Worker:
         tell: Tell,
         trainer: Trainer | None = None,
     ) -> None:
-        group = settings.group or f"stream_retrain.{pipeline.name}"
+        group = settings.group_of(pipeline.name)
         limits = DriverLimits(
             checkpoint_events=settings.checkpoint_events,
             checkpoint_interval_s=settings.checkpoint_interval_s,
@@ -120,7 +112,7 @@ class Worker:
         self._driver = Driver(pipeline, stores, keyring, limits, tell, clients.clock_s, trainer)
         self._consumer: ConsumerClient = clients.consumer(group, instance, self._on_client_error)
         producer = clients.producer(f"{group}-{instance}", self._on_client_error)
-        topics = {kind: output_topic(pipeline.name, kind) for kind in (PREDICTIONS, DECISIONS, DEAD_LETTERS)}
+        topics: dict[str, str] = {kind: output_topic(pipeline.name, kind) for kind in OUTPUT_KINDS}
         self._sink = TransactionalSink(producer, topics, settings, clients.clock_s)
         self._fatal: BaseException | None = None
         self._commit_at_s = 0.0
@@ -151,8 +143,7 @@ class Worker:
         if self._driver.unsent_outputs >= settings.commit_events_max or now_s >= due_s:
             self._commit()
             self._commit_at_s = self._clock_s() + interval_s
-            self._driver.checkpoint_due(now_s)
-            self._driver.take_inputs(now_s)
+            self._driver.settle(now_s)
         self._look(now_s)
 
     def stop(self) -> None:
@@ -163,13 +154,12 @@ class Worker:
         while not self._commit(deadline_s=deadline_s) and self._clock_s() < deadline_s:
             self._sleep(ABORT_PAUSE_S)
         reach("shutdown.committed")
-        self._driver.checkpoint_all(self._clock_s(), deadline_s)
+        self._driver.checkpoint(self._clock_s(), deadline_s)
         reach("shutdown.checkpointed")
 
     def close(self) -> None:
         """3 leave the group; 4 let the producer go: an open transaction is aborted."""
-        for partition in self._driver.partitions:
-            self._driver.close(partition)
+        self._driver.close()
         try:
             self._consumer.close()
             reach("shutdown.left")
@@ -178,7 +168,7 @@ class Worker:
 
     @property
     def driver(self) -> Driver:
-        """The shards, to look at."""
+        """The open lanes, to look at."""
         return self._driver
 
     def _take(self, messages: list[Message]) -> None:
@@ -189,11 +179,8 @@ class Worker:
                 for error in errors:
                     self._judge(error)
                 received = [message for message in received if message.error() is None]
-            created_ms = [milliseconds for _, milliseconds in map(Message.timestamp, received)]
-            columns = map(Message.offset, received), map(Message.key, received), map(Message.value, received), created_ms
-            records = list(map(record_of, zip(*columns, strict=True)))
-            if records:
-                self._driver.process(partition or 0, records)
+            if received:
+                self._driver.take(partition or 0, records_of(received))
 
     def _judge(self, error: KafkaError) -> None:
         """Raise for an error among a poll's messages, unless it passes by itself."""
@@ -223,8 +210,7 @@ class Worker:
         except TransactionAbortedError as error:
             self._tell(TransactionAborted(error=str(error)))
             return False
-        offsets = {self._driver.id_of(partition): offset for partition, offset in unsent.offsets.items()}
-        self._tell(Committed(outputs=len(unsent.outputs), offsets=offsets, seconds=time.perf_counter() - started))
+        self._tell(Committed(outputs=len(unsent.outputs), offsets=unsent.offsets, seconds=time.perf_counter() - started))
         self._driver.committed(unsent.offsets)
         if self._unavailable:
             self._unavailable = False
@@ -238,7 +224,7 @@ class Worker:
             _, high = self._consumer.get_watermark_offsets(place, cached=True)
             if high >= 0:
                 self._tell(Lagging(shard=id_, records=max(0, high - offset)))
-            if id_.partition in self._driver.replaying():
+            if self._driver.lanes[id_.partition].replaying:
                 self._driver.reached(id_.partition, self._consumer.position([place])[0].offset)
 
     def _on_assign(self, consumer: ConsumerClient, places: list[TopicPartition]) -> None:
@@ -252,20 +238,20 @@ class Worker:
             for place in committed_places:
                 low, high = self._patiently(functools.partial(consumer.get_watermark_offsets, place, CALL_TIMEOUT_S))
                 committed = place.offset if place.offset >= 0 else None
-                live_from = self._open(place, Log(committed, low, high, self._settings.start), now_s)
-                self._tell(Assigned(shard=self._driver.id_of(place.partition), offset=place.offset, live_from=live_from))
+                opened = self._open(place, Log(committed, low, high, self._settings.start), now_s)
+                self._tell(Assigned(shard=opened.id, offset=opened.offset, live_from=opened.live_from))
                 [mine] = [other for other in places if other.partition == place.partition]
-                mine.offset = place.offset
+                mine.offset = opened.offset
             consumer.incremental_assign(places)
             reach("assign.assigned")
-            self._tell(WorkerStateChanged(state="running", detail=f"partitions {sorted(self._driver.partitions)}"))
+            self._tell(WorkerStateChanged(state="running", detail=f"partitions {sorted(self._driver.lanes)}"))
         except KafkaException as error:
             self._fatal = broker_error("taking partitions over", error, self._settings)
         except Exception as error:  # noqa: BLE001 - the client goes on with the assignment if a callback raises
             self._fatal = error
 
     def _patiently(self, call: Callable[[], Any]) -> Any:
-        """What `call` answers; asked again for a while, since a leader that was just elected has no answer for a moment."""
+        """What `call` returns; repeated for a while, since a leader that was just elected does not know its offsets yet."""
         until_s = self._clock_s() + CALL_TIMEOUT_S
         while True:
             try:
@@ -275,22 +261,21 @@ class Worker:
                     raise
                 self._sleep(ABORT_PAUSE_S)
 
-    def _open(self, place: TopicPartition, log: Log, now_s: float) -> int:
+    def _open(self, place: TopicPartition, log: Log, now_s: float) -> Opened:
         if place.error is not None:
             raise broker_error(f"reading the committed offset of {place.topic}/{place.partition}", place.error, self._settings)
-        place.offset = self._driver.open(place.partition, log, now_s)
-        return self._driver.live_from(place.partition)
+        return self._driver.open(place.partition, log, now_s)
 
     def _on_revoke(self, consumer: ConsumerClient, places: list[TopicPartition]) -> None:
         """Within one deadline: 1 commit what these partitions have; 2 checkpoint them; 3 forget them; 4 unassign."""
-        partitions = [place.partition for place in places if place.partition in self._driver.partitions]
+        partitions = [place.partition for place in places if place.partition in self._driver.lanes]
         try:
             if partitions and self._fatal is None:
                 reach("revoke.begun")
                 deadline_s = self._clock_s() + REVOKE_TIMEOUT_S
                 if self._commit(partitions, deadline_s):
                     reach("revoke.committed")
-                    self._driver.checkpoint_all(self._clock_s(), deadline_s, partitions)
+                    self._driver.checkpoint(self._clock_s(), deadline_s, partitions)
                     reach("revoke.checkpointed")
         except Exception as error:  # noqa: BLE001 - see _on_assign
             self._fatal = self._fatal or error
@@ -308,9 +293,8 @@ class Worker:
             consumer.incremental_unassign(places)
 
     def _release(self, partitions: list[int], how: Any) -> None:
-        for partition in partitions:
-            if (id_ := self._driver.close(partition)) is not None:
-                self._tell(Released(shard=id_, how=how))
+        for id_ in self._driver.close(partitions):
+            self._tell(Released(shard=id_, how=how))
 
     def _on_client_error(self, error: KafkaError) -> None:
         """The client lost the brokers: it reconnects by itself, and readiness says so meanwhile."""

@@ -1,8 +1,8 @@
-"""Messages between a worker and its own child process, over a socket pair nobody else can reach.
+"""Messages between a worker and its child process, over a socket pair that no other process can reach.
 
-A message is its length in eight bytes, and a pickle: both ends are the same program of the same user, and what passes here never
-was in Redis or Kafka. The worker's end must not wait, so it takes what has arrived (`arrived`); the child has nothing else to do
-than wait for the next job (`receive`). Sending waits for the other end to take it, five seconds at most.
+A message is its length in eight bytes, and a pickle. Unpickling is safe here: both ends are the same program of the same user, and no
+message comes from Redis or Kafka. The worker must not wait for the child, so it reads what has arrived (`arrived`); the child waits
+for its next job (`receive`). Sending waits at most five seconds for the other end to read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SEND_TIMEOUT_S: Final = 5.0
 
 
 class Channel:
-    """One end."""
+    """One end of the connection."""
 
     def __init__(self, end: socket.socket) -> None:
         end.settimeout(_SEND_TIMEOUT_S)
@@ -30,34 +30,34 @@ class Channel:
 
     @classmethod
     def pair(cls) -> tuple[Channel, Channel]:
-        """Two ends that speak to each other."""
+        """The two ends of a new connection."""
         one, other = socket.socketpair()
         return cls(one), cls(other)
 
     def fileno(self) -> int:
-        """The file descriptor, to give to a child."""
+        """The file descriptor, to pass to a child process."""
         return self._end.fileno()
 
     def send(self, message: Any) -> None:
-        """Raises OSError when the other end is gone or takes nothing."""
+        """Send a message. Raises OSError if the other end is closed, or does not read in time."""
         data = pickle.dumps(message, protocol=5)
         self._end.sendall(_LENGTH.pack(len(data)))
         self._end.sendall(data)
 
     def arrived(self) -> list[Any]:
-        """The messages that are here, without waiting. Raises EOFError when the other end is gone and nothing is left."""
-        gone = False
-        while not gone and self._readable(0):
-            gone = not self._read()
+        """The messages that have arrived, without waiting. Raises EOFError if the other end is closed and no message is left."""
+        closed = False
+        while not closed and self._readable(0):
+            closed = not self._read()
         messages = []
         while (message := self._next()) is not None:
             messages.append(message)
-        if gone and not messages:
+        if closed and not messages:
             raise EOFError
         return messages
 
     def receive(self, timeout_s: float) -> Any:
-        """The next message; None if none came in time. Raises EOFError when the other end is gone."""
+        """The next message; None if none arrives in time. Raises EOFError if the other end is closed."""
         while (message := self._next()) is None:
             if not self._readable(timeout_s):
                 return None
@@ -66,7 +66,7 @@ class Channel:
         return message
 
     def close(self) -> None:
-        """Let the other end know that this one is gone."""
+        """Close this end; the other end gets EOFError."""
         self._end.close()
 
     def _readable(self, timeout_s: float) -> bool:

@@ -1,18 +1,18 @@
-"""Trainers of their own: an RQ worker that takes the trainings of one pipeline, each in a forked process.
+"""A separate trainer: an RQ worker that carries out the trainings of one pipeline, each in a forked process.
 
-What stands in RQ's queue is a request, not a program: whoever can write to Redis can ask for a training of this pipeline, and for
-nothing else. So RQ's worker is used with a class of jobs that call one function, whatever function the queue names, and that
-have no callbacks; arguments and results are JSON; a base model is verified before it is unpickled.
+Whoever can write to Redis can put calls into RQ's queue. They can ask for a training of this pipeline, and for nothing else: RQ's
+worker is used with a class of jobs that call one function, whatever function the queue names, and that have no callbacks. Arguments
+and results are JSON. A base model is verified before it is unpickled.
 
 A training, in its forked process:
 
-1. take the ticket; without one (dropped, replaced, ended) there is nothing to do;
-2. end with the trainer, leave the processor to others, take `memory_bytes_max` more at most;
-3. in a thread, every two seconds, give a sign of life; end the process when nobody waits for the result any more, or when the time is
-   up;
-4. train, and end the job with the sealed model or the error; while the store is away, try that again for a minute.
+1. takes the ticket; if it was dropped, replaced or ended, there is nothing to do;
+2. sets its limits: it ends with the trainer, runs at a low priority, and may use `memory_bytes_max` of additional memory;
+3. starts a thread that sends a heartbeat every two seconds, and that ends the process when the result is no longer wanted or the
+   time limit is reached;
+4. trains, and ends the job with the sealed model or the error. While the store is unavailable, it tries to do so for a minute.
 
-When the process dies, the trainer says so in its place. When the trainer dies, its signs of life stop, and the worker that asked
+If the process dies, the trainer ends the job in its place. If the trainer dies, its heartbeats stop, and the worker that asked
 notices.
 """
 
@@ -30,21 +30,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.core.messages import ShardId
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.core.succession import challenger_of
-from stream_retrain.engines.trainer.confine import be_nice, die_with_parent, limit_memory
-from stream_retrain.engines.trainer.jobs import Job, TopicReader, TrainerLimits
-from stream_retrain.engines.trainer.rq import BEAT_EVERY_S, GIVEN_BACK, job_of, queue_name, require_rq
-from stream_retrain.engines.trainer.work import train_job
-from stream_retrain.errors import BrokerError, StateError, StoreError, StreamRetrainError
+from stream_retrain.engines.trainer.confine import end_with_parent, limit_memory, lower_priority
+from stream_retrain.engines.trainer.jobs import Job, Progress, TopicReader, TrainerLimits
+from stream_retrain.engines.trainer.rq import GIVEN_BACK, HEARTBEAT_EVERY_S, job_of, queue_name, require_rq
+from stream_retrain.engines.trainer.work import RETRIED, train_job
+from stream_retrain.errors import StateError, StoreError, StreamRetrainError
+from stream_retrain.facts.values import ShardId
 from stream_retrain.stores import connect
-from stream_retrain.stores.jobs import Ending, JobStore
-from stream_retrain.stores.redis_server import RedisServer
+from stream_retrain.stores.ports import Ending, JobStore, WindowStore
+from stream_retrain.stores.redis.server import RedisServer
 
 __all__ = ["TrainerWork", "serve_trainings"]
 
-PATIENCE_S: Final = 30.0
+ROWS_TIMEOUT_S: Final = 30.0
 ENDING_WITHIN_S: Final = 60.0
 UNWANTED, TIMED_OUT = 70, 71
 LOG: Final = logging.getLogger("stream_retrain.trainer")
@@ -52,7 +51,7 @@ LOG: Final = logging.getLogger("stream_retrain.trainer")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerWork:
-    """What trainings are done with."""
+    """What trainings need."""
 
     pipeline: Pipeline
     redis_url: str
@@ -62,10 +61,10 @@ class TrainerWork:
 
 
 def serve_trainings(work: TrainerWork, *, burst: bool = False) -> dict[str, int]:
-    """Take trainings until SIGTERM or Ctrl-C (`burst`: until none is waiting); how many came to what.
+    """Carry out trainings until SIGTERM or Ctrl-C (`burst`: until none waits). Returns how many had each outcome.
 
-    A training under way when the signal comes is given back, and asked for again. Raises `SettingsError` where rq is not installed,
-    `StoreError` where Redis does not answer.
+    A training that runs when the signal comes is given back, and another trainer begins it again. Raises `SettingsError` if rq is not
+    installed, `StoreError` if Redis is unavailable.
     """
     rq = require_rq()
     server = RedisServer(work.redis_url, 5.0, 2.0)
@@ -86,7 +85,7 @@ def serve_trainings(work: TrainerWork, *, burst: bool = False) -> dict[str, int]
 
 
 def _job_class(rq: Any, call: Callable[..., Any]) -> Any:
-    """RQ's job, that does one thing only."""
+    """RQ's job class, limited to one function."""
 
     class TrainingJob(rq.job.Job):  # type: ignore[misc]
         success_callback = failure_callback = stopped_callback = None
@@ -100,20 +99,20 @@ def _job_class(rq: Any, call: Callable[..., Any]) -> Any:
             return None
 
         def send_webhooks(self, *_: Any, **__: Any) -> None:
-            """Nobody outside is called."""
+            """Does nothing: no other service is called."""
 
     return TrainingJob
 
 
 def _worker_class(rq: Any, outcomes: collections.Counter[str]) -> Any:
-    """RQ's forking worker, that counts, and that does not wait for a training when it is told to stop."""
+    """RQ's forking worker, which also counts outcomes, and which does not wait for a training when it is told to stop."""
 
     class TrainingWorker(rq.Worker):  # type: ignore[misc]
         def execute_job(self, job: Any, queue: Any) -> Any:
             super().execute_job(job, queue)
-            told = job.return_value(refresh=True)
-            if isinstance(told, str):
-                outcomes[told] += 1
+            outcome = job.return_value(refresh=True)
+            if isinstance(outcome, str):
+                outcomes[outcome] += 1
 
         def handle_warm_shutdown_request(self) -> None:
             if self.horse_pid:
@@ -124,7 +123,7 @@ def _worker_class(rq: Any, outcomes: collections.Counter[str]) -> Any:
 
 
 def _killed(jobs: JobStore, outcomes: collections.Counter[str], call: Any, _pid: int, status: int, _usage: Any) -> None:
-    """A training's process has ended without a word: say so, unless it has."""
+    """A training's process has died: end its job, unless the process itself has done so."""
     code = os.waitstatus_to_exitcode(status)
     if code in (UNWANTED, TIMED_OUT):
         outcomes["unwanted" if code == UNWANTED else "failed"] += 1
@@ -136,51 +135,46 @@ def _killed(jobs: JobStore, outcomes: collections.Counter[str], call: Any, _pid:
         if jobs.end(ShardId(pipeline, topic, partition), token, Ending(error=error, again=True)):
             outcomes["given_back" if outcomes["stopping"] else "failed"] += 1
             LOG.warning("training of %s/%s/%s: %s", pipeline, topic, partition, error)
-    except (StoreError, ValueError, TypeError) as untold:
-        LOG.warning("the end of a training's process could not be told: %s", untold)
+    except (StoreError, ValueError, TypeError) as unwritten:
+        LOG.warning("the end of a training's process could not be written to the store: %s", unwritten)
 
 
 def _train(work: TrainerWork, parent: int, pipeline: str, topic: str, partition: int, token: str) -> str:
-    """The call, in its forked process; "trained", "failed" or "unwanted"."""
+    """The function of every call, in its forked process; returns "trained", "failed" or "unwanted"."""
     shard = ShardId(pipeline, topic, partition)
     stores = connect(work.redis_url)
     ticket = stores.jobs.take(shard, token)
     if ticket is None:
-        LOG.info("a training of %s is not wanted any more", shard)
+        LOG.info("a training of %s is no longer wanted", shard)
         return "unwanted"
-    die_with_parent(parent)
-    be_nice()
+    end_with_parent(parent)
+    lower_priority()
     limit_memory(work.limits.memory_bytes_max)
-    signs = _SignsOfLife(stores.jobs, shard, token, work.limits.timeout_s)
-    signs.start()
+    heartbeat = _Heartbeat(stores.jobs, shard, token, work.limits)
+    heartbeat.start()
     try:
-        job = job_of(shard, ticket)
-        ending = _ending(work, job, signs)
+        ending = _ending(work, job_of(shard, ticket), stores.window, heartbeat.progress)
     except StateError as error:
         ending = Ending(error=str(error))
-    signs.stop()
+    heartbeat.stop()
     if ending.error is not None:
         LOG.warning("a training of %s failed: %s", shard, ending.error)
-    _tell_the_end(stores.jobs, shard, token, ending)
+    _write_ending(stores.jobs, shard, token, ending)
     return "failed" if ending.sealed is None else "trained"
 
 
-def _ending(work: TrainerWork, job: Job, signs: _SignsOfLife) -> Ending:
-    window = connect(work.redis_url).window
-    read = None if work.read_topic is None else functools.partial(work.read_topic, work.pipeline, job)
-    LOG.info("training %d of %s begins", job.training.number, job.shard)
+def _ending(work: TrainerWork, job: Job, window: WindowStore, progress: Progress) -> Ending:
+    training = job.training.number
+    LOG.info("training %d of %s begins", training, job.shard)
     try:
-        challenger = challenger_of(work.pipeline, job.training)
-        trained = train_job(job, challenger, work.pipeline, window, work.keyring, signs.progress, read_topic=read, patience_s=PATIENCE_S)
-    except (StoreError, BrokerError) as error:
-        return Ending(error=str(error), again=True)
+        done = train_job(job, work.pipeline, window, work.keyring, progress, read_topic=work.read_topic, rows_timeout_s=ROWS_TIMEOUT_S)
     except StreamRetrainError as error:
-        return Ending(error=str(error))
-    LOG.info("training %d of %s: %s rows in %.1f s", job.training.number, job.shard, f"{trained.rows:,}", trained.seconds)
-    return Ending(sealed=trained.sealed)
+        return Ending(error=str(error), again=isinstance(error, RETRIED))
+    LOG.info("training %d of %s: %s rows in %.1f s", training, job.shard, f"{done.rows:,}", done.seconds)
+    return Ending(sealed=done.sealed)
 
 
-def _tell_the_end(jobs: JobStore, shard: ShardId, token: str, ending: Ending) -> None:
+def _write_ending(jobs: JobStore, shard: ShardId, token: str, ending: Ending) -> None:
     until_s = time.monotonic() + ENDING_WITHIN_S
     while True:
         try:
@@ -188,42 +182,42 @@ def _tell_the_end(jobs: JobStore, shard: ShardId, token: str, ending: Ending) ->
         except StoreError as error:
             if time.monotonic() > until_s:
                 raise
-            LOG.warning("the end of a training of %s waits: %s", shard, error)
+            LOG.warning("the end of a training of %s waits for the store: %s", shard, error)
             time.sleep(1.0)
         else:
             return
 
 
-class _SignsOfLife(threading.Thread):
-    """Tells that the training goes on, and ends the process when it should not."""
+class _Heartbeat(threading.Thread):
+    """Sends heartbeats with the progress of the training, and ends the process when the training must not go on."""
 
-    def __init__(self, jobs: JobStore, shard: ShardId, token: str, timeout_s: float) -> None:
+    def __init__(self, jobs: JobStore, shard: ShardId, token: str, limits: TrainerLimits) -> None:
         super().__init__(daemon=True)
         self._jobs = jobs
         self._shard = shard
         self._token = token
-        self._timeout_s = timeout_s
+        self._limits = limits
         self._rows: tuple[int, int | None] = (0, None)
-        self._over = threading.Event()
+        self._stopped = threading.Event()
 
     def progress(self, rows: int, rows_total: int | None) -> None:
         self._rows = (rows, rows_total)
 
     def stop(self) -> None:
-        self._over.set()
+        self._stopped.set()
         self.join()
 
     def run(self) -> None:
-        until_s = time.monotonic() + self._timeout_s
-        while not self._over.wait(max(0.0, min(BEAT_EVERY_S, until_s - time.monotonic()))):
+        until_s = time.monotonic() + self._limits.timeout_s
+        while not self._stopped.wait(max(0.0, min(HEARTBEAT_EVERY_S, until_s - time.monotonic()))):
             try:
                 if time.monotonic() >= until_s:
-                    error = f"it took longer than train_timeout_s = {self._timeout_s:g} s"
+                    error = self._limits.timeout_error
                     self._jobs.end(self._shard, self._token, Ending(error=error))
                     LOG.warning("a training of %s failed: %s", self._shard, error)
                     os._exit(TIMED_OUT)
-                if not self._jobs.beat(self._shard, self._token, *self._rows):
-                    LOG.info("a training of %s is not wanted any more", self._shard)
+                if not self._jobs.heartbeat(self._shard, self._token, *self._rows):
+                    LOG.info("a training of %s is no longer wanted", self._shard)
                     os._exit(UNWANTED)
             except StoreError as error:
-                LOG.warning("no sign of life could be given: %s", error)
+                LOG.warning("no heartbeat could be sent: %s", error)

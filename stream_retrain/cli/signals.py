@@ -1,0 +1,23 @@
+"""How a command is told to stop."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["stop_on_signals"]
+
+
+def stop_on_signals() -> Callable[[], bool]:
+    """A function that says whether SIGTERM or SIGINT came; a second one ends the process at once."""
+    came: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        if came:
+            raise SystemExit(128 + number)
+        came.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+    return lambda: bool(came)

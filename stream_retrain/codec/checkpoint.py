@@ -1,0 +1,95 @@
+"""What stands in the header of a checkpoint or a model, and whether one fits: before anything is unpickled.
+
+`misfit` compares a genuine header with the one this process would write. It says in one sentence what differs, or nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import platform
+from importlib.metadata import version
+from typing import Any, Final
+
+import numpy
+import river
+
+from stream_retrain.codec.allowlist import modules_of
+from stream_retrain.codec.seal import Header, Versions
+from stream_retrain.codec.state import load_state
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.react.reactions import Race
+from stream_retrain.errors import StateError
+from stream_retrain.facts.values import ShardId
+
+__all__ = ["STATE_SCHEMA", "checkpoint_header", "header_misfit", "open_payload"]
+
+STATE_SCHEMA: Final = 1
+"""Of the layout of all that is pickled here: raised where classes in it move, so that no other release's state is opened by mistake.
+States of releases that did not count it have 0."""
+
+
+@functools.lru_cache(maxsize=8)
+def _identity(pipeline: Pipeline) -> tuple[str, dict[str, str]]:
+    """Digest and parts of a pipeline, which never changes: computed once, and not at every checkpoint."""
+    return pipeline.digest(), pipeline.parts()
+
+
+@functools.cache
+def _versions() -> Versions:
+    return Versions(
+        stream_retrain=version("stream_retrain"),
+        river=river.__version__,
+        python=platform.python_version(),
+        numpy=numpy.__version__,
+    )
+
+
+def checkpoint_header(
+    pipeline: Pipeline, id_: ShardId, offset: int, generation: int, *, kind: str = "checkpoint", waiting: int = 0
+) -> Header:
+    """The header of a checkpoint or a model made by this process; `waiting`: the questions in it that wait for their labels."""
+    digest, parts = _identity(pipeline)
+    return Header(
+        kind=kind,
+        pipeline=id_.pipeline,
+        pipeline_digest=digest,
+        topic=id_.topic,
+        partition=id_.partition,
+        offset=offset,
+        generation=generation,
+        versions=_versions(),
+        schema=STATE_SCHEMA,
+        parts=parts,
+        waiting=waiting,
+    )
+
+
+def header_misfit(header: Header, wanted: Header) -> str | None:
+    """Why what is under `header` cannot be used where `wanted` would be written; None: it can, if the pipeline is the same or fits."""
+    for field in ("kind", "pipeline", "topic", "partition"):
+        if getattr(header, field) != getattr(wanted, field):
+            return f"it is of another {field}: {getattr(header, field)!r}"
+    theirs, ours = header.versions, wanted.versions
+    if header.schema != wanted.schema:
+        return (
+            f"release {theirs.stream_retrain} wrote it in state schema {header.schema}, and this release,"
+            f" {ours.stream_retrain}, reads schema {wanted.schema}"
+        )
+    if not theirs.unpickles_under(ours):
+        return f"it was written by River {theirs.river} on Python {theirs.python}, and this is River {ours.river} on Python {ours.python}"
+    return None
+
+
+def open_payload(payload: bytes, pipeline: Pipeline, where: str) -> Any:
+    """What a payload whose seal was verified holds. Raises `StateError` where it names what no state of this pipeline is made of."""
+    races = [rule.do for rule in pipeline.react if isinstance(rule.do, Race)]
+    others = [challenger.model for race in races for challenger in race.contestants() if challenger.model is not None]
+    detectors = [detector for watch in pipeline.watch for detector in (watch.detector, watch.warning) if detector is not None]
+    try:
+        return load_state(payload, modules_of([pipeline.model, *others, *detectors, *pipeline.scores.metrics]))
+    except pickle.UnpicklingError as error:
+        raise StateError(
+            f"{where} was not opened: {error}. If nobody else has its key, a model of this pipeline keeps something that a state may not"
+            " hold: keep it in a class of its own module"
+        ) from None

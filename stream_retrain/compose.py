@@ -1,0 +1,165 @@
+"""The composition root: the one place where concrete classes are wired to a worker, a trainer and their keys.
+
+A command reads its arguments and calls one of these; nothing below knows which store, trainer or view it is given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Final
+
+import stream_retrain
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.engines.instance import claim_instance
+from stream_retrain.engines.supervise import supervise
+from stream_retrain.engines.trainer import ProcessTrainer, Trainer, TrainerLimits
+from stream_retrain.errors import SettingsError
+from stream_retrain.facts.worker import Tell, WorkerFact
+from stream_retrain.settings import Settings
+from stream_retrain.stores import connect
+from stream_retrain.stores.ports import Stores
+from stream_retrain.views.http import Health, HttpServer, serve
+from stream_retrain.views.log import log_fact
+from stream_retrain.views.metrics import Metrics, PipelineLabels
+from stream_retrain.views.status import Status
+
+__all__ = ["keyring_of", "run_pipeline", "serve_trainer", "trainer_of"]
+
+# A batch makes thousands of short-lived tuples, and no cycles: at Python's default (700) collecting takes a tenth of the CPU.
+GC_THRESHOLDS: Final = (50_000, 20, 50)
+LOG: Final = logging.getLogger("stream_retrain.worker")
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    """The keys checkpoints are signed with. Raises `SettingsError` where there are none and unsigned is not allowed."""
+    if settings.signing_key_file is not None:
+        return Keyring.from_file(settings.signing_key_file)
+    if settings.allow_unsigned:
+        return Keyring.unsigned()
+    raise SettingsError(
+        "checkpoints must be signed, and there is no signing_key_file. Make one with\n"
+        '    echo "k1:$(head -c 32 /dev/urandom | base64 -w0)" > signing.key && chmod 600 signing.key\n'
+        "and set STREAM_RETRAIN_SIGNING_KEY_FILE=signing.key; or, where nobody else can write to Redis, run with --allow-unsigned"
+    )
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    settings: Settings,
+    keyring: Keyring,
+    stop: Callable[[], bool],
+    *,
+    watching: Tell = lambda _: None,
+    target: str | None = None,
+) -> None:
+    """One worker with its stores, trainer, views and HTTP server, until `stop()`.
+
+    `watching` is told every fact too; `target` is the PIPELINE it was loaded from, if it was.
+    """
+    from stream_retrain.engines.kafka import run_worker  # here, because the Kafka client takes a while to import
+
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    with ExitStack() as stack:
+        instance = stack.enter_context(claim_instance(settings.group_of(pipeline.name), settings.instance))
+        status = Status(pipeline.name, instance.name)
+        metrics = Metrics(_labels(pipeline), stream_retrain.__version__)
+        tell = _all_of(status, metrics, log_fact, watching)
+        if settings.http:
+            server = stack.enter_context(_served(settings, status, metrics))
+            LOG.info("serving %s: /metrics /healthz /readyz /status", server.url)
+        stores = connect(settings.redis_url)
+        trainer = stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target))
+        supervise(lambda: run_worker(pipeline, settings, stores, keyring, instance.name, stop, tell, trainer), stop, tell)
+
+
+def serve_trainer(pipeline: Pipeline, settings: Settings, keyring: Keyring, *, burst: bool = False) -> dict[str, int]:
+    """A separate trainer, until SIGTERM or Ctrl-C; how many trainings came to what. Raises `SettingsError`, `StoreError`."""
+    from stream_retrain.engines.kafka.topic_range import read_range
+    from stream_retrain.engines.trainer.rq_worker import TrainerWork, serve_trainings
+
+    work = TrainerWork(
+        pipeline=pipeline,
+        redis_url=settings.redis_url,
+        keyring=keyring,
+        limits=_limits_of(settings),
+        read_topic=functools.partial(read_range, settings),
+    )
+    return serve_trainings(work, burst=burst)
+
+
+def _labels(pipeline: Pipeline) -> PipelineLabels:
+    """What the metrics of a pipeline are labelled with."""
+    return PipelineLabels(
+        name=pipeline.name,
+        task=pipeline.task,
+        topic=pipeline.source,
+        model=type(pipeline.model).__name__,
+        watches=tuple((watch.detector_name, watch.signal) for watch in pipeline.watch),
+        reactions=tuple(type(rule.do).__name__ for rule in pipeline.react),
+    )
+
+
+def _served(settings: Settings, status: Status, metrics: Metrics) -> HttpServer:
+    return serve(
+        settings.http_host,
+        settings.http_port,
+        metrics=metrics.render,
+        healthy=lambda: Health(ok=status.healthy(), detail={"state": status.state, "detail": status.detail}),
+        ready=lambda: Health(ok=status.ready(), detail={"state": status.state, "detail": status.detail}),
+        status=status.snapshot,
+    )
+
+
+@contextlib.contextmanager
+def trainer_of(pipeline: Pipeline, settings: Settings, stores: Stores, keyring: Keyring, target: str | None) -> Iterator[Trainer | None]:
+    """The trainer of setting `trainer`, for as long as the worker runs; None where it is off.
+
+    `target` is the PIPELINE of the command line, for a child process to load; without it the pipeline is sent to it as it is.
+    Raises `SettingsError` where rq is asked for and not installed.
+    """
+    trainer = _trainer(pipeline, settings, stores, keyring, target)
+    try:
+        yield trainer
+    finally:
+        if trainer is not None:
+            trainer.close(time.monotonic() + settings.shutdown_timeout_s)
+
+
+def _trainer(pipeline: Pipeline, settings: Settings, stores: Stores, keyring: Keyring, target: str | None) -> Trainer | None:
+    from stream_retrain.engines.kafka.topic_range import read_range
+
+    match settings.trainer:
+        case "process":
+            read = functools.partial(read_range, settings)
+            return ProcessTrainer(pipeline, settings.redis_url, keyring, _limits_of(settings), target=target, read_topic=read)
+        case "rq":
+            from stream_retrain.engines.trainer.rq import RqTrainer
+
+            return RqTrainer(pipeline, settings.redis_url, stores.jobs, keyring, _limits_of(settings))
+        case "off":
+            return None
+
+
+def _limits_of(settings: Settings) -> TrainerLimits:
+    """What the settings allow one training."""
+    return TrainerLimits(
+        timeout_s=settings.train_timeout_s,
+        memory_bytes_max=settings.train_memory_bytes_max,
+        attempts_max=settings.train_attempts_max,
+    )
+
+
+def _all_of(*views: Tell) -> Tell:
+    def tell(fact: WorkerFact) -> None:
+        for view in views:
+            view(fact)
+
+    return tell

@@ -1,0 +1,348 @@
+"""A duel: the champion and its challengers predict and learn on the same live events, and the evidence says who serves.
+
+Protocol of use, for the shard that holds it:
+
+1. `DuelSpec.start` when the policy wants a challenge; the champion serves. A challenger trained elsewhere may `join` later, if a place was
+   kept for it.
+2. For each question `ask`: everyone predicts it as they are now. The served model's prediction goes out; the ballot, which has
+   everyone's, waits with the question.
+3. For each label `step`, with the ballot of its question: the predictions are compared, everyone learns, and what that did comes back
+   as facts. `served` and `model` say who serves the next question; after `DuelEnded`, `model` is the champion from now on.
+
+Rules:
+
+- Test, then train: predictions are scored as they were when the question was asked, however late the label. A question asked before the
+  duel has no ballot, one asked in an earlier duel has that duel's: such labels train all models and are not counted as evidence.
+- A model that cannot predict yet has missed (classification): that counts against it.
+- The loser stays until the end and may win its place back. Nothing restarts a duel, and a drift during it does not either.
+- A rematch has no end before the lead changes; from there on it is a duel like any other. The pipeline's own model has one with a
+  champion of another family.
+- Each change of lead begins a generation.
+- The models are foreign code. A contestant that raises where another does not is out and the duel goes on; if it was serving, the
+  champion, or else the first who is left, takes over. Where everyone raises it is the event's fault: it is raised, and nobody is out.
+- It ends when `events_max` events were scored since the last one joined, or when nobody is left to compare with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from stream_retrain.core.contest.evidence import Evidence, RelativeLoss
+from stream_retrain.core.serve.predictor import Prediction, Predictor, predictor
+from stream_retrain.core.state import Part, Saved
+from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, DuelEnded, DuelFact, DuelResult, LeadCause, LeadChanged
+from stream_retrain.facts.values import Features, Label
+
+__all__ = ["Asked", "Ballot", "Contestant", "Duel", "DuelSpec", "rule_of"]
+
+CHAMPION: Final = 0
+NO_PREDICTION: Final[Prediction] = (None, None)
+_DUEL: Final = Part.of(
+    "duel",
+    "number",
+    "rule",
+    "rematch",
+    "generation",
+    "rivals",
+    "contestants",
+    "failed",
+    "led",
+    "loss_sums",
+    "scored",
+    "events_left",
+    "test",
+    "relative",
+)
+
+
+class Contestant(NamedTuple):
+    """A model in a duel, and what facts call it: "champion", "fresh", "since_change"."""
+
+    name: str
+    model: Any
+    family: str = ""
+    """Of a model that is not the pipeline's: the challenger it came as; empty: it is the pipeline's own."""
+
+
+class Ballot(NamedTuple):
+    """What each contestant of duel number `duel` predicted for one question; keep it with the question."""
+
+    duel: int
+    votes: tuple[Label | None, ...]
+
+
+class Asked(NamedTuple):
+    """The served model's prediction, everyone's, and what asking did (almost always nothing)."""
+
+    prediction: Prediction
+    ballot: Ballot
+    facts: list[DuelFact]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DuelSpec:
+    """How the duels of a pipeline are held."""
+
+    evidence: Evidence
+    task: str
+    proba: bool = False
+    """Whether the served model's probabilities are wanted; the others are asked for their label only."""
+
+    def start(
+        self,
+        number: int,
+        champion: Contestant,
+        challengers: Sequence[Contestant],
+        *,
+        rule: int = 0,
+        generation: int = 0,
+        places: int = 0,
+        rematch: bool = False,
+    ) -> Duel:
+        """Begin duel `number`, which carries out a rule of the pipeline, around the champion of a generation.
+
+        places
+            Rivals it may have in all, those that join later included.
+        rematch
+            It has no end before the lead changes.
+        """
+        contestants = [champion, *challengers]
+        rivals = max(places, len(challengers))
+        none = [0] * len(contestants)
+        return self.build(
+            _DUEL.save(
+                number=number,
+                rule=rule,
+                rematch=rematch,
+                generation=generation,
+                rivals=rivals,
+                contestants=contestants,
+                failed=(),
+                led=(),
+                loss_sums=none,
+                scored=none,
+                events_left=None if rematch else self.evidence.events_max,
+                test=self.evidence.build(contestants=rivals + 1).snapshot(),
+                relative=RelativeLoss().snapshot() if self.task == "regression" else None,
+            )
+        )
+
+    def build(self, saved: Saved) -> Duel:
+        """The duel as it was saved. Raises `StateError`."""
+        return Duel(self, saved)
+
+
+def rule_of(saved: Saved) -> int:
+    """Which rule of the pipeline a saved duel carries out; its reaction says how it is held. Raises `StateError`."""
+    rule: int = _DUEL.load(saved)["rule"]
+    return rule
+
+
+class Duel:
+    """The contestants, in the order they came (the champion first), and the evidence between them."""
+
+    def __init__(self, spec: DuelSpec, saved: Saved) -> None:
+        values = _DUEL.load(saved)
+        self._spec = spec
+        self.number: int = values["number"]
+        self.rule: int = values["rule"]
+        self.rematch: bool = values["rematch"]
+        self.generation: int = values["generation"]
+        """Of the model that serves."""
+        self._rivals: int = values["rivals"]
+        self._contestants: list[Contestant] = [Contestant(*each) for each in values["contestants"]]
+        self._failed: set[int] = set(values["failed"])
+        self._led: set[int] = set(values["led"])
+        self._loss_sums: list[float] = list(values["loss_sums"])
+        self._scored: list[int] = list(values["scored"])
+        self._events_left: int | None = values["events_left"]
+        self._test = spec.evidence.build(values["test"])
+        self._relative = RelativeLoss(values["relative"]) if spec.task == "regression" else None
+        self._install()
+
+    @property
+    def leader(self) -> Contestant:
+        """The contestant that serves."""
+        return self._contestants[self._test.served]
+
+    @property
+    def served(self) -> str:
+        """Its name."""
+        return self.leader.name
+
+    @property
+    def model(self) -> Any:
+        """The model that serves."""
+        return self.leader.model
+
+    @property
+    def over(self) -> bool:
+        """Whether the duel has ended, or will with the next label."""
+        return (self._events_left is not None and self._events_left <= 0) or len(self._in) < 2
+
+    @property
+    def rivals(self) -> list[Contestant]:
+        """Those still in who do not serve, the smallest mean loss first."""
+        others = [index for index, *_ in self._in if index != self._test.served]
+        return [
+            self._contestants[index] for index in sorted(others, key=lambda index: self._loss_sums[index] / max(1, self._scored[index]))
+        ]
+
+    def ask(self, offset: int, time_s: float, x: Features) -> Asked:
+        """Let everyone predict a question. Raises what the served model raised if everyone did."""
+        predictions: list[Prediction] = [NO_PREDICTION] * len(self._contestants)
+        failures: dict[int, Exception] | None = None
+        for index, predict, _ in self._in:
+            try:
+                predictions[index] = predict(x)
+            except Exception as error:  # noqa: BLE001 - models are foreign code; see the module's docstring
+                failures = {**(failures or {}), index: error}
+        facts = self._drop(offset, time_s, failures) if failures else []
+        return Asked(predictions[self._test.served], Ballot(self.number, tuple([vote for vote, _ in predictions])), facts)
+
+    def step(self, offset: int, time_s: float, x: Features, y: Any, ballot: Ballot | None) -> list[DuelFact]:
+        """Take a label: everyone learns it, the ballot of its question is scored. Raises what the served model raised if everyone did."""
+        failures: dict[int, Exception] | None = None
+        for index, _, learn in self._in:
+            try:
+                learn(x, y)
+            except Exception as error:  # noqa: BLE001 - the same
+                failures = {**(failures or {}), index: error}
+        facts = self._drop(offset, time_s, failures) if failures else []
+        if ballot is not None and ballot.duel == self.number:
+            self._score(offset, time_s, y, ballot.votes, facts)
+        if self.over:
+            facts.append(self.end(offset, time_s))
+        return facts
+
+    def end(self, offset: int, time_s: float) -> DuelEnded:
+        """End it, in its time or before; who leads stays."""
+        challengers = range(1, len(self._contestants))
+        test, number, winner = self._test, self.number, self.served
+        result: DuelResult = "undecided"
+        if test.served != CHAMPION:
+            result = "promoted"
+        elif all(index in self._failed or index in self._led or test.rejects(index) for index in challengers):
+            result = "kept"
+        return DuelEnded(
+            offset=offset,
+            time_s=time_s,
+            duel=number,
+            result=result,
+            winner=winner,
+            events=test.events,
+            changes=test.changes,
+            standings=self.standings(),
+            generation=self.generation,
+        )
+
+    def join(self, challenger: Contestant) -> None:
+        """Let a challenger in that was trained elsewhere; the duel then has all its events before it. Raises ValueError without a place."""
+        if len(self._contestants) > self._rivals:
+            raise ValueError(f"duel {self.number} has places for {self._rivals} challengers, and all are taken; start it with more places")
+        self._contestants.append(challenger)
+        self._loss_sums, self._scored = [*self._loss_sums, 0.0], [*self._scored, 0]
+        self._events_left = self._spec.evidence.events_max
+        self._install()
+
+    def snapshot(self) -> Saved:
+        """What `DuelSpec.build` needs to go on from here; shares the models with the duel, so serialise it at once."""
+        return _DUEL.save(
+            number=self.number,
+            rule=self.rule,
+            rematch=self.rematch,
+            generation=self.generation,
+            rivals=self._rivals,
+            contestants=[tuple(each) for each in self._contestants],
+            failed=sorted(self._failed),
+            led=sorted(self._led),
+            loss_sums=list(self._loss_sums),
+            scored=list(self._scored),
+            events_left=self._events_left,
+            test=self._test.snapshot(),
+            relative=self._relative.snapshot() if self._relative else None,
+        )
+
+    def standings(self) -> tuple[ContestantStanding, ...]:
+        """How each contestant stands now, in the order they came."""
+        return tuple(map(self._standing, range(len(self._contestants))))
+
+    def _standing(self, index: int) -> ContestantStanding:
+        name, events, test = self._contestants[index].name, self._scored[index], self._test
+        e_value, against = test.e_value(index), test.e_value_against(index)
+        loss_mean = self._loss_sums[index] / max(1, events)
+        return ContestantStanding(name=name, loss_mean=loss_mean, events=events, e_value=e_value, e_value_against=against)
+
+    def _install(self) -> None:
+        """The contestants still in, each with its predictor and its `learn_one`."""
+        spec, served = self._spec, self._test.served
+        self._in: list[tuple[int, Predictor, Callable[[Features, Any], None]]] = [
+            (index, predictor(each.model, spec.task, proba=spec.proba and index == served), each.model.learn_one)
+            for index, each in enumerate(self._contestants)
+            if index not in self._failed
+        ]
+
+    def _score(self, offset: int, time_s: float, y: Any, votes: tuple[Label | None, ...], facts: list[DuelFact]) -> None:
+        losses = self._losses(y, votes)
+        if losses is None:
+            return
+        if len(losses) < len(self._contestants):  # somebody joined after the question was asked
+            losses += [None] * (len(self._contestants) - len(losses))
+        if losses[self._test.served] is None:
+            return
+        if self._events_left is not None:
+            self._events_left -= 1
+        sums, scored = self._loss_sums, self._scored
+        for index, loss in enumerate(losses):
+            if loss is not None:
+                sums[index] += loss
+                scored[index] += 1
+        if (taker := self._test.update(losses)) is not None:
+            facts.append(self._lead(offset, time_s, taker, "evidence"))
+
+    def _losses(self, y: Any, votes: tuple[Label | None, ...]) -> list[float | None] | None:
+        """The loss of each prediction; None for a contestant that is out, and for everyone while there is no scale."""
+        if self._relative is not None:
+            numbers: Any = [None if index in self._failed else vote for index, vote in enumerate(votes)]
+            return self._relative.losses(y, numbers)
+        if self._failed:
+            return [None if index in self._failed else y != vote for index, vote in enumerate(votes)]
+        return [y != vote for vote in votes]
+
+    def _lead(self, offset: int, time_s: float, taker: int, cause: LeadCause) -> LeadChanged:
+        number, before, now = self.number, self.served, self._contestants[taker].name
+        events, standings = self._test.events, self.standings()
+        self._led.add(taker)
+        if self._events_left is None:
+            self._events_left = self._spec.evidence.events_max
+        self._test.lead(taker)
+        self.generation += 1
+        self._install()
+        return LeadChanged(
+            offset=offset,
+            time_s=time_s,
+            duel=number,
+            before=before,
+            now=now,
+            cause=cause,
+            events=events,
+            standings=standings,
+            generation=self.generation,
+        )
+
+    def _drop(self, offset: int, time_s: float, failures: dict[int, Exception]) -> list[DuelFact]:
+        """Take out those who raised, unless everyone did."""
+        served = self._test.served
+        if len(failures) == len(self._in):
+            raise failures[served]
+        facts: list[DuelFact] = []
+        for index, error in failures.items():
+            name, detail = self._contestants[index].name, f"{type(error).__name__}: {error}"
+            facts.append(ContestantFailed(offset=offset, time_s=time_s, duel=self.number, name=name, detail=detail))
+        self._failed.update(failures)
+        self._install()
+        if served in failures:
+            facts.append(self._lead(offset, time_s, self._in[0][0], "failure"))
+        return facts

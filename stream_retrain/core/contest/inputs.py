@@ -1,0 +1,53 @@
+"""What comes to a shard from outside its log: trained challengers, trainings that failed, requests.
+
+Protocol of use, for whoever drives a shard (law 3: state is a function of the pipeline, the log and the recorded outside inputs):
+
+1. `Shard.receive` takes an input between two batches. Nothing happens yet; the input is part of the state from then on.
+2. A checkpoint with the input in it is written before any later event is committed. So recovery either has the input, or nobody has
+   seen anything that came after it.
+3. The input takes effect with the shard's next event, whose outcome tells so: the facts travel in the same transaction as that event's
+   outputs, exactly once, and replay from the checkpoint meets the input at the same event.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeAlias
+
+__all__ = ["Input", "NotTrained", "Request", "Trained"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trained:
+    """The challenger of a training, ready to race."""
+
+    training: int
+    model: Any
+    lessons: int
+    """Rows times passes, in the trainer."""
+    learned_through: int
+    """The last offset it learned there."""
+    gap: bool = False
+    """The window was trimmed before it could learn all of it: some rows between are missing in it."""
+    caught_up: int = 0
+    """Rows it was taught after that, so that it has learned through the last event of the shard."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NotTrained:
+    """A training ended without a model."""
+
+    training: int
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Somebody asks for the reaction of the rules on requests."""
+
+    reason: str
+    number: int = 0
+    """Above that of every request before; one that is not is passed over, because the shard has had it."""
+
+
+Input: TypeAlias = Trained | NotTrained | Request

@@ -1,0 +1,82 @@
+"""Rules: a trigger and a reaction, such as `On.drift("error", Reset())`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, TypedDict, Unpack
+
+from stream_retrain.core.react.combinations import AllOf, AnyOf, Trigger
+from stream_retrain.core.react.reactions import Race, Reaction, race_faults
+from stream_retrain.core.react.thresholds import Threshold
+from stream_retrain.core.react.triggers import Caution, Declared, Drift, Every, Request
+
+__all__ = ["On"]
+
+
+class Measured(TypedDict, total=False):
+    """How a threshold is measured; the defaults are those of `Threshold`."""
+
+    over_events: int
+    events_min: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class On:
+    """A rule: when `trigger` holds, do `do`; after that (of a duel: after its end), not again for `cooldown_events` labelled events."""
+
+    trigger: Trigger
+    do: Reaction
+    cooldown_events: int = 0
+
+    @classmethod
+    def drift(cls, signal: str, do: Reaction, *, cooldown_events: int = 0) -> On:
+        """React when the watch on `signal` detects a change in the direction it was asked for."""
+        return cls(Drift(signal), do, cooldown_events)
+
+    @classmethod
+    def warning(cls, signal: str, do: Reaction, *, cooldown_events: int = 0) -> On:
+        """React when a detector on `signal` enters its warning zone (see `Watch.warning`)."""
+        return cls(Caution(signal), do, cooldown_events)
+
+    @classmethod
+    def every(cls, *, events: int | None = None, seconds: float | None = None, do: Reaction) -> On:
+        """React every so many labelled events, or at the first event of each period of event time."""
+        return cls(Every(events=events, seconds=seconds), do)
+
+    @classmethod
+    def below(cls, metric: Any, limit: float, *, do: Reaction, cooldown_events: int = 0, **measured: Unpack[Measured]) -> On:
+        """React when the champion's `metric` over its last `over_events` predictions is below `limit`, once there are `events_min`."""
+        return cls(Threshold(metric=metric, below=limit, **measured), do, cooldown_events)
+
+    @classmethod
+    def above(cls, metric: Any, limit: float, *, do: Reaction, cooldown_events: int = 0, **measured: Unpack[Measured]) -> On:
+        """React when the champion's `metric` (an error such as "mae") is above `limit`; else as `below`."""
+        return cls(Threshold(metric=metric, above=limit, **measured), do, cooldown_events)
+
+    @classmethod
+    def request(cls, do: Reaction) -> On:
+        """React when somebody asks: `stream-retrain retrain`."""
+        return cls(Request(), do)
+
+    @classmethod
+    def any_of(cls, *triggers: Trigger, do: Reaction, cooldown_events: int = 0) -> On:
+        """React when one of several triggers holds: `On.any_of(Drift("error"), Every(events=100_000), do=...)`."""
+        return cls(AnyOf(triggers), do, cooldown_events)
+
+    @classmethod
+    def all_of(cls, *triggers: Trigger, within_events: int, do: Reaction, cooldown_events: int = 0) -> On:
+        """React when all of several triggers have held within so many labelled events."""
+        return cls(AllOf(triggers, within_events), do, cooldown_events)
+
+    def faults(self, declared: Declared) -> Iterator[str]:
+        """Every fault of the declaration, as sentences."""
+        trigger_faults = list(self.trigger.faults(declared))
+        where = f"react {type(self.trigger).__name__}" if trigger_faults else f"react {self.trigger}"
+        yield from (f"{where}: {fault}" for fault in trigger_faults)
+        if not isinstance(self.do, Reaction):
+            yield f"{where}: {self.do!r} is not a reaction; use Ignore(), Reset(), Challenge(), Retrain(...) or FineTune(...)"
+        elif isinstance(self.do, Race):
+            yield from (f"{where}: {fault}" for fault in race_faults(self.do))
+        if self.cooldown_events < 0:
+            yield f"{where}: cooldown_events is {self.cooldown_events}; use 0 or more"

@@ -1,0 +1,114 @@
+"""The trigger on a metric's value, and metrics by name."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final
+
+from river import base, metrics
+
+from stream_retrain.core.react.triggers import Declared, Moment, RunningTrigger
+from stream_retrain.core.scores import needs_proba
+from stream_retrain.core.state import Part, Saved
+
+__all__ = ["Threshold", "metric_named"]
+
+OVER_EVENTS: Final = 1_000
+EVENTS_MIN: Final = 500
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Threshold:
+    """The champion's `metric` is below or above a limit.
+
+    Measured over its last `over_events` predictions, and only once there are `events_min` of the generation that serves now; after it fired
+    it measures anew, so it fires again after `events_min` more at the earliest.
+    """
+
+    metric: str | Any
+    """A River metric, or the name of one ("accuracy", "mae", "kappa": see `metric_named`)."""
+    below: float | None = None
+    above: float | None = None
+    over_events: int = OVER_EVENTS
+    events_min: int = EVENTS_MIN
+    every_event: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        side, limit = ("below", self.below) if self.below is not None else ("above", self.above)
+        return f"{side}:{type(metric_named(self.metric)).__name__}:{limit:g}"
+
+    def build(self, saved: Saved | None = None) -> RunningTrigger:
+        """The running trigger."""
+        return _Threshold(self, saved)
+
+    def faults(self, declared: Declared) -> Iterator[str]:
+        """Every fault of the declaration, as sentences."""
+        metric = metric_named(self.metric)
+        if metric is None:
+            yield f"{self.metric!r} is not a River metric, nor the name of one; use a name such as 'accuracy' or 'mae'"
+            return
+        if isinstance(metric, metrics.base.RegressionMetric) != (declared.task == "regression"):
+            yield f"{type(metric).__name__} does not fit a {declared.task} model"
+        if not callable(getattr(metric, "revert", None)):
+            yield f"{type(metric).__name__} cannot be kept over the last events, because it forgets nothing; use another metric"
+        if (self.below is None) == (self.above is None):
+            yield "a threshold is given by below or by above, one of the two"
+        if not 1 <= self.events_min <= self.over_events:
+            yield f"events_min is {self.events_min} and over_events {self.over_events}; use 1 <= events_min <= over_events"
+
+
+class _Threshold:
+    PART: ClassVar = Part.of("threshold", "generation", "metric", "predictions")
+
+    def __init__(self, spec: Threshold, saved: Saved | None) -> None:
+        self._spec = spec
+        self._named = metric_named(spec.metric)
+        self._of_proba = needs_proba(self._named)
+        fresh = {"generation": None, "metric": self._named.clone(), "predictions": ()}
+        values = fresh if saved is None else self.PART.load(saved)
+        self._generation: int | None = values["generation"]
+        self._metric: Any = values["metric"]
+        self._predictions: collections.deque[tuple[Any, Any]] = collections.deque(values["predictions"])
+
+    def fires(self, moment: Moment) -> bool:
+        if moment.generation != self._generation:
+            self._generation = moment.generation
+            self._begin_anew()
+        predicted = moment.proba if self._of_proba else moment.y_pred
+        if moment.y_pred is None or predicted is None:
+            return False
+        self._metric.update(moment.y, predicted)
+        self._predictions.append((moment.y, predicted))
+        if len(self._predictions) > self._spec.over_events:
+            self._metric.revert(*self._predictions.popleft())
+        if len(self._predictions) < self._spec.events_min:
+            return False
+        value, below, above = self._metric.get(), self._spec.below, self._spec.above
+        if (below is not None and value < below) or (above is not None and value > above):
+            self._begin_anew()
+            return True
+        return False
+
+    def snapshot(self) -> Saved:
+        return self.PART.save(generation=self._generation, metric=self._metric, predictions=tuple(self._predictions))
+
+    def _begin_anew(self) -> None:
+        self._metric = self._named.clone()
+        self._predictions.clear()
+
+
+def metric_named(metric: Any) -> Any:
+    """A River metric as it is, or a fresh one by name ("accuracy", "roc_auc", "cohen_kappa", "kappa"); None if there is none such."""
+    if isinstance(metric, metrics.base.Metric):
+        return metric
+    kind = _metrics_by_name().get(str(metric).lower().replace("_", ""))
+    return kind() if kind is not None else None
+
+
+@functools.cache
+def _metrics_by_name() -> dict[str, Any]:
+    kinds = {name.lower(): kind for name, kind in vars(metrics).items() if isinstance(kind, type) and issubclass(kind, base.Base)}
+    return kinds | {"kappa": metrics.CohenKappa}

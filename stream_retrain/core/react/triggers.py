@@ -1,0 +1,178 @@
+"""Triggers: what must happen for a rule to hold, as declarations and as running state.
+
+A trigger declares; `.build(saved)` gives the running one, which is shown every labelled event as a `Moment`, in order, and says at
+each whether it fires there. Those of drifts, warnings and requests fire only where something of the kind happened; schedules,
+thresholds and `AllOf` also between, and are shown every event (`every_event`).
+
+Schedules run on counts and event time, never on a clock, so a replay meets them at the same events.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from stream_retrain.core.state import Part, Saved
+from stream_retrain.facts.values import Label
+
+__all__ = ["Caution", "Declared", "Drift", "Every", "Moment", "Request", "RunningTrigger"]
+
+
+class Moment(NamedTuple):
+    """One labelled event as triggers see it."""
+
+    events_seen: int
+    """Labelled events learned so far, this one included."""
+    time_s: float
+    """The newest event time so far."""
+    generation: int
+    drifted: frozenset[str] = frozenset()
+    """Signals on which a drift was detected at this event."""
+    warned: frozenset[str] = frozenset()
+    """Signals on which a warning began at this event."""
+    requested: bool = False
+    """A person or a program asked for a reaction."""
+    y: Label | None = None
+    y_pred: Label | None = None
+    proba: Any = None
+    """The prediction that was scored with this event; `y_pred` None: there was none."""
+
+
+class RunningTrigger(Protocol):
+    """A trigger that is being watched."""
+
+    def fires(self, moment: Moment) -> bool:
+        """Take the next event; whether the trigger holds there."""
+        ...
+
+    def snapshot(self) -> Saved:
+        """What `build` needs to go on from here."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Stateless:
+    """A running trigger that depends on the moment alone."""
+
+    PART: ClassVar = Part.of("trigger without a state")
+    holds: Callable[[Moment], bool]
+
+    @classmethod
+    def of(cls, saved: Saved | None, holds: Callable[[Moment], bool]) -> _Stateless:
+        if saved is not None:
+            cls.PART.load(saved)
+        return cls(holds)
+
+    def fires(self, moment: Moment) -> bool:
+        return self.holds(moment)
+
+    def snapshot(self) -> Saved:
+        return self.PART.save()
+
+
+class Declared(NamedTuple):
+    """What else the pipeline declares, for the faults of a trigger."""
+
+    watched: Sequence[str]
+    task: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _OfSignal:
+    signal: str
+    every_event: ClassVar[bool] = False
+
+    def faults(self, declared: Declared) -> Iterator[str]:
+        """Every fault of the declaration, as sentences."""
+        if self.signal not in declared.watched:
+            yield f"nothing watches {self.signal!r}; add Watch({self.signal!r}, ...) to watch"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drift(_OfSignal):
+    """A detector on `signal` fired in the direction it watches."""
+
+    def __str__(self) -> str:
+        return f"drift:{self.signal}"
+
+    def build(self, saved: Saved | None = None) -> RunningTrigger:
+        """The running trigger."""
+        return _Stateless.of(saved, lambda moment: self.signal in moment.drifted)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caution(_OfSignal):
+    """A detector on `signal` entered its warning zone."""
+
+    def __str__(self) -> str:
+        return f"warning:{self.signal}"
+
+    def build(self, saved: Saved | None = None) -> RunningTrigger:
+        """The running trigger."""
+        return _Stateless.of(saved, lambda moment: self.signal in moment.warned)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody asked: `stream-retrain retrain`, or a program."""
+
+    every_event: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        return "request"
+
+    def build(self, saved: Saved | None = None) -> RunningTrigger:
+        """The running trigger."""
+        return _Stateless.of(saved, lambda moment: moment.requested)
+
+    def faults(self, _: Declared) -> Iterator[str]:
+        """None: nothing can be wrong with it."""
+        yield from ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Every:
+    """A schedule: every so many labelled events, or at the first event of each period of event time.
+
+    Periods are counted from the epoch: `seconds=86_400` fires at the first event of each day (UTC), wherever the log begins.
+    """
+
+    events: int | None = None
+    seconds: float | None = None
+    every_event: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return f"every:{self.events}_events" if self.events is not None else f"every:{self.seconds:g}_s"
+
+    def build(self, saved: Saved | None = None) -> RunningTrigger:
+        """The running trigger."""
+        return _Schedule(self, saved)
+
+    def faults(self, _: Declared) -> Iterator[str]:
+        """Every fault of the declaration, as sentences."""
+        if (self.events is None) == (self.seconds is None):
+            yield "a schedule is given by events or by seconds, one of the two"
+        elif self.events is not None and (not isinstance(self.events, int) or self.events < 1):
+            yield f"events is {self.events!r}; use a whole number of at least 1"
+        elif self.seconds is not None and not self.seconds > 0:
+            yield f"seconds is {self.seconds!r}; use seconds of event time above 0"
+
+
+class _Schedule:
+    PART: ClassVar = Part.of("schedule", "period")
+
+    def __init__(self, spec: Every, saved: Saved | None) -> None:
+        self._spec = spec
+        self._period: int | None = None if saved is None else self.PART.load(saved)["period"]
+
+    def fires(self, moment: Moment) -> bool:
+        if self._spec.events is not None:
+            return moment.events_seen % self._spec.events == 0
+        period = math.floor(moment.time_s / (self._spec.seconds or 1.0))
+        before, self._period = self._period, period
+        return before is not None and period > before
+
+    def snapshot(self) -> Saved:
+        return self.PART.save(period=self._period)

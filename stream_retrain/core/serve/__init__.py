@@ -1,0 +1,1 @@
+"""The port to a model: how it predicts, and what it tells of itself."""

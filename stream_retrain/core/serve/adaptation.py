@@ -1,0 +1,66 @@
+"""What a model that adapts by itself did, as facts: its members' restarts, and a change of the leading one.
+
+Any River estimator is asked that offers two things, itself or as the last step of a River pipeline: `changes`, a number that stays
+the same while neither happened, and `standing()` with `members`, `weights`, `restarts`, `failures` and `leader`
+(`stream_retrain.models.adaptive.Adaptive` says it in types).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from stream_retrain.core.state import Part, Saved
+from stream_retrain.facts.observation import Standing
+from stream_retrain.facts.shard import LeaderChanged, MemberRestarted, ShardFact
+from stream_retrain.models.probabilities import last_step
+
+__all__ = ["Adaptation"]
+
+_ADAPTATION: Final = Part.of("adaptation", "changes", "restarts", "leader")
+
+
+class Adaptation:
+    """The members of the model that serves, as last told."""
+
+    def __init__(self, model: Any, saved: Saved | None = None) -> None:
+        model = last_step(model)
+        self.adapts = hasattr(model, "changes") and hasattr(model, "standing")
+        self._model = model
+        standing = self.standing()
+        fresh = {"changes": model.changes, "restarts": standing.restarts, "leader": standing.leader} if standing else _NONE
+        values = fresh if saved is None else _ADAPTATION.load(saved)
+        self._changes: int = values["changes"]
+        self._restarts: tuple[int, ...] = values["restarts"]
+        self._leader: str = values["leader"]
+
+    def changed(self) -> bool:
+        """Whether there is something to tell; cheap."""
+        return bool(self._model.changes != self._changes)
+
+    def tell(self, offset: int, time_s: float, generation: int) -> list[ShardFact]:
+        """What happened since the last time."""
+        standing = self._model.standing()
+        facts: list[ShardFact] = []
+        for member, before, now in zip(standing.members, self._restarts, standing.restarts, strict=True):
+            if now != before:
+                facts.append(MemberRestarted(offset=offset, time_s=time_s, member=member, restarts=now, generation=generation))
+        if standing.leader != self._leader:
+            weights = dict(zip(standing.members, standing.weights, strict=True))
+            facts.append(
+                LeaderChanged(
+                    offset=offset, time_s=time_s, before=self._leader, now=standing.leader, weights=weights, generation=generation
+                )
+            )
+        self._changes, self._restarts, self._leader = self._model.changes, standing.restarts, standing.leader
+        return facts
+
+    def standing(self) -> Standing | None:
+        """How the members stand now; None where the model does not say."""
+        return self._model.standing() if self.adapts else None
+
+    def snapshot(self) -> Saved:
+        """What is needed to go on from here."""
+        return _ADAPTATION.save(changes=self._changes, restarts=self._restarts, leader=self._leader)
+
+
+_NONE: Final[Saved] = {"changes": 0, "restarts": (), "leader": ""}

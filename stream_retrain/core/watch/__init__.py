@@ -1,0 +1,1 @@
+"""Signals worth watching, the detectors that watch them, and what they show."""

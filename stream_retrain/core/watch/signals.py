@@ -1,0 +1,60 @@
+"""The signals of a model: one number for each labelled event.
+
+error           0 or 1 for classification (the label was missed), |y - y_pred| for regression
+loss            log loss in nats for classification (probabilities clipped to at least 0.001), (y - y_pred)^2 for regression
+prediction      probability of the positive class (binary), of the predicted one (multiclass), or the predicted value
+feature:NAME    a numeric feature
+categories:NAME how rare the category of a text or boolean feature is, in bits (see `core.watch.guards.OfCategories`)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from stream_retrain.facts.values import Label
+
+__all__ = ["CATEGORIES", "OF_FEATURES", "OF_THE_MODEL", "Signal", "classification_loss", "probability_of", "regression_loss", "signal_of"]
+
+OF_THE_MODEL: Final = ("error", "loss", "prediction")
+OF_FEATURES: Final = ("feature", "categories")
+CATEGORIES: Final = "categories:"
+PROBABILITY_MIN: Final = 1e-3
+
+Signal: TypeAlias = Callable[[Any, Any, Any], Any]
+"""From (y, y_pred, probabilities) to the value; None where the model gave no probabilities."""
+
+
+def signal_of(name: str, task: str) -> Signal:
+    """The function of a signal of the model."""
+    match name, task == "regression":
+        case "error", True:
+            return lambda y, y_pred, _: abs(y - y_pred)
+        case "error", False:
+            return lambda y, y_pred, _: 0 if y == y_pred else 1
+        case "loss", True:
+            return lambda y, y_pred, _: regression_loss(y, y_pred)
+        case "loss", False:
+            return lambda y, _, proba: classification_loss(y, proba) if proba else None
+        case "prediction", True:
+            return lambda _, y_pred, __: float(y_pred)
+        case _:
+            return lambda _, y_pred, proba: probability_of(task, y_pred, proba) if proba else None
+
+
+def probability_of(task: str, y_pred: Label | None, proba: dict[Any, float]) -> float | None:
+    """Of the positive class for a binary task, else of the predicted one."""
+    if task == "binary":
+        return proba.get(True, 0.0)
+    return proba.get(y_pred)
+
+
+def classification_loss(y: Label, proba: dict[Any, float]) -> float:
+    """Log loss of one prediction, in nats; a class the model does not know has probability 0, clipped like the rest."""
+    return -math.log(max(proba.get(y, 0.0), PROBABILITY_MIN))
+
+
+def regression_loss(y: float, y_pred: float) -> float:
+    """Squared error of one prediction."""
+    return (y - y_pred) ** 2

@@ -1,0 +1,131 @@
+"""The detectors of a shard: they are shown every labelled event, and tell what they saw.
+
+A detector is foreign code. One that raises is replaced by a fresh one, and that is a fact; the event counts as learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.react.triggers import Caution
+from stream_retrain.core.serve.predictor import Prediction
+from stream_retrain.core.state import Part, Saved
+from stream_retrain.core.watch.guards import Direction, Guard
+from stream_retrain.core.watch.signals import Signal, signal_of
+from stream_retrain.core.watch.watch import Watch, reading
+from stream_retrain.facts.observation import Reading
+from stream_retrain.facts.shard import DetectorFailed, DriftDetected, WarningRaised
+from stream_retrain.facts.values import Features
+
+__all__ = ["Seen", "Watches"]
+
+Seen: TypeAlias = DriftDetected | WarningRaised | DetectorFailed
+_Update: TypeAlias = Callable[[Any], "Direction | None"]
+_WATCHES: Final = Part.of("watches", "watches")
+_WATCH: Final = Part.of("watch", "guard", "warner")
+
+
+class Watches:
+    """A pipeline's watches, running; those whose warnings a rule asks for have a warner beside the guard."""
+
+    def __init__(self, pipeline: Pipeline, saved: Saved | None = None) -> None:
+        """`saved` may hold None in place of a watch, which then begins afresh. Raises `StateError`."""
+        self._pipeline = pipeline
+        asked = {each.signal for each in pipeline.triggers if isinstance(each, Caution)}
+        self._warn = [watch.signal in asked and watch.warns for watch in pipeline.watch]
+        self._guards: list[Guard] = []
+        self._warners: list[Guard | None] = []
+        none: list[Saved | None] = [None] * len(pipeline.watch)
+        for each, watch, warns in zip(none if saved is None else _WATCHES.load(saved)["watches"], pipeline.watch, self._warn, strict=True):
+            values = {"guard": None, "warner": None} if each is None else _WATCH.load(each)
+            guard = watch.build(values["guard"])
+            self._guards.append(guard)
+            self._warners.append(watch.build_warner(guard, values["warner"]) if warns else None)
+        self._sort()
+
+    def begin_afresh(self) -> None:
+        """Fresh detectors on the model's signals, for another model; those on features go on."""
+        for index, watch in enumerate(self._pipeline.watch):
+            if watch.feature is None:
+                self._renew(index)
+        self._sort()
+
+    def see(
+        self, offset: int, time_s: float, x: Features, y: Any, prediction: Prediction, generation: int, *, of_now: bool
+    ) -> Sequence[Seen]:
+        """Show the detectors one event; what they say. `of_now`: the prediction was made by the model that serves now."""
+        seen: list[Seen] | None = None
+        y_pred, proba = prediction
+        if of_now and y_pred is not None:
+            for index, update, warn, signal in self._of_model:
+                try:
+                    value = signal(y, y_pred, proba)
+                    if value is not None and ((direction := update(value)) or (warn and warn(value))):
+                        seen = seen or []
+                        seen.append(self._told(offset, time_s, index, direction, value, generation))
+                except Exception as error:  # noqa: BLE001 - a detector is foreign code; see the module's docstring
+                    seen = [*(seen or ()), self._failed(offset, time_s, index, error, generation)]
+        for index, update, warn, feature in self._of_features:
+            number: Any = x.get(feature)
+            try:
+                if number is not None and ((direction := update(number)) or (warn and warn(number))):
+                    seen = seen or []
+                    seen.append(self._told(offset, time_s, index, direction, number, generation))
+            except Exception as error:  # noqa: BLE001 - the same
+                seen = [*(seen or ()), self._failed(offset, time_s, index, error, generation)]
+        return seen or ()
+
+    def readings(self) -> dict[tuple[str, str], Reading]:
+        """What each detector shows now, by signal and detector."""
+        watched = zip(self._pipeline.watch, self._guards, strict=True)
+        return {(watch.signal, watch.detector_name): reading(guard.detector) for watch, guard in watched}
+
+    def snapshot(self) -> Saved:
+        """What is needed to go on from here; shares objects with the guards, so serialise it at once."""
+        return _WATCHES.save(
+            watches=[
+                _WATCH.save(guard=guard.snapshot(), warner=warner.snapshot() if warner else None)
+                for guard, warner in zip(self._guards, self._warners, strict=True)
+            ]
+        )
+
+    def _renew(self, index: int) -> None:
+        watch = self._pipeline.watch[index]
+        self._guards[index] = watch.build()
+        self._warners[index] = watch.build_warner(self._guards[index]) if self._warn[index] else None
+
+    def _sort(self) -> None:
+        """Those that watch the model's signals, each with its signal, and those that watch features."""
+        self._of_model: list[tuple[int, _Update, _Update | None, Signal]] = []
+        self._of_features: list[tuple[int, _Update, _Update | None, str]] = []
+        for index, (watch, guard, warner) in enumerate(zip(self._pipeline.watch, self._guards, self._warners, strict=True)):
+            warn = warner.update if warner else None
+            if watch.feature is not None:
+                self._of_features.append((index, guard.update, warn, watch.feature))
+            else:
+                self._of_model.append((index, guard.update, warn, signal_of(watch.signal, self._pipeline.task)))
+
+    def _told(self, offset: int, time_s: float, index: int, direction: Direction | None, value: Any, generation: int) -> Seen:
+        watch: Watch = self._pipeline.watch[index]
+        if direction is None:
+            return WarningRaised(offset=offset, time_s=time_s, signal=watch.signal, detector=watch.detector_name, generation=generation)
+        return DriftDetected(
+            offset=offset,
+            time_s=time_s,
+            signal=watch.signal,
+            detector=watch.detector_name,
+            direction=direction,
+            value=None if isinstance(value, str) else float(value),
+            generation=generation,
+        )
+
+    def _failed(self, offset: int, time_s: float, index: int, error: Exception, generation: int) -> DetectorFailed:
+        watch: Watch = self._pipeline.watch[index]
+        self._renew(index)
+        self._sort()
+        detail = f"{type(error).__name__}: {error}"
+        return DetectorFailed(
+            offset=offset, time_s=time_s, signal=watch.signal, detector=watch.detector_name, detail=detail, generation=generation
+        )

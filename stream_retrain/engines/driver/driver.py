@@ -1,0 +1,322 @@
+"""The driver: the open lanes of a worker, whatever feeds it; it keeps the order of commits and checkpoints, and carries out commands.
+
+An engine owns the log (Kafka, Faust, a file). It calls the driver in this order:
+
+1. `open(partition, log)` when a partition becomes its own: fences older owners, restores the newest checkpoint that holds, and
+   says from which offset to read and from which one on the lane is live;
+2. `take(partition, records)` for each batch, in order of offset; the step is returned, for engines that want to see it;
+3. `reached(partition, position)` where the log has no more records below a position (holes that transactions or compaction leave);
+4. `unsent()` when a commit is due: the outputs and the offsets that belong together;
+5. `committed(offsets)` once they are committed, and only then: the window takes the rows, so that it never holds an event whose
+   offset could be taken back. A crash between 4 and 5 leaves a gap in the window that the replay fills, because a checkpoint at
+   an offset is written only after the window has every row below it;
+6. `settle(now_s)` after a commit: at most one checkpoint that is due, so that pauses do not add up; then, for shards that are
+   settled, commands are carried out and inputs are taken;
+7. `observe(now_s)` at every turn: how each shard stands, about once a second;
+8. `checkpoint(partitions)` before partitions are given up in good order;
+9. `close(partitions)` when they go.
+
+State is a function of (pipeline, log, recorded inputs): the driver adds nothing to it.
+
+While the store is away (outages, a full Redis) the lanes go on, and the window's rows wait. What a crash would have to learn
+again grows meanwhile; beyond `replay_debt_events_max` the driver raises `StoreError`, and the worker gives its lanes up until
+the store is back: a replay then makes up for what was given up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
+
+from stream_retrain.codec.checkpoint import checkpoint_header
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.seal import seal
+from stream_retrain.codec.state import dump_state
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.engines.driver.inputs import Inputs
+from stream_retrain.engines.driver.open_lane import OpenLane
+from stream_retrain.engines.driver.outage import Outage
+from stream_retrain.engines.driver.restore import Log, Missing, Restore, Unfit, restore
+from stream_retrain.engines.driver.window_feed import WindowFeed
+from stream_retrain.engines.failpoints import FailPoint, reach
+from stream_retrain.engines.trainer import Trainer
+from stream_retrain.errors import StaleEpochError, StoreError, WindowGapError
+from stream_retrain.facts.values import ShardId
+from stream_retrain.facts.worker import Checkpointed, CheckpointFailed, Observed, Processed, Tell, WentLive, WindowRefilled
+from stream_retrain.lane.batch import Batch, Records
+from stream_retrain.lane.encoder import encode
+from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.lane import Encode, Lane
+from stream_retrain.lane.step import Output, Step
+from stream_retrain.stores.ports import Stores, WindowLimits
+
+__all__ = ["Driver", "DriverLimits", "Opened", "Unsent"]
+
+OBSERVE_EVERY_S: Final = 1.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unsent:
+    """What one transaction must hold: outputs, and by shard the next offset to read."""
+
+    outputs: list[Output]
+    offsets: dict[ShardId, int]
+
+
+class Opened(NamedTuple):
+    """A lane is open: read from `offset`; from `live_from` on it puts something out."""
+
+    id: ShardId
+    offset: int
+    live_from: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DriverLimits:
+    """How rarely checkpoints may be written, how large a record may be, and what to do where nothing can be restored."""
+
+    checkpoint_events: int = 50_000
+    checkpoint_interval_s: float = 60.0
+    record_bytes_max: int = 1_000_000
+    replay_debt_events_max: int = 500_000
+    checkpoint_missing: Missing = "earliest"
+    checkpoint_unfit: Unfit = "fail"
+
+
+class Driver:
+    """The open lanes of one worker, by partition of the source topic."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        stores: Stores,
+        keyring: Keyring,
+        limits: DriverLimits,
+        tell: Tell,
+        clock_s: Callable[[], float] = time.monotonic,
+        trainer: Trainer | None = None,
+        encoder: Encode = encode,
+    ) -> None:
+        self._pipeline = pipeline
+        self._stores = stores
+        self._keyring = keyring
+        self._limits = limits
+        self._tell = tell
+        self._decoder = EventDecoder(pipeline.schema, pipeline.task, record_bytes_max=limits.record_bytes_max)
+        self._encoder = encoder
+        self._clock_s = clock_s
+        self._outage = Outage(tell, clock_s)
+        self._inputs = Inputs(pipeline, stores, keyring, trainer, tell)
+        rows_max = pipeline.window_rows_max
+        self._window = WindowLimits(rows_max=rows_max, age_max_s=pipeline.window_age_max_s) if rows_max else None
+        self._open: dict[int, OpenLane] = {}
+        self.unsent_outputs = 0
+
+    @property
+    def lanes(self) -> Mapping[int, Lane]:
+        """The open lanes by partition, to look at."""
+        return {partition: each.lane for partition, each in self._open.items()}
+
+    def open(self, partition: int, log: Log, now_s: float) -> Opened:
+        """Take a partition over.
+
+        Raises `StateError` where its state does not fit the log or the pipeline, `StoreError` where the store does not answer.
+        """
+        id_ = ShardId(self._pipeline.name, self._pipeline.source, partition)
+        limits = self._limits
+        wanted = Restore(self._pipeline, id_, log, self._keyring, limits.checkpoint_missing, limits.checkpoint_unfit)
+        restored = restore(wanted, self._stores, self._tell)
+        lane = Lane(id_, restored.shard, self._decoder, self._encoder, next_offset=restored.offset, live_from=restored.live_from)
+        opened = OpenLane(
+            lane=lane,
+            epoch=restored.epoch,
+            feed=WindowFeed(id_, restored.epoch, self._stores.window, self._window),
+            # Where a group begins is committed at once, or `start = "latest"` would begin elsewhere after a crash.
+            committed=restored.live_from - 1 if log.committed is None else restored.live_from,
+            checkpointed=restored.offset,
+            checkpointed_at_s=now_s,
+            commands=lane.outstanding(),
+        )
+        opened.feed.remember(restored.offset - 1)
+        if restored.unsaved:
+            self._save(opened)
+        self._open[partition] = opened
+        reach("assign.restored")
+        if not lane.replaying:
+            self._went_live(lane)
+        return Opened(id_, restored.offset, restored.live_from)
+
+    def take(self, partition: int, given: Records | Batch) -> Step | None:
+        """Learn a batch of one partition, in order of offset; None where nothing in it is new, or the partition is not open."""
+        opened = self._open.get(partition)
+        if opened is None:
+            return None
+        started = time.perf_counter()
+        step = opened.lane.take(given)
+        if step is None:
+            return None
+        opened.keep(step)
+        self.unsent_outputs += len(step.outputs)
+        reach("replay.learned" if step.replayed else "poll.learned")
+        self._tell(
+            Processed(
+                shard=opened.id,
+                records=step.records,
+                predicted=len(step.predicted),
+                learned=len(step.learned),
+                facts=step.facts,
+                replayed=step.replayed,
+                newest_time_s=step.newest_time_s,
+                seconds=time.perf_counter() - started,
+            )
+        )
+        if step.went_live:
+            self._went_live(opened.lane)
+        return step
+
+    def reached(self, partition: int, position: int) -> None:
+        """The log has no more records below `position`."""
+        opened = self._open.get(partition)
+        if opened is not None and opened.lane.reached(position):
+            self._went_live(opened.lane)
+
+    def unsent(self, partitions: Iterable[int] | None = None) -> Unsent:
+        """The outputs and offsets to commit, of all partitions or of some; they stay here until `committed` says they are."""
+        chosen = [opened for opened in self._chosen(partitions) if opened.uncommitted]
+        outputs = [output for opened in chosen for output in opened.outputs]
+        return Unsent(outputs, {opened.id: opened.lane.next_offset for opened in chosen})
+
+    def committed(self, offsets: Mapping[ShardId, int]) -> None:
+        """Outputs and offsets given by the last `unsent` are committed: 1 drop the outputs; 2 append rows to the windows.
+
+        Raises `StaleEpochError` where another owns a shard by now, `StoreError` where the store has been away for too long.
+        """
+        lanes = {id_: self._open[id_.partition] for id_ in offsets}
+        for id_, opened in lanes.items():
+            self.unsent_outputs -= len(opened.outputs)
+            opened.outputs.clear()
+            opened.committed = offsets[id_]
+        reach("commit.noted")
+        for opened in lanes.values():
+            self._fill(opened, "commit.window_appended")
+
+    def settle(self, now_s: float) -> None:
+        """1 write one checkpoint that is due; 2 carry out commands; 3 take inputs, by the numbered steps of `driver.inputs`.
+
+        Raises `StoreError` where the checkpoint that must hold an input could not be saved: the lanes are then to be opened again.
+        """
+        self._checkpoint_one(now_s)
+        for opened in self._open.values():
+            if opened.lane.replaying or opened.feed.waiting or not opened.settled or self._outage.lasts:
+                continue
+            while opened.commands:
+                self._inputs.carry_out(opened.id, opened.epoch, opened.commands[0])
+                del opened.commands[0]
+            self._take_inputs(opened, now_s)
+
+    def observe(self, now_s: float) -> list[tuple[ShardId, int]]:
+        """Tell how each shard stands, about once a second; the shards observed now, with the next offset of each."""
+        seen = []
+        for opened in self._open.values():
+            if now_s - opened.observed_at_s >= OBSERVE_EVERY_S:
+                opened.observed_at_s = now_s
+                offset, debt = opened.lane.next_offset, opened.replay_debt
+                self._tell(Observed(shard=opened.id, offset=offset, observation=opened.lane.observe(), replay_debt=debt))
+                seen.append((opened.id, offset))
+        return seen
+
+    def checkpoint(self, now_s: float, deadline_s: float, partitions: Iterable[int] | None = None) -> None:
+        """Write the checkpoint of every settled shard that has moved, while there is time; replay makes up for the others."""
+        for opened in self._chosen(partitions):
+            if self._clock_s() < deadline_s and opened.replay_debt > 0 and opened.settled:
+                self._checkpoint(opened, now_s)
+
+    def close(self, partitions: Iterable[int] | None = None) -> list[ShardId]:
+        """Forget partitions and what was not committed of them, and undo what they asked for; those that were open."""
+        closed = self._chosen(partitions)
+        for opened in closed:
+            del self._open[opened.id.partition]
+            self.unsent_outputs -= len(opened.outputs)
+            for command in opened.lane.release():
+                self._inputs.carry_out(opened.id, opened.epoch, command)
+            self._inputs.forget(opened.id)
+        return [opened.id for opened in closed]
+
+    def _chosen(self, partitions: Iterable[int] | None) -> list[OpenLane]:
+        return [opened for partition, opened in self._open.items() if partitions is None or partition in partitions]
+
+    def _checkpoint_one(self, now_s: float) -> None:
+        for opened in self._open.values():
+            if opened.lane.replaying and opened.feed.waiting:
+                self._fill(opened, "replay.window_appended")
+            old = now_s - opened.checkpointed_at_s >= self._limits.checkpoint_interval_s and opened.replay_debt > 0
+            if (old or opened.learned >= self._limits.checkpoint_events) and opened.settled and self._outage.may_ask():
+                self._checkpoint(opened, now_s)
+                return
+
+    def _take_inputs(self, opened: OpenLane, now_s: float) -> None:
+        inputs = self._inputs.come_for(opened.id, opened.lane.shard.requests_through, now_s)
+        if not inputs:
+            return
+        for given in inputs:
+            opened.lane.receive(given)
+        reach("input.received")
+        self._save(opened)
+        reach("input.saved")
+        self._inputs.taken(opened.id, inputs)
+
+    def _fill(self, opened: OpenLane, appended: FailPoint) -> None:
+        """Append what the window lacks; while the store is away, keep it, as long as the replay debt allows."""
+        if self._outage.may_ask():
+            try:
+                opened.feed.append(lambda gap: self._refill(opened, gap), appended)
+            except StaleEpochError:
+                raise
+            except StoreError as error:
+                self._outage.failed(error)
+            else:
+                self._outage.answered()
+        if self._outage.lasts and opened.replay_debt > self._limits.replay_debt_events_max:
+            raise StoreError(
+                f"the store has been away while {opened.replay_debt:,} records of {opened.id} were learned, more than"
+                f" replay_debt_events_max = {self._limits.replay_debt_events_max:,}: the shards wait until it is back"
+            )
+
+    def _refill(self, opened: OpenLane, gap: WindowGapError) -> None:
+        """The store has lost rows, so perhaps checkpoints: the next is due at once."""
+        opened.checkpointed_at_s = float("-inf")
+        self._tell(WindowRefilled(shard=opened.id, error=str(gap)))
+
+    def _checkpoint(self, opened: OpenLane, now_s: float) -> None:
+        """Save a settled shard; where the store does not take it, the next is tried soon, and replay makes up for it."""
+        reach("checkpoint.due")
+        try:
+            self._save(opened)
+        except StaleEpochError:
+            raise
+        except StoreError as error:
+            self._tell(CheckpointFailed(shard=opened.id, error=str(error)))
+            self._outage.failed(error)
+            return
+        self._outage.answered()
+        opened.learned, opened.checkpointed_at_s = 0, now_s
+
+    def _save(self, opened: OpenLane) -> None:
+        """1 append what the window lacks; 2 pickle and seal the state; 3 save it at its offset under this owner's epoch."""
+        started, lane, id_ = time.perf_counter(), opened.lane, opened.id
+        opened.feed.append(lambda gap: self._refill(opened, gap), "checkpoint.window_appended", confirm=True)
+        payload = dump_state(lane.snapshot())
+        header = checkpoint_header(self._pipeline, id_, lane.next_offset, lane.shard.generation, waiting=lane.shard.waiting)
+        sealed = seal(header, payload, self._keyring)
+        reach("checkpoint.sealed")
+        self._stores.checkpoints.save(id_, opened.epoch, lane.next_offset, sealed)
+        opened.checkpointed = lane.next_offset
+        reach("checkpoint.saved")
+        seconds = time.perf_counter() - started
+        self._tell(Checkpointed(shard=id_, offset=lane.next_offset, bytes=len(sealed), seconds=seconds, at_s=time.time()))
+
+    def _went_live(self, lane: Lane) -> None:
+        reach("replay.live")
+        self._tell(WentLive(shard=lane.id, offset=lane.live_from))

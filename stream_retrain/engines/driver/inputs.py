@@ -1,0 +1,156 @@
+"""What reaches shards from outside their log: what the trainer made, and requests (see `core.contest.inputs`).
+
+Protocol of use, for the driver, of a shard that is settled (its state is that of a committed offset, and its window holds all of it):
+
+1. `carry_out` the shard's commands: the trainer is asked, or told that it is not wanted any more.
+2. `come_for` returns what has come for the shard; it looks about once a second.
+3. The driver gives that to the shard and saves a checkpoint before anything later is committed. If the checkpoint cannot be saved,
+   the shard is given up and restored: nobody has seen that it had the input.
+4. `taken` says that the checkpoint is saved.
+
+A challenger has learned everything through the shard's last event when it is handed over: what came after the trainer's last look is
+taught here, if it is little, and by the trainer again, if it is not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, assert_never
+
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.models import open_model, seal_model
+from stream_retrain.core.contest.commands import Cancel, Command, Train
+from stream_retrain.core.contest.inputs import Input, NotTrained, Request, Trained
+from stream_retrain.core.contest.training import train
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.react.triggers import Request as OnRequest
+from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgressed, Trainer
+from stream_retrain.errors import StateError
+from stream_retrain.facts.values import ShardId
+from stream_retrain.facts.worker import Tell, TrainerTold
+from stream_retrain.stores.ports import Stores
+
+__all__ = ["Inputs"]
+
+CATCH_UP_ROWS_MAX: Final = 2_000
+LOOK_EVERY_S: Final = 1.0
+
+
+class Inputs:
+    """The trainer and the requests of one worker's shards."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        stores: Stores,
+        keyring: Keyring,
+        trainer: Trainer | None,
+        tell: Tell,
+        clock_s: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._pipeline = pipeline
+        self._stores = stores
+        self._keyring = keyring
+        self._trainer = trainer
+        self._tell = tell
+        self._clock_s = clock_s
+        self._jobs: dict[ShardId, Job] = {}
+        self._came: dict[ShardId, JobDone | JobFailed] = {}
+        self._looked_at_s: dict[ShardId, float] = {}
+        self._takes_requests = any(isinstance(each, OnRequest) for each in pipeline.triggers)
+
+    def carry_out(self, id_: ShardId, epoch: int, command: Command) -> None:
+        """Ask the trainer, or cancel what it was asked. Raises `StoreError`, and nothing was asked then."""
+        match command:
+            case Train():
+                self._train(id_, epoch, command)
+            case Cancel():
+                self._came.pop(id_, None)
+                if self._jobs.pop(id_, None) is not None and self._trainer is not None:
+                    self._trainer.cancel(id_)
+            case _:
+                assert_never(command)
+
+    def come_for(self, id_: ShardId, requests_through: int, now_s: float) -> list[Input]:
+        """What has come for a settled shard, which has had the requests through a number; looks about once a second."""
+        if now_s - self._looked_at_s.get(id_, float("-inf")) < LOOK_EVERY_S:
+            return []
+        self._looked_at_s[id_] = now_s
+        inputs: list[Input] = []
+        if self._takes_requests:
+            waiting = self._stores.requests.waiting(id_)
+            inputs += [Request(reason=asked.reason, number=asked.number) for asked in waiting if asked.number > requests_through]
+        if id_ not in self._jobs:
+            return inputs
+        self._poll()
+        if (result := self._came.pop(id_, None)) is not None:
+            inputs += self._handed_over(self._jobs[id_], result)
+        return inputs
+
+    def taken(self, id_: ShardId, inputs: Sequence[Input]) -> None:
+        """A checkpoint holds these inputs: forget them."""
+        if any(isinstance(given, Trained | NotTrained) for given in inputs):
+            self._jobs.pop(id_, None)
+        if numbers := [given.number for given in inputs if isinstance(given, Request)]:
+            self._stores.requests.drop(id_, max(numbers))
+
+    def forget(self, id_: ShardId) -> None:
+        """The shard goes elsewhere."""
+        self._looked_at_s.pop(id_, None)
+
+    def _train(self, id_: ShardId, epoch: int, command: Train) -> None:
+        base = None
+        if command.base is not None:
+            base = seal_model(
+                command.base,
+                self._pipeline,
+                id_,
+                self._keyring,
+                learned_through=command.training.through_offset,
+                generation=command.generation,
+            )
+        job = Job(shard=id_, epoch=epoch, training=command.training, base=base)
+        self._came.pop(id_, None)
+        if self._trainer is None:
+            self._came[id_] = JobFailed(
+                shard=id_, training=command.training.number, error="there is no trainer (setting trainer)", attempts=0
+            )
+        else:
+            self._trainer.submit(job)
+        self._jobs[id_] = job
+
+    def _poll(self) -> None:
+        for result in self._trainer.poll() if self._trainer is not None else ():
+            job = self._jobs.get(result.shard)
+            if isinstance(result, JobProgressed):
+                self._tell(TrainerTold(shard=result.shard, training=result.training, rows=result.rows, rows_total=result.rows_total))
+            elif job is not None and job.training.number == result.training:
+                self._came[result.shard] = result
+
+    def _handed_over(self, job: Job, result: JobDone | JobFailed) -> list[Input]:
+        if isinstance(result, JobFailed):
+            return [NotTrained(training=result.training, error=result.error)]
+        rows = self._stores.window.after(job.shard, result.learned_through, CATCH_UP_ROWS_MAX + 1)
+        if len(rows) > CATCH_UP_ROWS_MAX and self._trainer is not None:
+            again = Job(shard=job.shard, epoch=job.epoch, training=job.training, base=result.sealed, learned_through=result.learned_through)
+            self._trainer.submit(again)
+            return []
+        try:
+            _, model = open_model(result.sealed, self._pipeline, job.shard, self._keyring)
+        except StateError as error:
+            return [NotTrained(training=result.training, error=str(error))]
+        started = self._clock_s()
+        caught_up = train(model, rows)
+        seconds = self._clock_s() - started
+        self._tell(TrainerTold(shard=job.shard, training=result.training, rows=result.rows, rows_total=result.rows, caught_up_s=seconds))
+        return [
+            Trained(
+                training=result.training,
+                model=model,
+                lessons=result.rows,
+                learned_through=result.learned_through,
+                caught_up=caught_up,
+                gap=result.gap,
+            )
+        ]

@@ -1,0 +1,268 @@
+"""How a shard comes back: which checkpoint holds, whether it fits the log and the pipeline, and from where to read.
+
+1. Claim the shard: from here on no older owner can write. (The committed offset was read before: it may be lower than the
+   newest by then only if an older owner was still to commit, and Kafka answers no offset while a transaction holds one.)
+2. Take the newest checkpoint whose seal holds; a broken one is passed over for the one before it, and said so.
+3. Before anything is unpickled, compare what it was made with: pipeline, state schema, River and Python. Metrics, watches, rules and
+   limits may differ: what they did not touch is kept (`lane.change`).
+4. Compare its offset with the log: above the committed offset it was made from events whose outputs were never committed, and nothing here
+   may go on; below the log's first offset the events between are gone.
+5. Unpickle it, and read from its offset: silently up to the committed offset, live from there.
+
+Where nothing can be restored, the operator has said what then, and it is told whichever it was:
+
+- none is stored, and nothing was committed: the shard is new;
+- none is stored, though offsets were committed (`checkpoint_missing`): learn again from the first retained offset, silently up to
+  the committed one; or begin untrained at the committed one; or refuse;
+- none that is stored fits (`checkpoint_unfit`): refuse; or learn again from the first retained offset; or begin at the committed
+  offset with a model trained on the window. What a window has taught is an input, no function of the log, so such a
+  shard is checkpointed before anything later is committed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal, TypeAlias
+
+from stream_retrain.codec.checkpoint import checkpoint_header, header_misfit, open_payload
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.seal import Header, unseal
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.engines.failpoints import reach
+from stream_retrain.errors import StateError
+from stream_retrain.facts.values import Event, ShardId
+from stream_retrain.facts.worker import CheckpointFailed, Restored, Tell
+from stream_retrain.lane.change import adapted, unfit_parts
+from stream_retrain.lane.shard import Shard
+from stream_retrain.stores.ports import Stores
+
+__all__ = ["Log", "Missing", "Restore", "RestoredShard", "Unfit", "restore"]
+
+Missing: TypeAlias = Literal["earliest", "latest", "fail"]
+Unfit: TypeAlias = Literal["fail", "rebuild", "window"]
+CHOICES = (
+    "To learn again from what the topic retains, start with --rebuild; to begin with a model trained on the window, with --warm-restart"
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Log:
+    """A partition's log as the engine finds it."""
+
+    committed: int | None
+    """The next offset to put something out for, as last committed; None: nothing was."""
+    low: int
+    """The first offset that is retained."""
+    high: int
+    """The offset the next record will get."""
+    start: str = "earliest"
+    """Where to begin when nothing was committed."""
+
+    @property
+    def live_from(self) -> int:
+        """The first offset whose outputs are not committed."""
+        if self.committed is not None:
+            return max(self.committed, self.low)
+        return self.low if self.start == "earliest" else self.high
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Restore:
+    """What is to be restored, and what it must fit."""
+
+    pipeline: Pipeline
+    id: ShardId
+    log: Log
+    keyring: Keyring
+    missing: Missing = "earliest"
+    unfit: Unfit = "fail"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RestoredShard:
+    """A shard ready to go on: read from `offset`, put out from `live_from`."""
+
+    shard: Shard
+    epoch: int
+    offset: int
+    live_from: int
+    unsaved: bool = False
+    """It holds what no log can give back: write its checkpoint before anything else."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Search:
+    """What was found among the stored checkpoints."""
+
+    fits: tuple[Header, bytes] | None = None
+    sound: tuple[Header, bytes] | None = None
+    """The newest whose seal holds, whether it fits or not."""
+    misfit: str | None = None
+    """Why the newest cannot be used."""
+
+
+def restore(wanted: Restore, stores: Stores, tell: Tell) -> RestoredShard:
+    """Bring a shard back, by the numbered steps of this module. Raises `StateError` and `StoreError`."""
+    _check_committed(wanted)
+    epoch = stores.checkpoints.claim(wanted.id)
+    reach("assign.claimed")
+    stored = stores.checkpoints.load(wanted.id)
+    reach("assign.checkpoint_read")
+    found = _search(wanted, stored, tell)
+    if found.fits is not None:
+        return _from_checkpoint(wanted, epoch, *found.fits, "checkpoint" if found.misfit is None else "previous", tell)
+    if found.misfit is None:
+        return _without_checkpoint(wanted, epoch, tell)
+    match wanted.unfit:
+        case "fail":
+            raise StateError(f"{found.misfit}. {CHOICES}")
+        case "rebuild":
+            stores.checkpoints.delete(wanted.id, epoch)  # or a later one, at a lower offset, would be refused
+            return _from_the_log(wanted, epoch, tell)
+        case "window":
+            return _from_the_window(wanted, epoch, found.sound, stores, tell)
+
+
+def _from_checkpoint(
+    wanted: Restore, epoch: int, header: Header, payload: bytes, how: Literal["checkpoint", "previous"], tell: Tell
+) -> RestoredShard:
+    saved = open_payload(payload, wanted.pipeline, f"the checkpoint of {wanted.id}")
+    told: dict[str, Any] = {"questions_kept": header.waiting}
+    if header.pipeline_digest != wanted.pipeline.digest():
+        saved, change = adapted(saved, header.parts, wanted.pipeline)
+        told = {field.name: getattr(change, field.name) for field in dataclasses.fields(change)}
+    shard = _shard(wanted, saved)
+    tell(Restored(shard=wanted.id, offset=header.offset, generation=shard.generation, how=how, **told))
+    return RestoredShard(shard, epoch, header.offset, wanted.log.live_from)
+
+
+def _shard(wanted: Restore, saved: Any) -> Shard:
+    try:
+        return Shard(wanted.pipeline, saved)
+    except StateError as error:
+        raise StateError(f"{wanted.id}: {error}") from None
+
+
+def _without_checkpoint(wanted: Restore, epoch: int, tell: Tell) -> RestoredShard:
+    log = wanted.log
+    if log.committed is None:
+        tell(Restored(shard=wanted.id, offset=None, generation=0, how="new"))
+        return RestoredShard(Shard(wanted.pipeline), epoch, log.live_from, log.live_from)
+    match wanted.missing:
+        case "fail":
+            raise StateError(
+                f"{wanted.id}: offset {log.committed} is committed, and the store holds no checkpoint: see whether it was emptied, or is"
+                " another one. checkpoint_missing says what to do instead: earliest learns again from the first retained offset,"
+                " latest begins untrained"
+            )
+        case "earliest":
+            return _from_the_log(wanted, epoch, tell)
+        case "latest":
+            tell(Restored(shard=wanted.id, offset=None, generation=0, how="latest"))
+            return RestoredShard(Shard(wanted.pipeline), epoch, log.live_from, log.live_from, unsaved=True)
+
+
+def _from_the_log(wanted: Restore, epoch: int, tell: Tell) -> RestoredShard:
+    tell(Restored(shard=wanted.id, offset=None, generation=0, how="earliest"))
+    return RestoredShard(Shard(wanted.pipeline), epoch, wanted.log.low, wanted.log.live_from)
+
+
+def _from_the_window(wanted: Restore, epoch: int, sound: tuple[Header, bytes] | None, stores: Stores, tell: Tell) -> RestoredShard:
+    """A shard that has learned the window as if it were the log; it takes over the waiting questions, if they can be had."""
+    live_from = wanted.log.live_from
+    rows = stores.window.last(wanted.id, max(1, wanted.pipeline.window_rows_max), through_offset=live_from - 1)
+    if not rows:
+        raise StateError(f"{wanted.id}: the window is empty, so there is nothing to restart from: start with --rebuild")
+    shard = Shard(wanted.pipeline)
+    shard.process(Event(row.offset, str(row.offset), row.time_s, row.x, row.y) for row in rows)
+    waiting = sound[0].waiting if sound else 0
+    kept = 0
+    if sound is not None and waiting and (saved := _opened(wanted, *sound)) is not None:
+        kept = shard.take_over(saved["questions"])
+    tell(
+        Restored(
+            shard=wanted.id,
+            offset=None,
+            generation=shard.generation,
+            how="window",
+            questions_kept=kept,
+            questions_dropped=waiting - kept,
+        )
+    )
+    return RestoredShard(shard, epoch, live_from, live_from, unsaved=True)
+
+
+def _opened(wanted: Restore, header: Header, payload: bytes) -> Any:
+    """The state of a checkpoint whose waiting questions are of this schema and task; None where it is another, or cannot be opened."""
+    fit = header_misfit(header, checkpoint_header(wanted.pipeline, wanted.id, header.offset, header.generation)) is None
+    if not fit or {"task", "schema"} & set(unfit_parts(header.parts, wanted.pipeline)):
+        return None
+    try:
+        return open_payload(payload, wanted.pipeline, f"the checkpoint of {wanted.id}")
+    except StateError:
+        return None
+
+
+def _check_committed(wanted: Restore) -> None:
+    log = wanted.log
+    if log.committed is None:
+        return
+    if log.committed > log.high:
+        raise StateError(
+            f"{wanted.id}: offset {log.committed} is committed, but the topic ends at {log.high}: it was made anew or cut."
+            " Use another group (STREAM_RETRAIN_GROUP), or reset this group's offsets"
+        )
+    if log.committed < log.low and wanted.unfit != "rebuild":
+        raise StateError(
+            f"{wanted.id}: the events from offset {log.committed}, where the last commit ended, to {log.low} were never answered, and the"
+            " topic retains them no more. To go on without them, start with --rebuild"
+        )
+
+
+def _search(wanted: Restore, stored: list[bytes], tell: Tell) -> _Search:
+    """The newest stored checkpoint that is sound and fits, and why a newer one does not. Raises `StateError` for one beyond the log."""
+    found = _Search()
+    for sealed in stored:
+        try:
+            header, payload = unseal(sealed, wanted.keyring, where=f"The checkpoint of {wanted.id}")
+        except StateError as error:
+            misfit: str | None = str(error)
+        else:
+            found.sound = found.sound or (header, payload)
+            if (beyond := _beyond(wanted, header)) is not None:
+                tell(CheckpointFailed(shard=wanted.id, error=beyond))
+                return _Search(misfit=beyond)
+            misfit = _misfit(wanted, header)
+            if misfit is None:
+                found.fits = header, payload
+                return found
+        found.misfit = found.misfit or misfit
+        tell(CheckpointFailed(shard=wanted.id, error=misfit or ""))
+    return found
+
+
+def _beyond(wanted: Restore, header: Header) -> str | None:
+    """Why nothing that is stored can be used: the log is not the one it was made from. Raises `StateError` unless told to rebuild."""
+    here = (wanted.id.pipeline, wanted.id.topic, wanted.id.partition)
+    committed = wanted.log.committed
+    if (header.pipeline, header.topic, header.partition) != here or (committed is not None and header.offset <= committed):
+        return None
+    beyond = (
+        f"{wanted.id}: the checkpoint at offset {header.offset} is beyond the committed one ({committed}): another group or another"
+        " cluster wrote it, or offsets were reset. To learn again from what the topic retains, start with --rebuild"
+    )
+    if wanted.unfit != "rebuild":
+        raise StateError(beyond)
+    return beyond
+
+
+def _misfit(wanted: Restore, header: Header) -> str | None:
+    """Why a genuine checkpoint of this log cannot be used; None: it can."""
+    at = f"{wanted.id}: the checkpoint at offset {header.offset} cannot be used:"
+    if (misfit := header_misfit(header, checkpoint_header(wanted.pipeline, wanted.id, header.offset, header.generation))) is not None:
+        return f"{at} {misfit}"
+    if header.pipeline_digest != wanted.pipeline.digest() and (unfit := unfit_parts(header.parts, wanted.pipeline)):
+        return f"{at} the pipeline has changed since, in its {' and its '.join(unfit)}"
+    if header.offset < wanted.log.low:
+        return f"{at} it needs events from there on, and the topic retains events from {wanted.log.low} on only"
+    return None

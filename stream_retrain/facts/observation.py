@@ -1,0 +1,63 @@
+"""How a shard stands at a moment, for metrics, status and reports."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+__all__ = ["Observation", "Reading", "Standing"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """What a detector shows at a moment; None where it shows no such thing."""
+
+    statistic: float | None = None
+    """The number it tests."""
+    threshold: float | None = None
+    """The line at which it fires."""
+    estimate: float | None = None
+    """Its estimate of the signal's present mean."""
+    width: int | None = None
+    """The events that estimate rests on."""
+    warning: bool = False
+
+
+class Standing(NamedTuple):
+    """How the members of a model that adapts by itself stand; the tuples go by `members`, whose names and number never change."""
+
+    members: tuple[str, ...]
+    weights: tuple[float, ...]
+    """Each member's share in the prediction; they add up to 1."""
+    restarts: tuple[int, ...]
+    """How often each has started afresh, by its own alarm or because it raised."""
+    failures: tuple[int, ...]
+    """How often each raised and was left out of a prediction or a lesson."""
+    leader: str
+    """The leading member; another must weigh twice as much to take its place, so that equals do not take turns."""
+    changes: int
+    """Restarts and changes of the leader so far: while it stays the same, neither happened."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What can be seen of a shard from outside."""
+
+    generation: int
+    events_seen: int
+    """Labelled events learned."""
+    questions_seen: int
+    """Questions predicted."""
+    pending: int
+    """Questions waiting for their label."""
+    newest_time_s: float
+    running: dict[str, float]
+    rolling: dict[str, float]
+    readings: dict[tuple[str, str], Reading]
+    """By signal and detector."""
+    duel: int | None = None
+    """The number of the duel in progress."""
+    training: int | None = None
+    """The training it waits for."""
+    members: Standing | None = None
+    """Of a model that adapts by itself."""

@@ -1,0 +1,61 @@
+"""The closed union of a shard's rare facts. A `match` over it ends in `assert_never`, so that no view can forget a new one.
+
+The facts of a batch leave in order of offset; those of one offset in the order in which they happened.
+"""
+
+from __future__ import annotations
+
+import typing
+from typing import Final, TypeAlias
+
+from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRaised
+from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, DuelEnded, DuelFact, DuelStarted, LeadChanged
+from stream_retrain.facts.member import LeaderChanged, MemberRestarted
+from stream_retrain.facts.policy import Decided, ModelReset, Requested
+from stream_retrain.facts.records import Rejected, Unmatched
+from stream_retrain.facts.training import ChallengerJoined, TrainingFailed, TrainingRequested
+
+__all__ = [
+    "SHARD_FACTS",
+    "ChallengerJoined",
+    "ContestantFailed",
+    "ContestantStanding",
+    "Decided",
+    "DetectorFailed",
+    "DriftDetected",
+    "DuelEnded",
+    "DuelFact",
+    "DuelStarted",
+    "LeadChanged",
+    "LeaderChanged",
+    "MemberRestarted",
+    "ModelReset",
+    "Rejected",
+    "Requested",
+    "ShardFact",
+    "TrainingFailed",
+    "TrainingRequested",
+    "Unmatched",
+    "WarningRaised",
+]
+
+ShardFact: TypeAlias = (
+    Rejected
+    | Unmatched
+    | DriftDetected
+    | WarningRaised
+    | DetectorFailed
+    | Requested
+    | Decided
+    | ModelReset
+    | TrainingRequested
+    | ChallengerJoined
+    | TrainingFailed
+    | MemberRestarted
+    | LeaderChanged
+    | DuelStarted
+    | LeadChanged
+    | ContestantFailed
+    | DuelEnded
+)
+SHARD_FACTS: Final[tuple[type[ShardFact], ...]] = typing.get_args(ShardFact)

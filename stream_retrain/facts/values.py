@@ -1,0 +1,69 @@
+"""The values that everything else is made of: shards, events, predictions, learned rows.
+
+Facts about every event (`Predicted`, `Learned`) stand in plain lists, one for each batch, because the hot path makes one of each an
+event. Time is event time, in seconds since the epoch (UTC); offsets are Kafka offsets of the shard's one partition.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+__all__ = ["Event", "Feature", "Features", "Label", "Learned", "Predicted", "ShardId"]
+
+Feature: TypeAlias = float | int | str | bool
+Features: TypeAlias = dict[str, Feature]
+Label: TypeAlias = bool | int | str | float
+
+
+class ShardId(NamedTuple):
+    """Names a shard: the pipeline, and the partition it is learned from."""
+
+    pipeline: str
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.pipeline}/{self.topic}/{self.partition}"
+
+
+class Event(NamedTuple):
+    """One record, decoded.
+
+    A question has `x` and no `y`; an answer has `y` and no `x`; an event with both is a question that is answered at once.
+    """
+
+    offset: int
+    id: str
+    time_s: float
+    x: Features | None
+    y: Label | None
+
+
+class Predicted(msgspec.Struct, frozen=True, gc=False):
+    """A question was predicted by the model of `generation`, which had learned nothing from this event.
+
+    Its fields in this order are the prediction on the wire, so that it is encoded as it is.
+    """
+
+    id: str
+    offset: int
+    prediction: Label | None
+    """None: the model could not predict yet."""
+    probability: float | None
+    """Of the positive class (binary) or of the predicted one (multiclass); None for regression or where the model gives none."""
+    generation: int
+
+
+class Learned(NamedTuple):
+    """A labelled event the model learned, with the prediction made for it before: a row of the window.
+
+    `offset` is that of the record which brought the label; `x` is what the prediction was made from.
+    """
+
+    offset: int
+    time_s: float
+    x: Features
+    y: Label
+    y_pred: Label | None

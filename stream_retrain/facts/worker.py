@@ -1,0 +1,232 @@
+"""What happens to a worker, as facts: the driver and the engines tell them, the views fold them.
+
+A view is any callable that takes one; it must be quick and must not raise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias
+
+from stream_retrain.facts.observation import Observation
+from stream_retrain.facts.shard import ShardFact
+from stream_retrain.facts.values import ShardId
+
+__all__ = [
+    "Assigned",
+    "CheckpointFailed",
+    "Checkpointed",
+    "Committed",
+    "Lagging",
+    "Observed",
+    "Processed",
+    "Released",
+    "Restored",
+    "RestoredFrom",
+    "Retrying",
+    "StoreLost",
+    "StoreRegained",
+    "Tell",
+    "TrainerTold",
+    "TransactionAborted",
+    "WentLive",
+    "WindowRefilled",
+    "WorkerFact",
+    "WorkerState",
+    "WorkerStateChanged",
+]
+
+RestoredFrom: TypeAlias = Literal["checkpoint", "previous", "window", "earliest", "latest", "new"]
+WorkerState: TypeAlias = Literal["starting", "restoring", "running", "degraded", "draining", "stopped", "failed"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Processed:
+    """A batch of one shard went through; `facts` are its rare ones. `replayed`: without outputs, to catch up after a restore."""
+
+    shard: ShardId
+    records: int
+    predicted: int
+    learned: int
+    facts: list[ShardFact]
+    replayed: bool
+    newest_time_s: float
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """How a shard stands, about once a second."""
+
+    shard: ShardId
+    offset: int
+    observation: Observation
+    replay_debt: int = 0
+    """Records it would have to learn again if the worker died now."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Lagging:
+    """How far a partition is behind its newest record, about once a second."""
+
+    shard: ShardId
+    records: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Assigned:
+    """A partition became this worker's. `offset` is where reading starts, `live_from` where outputs do (law 4)."""
+
+    shard: ShardId
+    offset: int
+    live_from: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """A shard is back: from a checkpoint at `offset`, or None.
+
+    `how`: from the newest checkpoint; from the previous one, because the newest is broken or does not fit; trained on the
+    window; learning again from the first retained offset; untrained at the committed offset; or new, as nothing was committed.
+    """
+
+    shard: ShardId
+    offset: int | None
+    generation: int
+    how: RestoredFrom
+    differs: tuple[str, ...] = ()
+    """Parts of the pipeline that are others than when the checkpoint was written."""
+    kept: tuple[str, ...] = ()
+    """Of a changed pipeline: the parts that go on with what was saved of them."""
+    dropped: tuple[str, ...] = ()
+    """What was under way and has no rule any more."""
+    questions_kept: int = 0
+    """Questions that go on waiting for their labels."""
+    questions_dropped: int = 0
+    """Questions whose labels will find nothing."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WentLive:
+    """A shard has replayed up to what was committed, and is live from now on."""
+
+    shard: ShardId
+    offset: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """A partition went to another worker (revoked), or was taken away (lost)."""
+
+    shard: ShardId
+    how: Literal["revoked", "lost"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """Outputs and input offsets were committed in one transaction."""
+
+    outputs: int
+    offsets: Mapping[ShardId, int]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionAborted:
+    """Kafka aborted a transaction; the same outputs are sent again."""
+
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpointed:
+    """A shard's state at `offset` is safe in the store."""
+
+    shard: ShardId
+    offset: int
+    bytes: int
+    seconds: float
+    at_s: float
+    """Wall clock, seconds since the epoch."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointFailed:
+    """A checkpoint could not be written; the next is tried in its time, and replay makes up for it."""
+
+    shard: ShardId
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLost:
+    """The store does not answer, or refuses: the worker goes on, and what it would have to learn again grows."""
+
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoreRegained:
+    """The store takes writes again."""
+
+    away_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WindowRefilled:
+    """The store had lost rows of a window, and was given again what this worker keeps of it."""
+
+    shard: ShardId
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerTold:
+    """How a training gets on, or that it was handed over."""
+
+    shard: ShardId
+    training: int
+    rows: int
+    rows_total: int | None
+    caught_up_s: float | None = None
+    """Where it was handed over: what the shard's own lessons took, to catch up with what came meanwhile."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStateChanged:
+    """The worker as a whole is in another state, and why."""
+
+    state: WorkerState
+    detail: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Retrying:
+    """Kafka or Redis did not answer; the worker tries again after `wait_s`."""
+
+    error: str
+    wait_s: float
+
+
+WorkerFact: TypeAlias = (
+    Processed
+    | Observed
+    | Lagging
+    | Assigned
+    | Restored
+    | WentLive
+    | Released
+    | Committed
+    | TransactionAborted
+    | Checkpointed
+    | CheckpointFailed
+    | StoreLost
+    | StoreRegained
+    | WindowRefilled
+    | TrainerTold
+    | WorkerStateChanged
+    | Retrying
+)
+
+Tell: TypeAlias = Callable[[WorkerFact], None]

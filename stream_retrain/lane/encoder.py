@@ -1,0 +1,137 @@
+"""Facts to records: predictions, decisions and dead letters, as other programs read them.
+
+- A prediction is one JSON object: `{"id", "offset", "prediction", "probability", "generation"}`; `offset` is that of the question in the
+  source partition, `generation` the number of the model that made it.
+- A decision is a CloudEvent (1.0, structured JSON); its `id` is made of pipeline, partition, offset and kind, so that the same
+  decision has the same id however often it is sent.
+- A dead letter is the record as it came, with its origin and the reason in the headers. A record that was too large travels
+  without its value: the headers say where it stands.
+- Making outputs is total (law 10): texts of foreign code, such as what a model raised, are cut to `TEXT_CHARS_MAX` characters and made
+  UTF-8; an event time that no calendar has is the nearest that one has.
+
+An output stands in the partition of the record that caused it, under that record's key. Bytes are a function of the fact: no clock and
+no randomness, so that two runs over one log give equal topics.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from stream_retrain.facts.shard import Rejected, ShardFact
+from stream_retrain.facts.values import Predicted, ShardId
+from stream_retrain.lane.batch import Batch, Record, Records
+from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS, Output
+
+__all__ = ["DeadLetter", "dead_letter", "encode", "encode_decisions", "encode_nothing", "encode_predictions"]
+
+TEXT_CHARS_MAX: Final = 2_000
+# Of the years 1 to 9999, which RFC 3339 can write; an event time may be any finite number.
+TIME_MIN_S: Final = -62_135_596_800.0
+TIME_MAX_S: Final = 253_402_300_799.0
+
+
+class DeadLetter(NamedTuple):
+    """A dead letter, ready to be produced."""
+
+    value: bytes | None
+    headers: list[tuple[str, str | bytes | None]]
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encode(shard: ShardId, batch: Batch, predicted: list[Predicted], facts: list[ShardFact], live_from: int) -> list[Output]:
+    """The outputs of a batch, without those of offsets below `live_from`: predictions, decisions, dead letters, each in order of offset."""
+    records, partition = batch.records.since(live_from), shard.partition
+    if len(records) != len(batch.records):
+        predicted = [fact for fact in predicted if fact.offset >= live_from]
+        facts = [fact for fact in facts if fact.offset >= live_from]
+    keys = records.keys if len(predicted) == len(records) else _keys_of(predicted, records)
+    values = encode_predictions(predicted)
+    outputs: list[Output] = [(PREDICTIONS, partition, key, value, None) for key, value in zip(keys, values, strict=True)]
+    if not facts:
+        return outputs
+    outputs += [(DECISIONS, partition, records.at(offset).key, value, None) for offset, value in encode_decisions(shard, facts)]
+    for fact in facts:
+        if isinstance(fact, Rejected):
+            record = records.at(fact.offset)
+            letter = dead_letter(shard, record, fact)
+            outputs.append((DEAD_LETTERS, partition, record.key, letter.value, letter.headers))
+    return outputs
+
+
+def encode_nothing(shard: ShardId, batch: Batch, predicted: list[Predicted], facts: list[ShardFact], live_from: int) -> list[Output]:  # noqa: ARG001
+    """No outputs: for those who read the steps only."""
+    return []
+
+
+def encode_predictions(predicted: Iterable[Predicted]) -> list[bytes]:
+    """The JSON of each prediction."""
+    return list(map(_encode, predicted))
+
+
+def encode_decisions(shard: ShardId, facts: Iterable[ShardFact]) -> Iterator[tuple[int, bytes]]:
+    """The offset and CloudEvent of each fact that is published; the others are passed over."""
+    published = [fact for fact in facts if fact.published]
+    for offset, group in itertools.groupby(published, key=lambda fact: fact.offset):
+        for number, fact in enumerate(group):
+            yield offset, _encode(_cloud_event(shard, fact, number))
+
+
+def dead_letter(shard: ShardId, record: Record, rejected: Rejected) -> DeadLetter:
+    """The dead letter of a rejected record."""
+    headers = {
+        "sr_reason": rejected.reason,
+        "sr_detail": rejected.detail,
+        "sr_field": rejected.field or "",
+        "sr_pipeline": shard.pipeline,
+        "sr_topic": shard.topic,
+        "sr_partition": str(shard.partition),
+        "sr_offset": str(rejected.offset),
+        "sr_bytes": str(len(record.value or b"")),
+    }
+    value = None if rejected.reason == "too_large" else record.value
+    return DeadLetter(value, [(name, _readable(text).encode()) for name, text in headers.items()])
+
+
+def _keys_of(predicted: list[Predicted], records: Records) -> Iterator[bytes | None]:
+    """The keys of the questions among records; both are in order of offset, so one walk finds them all."""
+    rows = zip(records.offsets, records.keys, strict=True)
+    for fact in predicted:
+        yield next(key for offset, key in rows if offset == fact.offset)
+
+
+def _cloud_event(shard: ShardId, fact: Any, number: int) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": f"{shard.topic}/{shard.partition}/{fact.offset}/{number}/{fact.kind}",
+        "source": f"/pipelines/{shard.pipeline}",
+        "type": f"io.streamretrain.{fact.kind}.v1",
+        "subject": f"{shard.topic}/{shard.partition}",
+        "time": _time(fact.time_s),
+        "datacontenttype": "application/json",
+        "data": _readable(msgspec.to_builtins(fact)),
+    }
+
+
+def _time(time_s: float) -> str:
+    """A time in RFC 3339 form."""
+    return dt.datetime.fromtimestamp(min(max(time_s, TIME_MIN_S), TIME_MAX_S), dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+def _readable(value: Any) -> Any:
+    """The same with its texts no longer than they may be, and UTF-8."""
+    match value:
+        case str():
+            return value[:TEXT_CHARS_MAX].encode("utf-8", "replace").decode()
+        case dict():
+            return {name: _readable(held) for name, held in value.items()}
+        case list() | tuple():
+            return [_readable(held) for held in value]
+        case _:
+            return value

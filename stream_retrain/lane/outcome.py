@@ -1,0 +1,44 @@
+"""What a batch of events did to a shard: while it goes on, and when it is over."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from stream_retrain.core.contest.commands import Command
+from stream_retrain.core.scores import Scored
+from stream_retrain.facts.shard import ShardFact
+from stream_retrain.facts.values import Learned, Predicted
+
+__all__ = ["Done", "Outcome"]
+
+# Of a tuple that is there already; a NamedTuple's own constructor takes three times as long.
+_learned: Callable[[tuple[Any, ...]], Learned] = functools.partial(tuple.__new__, Learned)
+
+
+@dataclasses.dataclass(slots=True)
+class Outcome:
+    """What a batch did: columns for the facts every event has, objects for the rare ones; all in order of offset."""
+
+    predicted: list[Predicted] = dataclasses.field(default_factory=list)
+    learned: list[Learned] = dataclasses.field(default_factory=list)
+    facts: list[ShardFact] = dataclasses.field(default_factory=list)
+    commands: list[Command] = dataclasses.field(default_factory=list)
+
+
+class Done:
+    """What a batch has done so far; rows are plain tuples, made into `Learned` and scored at its end, in tight loops."""
+
+    __slots__ = ("facts", "learned", "predicted", "scored")
+
+    def __init__(self) -> None:
+        self.predicted: list[Predicted] = []
+        self.learned: list[tuple[Any, ...]] = []
+        self.scored: list[Scored] = []
+        self.facts: list[ShardFact] = []
+
+    def outcome(self, commands: list[Command]) -> Outcome:
+        """The batch is over."""
+        return Outcome(self.predicted, list(map(_learned, self.learned)), self.facts, commands)

@@ -1,0 +1,187 @@
+"""What a shard does about what it sees: signals to detectors, triggers to the policy, decisions to the succession.
+
+It holds whoever serves: `predict`, `learn` and `generation` are bound to the served model, and bound anew whenever that changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, assert_never
+
+from stream_retrain.core.contest.inputs import Input, NotTrained, Request, Trained
+from stream_retrain.core.contest.succession import Cause, Succession
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.react.policy import Decision
+from stream_retrain.core.react.reactions import Race
+from stream_retrain.core.react.triggers import Moment
+from stream_retrain.core.serve.adaptation import Adaptation
+from stream_retrain.core.serve.predictor import Prediction, predictor
+from stream_retrain.core.state import Part, Saved
+from stream_retrain.core.watch.signals import signal_of
+from stream_retrain.core.watch.watches import Seen, Watches
+from stream_retrain.facts.shard import Decided, DriftDetected, DuelEnded, DuelFact, LeadChanged, Requested, ShardFact, WarningRaised
+from stream_retrain.facts.values import Features, Label
+
+__all__ = ["PART", "Reactor"]
+
+PART: Final = Part.of("reactions", "policy", "watches", "requested", "succession", "adaptation")
+
+
+class Reactor:
+    """The detectors, the policy and the succession of one shard."""
+
+    def __init__(self, pipeline: Pipeline, saved: Saved | None = None) -> None:
+        """Fresh, or as it was saved. Raises `StateError`."""
+        values: Saved = {**dict.fromkeys(PART.keys), "requested": False} if saved is None else PART.load(saved)
+        self._pipeline = pipeline
+        self._policy = pipeline.policy.build(values["policy"])
+        self._every_event = pipeline.policy.every_event
+        self._watches = Watches(pipeline, values["watches"])
+        self._watched, self._see = bool(pipeline.watch), self._watches.see
+        self._error = signal_of("error", pipeline.task)
+        self._requested: bool = values["requested"]
+        self.succession = Succession(pipeline, values["succession"])
+        self._remembers = self.succession.remembers
+        self._serve(values["adaptation"])
+
+    @property
+    def watches(self) -> Watches:
+        """The detectors, to read."""
+        return self._watches
+
+    @property
+    def adaptation(self) -> Adaptation:
+        """What the served model tells of itself, to read."""
+        return self._adaptation
+
+    def label(
+        self,
+        offset: int,
+        time_s: float,
+        x: Features,
+        y: Label,
+        prediction: Prediction,
+        asked: int,
+        seen: tuple[int, float],
+        facts: list[ShardFact],
+    ) -> bool:
+        """What follows on a label that was learned; whether it changed who serves or races. What happened is added to `facts`.
+
+        asked
+            The generation that made the prediction.
+        seen
+            Labelled events the shard has learned, this one included, and the newest event time.
+        """
+        if self._remembers:
+            y_pred, proba = prediction
+            self.succession.remember(x, y, self._error(y, y_pred, proba) if y_pred is not None else 1.0)
+        now = self.generation
+        if self._adapts and self._adaptation.changed():
+            facts += self._adaptation.tell(offset, time_s, now)
+        signs = self._see(offset, time_s, x, y, prediction, now, of_now=asked == now) if self._watched else ()
+        if not (signs or self._every_event or self._requested):
+            return False
+        facts += signs
+        return self._consider(offset, time_s, y, prediction, signs, seen, facts)
+
+    def race_goes_on(self, x: Features, y: Label | None, happened: Sequence[DuelFact], events_seen: int) -> list[ShardFact]:
+        """What else an event does while a duel lasts: those who wait learn it, and what happened is taken over."""
+        if y is not None:
+            self.succession.teach_waiting(x, y)
+        return self.take_over(happened, events_seen) if happened else []
+
+    def take_over(self, happened: Sequence[DuelFact], events_seen: int) -> list[ShardFact]:
+        """Take over what a duel decided: who serves now, and at its end who is the champion."""
+        duel = self.succession.duel
+        facts = self.succession.follow(happened)
+        if duel is not None and any(isinstance(fact, DuelEnded) for fact in happened):
+            self._policy.acted(duel.rule, events_seen)
+        if any(isinstance(fact, LeadChanged | DuelEnded) for fact in happened):
+            self._serve()
+            self._watches.begin_afresh()
+        return facts
+
+    def receive(self, given: Input, offset: int, time_s: float) -> list[ShardFact]:
+        """An input takes effect."""
+        match given:
+            case Trained():
+                return self.succession.join(offset, time_s, given)
+            case NotTrained():
+                return self.succession.fail(offset, time_s, given)
+            case Request():
+                self._requested = True
+                return [Requested(offset=offset, time_s=time_s, reason=given.reason)]
+            case _:
+                assert_never(given)
+
+    def snapshot(self) -> Saved:
+        """What is needed to go on from here; shares the models, so serialise it at once."""
+        return PART.save(
+            policy=self._policy.snapshot(),
+            watches=self._watches.snapshot(),
+            requested=self._requested,
+            succession=self.succession.snapshot(),
+            adaptation=self._adaptation.snapshot(),
+        )
+
+    def _consider(
+        self,
+        offset: int,
+        time_s: float,
+        y: Label,
+        prediction: Prediction,
+        signs: Sequence[Seen],
+        seen: tuple[int, float],
+        facts: list[ShardFact],
+    ) -> bool:
+        """Show the policy the event, and carry out what it decides; whether anything was."""
+        generation = self.generation
+        events_seen, newest_time_s = seen
+        moment = Moment(
+            events_seen=events_seen,
+            time_s=newest_time_s,
+            generation=generation,
+            drifted=frozenset([sign.signal for sign in signs if isinstance(sign, DriftDetected)]),
+            warned=frozenset([sign.signal for sign in signs if isinstance(sign, WarningRaised)]),
+            requested=self._requested,
+            y=y,
+            y_pred=prediction[0],
+            proba=prediction[1],
+        )
+        self._requested = False
+        carried_out = False
+        for decision in self._policy.decide(moment, in_duel=self.succession.busy, in_training=self.succession.training is not None):
+            rule = decision.rule
+            facts.append(
+                Decided(
+                    offset=offset,
+                    time_s=time_s,
+                    trigger=str(rule.trigger),
+                    reaction=type(rule.do).__name__,
+                    outcome=decision.outcome,
+                    generation=generation,
+                    events_seen=events_seen,
+                )
+            )
+            if decision.outcome == "done":
+                carried_out = True
+                facts += self._carry_out(offset, time_s, decision, events_seen)
+        return carried_out
+
+    def _carry_out(self, offset: int, time_s: float, decision: Decision, events_seen: int) -> list[ShardFact]:
+        cause = Cause(offset, time_s, decision.index, str(decision.rule.trigger), events_seen)
+        if isinstance(decision.rule.do, Race):
+            return self.succession.race(cause, decision.rule.do)
+        facts = self.succession.reset(cause)
+        self._serve()
+        self._watches.begin_afresh()
+        return facts
+
+    def _serve(self, adaptation: Saved | None = None) -> None:
+        """Bind what is called at every event to the model that serves now."""
+        served = self.succession.served
+        self.generation: int = self.succession.generation
+        self.learn = served.learn_one
+        self.predict = predictor(served, self._pipeline.task, proba=self._pipeline.needs_proba)
+        self._adaptation = Adaptation(served, adaptation)
+        self._adapts = self._adaptation.adapts

@@ -1,5 +1,0 @@
-"""The demo: real flights through a real Kafka, an injected incident, a drift, a reset, and proof that nothing was lost."""
-
-from stream_retrain.local.demo.show import DemoResult, run_demo
-
-__all__ = ["DemoResult", "run_demo"]

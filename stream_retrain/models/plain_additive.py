@@ -1,0 +1,105 @@
+"""The weights of an additive model in plain Python: one flat list of slots for each output."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from stream_retrain.models.bins import Bins, Encoding
+from stream_retrain.models.feature_values import Features
+
+__all__ = ["DECAY", "SQUARES_MIN", "PlainAdditive"]
+
+DECAY: Final = 0.999
+"""Each gradient first multiplies its slot's sum of squared gradients by this."""
+SQUARES_MIN: Final = 1e-5
+"""Added to the sum, so that a very small first gradient does not make a full step."""
+
+
+class PlainAdditive:
+    """The scores of the outputs and their gradient steps, slot by slot; faster than arrays for up to about 20 features.
+
+    Each gradient moves a weight by rate / sqrt(decayed sum of its squared gradients) against itself. So the steps become smaller while
+    the weight settles, and larger again after a change. (This is RMSProp with lr = rate * sqrt(1 - decay) and rho = decay.)
+    """
+
+    def __init__(self, bins: Bins, outputs: int, rate: float) -> None:
+        self.bins = bins
+        self.rate = rate
+        self.weights: list[list[float]] = []
+        self.squares: list[list[float]] = []
+        self.intercepts: list[float] = []
+        self.intercept_squares: list[float] = []
+        for _ in range(outputs):
+            self.add_output()
+
+    def add_output(self) -> None:
+        """Add an output whose weights are zero."""
+        self.weights.append([0.0] * self.bins.slots)
+        self.squares.append([0.0] * self.bins.slots)
+        self.intercepts.append(0.0)
+        self.intercept_squares.append(0.0)
+
+    def split_output(self) -> None:
+        """Replace the single output with score s by two with -s/2 and s/2."""
+        self.add_output()
+        self.weights = [[-0.5 * weight for weight in self.weights[0]], [0.5 * weight for weight in self.weights[0]]]
+        self.squares[1] = list(self.squares[0])
+        self.intercepts = [-0.5 * self.intercepts[0], 0.5 * self.intercepts[0]]
+        self.intercept_squares[1] = self.intercept_squares[0]
+
+    def encode(self, x: Features) -> Encoding:
+        """The event as slots, for `scores` and `learn`; valid until something is learned.
+
+        Raises:
+            ValueError: a value is infinite or unhashable.
+        """
+        return self.bins.encode(x)
+
+    def scores(self, encoding: Encoding) -> list[float]:
+        """The score of every output."""
+        scores = []
+        for total, weights in zip(self.intercepts, self.weights, strict=True):
+            for _, _, slot, upper in encoding.numbers:
+                lower = weights[slot]
+                total += lower + upper * (weights[slot + 1] - lower)
+            for slot in encoding.categories:
+                total += weights[slot]
+            scores.append(total)
+        return scores
+
+    def admit(self, x: Features, encoding: Encoding) -> Encoding:
+        """Assign slots to new features and categories; the encoding to learn from."""
+        if encoding.complete and not encoding.categories:
+            return encoding
+        reused = self.bins.admit(x)
+        for weights, squares in zip(self.weights, self.squares, strict=True):
+            added = self.bins.slots - len(weights)
+            weights.extend([0.0] * added)
+            squares.extend([0.0] * added)
+            for slot in reused:
+                weights[slot] = squares[slot] = 0.0
+        return encoding if encoding.complete else self.bins.encode(x)
+
+    def learn(self, encoding: Encoding, errors: list[float]) -> None:
+        """Move the weights of each output against its error (positive if the score is too high), then update the running moments."""
+        for output, error in enumerate(errors):
+            self._learn_output(output, encoding, error)
+        self.bins.observe(encoding)
+
+    def _learn_output(self, output: int, encoding: Encoding, error: float) -> None:
+        weights, squares, rate, sqrt = self.weights[output], self.squares[output], self.rate, math.sqrt
+        for _, _, slot, upper in encoding.numbers:
+            gradient = error * (1.0 - upper)
+            squares[slot] = total = DECAY * squares[slot] + gradient * gradient
+            weights[slot] -= rate * gradient / sqrt(total + SQUARES_MIN)
+            slot += 1
+            gradient = error * upper
+            squares[slot] = total = DECAY * squares[slot] + gradient * gradient
+            weights[slot] -= rate * gradient / sqrt(total + SQUARES_MIN)
+        square = error * error
+        for slot in encoding.categories:
+            squares[slot] = total = DECAY * squares[slot] + square
+            weights[slot] -= rate * error / sqrt(total + SQUARES_MIN)
+        self.intercept_squares[output] = total = DECAY * self.intercept_squares[output] + square
+        self.intercepts[output] -= rate * error / sqrt(total + SQUARES_MIN)

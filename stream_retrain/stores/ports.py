@@ -1,0 +1,214 @@
+"""The ports of the stores: what a shard keeps outside the process, and who may write it.
+
+Every method raises `StoreError` if the store cannot be reached or refuses; the message says which, and what to look at.
+
+Windows and checkpoints (`WindowStore`, `CheckpointStore`). Ownership is a number: `CheckpointStore.claim` returns an epoch greater than
+every one before it for that shard. Each write carries the epoch that its writer claimed. A write with an older epoch raises
+`StaleEpochError` and changes nothing (law 5).
+
+Jobs (`JobStore`): the trainings that another process carries out. A shard has at most one job. Its token is made up by the shard's
+owner. Each step is refused once the job has been replaced:
+
+1. The shard's owner asks for the job, with a ticket and perhaps a sealed base model.
+2. A trainer takes it, and sends heartbeats. If they stop, the owner concludes that the trainer has died.
+3. The trainer ends the job, with a sealed model or with an error.
+4. The owner reads the ending, verifies the seal, and drops the job.
+
+A job expires `expire_s` after its last step or heartbeat. A ticket is data (JSON), never a pickle; models are sealed.
+
+Requests (`RequestStore`): what people and programs ask of a shard while it runs.
+
+1. A program asks. The request gets a number greater than all before it, and waits.
+2. The shard's owner reads what waits, and puts it into the shard's state, with the numbers (`core.contest.inputs`).
+3. Once a checkpoint contains that state, the owner drops the requests. If it died between 2 and 3, it reads a request again, and
+   recognises it by its number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+from stream_retrain.facts.values import Learned, ShardId
+from stream_retrain.stores.window import WindowChunk
+
+__all__ = [
+    "Asked",
+    "CheckpointStore",
+    "Ending",
+    "JobState",
+    "JobStatus",
+    "JobStore",
+    "RequestStore",
+    "Stores",
+    "Ticket",
+    "WindowLimits",
+    "WindowSpan",
+    "WindowStore",
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """The stores that a worker needs, from one place."""
+
+    window: WindowStore
+    checkpoints: CheckpointStore
+    jobs: JobStore
+    requests: RequestStore
+    ping: Callable[[], None]
+    """Raises `StoreError` if the store does not answer."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WindowLimits:
+    """How much a window keeps. Both limits hold; a chunk is dropped only when every row of it is beyond one of them."""
+
+    rows_max: int = 10_000
+    age_max_s: float | None = None
+    """Event time, counted back from the newest row of the chunk appended; None: no limit by age."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WindowSpan:
+    """What a window holds now."""
+
+    rows: int
+    first_offset: int
+    last_offset: int
+    oldest_time_s: float
+    newest_time_s: float
+
+
+class WindowStore(Protocol):
+    """The last labelled events of each shard, in order of offset."""
+
+    def append(self, shard: ShardId, epoch: int, chunk: WindowChunk, limits: WindowLimits, *, after: int | None = None) -> int:
+        """Append a chunk of rows and trim the window; return how many rows were new.
+
+        Rows at or below the last offset of the window are skipped, so appending twice changes nothing, even if the rows were cut into
+        other chunks the first time. `after` is an offset that the window has reached before: if the window ends below it, the store
+        has lost rows, nothing is appended, and `WindowGapError` is raised. Raises `StaleEpochError`.
+        """
+        ...
+
+    def last(self, shard: ShardId, rows_max: int, *, since_time_s: float | None = None, through_offset: int | None = None) -> list[Learned]:
+        """The last `rows_max` rows, oldest first: those not older than `since_time_s` and not beyond `through_offset`."""
+        ...
+
+    def after(self, shard: ShardId, offset: int, rows_max: int) -> list[Learned]:
+        """The first `rows_max` rows beyond `offset`, oldest first; rows that were trimmed meanwhile are missing."""
+        ...
+
+    def span(self, shard: ShardId) -> WindowSpan | None:
+        """What the window holds; None if it is empty."""
+        ...
+
+
+class CheckpointStore(Protocol):
+    """The newest checkpoints of each shard (at least the last two), as sealed bytes."""
+
+    def claim(self, shard: ShardId) -> int:
+        """Become the shard's owner: a new epoch, greater than any before it; owners with older epochs can no longer write."""
+        ...
+
+    def save(self, shard: ShardId, epoch: int, offset: int, sealed: bytes) -> None:
+        """Store a checkpoint taken at `offset`, atomically; the one before it is kept.
+
+        Saving again at the same offset replaces it. Raises `StaleEpochError`, and `StoreError` for an offset below the stored one.
+        """
+        ...
+
+    def load(self, shard: ShardId) -> list[bytes]:
+        """The stored checkpoints, newest first; empty if there are none."""
+        ...
+
+    def delete(self, shard: ShardId, epoch: int) -> None:
+        """Delete every checkpoint of the shard. Raises `StaleEpochError`."""
+        ...
+
+
+JobStatus: TypeAlias = Literal["waiting", "running", "ended"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """What is asked for: the text that the trainer reads, and the sealed model to start from."""
+
+    token: str
+    text: bytes
+    base: bytes | None = dataclasses.field(default=None, repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a job ended: with a sealed model, or with an error and whether another attempt may succeed."""
+
+    sealed: bytes | None = dataclasses.field(default=None, repr=False)
+    error: str | None = None
+    again: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JobState:
+    """The state of a job."""
+
+    token: str
+    status: JobStatus
+    rows: int
+    rows_total: int | None
+    heartbeat_age_s: float
+    """Seconds since its last step or heartbeat, by the store's clock."""
+    ending: Ending | None
+
+
+class JobStore(Protocol):
+    """One job a shard, between the shard's owner and a trainer."""
+
+    def ask(self, shard: ShardId, epoch: int, ticket: Ticket, expire_s: float) -> None:
+        """Ask for a job; it replaces the shard's job, if there is one. Raises `StaleEpochError`."""
+        ...
+
+    def take(self, shard: ShardId, token: str) -> Ticket | None:
+        """Begin the job; its ticket, or None if it was dropped, replaced or ended."""
+        ...
+
+    def heartbeat(self, shard: ShardId, token: str, rows: int, rows_total: int | None) -> bool:
+        """Report that the job is running, and its progress; False if it was dropped, replaced or ended."""
+        ...
+
+    def end(self, shard: ShardId, token: str, ending: Ending) -> bool:
+        """End the job; False if it was dropped, replaced or ended before."""
+        ...
+
+    def look(self, shard: ShardId) -> JobState | None:
+        """The state of the shard's job; None if there is no job."""
+        ...
+
+    def drop(self, shard: ShardId, token: str) -> None:
+        """Delete the job, if it is still the shard's."""
+        ...
+
+
+class Asked(NamedTuple):
+    """A request that waits."""
+
+    number: int
+    reason: str
+
+
+class RequestStore(Protocol):
+    """The requests that wait for each shard, in the order in which they were asked."""
+
+    def ask(self, shard: ShardId, reason: str) -> int:
+        """Add a request; its number."""
+        ...
+
+    def waiting(self, shard: ShardId) -> list[Asked]:
+        """The requests that were not dropped, oldest first."""
+        ...
+
+    def drop(self, shard: ShardId, through: int) -> None:
+        """Delete the requests up to a number."""
+        ...

@@ -1,0 +1,133 @@
+"""Jobs in Redis: one hash a shard, `sr:{pipeline/topic/partition}:job`, which expires some time after its last step or heartbeat.
+
+Every step is one script that compares the token first, so a trainer whose job was replaced or dropped can change nothing. The age of
+the last heartbeat is measured by the server's clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from stream_retrain.facts.values import ShardId
+from stream_retrain.stores.ports import Ending, JobState, Ticket
+from stream_retrain.stores.redis.scripts import GUARD
+from stream_retrain.stores.redis.server import RedisServer, key_of
+from stream_retrain.stores.refusals import stale_epoch
+
+__all__ = ["RedisJobStore"]
+
+_NOW: Final = """
+local time = redis.call('TIME')
+local now_ms = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+"""
+_MINE: Final = (
+    _NOW
+    + """
+local token, status, expire_ms = unpack(redis.call('HMGET', KEYS[1], 'token', 'status', 'expire_ms'))
+if token ~= ARGV[1] or status == 'ended' then return false end
+"""
+)
+ASK: Final = (
+    GUARD
+    + _NOW
+    + """
+redis.call('SET', KEYS[1], ARGV[1])
+redis.call('DEL', KEYS[2])
+redis.call('HSET', KEYS[2], 'token', ARGV[2], 'text', ARGV[3], 'expire_ms', ARGV[4],
+    'status', 'waiting', 'rows', '0', 'heartbeat_ms', now_ms)
+if ARGV[5] then redis.call('HSET', KEYS[2], 'base', ARGV[5]) end
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+return {'ok', ''}
+"""
+)
+"""KEYS: epoch, job. ARGV: epoch, token, text, milliseconds until it expires, base if there is one."""
+TAKE: Final = (
+    _MINE
+    + """
+redis.call('HSET', KEYS[1], 'status', 'running', 'heartbeat_ms', now_ms)
+redis.call('PEXPIRE', KEYS[1], expire_ms)
+return {redis.call('HGET', KEYS[1], 'text'), redis.call('HGET', KEYS[1], 'base')}
+"""
+)
+"""KEYS: job. ARGV: token. Text and base."""
+HEARTBEAT: Final = (
+    _MINE
+    + """
+redis.call('HSET', KEYS[1], 'rows', ARGV[2], 'rows_total', ARGV[3], 'heartbeat_ms', now_ms)
+redis.call('PEXPIRE', KEYS[1], expire_ms)
+return 1
+"""
+)
+"""KEYS: job. ARGV: token, rows, rows in total or ''."""
+END: Final = (
+    _MINE
+    + """
+redis.call('HSET', KEYS[1], 'status', 'ended', 'heartbeat_ms', now_ms, ARGV[2], ARGV[3], 'again', ARGV[4])
+redis.call('HDEL', KEYS[1], 'base')
+redis.call('PEXPIRE', KEYS[1], expire_ms)
+return 1
+"""
+)
+"""KEYS: job. ARGV: token, the field 'sealed' or 'error', its value, whether another attempt may succeed (0 or 1)."""
+LOOK: Final = (
+    _NOW
+    + """
+local found = redis.call('HMGET', KEYS[1], 'token', 'status', 'rows', 'rows_total', 'heartbeat_ms', 'sealed', 'error', 'again')
+if not found[1] then return false end
+found[5] = string.format('%.0f', tonumber(now_ms) - tonumber(found[5]))
+return found
+"""
+)
+"""KEYS: job. The fields of its state; the fifth is the age of its last heartbeat in milliseconds."""
+DROP: Final = """
+if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
+"""KEYS: job. ARGV: token."""
+
+
+class RedisJobStore:
+    """A `JobStore` of hashes."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self._scripts = {script: server.client.register_script(script) for script in (ASK, TAKE, HEARTBEAT, END, LOOK, DROP)}
+
+    def ask(self, shard: ShardId, epoch: int, ticket: Ticket, expire_s: float) -> None:
+        args: list[Any] = [epoch, ticket.token, ticket.text, int(expire_s * 1000), *([] if ticket.base is None else [ticket.base])]
+        keys = [key_of(shard, "epoch"), key_of(shard, "job")]
+        answer: Any = self._server.call(f"ask for a training of shard {shard}", lambda: self._scripts[ASK](keys=keys, args=args))
+        if answer[0] == b"stale":
+            raise stale_epoch(shard, epoch, int(answer[1]))
+
+    def take(self, shard: ShardId, token: str) -> Ticket | None:
+        found = self._run(TAKE, f"take the training of shard {shard}", shard, token)
+        return None if found is None else Ticket(token=token, text=found[0], base=found[1])
+
+    def heartbeat(self, shard: ShardId, token: str, rows: int, rows_total: int | None) -> bool:
+        total = "" if rows_total is None else rows_total
+        return self._run(HEARTBEAT, f"send a heartbeat of the training of shard {shard}", shard, token, rows, total) is not None
+
+    def end(self, shard: ShardId, token: str, ending: Ending) -> bool:
+        what = ("error", ending.error or "") if ending.sealed is None else ("sealed", ending.sealed)
+        return self._run(END, f"end the training of shard {shard}", shard, token, *what, int(ending.again)) is not None
+
+    def look(self, shard: ShardId) -> JobState | None:
+        found = self._run(LOOK, f"read the state of the training of shard {shard}", shard)
+        if found is None:
+            return None
+        token, status, rows, total, age_ms, sealed, error, again = found
+        ended = status == b"ended"
+        return JobState(
+            token=token.decode(),
+            status=status.decode(),
+            rows=int(rows),
+            rows_total=int(total) if total else None,
+            heartbeat_age_s=int(age_ms) / 1000,
+            ending=Ending(sealed=sealed, error=None if error is None else error.decode(), again=again == b"1") if ended else None,
+        )
+
+    def drop(self, shard: ShardId, token: str) -> None:
+        self._run(DROP, f"drop the training of shard {shard}", shard, token)
+
+    def _run(self, script: str, doing: str, shard: ShardId, *args: Any) -> Any:
+        return self._server.call(doing, lambda: self._scripts[script](keys=[key_of(shard, "job")], args=args))

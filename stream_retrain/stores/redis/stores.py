@@ -1,0 +1,38 @@
+"""The stores in Redis (or Valkey), 6.2 or later.
+
+Keys and scripts are described in `stores.redis.scripts`. After a lost connection a call is retried for about a second. This is safe,
+because every script may run twice (an append that was carried out before the connection broke then counts its rows as not new).
+A call that timed out is not retried, so that the driver gets the error soon.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stream_retrain.stores.ports import Stores
+from stream_retrain.stores.redis.checkpoints import RedisCheckpointStore
+from stream_retrain.stores.redis.jobs import RedisJobStore
+from stream_retrain.stores.redis.requests import RedisRequestStore
+from stream_retrain.stores.redis.server import RedisServer
+from stream_retrain.stores.redis.window import RedisWindowStore
+
+__all__ = ["PERMANENT_KEYS", "redis_stores"]
+
+PERMANENT_KEYS: Final = ("sr:{*}:epoch", "sr:{*}:window", "sr:{*}:checkpoint", "sr:{*}:checkpoint_previous")
+"""Glob patterns of the keys that never expire: a shard's state must be kept however long its worker is stopped."""
+
+
+def redis_stores(url: str, *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> Stores:
+    """The stores of one server, which share their epochs; nothing is sent until the first call.
+
+    `timeout_s` is for one answer of the server. Values in the query of the URL (`?socket_timeout=10`) override these.
+    Raises SettingsError if the URL is wrong.
+    """
+    server = RedisServer(url, timeout_s, connect_timeout_s)
+    return Stores(
+        window=RedisWindowStore(server),
+        checkpoints=RedisCheckpointStore(server),
+        jobs=RedisJobStore(server),
+        requests=RedisRequestStore(server),
+        ping=server.ping,
+    )

@@ -1,0 +1,41 @@
+"""Several worker processes: restarted after a pause, stopped together, not restarted if that would not help. Real processes, no Kafka."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from stream_retrain.engines.fleet import WorkerCommand, run_fleet
+
+LIVE = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).open('a').write('x'); time.sleep(60)"
+DIE = "import pathlib, sys; pathlib.Path(sys.argv[1]).open('a').write('x'); sys.exit(int(sys.argv[2]))"
+
+
+def command(code: str, *arguments: str) -> WorkerCommand:
+    return WorkerCommand([sys.executable, "-c", code, *arguments], dict(os.environ))
+
+
+def starts(file: Path) -> int:
+    return len(file.read_text()) if file.exists() else 0
+
+
+def test_one_that_dies_is_started_again_and_the_others_stay(tmp_path: Path) -> None:
+    dying, living = tmp_path / "dying", tmp_path / "living"
+    until_s = time.monotonic() + 30
+
+    def enough() -> bool:
+        return starts(dying) >= 3 or time.monotonic() > until_s
+
+    started_s = time.monotonic()
+    assert run_fleet([command(DIE, str(dying), "1"), command(LIVE, str(living))], enough, 5.0) == 0
+    assert starts(dying) == 3
+    assert starts(living) == 1
+    assert 1.4 < time.monotonic() - started_s < 30, "pauses of a half and of one second"
+
+
+def test_all_stop_if_starting_again_would_not_help(tmp_path: Path) -> None:
+    wrong, living = tmp_path / "wrong", tmp_path / "living"
+    assert run_fleet([command(DIE, str(wrong), "2"), command(LIVE, str(living))], lambda: False, 5.0) == 2
+    assert starts(wrong) == 1

@@ -1,0 +1,148 @@
+"""How facts are told: what each class declares once, and our words, as a table."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import pytest
+
+from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRaised
+from stream_retrain.facts.duel import ContestantFailed, DuelEnded, DuelStarted, LeadChanged
+from stream_retrain.facts.member import LeaderChanged, MemberRestarted
+from stream_retrain.facts.policy import Decided, DecisionOutcome, ModelReset, Requested
+from stream_retrain.facts.records import Rejected, Unmatched, UnmatchedReason
+from stream_retrain.facts.shard import SHARD_FACTS, ShardFact
+from stream_retrain.facts.telling import Counter, Level, Told, counted_labels
+from stream_retrain.facts.training import ChallengerJoined, TrainingFailed, TrainingRequested
+from stream_retrain.views.catalogue import CATALOGUE
+from tests.facts.examples import EXAMPLES
+
+PUBLISHED = {
+    "drift.warned",
+    "drift.detected",
+    "drift.detector_failed",
+    "policy.requested",
+    "policy.decided",
+    "model.reset",
+    "training.requested",
+    "training.failed",
+    "training.joined",
+    "member.restarted",
+    "member.leads",
+    "duel.started",
+    "duel.lead_changed",
+    "duel.contestant_failed",
+    "duel.ended",
+}
+"""What programs that read the decisions topic know: an entry may be added, none renamed."""
+
+NOT_DONE = "drift:error -> Challenge: not done: "
+SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
+    (Rejected, {}, "sent to the dead-letter topic (schema): field 'a': Expected `float`, got `str`"),
+    (Rejected, {"reason": "empty", "field": None, "detail": "no value"}, "sent to the dead-letter topic (empty): no value"),
+    (Unmatched, {}, "the label of 'e7' has no waiting question"),
+    (Unmatched, {"reason": "expired_age"}, "question 'e7' waited longer than pending_age_max_s"),
+    (Unmatched, {"reason": "expired_rows"}, "question 'e7' expired: more than pending_rows_max questions were waiting"),
+    (DriftDetected, {}, "ADWIN detected that error went up"),
+    (WarningRaised, {}, "DDM on error entered its warning zone"),
+    (DetectorFailed, {}, "KSWIN on feature:a raised ValueError: too few; a fresh one takes its place"),
+    (Requested, {}, "a reaction was requested: a new season"),
+    (Decided, {}, "drift:error -> Challenge: started"),
+    (Decided, {"outcome": "ignored", "reaction": "Ignore"}, "drift:error -> Ignore: nothing to do but to say so"),
+    (Decided, {"outcome": "cooldown"}, f"{NOT_DONE}it is cooling down, or another rule acted at this event"),
+    (Decided, {"outcome": "in_duel"}, f"{NOT_DONE}a duel is in progress"),
+    (Decided, {"outcome": "in_training"}, f"{NOT_DONE}a training is in progress"),
+    (ModelReset, {}, "the model was reset; generation 3 serves"),
+    (TrainingRequested, {}, "training 5 of challenger retrained was requested"),
+    (ChallengerJoined, {}, "challenger retrained of training 5 joined duel 1 after learning 12,000 rows"),
+    (TrainingFailed, {}, "training 5 of challenger retrained failed: took longer than 600 s"),
+    (MemberRestarted, {}, "member tree restarted; 1 restart so far"),
+    (MemberRestarted, {"restarts": 2}, "member tree restarted; 2 restarts so far"),
+    (LeaderChanged, {}, "member linear leads in place of tree"),
+    (DuelStarted, {}, "duel 1 started: champion, fresh"),
+    (DuelStarted, {"cause": "rematch", "contestants": ("champion", "rival")}, "duel 1 started, a rematch: champion, rival"),
+    (LeadChanged, {}, "fresh serves in place of champion: the evidence says that its loss is lower"),
+    (LeadChanged, {"cause": "failure"}, "fresh serves in place of champion: champion raised"),
+    (ContestantFailed, {}, "fresh is out of duel 1: it raised OverflowError: math range error"),
+    (DuelEnded, {}, "duel 1 ended, promoted: fresh is the champion"),
+    (DuelEnded, {"result": "undecided", "winner": "champion"}, "duel 1 ended, undecided: the champion stays"),
+]
+facts_of_each_kind = pytest.mark.parametrize("kind", SHARD_FACTS, ids=lambda kind: kind.__name__)
+
+
+def test_there_is_an_example_of_each_fact() -> None:
+    assert set(EXAMPLES) == set(SHARD_FACTS) == {kind for kind, _, _ in SENTENCES}
+
+
+@facts_of_each_kind
+def test_a_fact_declares_how_it_is_told(kind: type[ShardFact]) -> None:
+    assert vars(kind).keys() >= {"kind", "published", "counted", "level", "sentence"}
+    assert isinstance(kind.kind, str)
+    assert isinstance(kind.published, bool)
+    assert isinstance(kind.counted, Counter)
+    assert kind.level in typing.get_args(Level)
+    assert isinstance(vars(kind)["sentence"], property)
+
+
+@facts_of_each_kind
+def test_a_fact_that_is_published_says_when_it_happened(kind: type[ShardFact]) -> None:
+    fields = {field.name for field in dataclasses.fields(kind)}
+    assert "offset" in fields
+    assert "time_s" in fields or not kind.published
+
+
+@facts_of_each_kind
+def test_the_counter_of_a_fact_is_in_the_catalogue_with_as_many_labels(kind: type[ShardFact]) -> None:
+    counter = kind.counted
+    families = [family for family in CATALOGUE if family.name == counter.name]
+    assert [family.kind for family in families] == ["counter"]
+    assert counter.value is None or not counter.fields, "one fixed value, or fields"
+    assert len(counted_labels(EXAMPLES[kind])) == len(families[0].labels)
+    if counter.fields:
+        assert counter.fields == families[0].labels
+
+
+def test_kinds_are_unique() -> None:
+    kinds = [kind.kind for kind in SHARD_FACTS]
+    assert len(set(kinds)) == len(kinds)
+
+
+def test_the_kinds_on_the_wire_are_these() -> None:
+    assert {kind.kind for kind in SHARD_FACTS if kind.published} == PUBLISHED
+
+
+def test_what_an_operator_should_see_is_a_warning() -> None:
+    warned = {kind for kind in SHARD_FACTS if kind.level == "warning"}
+    assert warned == {Rejected, DetectorFailed, TrainingFailed, ContestantFailed}
+    assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Unmatched}
+
+
+@pytest.mark.parametrize(("kind", "changes", "sentence"), SENTENCES)
+def test_the_words(kind: type[ShardFact], changes: dict[str, typing.Any], sentence: str) -> None:
+    assert dataclasses.replace(EXAMPLES[kind], **changes).sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "values"),
+    [(Decided, "outcome", DecisionOutcome), (Unmatched, "reason", UnmatchedReason)],
+)
+def test_each_of_a_closed_set_has_words_of_its_own(kind: type[ShardFact], field: str, values: object) -> None:
+    said = {dataclasses.replace(EXAMPLES[kind], **{field: value}).sentence for value in typing.get_args(values)}
+    assert len(said) == len(typing.get_args(values))
+
+
+@pytest.mark.parametrize(
+    ("fact", "labels"),
+    [
+        (EXAMPLES[Rejected], ("schema",)),
+        (EXAMPLES[DriftDetected], ("ADWIN", "error")),
+        (EXAMPLES[Decided], ("Challenge", "done")),
+        (EXAMPLES[ModelReset], ()),
+        (EXAMPLES[TrainingFailed], ("failed",)),
+        (EXAMPLES[ChallengerJoined], ("joined",)),
+        (EXAMPLES[MemberRestarted], ("tree",)),
+    ],
+)
+def test_the_labels_of_its_counter_are_fields_of_the_fact_or_one_value(fact: Told, labels: tuple[str, ...]) -> None:
+    assert counted_labels(fact) == labels

@@ -1,0 +1,100 @@
+"""River's private members that the project touches: listed here, and nowhere else. `river` has an upper bound for their sake.
+
+A release of River may rename them without a word; then a line of this list fails, and not a worker.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from river import compose, drift, linear_model, preprocessing, proba, tree
+from river.tree.splitter import GaussianSplitter
+
+import stream_retrain
+
+ROOT = Path(stream_retrain.__file__).parent
+X, SCALED = {"a": 0.5, "b": 1.5}, preprocessing.StandardScaler() | linear_model.LogisticRegression()
+
+
+def grown_tree() -> Any:
+    model = tree.HoeffdingTreeClassifier(grace_period=20)
+    for number in range(400):
+        model.learn_one({"a": number % 10, "b": number % 7}, number % 10 > 4)
+    return model
+
+
+def page_hinkley() -> Any:
+    detector = drift.PageHinkley()
+    detector.update(1.0)
+    return detector
+
+
+def splitter() -> Any:
+    found = GaussianSplitter()
+    found.update(1.0, True, 1.0)
+    return found
+
+
+TOUCHED: list[tuple[str, Callable[[], Any], str]] = [
+    ("_last_step", lambda: SCALED, "the model at the end of a pipeline"),
+    ("_multiclass", lambda: SCALED, "whether a classifier takes more than two classes"),
+    ("_get_params", lambda: SCALED["LogisticRegression"], "the parameters of an estimator, to find randomness without a seed"),
+    ("_helper", drift.ADWIN, "ADWIN's window, fed without two calls an event"),
+    ("_reset", drift.ADWIN, "ADWIN begins afresh after an alarm that counted"),
+    ("_sum_increase", page_hinkley, "Page-Hinkley's statistics, for readings and the side that crossed"),
+    ("_min_increase", page_hinkley, "the same"),
+    ("_sum_decrease", page_hinkley, "the same"),
+    ("_max_decrease", page_hinkley, "the same"),
+    ("_rng", proba.Gaussian, "an unseeded generator that is left out of states"),
+    ("_root", grown_tree, "a Hoeffding tree's nodes, walked without a call an event"),
+    ("_growth_allowed", grown_tree, "whether a tree may still grow"),
+    ("_attempt_to_split", grown_tree, "a tree's own test of a split"),
+    ("_estimate_model_size", grown_tree, "a tree's own estimate, which is switched off"),
+    ("_att_dist_per_class", splitter, "a splitter's distributions"),
+    ("_min_per_class", splitter, "a splitter's bounds"),
+    ("_max_per_class", splitter, "the same"),
+]
+OTHERS = {
+    *("_ALL_BROKERS_DOWN", "_AUTO_OFFSET_RESET", "_FATAL", "_FENCED", "_MAX_POLL_EXCEEDED", "_PARTITION_EOF", "_RESOLVE", "_TIMED_OUT"),
+    *("_TRANSPORT", "_exit", "_fields", "_make", "_replace"),
+}
+"""Names with an underscore that are public: error codes of confluent-kafka, of namedtuples, `os._exit`."""
+
+
+@pytest.mark.parametrize(("name", "made", "why"), TOUCHED, ids=[f"{name}-{why}" for name, _, why in TOUCHED])
+def test_a_private_member_is_there(name: str, made: Callable[[], Any], why: str) -> None:
+    assert hasattr(made(), name), f"River has no {name} any more, which gave us {why}"
+
+
+def test_nothing_else_of_another_project_s_is_touched() -> None:
+    listed = {name for name, _, _ in TOUCHED} | OTHERS
+    found = {(name, str(file.relative_to(ROOT))) for file in ROOT.rglob("*.py") for name in foreign(file)}
+    assert not {each for each in found if each[0] not in listed}
+    assert {name for name, _, _ in TOUCHED} <= {name for name, _ in found} | {"_rng"}
+
+
+def foreign(file: Path) -> Iterator[str]:
+    """The private attributes a file reads that nothing in it defines."""
+    code = ast.parse(file.read_text())
+    own = {node.attr for node in ast.walk(code) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    own |= {node.name for node in ast.walk(code) if isinstance(node, ast.FunctionDef)}
+    own |= {node.target.id for node in ast.walk(code) if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    for node in ast.walk(code):
+        name = ""
+        if isinstance(node, ast.Attribute):
+            name = node.attr
+        elif (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr") and len(node.args) > 1
+        ):
+            name = str(node.args[1].value) if isinstance(node.args[1], ast.Constant) else ""
+        if name.startswith("_") and not name.startswith("__") and name not in own:
+            yield name
+
+
+def test_the_last_step_of_a_pipeline_is_river_s() -> None:
+    nested = compose.Pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression())
+    assert type(nested._last_step) is linear_model.LogisticRegression

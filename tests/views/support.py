@@ -1,0 +1,50 @@
+"""Facts of a worker made by hand, for the views that fold them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Final
+
+from stream_retrain.facts.observation import Observation, Reading, Standing
+from stream_retrain.facts.shard import ShardFact
+from stream_retrain.facts.values import ShardId
+from stream_retrain.facts.worker import Observed, Processed
+
+__all__ = ["OTHER", "SHARD", "observation", "observed", "processed"]
+
+SHARD: Final = ShardId("flights", "flights.events", 3)
+OTHER: Final = ShardId("flights", "flights.events", 4)
+
+
+def processed(*facts: ShardFact, shard: ShardId = SHARD, **changes: Any) -> Processed:
+    """A batch of ten records, with these rare facts."""
+    batch = Processed(
+        shard=shard, records=10, predicted=8, learned=7, facts=list(facts), replayed=False, newest_time_s=1_000.0, seconds=0.25
+    )
+    return dataclasses.replace(batch, **changes)
+
+
+def observation(**changes: Any) -> Observation:
+    """How a shard stands: a drift detector and a test statistic, two members, a duel."""
+    seen = Observation(
+        generation=2,
+        events_seen=700,
+        questions_seen=800,
+        pending=5,
+        newest_time_s=1_000.0,
+        running={"Accuracy": 0.75},
+        rolling={"Accuracy": 0.5},
+        readings={
+            ("error", "ADWIN"): Reading(estimate=0.25, width=64, warning=True),
+            ("feature:a", "PageHinkley"): Reading(statistic=12.0, threshold=50.0),
+        },
+        duel=1,
+        training=None,
+        members=Standing(members=("tree", "linear"), weights=(0.25, 0.75), restarts=(1, 0), failures=(0, 0), leader="linear", changes=2),
+    )
+    return dataclasses.replace(seen, **changes)
+
+
+def observed(shard: ShardId = SHARD, offset: int = 110, replay_debt: int = 30, **changes: Any) -> Observed:
+    """How a shard stands, as a worker tells it."""
+    return Observed(shard=shard, offset=offset, observation=observation(**changes), replay_debt=replay_debt)
