@@ -23,8 +23,8 @@ demo: $(READY) ## Real Kafka, real events, a drift, a reset, and proof that noth
 test: $(READY) ## The whole suite, on a real Kafka, Valkey and Redis
 	$(BIN)/python -m pytest
 
-test-fast: $(READY) ## The part of the suite that needs no services
-	$(BIN)/python -m pytest -m 'not services'
+test-fast: $(READY) ## The part of the suite without services, processes and long histories: under a minute and a half
+	$(BIN)/python -m pytest -m 'not services and not slow'
 
 check: $(READY) ## Style, types and layers
 	$(BIN)/ruff check .

@@ -14,6 +14,8 @@ import pytest
 from stream_retrain.settings import load_settings
 from tests.conftest import Services
 
+pytestmark = pytest.mark.slow
+
 GOOD = """
 from river import drift, linear_model, preprocessing
 from stream_retrain import On, Pipeline, Reset, Schema, Watch

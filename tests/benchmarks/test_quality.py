@@ -19,6 +19,8 @@ from benchmarks.quality_runs import Job, run
 from benchmarks.quality_streams import SYNTHETIC, Drift, streams_of
 from benchmarks.quality_tables import rows
 
+pytestmark = pytest.mark.slow
+
 KEYS = [
     "stream",
     "seed",

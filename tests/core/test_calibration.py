@@ -15,17 +15,17 @@ from tests.core import streams
 @pytest.mark.parametrize("every", [30_000, 100_000])
 def test_false_alarms_are_as_rare_as_promised(every: int) -> None:
     """On 200,000 errors of another seed and another rate: a Poisson count that exceeds this once in ten thousand."""
-    watcher = Watch("error", detector_for("error", false_alarm_every_events=every)).build()
+    guard = Watch("error", detector_for("error", false_alarm_every_events=every)).build()
     rng = random.Random(99)
-    alarms = sum(watcher.update(1 if rng.random() < 0.3 else 0) is not None for _ in range(200_000))
+    alarms = sum(guard.update(1 if rng.random() < 0.3 else 0) is not None for _ in range(200_000))
     assert alarms <= {30_000: 17, 100_000: 8}[every]
 
 
 def test_rarer_alarms_come_later() -> None:
-    watchers = [Watch("error", detector_for("error", false_alarm_every_events=every)).build() for every in (20_000, 300_000)]
+    guards = [Watch("error", detector_for("error", false_alarm_every_events=every)).build() for every in (20_000, 300_000)]
     rng = random.Random(3)
     errors = [1 if rng.random() < (0.2 if number < 3_000 else 0.4) else 0 for number in range(6_000)]
-    first = [next(number for number, error in enumerate(errors) if watcher.update(error) and number >= 3_000) for watcher in watchers]
+    first = [next(number for number, error in enumerate(errors) if guard.update(error) and number >= 3_000) for guard in guards]
     assert first[0] <= first[1]
     assert first[1] < 3_500
 

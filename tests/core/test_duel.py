@@ -272,6 +272,29 @@ def test_restored_and_gone_on_is_never_stopped(delay: int, stops: frozenset[int]
     assert fight(delay, stops) == WHOLE[delay]
 
 
+FOUGHT: dict[str, list[Any]] = {
+    "a better one": [Says(False), Says(True), Says(False)],
+    "the lead comes back": [Says(False, turns_at=15), Says(True, turns_at=15)],
+    "one that raises": [Says(False), Says(True, predict_raises=(4,)), Says(True)],
+    "the leader raises": [Says(False), Says(True, learn_raises=(20,)), Says(False)],
+    "all but one raise": [Says(True), Says(False, predict_raises=(7,)), Says(False, learn_raises=(30,))],
+}
+
+
+@pytest.mark.parametrize("name", FOUGHT)
+def test_restored_before_every_event_it_goes_the_same_way(name: str) -> None:
+    whole, cut = (duel(*pickle.loads(pickle.dumps(FOUGHT[name])), places=4) for _ in range(2))
+    expected, facts = run(whole), list[DuelFact]()
+    for number in range(200):
+        facts += run(cut, 1, start=number)
+        if cut.over:
+            break
+        cut = SPEC.build(pickle.loads(pickle.dumps(cut.snapshot())))
+    assert facts == expected
+    assert isinstance(facts[-1], DuelEnded)
+    assert digest(cut.snapshot()) == digest(whole.snapshot())
+
+
 def test_a_later_label_changes_no_vote_before_it() -> None:
     first, second = (duel(contestants()[0].model, *(each.model for each in contestants()[1])) for _ in range(2))
     for number, (x, y) in enumerate(PAIRS[:40]):

@@ -70,10 +70,10 @@ NULLS = {"independent": independent, "shared runs": in_shared_runs, "hard questi
 @pytest.mark.parametrize("name", NULLS)
 @pytest.mark.parametrize("rates", [[0.3, 0.3, 0.3], [0.2, 0.2, 0.35]])
 def test_a_champion_that_is_no_worse_keeps_its_place(name: str, rates: list[float], spend: float | None) -> None:
-    """Whole duels, looked at after every event: it is dethroned in at most alpha of them."""
+    """Whole duels, looked at after every event: it loses its place in at most alpha of them."""
     spec = Evidence(alpha=0.2, spend=spend, events_max=500)
-    dethroned = sum(bool(lead_changes(spec, NULLS[name](rates, random.Random(seed)))) for seed in range(DUELS))
-    assert dethroned <= limit(0.2 if spend is None else 0.1)
+    replaced = sum(bool(lead_changes(spec, NULLS[name](rates, random.Random(seed)))) for seed in range(DUELS))
+    assert replaced <= limit(0.2 if spend is None else 0.1)
 
 
 def limit(probability: float) -> float:
@@ -83,8 +83,8 @@ def limit(probability: float) -> float:
 
 def test_real_valued_losses_are_covered() -> None:
     spec = Evidence(alpha=0.2, spend=None, events_max=500)
-    dethroned = sum(bool(lead_changes(spec, real_valued([0.2, 0.2], random.Random(seed)), 2)) for seed in range(DUELS // 2))
-    assert dethroned <= limit(0.2) / 2
+    replaced = sum(bool(lead_changes(spec, real_valued([0.2, 0.2], random.Random(seed)), 2)) for seed in range(DUELS // 2))
+    assert replaced <= limit(0.2) / 2
 
 
 def test_spent_by_halves_a_whole_duel_has_a_false_change_in_at_most_alpha() -> None:
@@ -114,8 +114,8 @@ def test_runs_that_hit_models_at_different_times_are_not_covered() -> None:
             worse = number // 60 % 2
             yield [float(rng.random() < (0.6 if index == worse else 0.1)) for index in range(2)]
 
-    dethroned = sum(bool(lead_changes(Evidence(events_max=500), taking_turns(random.Random(seed)), 2)) for seed in range(50))
-    assert dethroned > 40
+    replaced = sum(bool(lead_changes(Evidence(events_max=500), taking_turns(random.Random(seed)), 2)) for seed in range(50))
+    assert replaced > 40
 
 
 @pytest.mark.parametrize(("served", "rival", "median_max"), [(0.5, 0.1, 25), (0.4, 0.2, 80), (0.3, 0.2, 250)])
@@ -242,13 +242,13 @@ def test_restored_and_gone_on_is_never_stopped(events: list[Losses], stops: set[
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=60))
-def test_the_e_value_is_the_mean_wealth_of_the_gamblers_and_one_bets_against(pairs: list[tuple[float, float]]) -> None:
+def test_the_e_value_is_the_mean_capital_of_the_bettors_and_one_bets_against(pairs: list[tuple[float, float]]) -> None:
     test = Evidence(events_min=1_000, events_max=1_000).build()
     for served, rival in pairs:
         test.update([served, rival])
-    wealth = [math.prod(1 + bet * (served - rival) for served, rival in pairs) for bet in BETS]
+    capital = [math.prod(1 + bet * (served - rival) for served, rival in pairs) for bet in BETS]
     against = math.prod(1 + 0.2 * (rival - served) for served, rival in pairs)
-    assert test.e_value(1) == pytest.approx(0.25 + 0.75 * sum(wealth) / len(BETS))
+    assert test.e_value(1) == pytest.approx(0.25 + 0.75 * sum(capital) / len(BETS))
     assert test.e_value_against(1) == pytest.approx(against)
 
 

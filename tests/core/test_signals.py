@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from typing import Any
 
@@ -22,8 +23,8 @@ def errors(rates: list[float], each: int, seed: int = 5) -> list[int]:
 
 def fired(watch: Watch, values: list[Any], since: int = 0) -> list[str]:
     """The directions told from event `since` on."""
-    watcher = watch.build()
-    told = [watcher.update(value) for value in values]
+    guard = watch.build()
+    told = [guard.update(value) for value in values]
     return [direction for direction in told[since:] if direction]
 
 
@@ -110,20 +111,45 @@ def test_direction_by_default(signal: str, wanted: Wanted) -> None:
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_restored_watchers_go_on_as_if_never_stopped(name: str) -> None:
+def test_restored_guards_go_on_as_if_never_stopped(name: str) -> None:
     watch = Watch("error", DETECTORS[name], every=1)
     whole = fired(watch, WORSE)
-    watcher = watch.build()
+    guard = watch.build()
     seen = []
     for number, value in enumerate(WORSE):
         if number % 400 == 200:
-            watcher = watch.build(watcher.snapshot())
-        if direction := watcher.update(value):
+            guard = watch.build(guard.snapshot())
+        if direction := guard.update(value):
             seen.append(direction)
     assert seen == whole
 
 
-def test_a_fresh_watcher_leaves_the_declared_detector_alone() -> None:
+WARNS = {
+    **{name: Watch("error", DETECTORS[name]) for name in ("ADWIN", "PageHinkley", "DDM", "HDDMA", "HDDMW", "FHDDM")},
+    "EDDM": Watch("error", binary.EDDM()),
+    "a warner of its own": Watch("error", DETECTORS["a user's"], warning=drift.ADWIN(delta=0.5), every=2),
+}
+
+
+@pytest.mark.parametrize("name", WARNS)
+def test_a_warning_is_told_once_however_often_it_is_restored(name: str) -> None:
+    watch = WARNS[name]
+    guard = watch.build()
+    warner = watch.build_warner(guard)
+    expected = [guard.update(value) or warner.update(value) for value in WORSE]
+    told = []
+    guard = watch.build()
+    warner = watch.build_warner(guard)
+    for value in WORSE:
+        kept, warning = pickle.loads(pickle.dumps((guard.snapshot(), warner.snapshot())))
+        guard = watch.build(kept)
+        warner = watch.build_warner(guard, warning)
+        told.append(guard.update(value) or warner.update(value))
+    assert told == expected
+    assert any(told)
+
+
+def test_a_fresh_guard_leaves_the_declared_detector_alone() -> None:
     detector = drift.ADWIN()
     fired(Watch("error", detector), WORSE)
     assert detector.width == 0

@@ -7,14 +7,17 @@ import pickle
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from river import drift, metrics, tree
 from river.drift import binary
 
 from stream_retrain import Challenge, Ignore, On, PipelineError, Reset, Shard, Watch
 from stream_retrain.core.contest.inputs import Request as Asked
-from stream_retrain.core.react.combinations import AllOf
+from stream_retrain.core.digest import digest
+from stream_retrain.core.react.combinations import AllOf, AnyOf
 from stream_retrain.core.react.thresholds import Threshold, metric_named
-from stream_retrain.core.react.triggers import Drift, Every, Moment
+from stream_retrain.core.react.triggers import Caution, Drift, Every, Moment, Request
 from stream_retrain.facts.shard import Decided, DriftDetected, Requested, WarningRaised
 from tests.core import streams
 
@@ -132,14 +135,42 @@ def test_categories_that_change_their_frequencies_are_seen() -> None:
 
 
 def test_a_sampled_detector_sees_each_nth_value() -> None:
-    watcher = Watch("feature:a", drift.ADWIN(), every=10).build()
+    guard = Watch("feature:a", drift.ADWIN(), every=10).build()
     for value in range(95):
-        watcher.update(value)
-    assert watcher.detector.width == 9
-    again = Watch("feature:a", drift.ADWIN(), every=10).build(pickle.loads(pickle.dumps(watcher.snapshot())))
+        guard.update(value)
+    assert guard.detector.width == 9
+    again = Watch("feature:a", drift.ADWIN(), every=10).build(pickle.loads(pickle.dumps(guard.snapshot())))
     for value in range(5):
         again.update(value)
     assert again.detector.width == 10
+
+
+TRIGGERS: dict[str, Any] = {
+    "drift": Drift("a"),
+    "warning": Caution("b"),
+    "request": Request(),
+    "events": Every(events=7),
+    "seconds": Every(seconds=5.0),
+    "threshold": Threshold(metric="accuracy", below=0.5, over_events=9, events_min=4),
+    "any": AnyOf((Drift("a"), Every(seconds=5.0))),
+    "all": AllOf((Drift("a"), Caution("b"), Every(seconds=3.0)), within_events=12),
+    "all of any": AllOf((AnyOf((Drift("a"), Drift("b"))), Every(events=3)), within_events=5),
+}
+signals = st.sets(st.sampled_from("ab")).map(frozenset)
+moments = st.lists(st.tuples(signals, signals, st.booleans(), st.floats(0, 4), st.booleans(), st.booleans() | st.none(), st.integers(0, 1)))
+
+
+@pytest.mark.parametrize("name", TRIGGERS)
+@given(given_=moments)
+def test_restored_before_every_event_a_trigger_fires_where_it_would(name: str, given_: list[tuple[Any, ...]]) -> None:
+    whole, cut = TRIGGERS[name].build(), TRIGGERS[name].build()
+    time_s = 0.0
+    for number, (drifted, warned, requested, step_s, y, y_pred, generation) in enumerate(given_, start=1):
+        time_s += step_s
+        cut = TRIGGERS[name].build(pickle.loads(pickle.dumps(cut.snapshot())))
+        now = moment(number, time_s=time_s, drifted=drifted, warned=warned, requested=requested, y=y, y_pred=y_pred, generation=generation)
+        assert cut.fires(now) == whole.fires(now)
+    assert digest(cut.snapshot()) == digest(whole.snapshot())
 
 
 RULES = {

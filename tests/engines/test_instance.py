@@ -17,6 +17,8 @@ import pytest
 from stream_retrain.engines.instance import claim_instance
 from stream_retrain.errors import SettingsError
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(sys.modules["stream_retrain.engines.instance"].__file__ or "").parents[1]
 HOST = socket.gethostname()
 CLAIM = """

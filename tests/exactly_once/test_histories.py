@@ -16,6 +16,8 @@ from tests.exactly_once.histories import history
 from tests.exactly_once.model_broker import SESSION_TIMEOUT_S
 from tests.exactly_once.world import World
 
+pytestmark = pytest.mark.slow
+
 OF_INPUTS: frozenset[FailPoint] = frozenset({"input.received", "input.saved"})
 """Steps of a shard that takes something from outside its log, which no pipeline here does."""
 SECONDS = 20.0

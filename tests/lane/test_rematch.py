@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import pytest
 from river import base
 
 from stream_retrain import Challenge, Every, Evidence, On, Reset, Retrain, Shard, Window
@@ -122,14 +123,16 @@ def test_what_the_trainer_trained_races_both() -> None:
     assert of(ChallengerJoined, facts)[0].duel == of(DuelStarted, facts)[0].duel == 2
 
 
-def test_restores_and_batches_change_nothing() -> None:
-    events = log(2_500)
-    whole = shard_with(once(challenge()))
+@pytest.mark.parametrize(("rule", "duels"), [(once(challenge()), 2), (On.every(events=900, do=challenge()), 3)], ids=["once", "again"])
+def test_restores_and_batches_change_nothing(rule: On, duels: int) -> None:
+    """Before each event it is restored, so also in the rematch, before the challenge that it gives way to."""
+    events = log(2_300)
+    whole = shard_with(rule)
     expected = whole.process(events).facts
-    cut, facts = shard_with(once(challenge())), list[Any]()
-    for start in range(0, len(events), 83):
+    cut, facts = shard_with(rule), list[Any]()
+    for event in events:
         cut = Shard(cut._pipeline, pickle.loads(pickle.dumps(cut.snapshot())))
-        facts += cut.process(events[start : start + 83]).facts
+        facts += cut.process([event]).facts
     assert facts == expected
-    assert len(of(DuelStarted, facts)) == 2
+    assert len(of(DuelStarted, facts)) == duels
     assert cut.digest() == whole.digest()

@@ -31,6 +31,8 @@ from stream_retrain.local import Broker, LocalStack, artifacts, kafka, process, 
 from stream_retrain.local.guardian import Guardian
 from stream_retrain.local.process import Process, wait_until
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 20.0
 
 
