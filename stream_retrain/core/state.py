@@ -42,6 +42,13 @@ class Part:
         assert values.keys() == self.keys, f"{self.name} saves {sorted(values)} and declares {sorted(self.keys)}"
         return {SCHEMA: self.schema, **values}
 
+    def load_whole(self, saved: Any, *parts: str) -> Saved:
+        """As `load`, where each of `parts` is a part of its own and must be there. Raises `StateError`."""
+        values = self.load(saved)
+        if absent := [name for name in parts if values[name] is None]:
+            raise StateError(f"the part {self.name!r} of the saved state is not whole: it has no {', '.join(absent)}. {_REMEDY}")
+        return values
+
     def load(self, saved: Any) -> Saved:
         """The values of a saved part. Raises `StateError` where it is none, lacks a key, has another, or is of a number nobody migrates."""
         if not isinstance(saved, dict) or not isinstance(saved.get(SCHEMA), int):

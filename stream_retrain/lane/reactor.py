@@ -27,12 +27,16 @@ __all__ = ["PART", "Reactor"]
 PART: Final = Part.of("reactions", "policy", "watches", "requested", "succession", "adaptation")
 
 
+def _whole(saved: Saved) -> Saved:
+    return PART.load_whole(saved, "policy", "watches", "succession", "adaptation")
+
+
 class Reactor:
     """The detectors, the policy and the succession of one shard."""
 
     def __init__(self, pipeline: Pipeline, saved: Saved | None = None) -> None:
         """Fresh, or as it was saved. Raises `StateError`."""
-        values: Saved = {**dict.fromkeys(PART.keys), "requested": False} if saved is None else PART.load(saved)
+        values: Saved = {**dict.fromkeys(PART.keys), "requested": False} if saved is None else _whole(saved)
         self._pipeline = pipeline
         self._policy = pipeline.policy.build(values["policy"])
         self._every_event = pipeline.policy.every_event

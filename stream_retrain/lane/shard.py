@@ -59,7 +59,7 @@ class Shard:
 
     def __init__(self, pipeline: Pipeline, snapshot: Saved | None = None) -> None:
         """Fresh, or as it was saved. Raises `StateError` for a snapshot that is not whole, or of a schema this release does not read."""
-        values = _FRESH if snapshot is None else _SHARD.load(snapshot)
+        values = _FRESH if snapshot is None else _SHARD.load_whole(snapshot, "questions", "scores", "reactions")
         self._pipeline = pipeline
         self._binary = pipeline.task == "binary"
         self.events_seen: int = values["events_seen"]

@@ -1,4 +1,4 @@
-"""The duel: who answers, who learns, whose vote is scored, and what is told of it."""
+"""The duel: who predicts, who learns, whose vote is scored, and what is told of it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ from tests.core import streams
 
 
 class Says(base.Classifier):
-    """Answers the same until it has learned `turns_at` events, then the other; raises at the event numbers it is told to."""
+    """Predicts the same until it has learned `turns_at` events, then the other; raises at the event numbers it is told to."""
 
-    def __init__(
-        self, answer: bool | None, turns_at: int = 10**9, predict_raises: tuple[int, ...] = (), learn_raises: tuple[int, ...] = ()
-    ):
-        self.answer = answer
+    def __init__(self, says: bool | None, turns_at: int = 10**9, predict_raises: tuple[int, ...] = (), learn_raises: tuple[int, ...] = ()):
+        self.says = says
         self.turns_at = turns_at
         self.predict_raises = predict_raises
         self.learn_raises = learn_raises
@@ -33,7 +31,7 @@ class Says(base.Classifier):
     def predict_one(self, x: dict[str, Any], **_: Any) -> bool | None:
         if x["n"] in self.predict_raises:
             raise ZeroDivisionError("predict")
-        return self.answer if self.learned < self.turns_at or self.answer is None else not self.answer
+        return self.says if self.learned < self.turns_at or self.says is None else not self.says
 
     def learn_one(self, x: dict[str, Any], y: Any, **_: Any) -> None:  # noqa: ARG002 - River calls it so
         if x["n"] in self.learn_raises:
@@ -108,21 +106,21 @@ def test_the_champion_stays_because_it_is_better_or_because_nothing_was_shown(ri
     assert told(run(duel(Says(True), *rivals))) == [(result, 59, "champion", 0)]
 
 
-def test_a_model_that_cannot_answer_yet_has_missed() -> None:
+def test_a_model_that_cannot_predict_yet_has_missed() -> None:
     assert told(run(duel(Says(None), Says(True))))[0][:4] == ("lead", 9, "champion", "rival1")
     assert told(run(duel(Says(True), Says(None)))) == [("kept", 59, "champion", 0)]
 
 
-def test_the_served_model_answers_until_the_lead_changes() -> None:
+def test_the_served_model_predicts_until_the_lead_changes() -> None:
     fought = duel(Says(False), Says(True))
-    answers = []
+    predictions = []
     for number in range(12):
         asked = fought.ask(number, 0.0, {"n": number})
-        answers.append(asked.prediction[0])
+        predictions.append(asked.prediction[0])
         fought.step(number, 0.0, {"n": number}, True, asked.ballot)
-    assert answers == [False] * 10 + [True] * 2
+    assert predictions == [False] * 10 + [True] * 2
     assert fought.served == "rival1"
-    assert fought.model.answer is True
+    assert fought.model.says is True
 
 
 def test_everyone_learns_every_label() -> None:
@@ -178,7 +176,7 @@ def test_a_champion_that_raises_alone_is_followed_by_the_first_challenger() -> N
     assert told(facts)[-1] == ("promoted", 59, "rival1", 1)
 
 
-def test_the_answer_comes_from_who_is_left() -> None:
+def test_the_prediction_comes_from_who_is_left() -> None:
     fought = duel(Says(True, predict_raises=(0,)), Says(False))
     assert fought.ask(0, 0.0, {"n": 0}).prediction[0] is False
 

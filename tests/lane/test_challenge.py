@@ -103,7 +103,7 @@ def test_regression_has_it_too() -> None:
 
 
 class Fragile(base.Classifier):
-    """Answers the last label, and breaks once it is old."""
+    """Predicts the last label, and breaks once it is old."""
 
     def __init__(self) -> None:
         self.last: Any = None

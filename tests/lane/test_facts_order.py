@@ -210,7 +210,7 @@ def test_one_that_takes_over_from_one_that_raised_predicts_under_its_generation_
     challenge = Challenge(challengers=[Wearing(says=False)], rematch=False, evidence=Evidence(events_max=200))
     shard = Shard(streams.pipeline(model=model, watch=[], react=[On.every(events=100, do=challenge)]))
     outcome = shard.process(streams.events([(x, True) for x, _ in streams.rows(190)]))
-    [failed], [lead], [ended] = (of(kind, outcome.facts) for kind in (ContestantFailed, LeadChanged, DuelEnded))
+    [failed], [lead], [ended] = of(ContestantFailed, outcome.facts), of(LeadChanged, outcome.facts), of(DuelEnded, outcome.facts)
     assert failed.offset == lead.offset == ended.offset == 150
     assert (lead.cause, lead.generation, ended.generation, shard.generation) == ("failure", 1, 1, 1)
     assert [type(fact) for fact in outcome.facts[-3:]] == [ContestantFailed, LeadChanged, DuelEnded]

@@ -143,7 +143,7 @@ def test_a_stationary_stream_replaces_nothing(reaction: Reset | Challenge) -> No
 
 
 class Uneven(base.Classifier):
-    """Answers the last label, and raises on some events before or while it learns."""
+    """Predicts the last label, and raises on some events before or while it learns."""
 
     def __init__(self) -> None:
         self.last = False
@@ -155,7 +155,7 @@ class Uneven(base.Classifier):
 
     def predict_one(self, x: dict[Any, Any], **_: Any) -> Any:
         if x["a"] > 1.5:
-            raise ValueError("no answer")
+            raise ValueError("no prediction")
         return self.last
 
 

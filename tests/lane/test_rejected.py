@@ -15,12 +15,13 @@ from river.drift import binary
 
 from stream_retrain import Challenge, Every, Evidence, Ignore, On, Pipeline, Reset, Shard, Watch
 from stream_retrain.facts.shard import Decided, DuelEnded, DuelStarted, LeadChanged, ModelReset, Rejected, Unmatched
-from stream_retrain.facts.values import Event
+from stream_retrain.facts.values import Event, Features
 from stream_retrain.lane.outcome import Outcome
 from tests.core import streams
 from tests.lane.support import Refusing, joined, of
 
-UNPREDICTABLE, UNLEARNABLE = {"a": 0.4, "b": 0.1, "c": -99.0}, {"a": 0.4, "b": 0.1, "c": 99.0}
+UNPREDICTABLE: Features = {"a": 0.4, "b": 0.1, "c": -99.0}
+UNLEARNABLE: Features = {"a": 0.4, "b": 0.1, "c": 99.0}
 WATCHES = [
     Watch("error", drift.ADWIN()),
     Watch("error", binary.DDM()),

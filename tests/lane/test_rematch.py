@@ -123,9 +123,13 @@ def test_what_the_trainer_trained_races_both() -> None:
     assert of(ChallengerJoined, facts)[0].duel == of(DuelStarted, facts)[0].duel == 2
 
 
-@pytest.mark.parametrize(("rule", "duels"), [(once(challenge()), 2), (On.every(events=900, do=challenge()), 3)], ids=["once", "again"])
+@pytest.mark.parametrize(
+    ("rule", "duels"),
+    [(once(challenge()), 2), (On.every(events=900, do=challenge()), 3), (On.every(events=900, do=challenge(rematch=False)), 2)],
+    ids=["a rematch", "a rematch that gives way", "no rematch"],
+)
 def test_restores_and_batches_change_nothing(rule: On, duels: int) -> None:
-    """Before each event it is restored, so also in the rematch, before the challenge that it gives way to."""
+    """It is restored before every event: in the rematch, and before the challenge that leaves out the champion's own family."""
     events = log(2_300)
     whole = shard_with(rule)
     expected = whole.process(events).facts

@@ -110,9 +110,10 @@ def test_a_part_that_is_not_as_declared_is_refused_by_its_name(name: str) -> Non
 
 
 def test_what_is_no_part_at_all_is_refused_by_its_name() -> None:
-    for given in ({}, [], "state", {"schema": "1"}):
+    nothing: tuple[Any, ...] = ({}, [], "state", {SCHEMA: "1"})
+    for given in nothing:
         with pytest.raises(StateError, match="the part 'shard' of the saved state has no schema number"):
-            Shard(PREDICTS, given)  # type: ignore[arg-type]
+            Shard(PREDICTS, given)
 
 
 def test_the_two_shards_hold_every_part_there_is() -> None:

@@ -163,7 +163,7 @@ class TestByTheTrainer:
         assert (failed.offset, failed.challenger, failed.error) == (1_000, "retrained", "took longer than 600 s")
         assert [asked.training for asked in of(TrainingRequested, facts)] == [1]
 
-    def test_an_answer_nobody_waits_for_is_passed_over(self) -> None:
+    def test_a_training_s_end_nobody_waits_for_is_passed_over(self) -> None:
         events = log()
         shard = shard_with(Retrain(window=Window(rows=5_000)))
         shard.process(events[:1_000])

@@ -141,6 +141,8 @@ def _shard(wanted: Restore, saved: Any) -> Shard:
         return Shard(wanted.pipeline, saved)
     except StateError as error:
         raise StateError(f"{wanted.id}: {error}") from None
+    except (ValueError, TypeError, LookupError, AttributeError) as error:  # lists of other lengths than the pipeline's, and the like
+        raise StateError(f"{wanted.id}: the saved state does not fit its pipeline ({error!r}). {CHOICES}") from None
 
 
 def _without_checkpoint(wanted: Restore, epoch: int, tell: Tell) -> RestoredShard:

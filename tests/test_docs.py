@@ -1,0 +1,120 @@
+"""The pages say what is there: links lead somewhere, files, metrics, options and settings that are named exist."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stream_retrain
+from docs import architecture
+from stream_retrain.settings import settings_table_markdown
+from stream_retrain.views.catalogue import CATALOGUE, HISTOGRAMS, STATES
+
+ROOT = Path(stream_retrain.__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BY_NAME = {page.name: page.read_text() for page in PAGES}
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), f"{page.name}: {target}"
+        if anchor:
+            assert anchor in anchors(found.read_text()), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_file_of_the_project_that_is_named_is_there(page: Path) -> None:
+    """Paths such as `engines/kafka/worker.py` are below the package, others below the repository."""
+    ours = {each.name for folder in (ROOT, ROOT / "stream_retrain") for each in folder.iterdir() if each.is_dir()}
+    for name in re.findall(r"`([\w/.-]+\.(?:py|toml|md))`", page.read_text()):
+        if name.partition("/")[0] in ours:
+            assert any((folder / name).exists() for folder in (ROOT, ROOT / "stream_retrain", page.parent)), f"{page.name}: {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_module_of_the_project_that_is_named_can_be_imported(page: Path) -> None:
+    for name in set(re.findall(r"`(stream_retrain(?:\.\w+)+)`", page.read_text())):
+        module, _, attribute = name.rpartition(".")
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            assert hasattr(importlib.import_module(module), attribute), f"{page.name}: {name}"
+
+
+def test_the_metrics_that_failures_are_told_by_exist() -> None:
+    known = {family.name + ("_total" if family.kind == "counter" else "") for family in CATALOGUE} | set(HISTOGRAMS)
+    cells = [row.split("|")[3] for row in BY_NAME["failures.md"].splitlines() if row.startswith("| ") and row.count("|") == 5]
+    named = {name for cell in cells for name in re.findall(r"`([a-z_]+)(?:\{[^}]*\})?`", cell)}
+    assert {"rebalances_total", "store_up", "restores_total"} <= named
+    assert named <= known
+
+
+def test_the_log_lines_that_failures_are_told_by_are_in_the_code() -> None:
+    code = " ".join(file.read_text() for file in (ROOT / "stream_retrain").rglob("*.py"))
+    cells = [row.split("|")[4] for row in BY_NAME["failures.md"].splitlines() if row.startswith("| ") and row.count("|") == 5]
+    quoted = [part.strip(" .;:") for cell in cells for line in re.findall(r"`([^`]+)`", cell) for part in re.split(r"\.\.\.", line)]
+    for part in filter(None, quoted):
+        words = " ".join(part.split()[:3])
+        state = re.fullmatch(r"worker is (\w+)", words)
+        assert words in code or words.partition(":")[0] in code or (state and state[1] in STATES), part
+
+
+def test_every_setting_of_the_table_is_a_variable_that_is_read() -> None:
+    rows = [row for row in settings_table_markdown().splitlines() if row.startswith("| `")]
+    for row in rows:
+        name, variable = (cell.strip(" `") for cell in row.split("|")[1:3])
+        assert variable.startswith("STREAM_RETRAIN_")
+        assert variable.removeprefix("STREAM_RETRAIN_").lower().startswith(name.split("_")[0])
+
+
+def test_the_commands_of_the_readme_are_known() -> None:
+    done = subprocess.run([sys.executable, "-m", "stream_retrain", "--help"], capture_output=True, text=True, env={"COLUMNS": "120"})
+    named = set(re.findall(r"stream-retrain ([a-z][a-z-]+)", BY_NAME["README.md"]))
+    assert {"demo", "check", "run", "publish", "status"} <= named
+    for command in named:
+        assert command in done.stdout, command
+
+
+def test_a_floor_that_is_too_wide_is_drawn_in_two_rows() -> None:
+    drawn = architecture._floor([f"a_rather_long_name_{number}" for number in range(5)])
+    assert len(drawn) == 3
+    assert {len(row) for row in drawn} == {architecture.WIDTH + 4}
+
+
+def test_every_page_is_linked_from_the_readme_or_from_a_page_that_is() -> None:
+    reached, left = {"README.md"}, ["README.md"]
+    while left:
+        for target in re.findall(r"\]\(([^)#\s]+\.md)", BY_NAME[left.pop()]):
+            name = Path(target).name
+            if name in BY_NAME and name not in reached:
+                reached.add(name)
+                left.append(name)
+    assert reached == set(BY_NAME)
+
+
+def test_no_page_names_a_path_of_somebody_s_machine() -> None:
+    for name, text in BY_NAME.items():
+        assert not re.search(r"(?:/home/|/root/|/Users/|C:\\\\)", text), name
+
+
+def test_every_contract_of_the_house_is_explained() -> None:
+    """A floor that is new belongs on the page, too."""
+    page = BY_NAME["architecture.md"]
+    for floor in ("facts", "core", "models", "lane", "engines", "views", "compose"):
+        assert f"`{floor}`" in page or f"`{floor}/" in page, floor
