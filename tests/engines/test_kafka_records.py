@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Message
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream_retrain.engines.kafka.records import records_of
 from stream_retrain.lane.batch import Batch, Record, Records
@@ -59,3 +61,19 @@ def test_a_batch_of_events_that_were_no_records_has_their_offsets_and_nothing_el
     assert batch.events is events
     assert (list(batch.records.offsets), list(batch.records.keys), batch.rejected) == ([0, 1, 2], [None] * 3, [])
     assert list(batch.records.timestamps_ms) == [0, 1_000, 2_000]
+
+
+@given(st.lists(st.integers(0, 200), unique=True, max_size=30), st.integers(0, 200))
+def test_any_cut_of_any_log_with_holes_keeps_every_record_once(offsets: list[int], cut: int) -> None:
+    """Transactions and compaction leave holes; a cut may fall into one."""
+    records = [Record(offset, None, b"%d" % offset, offset) for offset in sorted(offsets)]
+    whole = Records.of(records)
+    parts = whole.before(cut), whole.since(cut)
+    assert [value for part in parts for value in part.values] == [record.value for record in records]
+    assert all(part.at(offset).value == b"%d" % offset for part in parts for offset in part.offsets)
+
+
+def test_headers_stay_with_their_record_through_a_cut() -> None:
+    whole = records_of([message(number, headers=[("n", b"%d" % number)]) for number in range(5)])
+    assert whole.since(3).at(4).headers == [("n", b"4")]
+    assert whole.before(3).at(0).headers == [("n", b"0")]
