@@ -9,7 +9,7 @@ Events are published all the while. Faults come every few seconds and overlap:
 - brokers: one at a time is killed (SIGKILL) and started again; the one that leads the source, the group's offsets or the
   transactions as often as any.
 
-Then everything is healed, the workers catch up and are stopped, and `engines.verifier` judges every committed output and the
+Then everything is healed, the workers catch up and are stopped, and `engines.replay.verifier` judges every committed output and the
 state of every shard against an uninterrupted run; checkpoints were watched meanwhile. The last line of output is JSON with
 `seed`, `faults`, `events`, `lost`, `duplicated`, `different` and `state_equal`; the exit code is 0 only if all is well.
 """

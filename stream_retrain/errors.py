@@ -60,7 +60,7 @@ class SettingsError(StreamRetrainError):
 class EventError(StreamRetrainError):
     """A record is not an event of the schema: it goes to the dead-letter topic; mend its producer, then replay it.
 
-    `reason` is one of the closed set in `core.messages.RejectReason`; `field` is the field at fault, if one is.
+    `reason` is one of the closed set `facts.records.RejectReason`; `field` is the field at fault, if one is.
     """
 
     def __init__(self, reason: str, detail: str, field: str | None = None) -> None:

@@ -1,6 +1,6 @@
 """What stands in the header of a checkpoint or a model, and whether one fits: before anything is unpickled.
 
-`misfit` compares a genuine header with the one this process would write. It says in one sentence what differs, or nothing.
+`header_misfit` compares a genuine header with the one this process would write. It says in one sentence what differs, or nothing.
 """
 
 from __future__ import annotations

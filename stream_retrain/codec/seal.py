@@ -64,8 +64,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The layout of the payload (`codec.checkpoint.STATE_SCHEMA`); 0: of a release that did not count it."""
     parts: dict[str, str] = {}
     """What it depends on, part by part (`Pipeline.parts`)."""
-    waiting: int = 0
-    """Questions in it that wait for their labels."""
+    waiting: int | None = None
+    """Questions in it that wait for their labels; None: its release did not say."""
     extra: dict[str, str] = {}
 
 

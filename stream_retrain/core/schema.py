@@ -1,6 +1,6 @@
 """What a record of the topic holds: which field is the id, the event time, the label, and which are features.
 
-A schema only declares; `codec.records` decodes by it. Fields of a record that no part of the schema names are passed over.
+A schema only declares; `lane.formats` decode by it. Fields of a record that no part of the schema names are passed over.
 """
 
 from __future__ import annotations

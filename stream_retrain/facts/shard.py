@@ -1,4 +1,4 @@
-"""The closed union of a shard's rare facts. A `match` over it ends in `assert_never`, so that no view can forget a new one.
+"""The closed union of a shard's rare facts. Each declares how it is told (`facts.telling`), so that no view can forget a new one.
 
 The facts of a batch leave in order of offset; those of one offset in the order in which they happened.
 """

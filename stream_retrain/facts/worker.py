@@ -100,11 +100,11 @@ class Restored:
     kept: tuple[str, ...] = ()
     """Of a changed pipeline: the parts that go on with what was saved of them."""
     dropped: tuple[str, ...] = ()
-    """What was under way and has no rule any more."""
+    """What was under way, and whose rule has changed or is gone."""
     questions_kept: int = 0
     """Questions that go on waiting for their labels."""
-    questions_dropped: int = 0
-    """Questions whose labels will find nothing."""
+    questions_dropped: int | None = 0
+    """Questions whose labels will find nothing; None: some may be, and nobody knows how many."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,15 +85,17 @@ def _log_restored(fact: Restored) -> None:
         LOG.info("%s restored from its checkpoint at offset %d, generation %d", fact.shard, fact.offset, fact.generation)
     if fact.differs:
         LOG.warning(
-            "%s the pipeline has changed since: %s. Kept: the champion and %d waiting questions; %s. Parts that differ begin afresh",
+            "%s the pipeline has changed since: %s. Kept: the champion and %d waiting questions; %s. What else is in it begins afresh",
             fact.shard,
             ", ".join(fact.differs),
             fact.questions_kept,
             ", ".join(fact.kept),
         )
     if fact.dropped:
-        LOG.warning("%s dropped, because its rule is gone: %s", fact.shard, ", ".join(fact.dropped))
-    if fact.questions_dropped:
+        LOG.warning("%s dropped, because its rule has changed or is gone: %s", fact.shard, ", ".join(fact.dropped))
+    if fact.questions_dropped is None:
+        LOG.warning("%s dropped the questions that waited, an unknown number: their labels will find no question", fact.shard)
+    elif fact.questions_dropped:
         LOG.warning("%s dropped %d waiting questions: their labels will find no question", fact.shard, fact.questions_dropped)
 
 

@@ -129,7 +129,7 @@ class Metrics:
                 self._stored(fact)
             case Restored():
                 self._count("restores", fact.how)
-                self._counts["questions_dropped", ()] += fact.questions_dropped
+                self._counts["questions_dropped", ()] += fact.questions_dropped or 0
             case WentLive():
                 pass
             case _:

@@ -105,7 +105,7 @@ def test_another_river_or_python_is_refused_before_anything_is_unpickled(stores:
 
 
 def test_events_that_expired_unanswered_are_not_skipped_in_silence(stores: Stores) -> None:
-    with pytest.raises(StateError, match=r"from offset 500.*to 700 were never answered"):
+    with pytest.raises(StateError, match=r"from offset 500.*to 700 were never predicted"):
         Bench(stores, committed=500, low=700)
     bench = Bench(stores, committed=500, low=700, limits={"checkpoint_unfit": "rebuild"})
     assert (bench.offset, bench.opened.live_from) == (700, 700)
@@ -231,3 +231,26 @@ def test_a_warm_restart_counts_the_questions_it_cannot_keep(stores: Stores) -> N
     [restored] = [fact for fact in bench.told if isinstance(fact, Restored)]
     assert (restored.questions_kept, restored.questions_dropped) == (0, QUESTIONS)
     assert answered(bench, 907) == []
+
+
+def test_a_warm_restart_after_a_crash_learns_no_label_twice(stores: Stores) -> None:
+    """Some of the questions of the checkpoint were answered after it, and nobody knows which: none is taken over, all are counted."""
+    with_questions(stores)
+    first = Bench(stores, committed=907)
+    assert answered(first, 907)
+    first.commit()
+    bench = Bench(stores, committed=914, pipeline=OTHER, limits={"checkpoint_unfit": "window"})
+    [restored] = [fact for fact in bench.told if isinstance(fact, Restored)]
+    assert (restored.questions_kept, restored.questions_dropped) == (0, QUESTIONS)
+    assert answered(bench, 914) == []
+
+
+def test_a_checkpoint_that_does_not_say_how_many_questions_wait_drops_an_unknown_number(stores: Stores) -> None:
+    checkpointed(stores, 300)
+    sealed = (Path(__file__).parent / "fixtures" / "checkpoint-0.1.0.sealed").read_bytes()
+    epoch = stores.checkpoints.claim(SHARD)
+    stores.checkpoints.delete(SHARD, epoch)
+    stores.checkpoints.save(SHARD, epoch, 300, sealed)
+    bench = Bench(stores, committed=300, limits={"checkpoint_unfit": "window"})
+    [restored] = [fact for fact in bench.told if isinstance(fact, Restored)]
+    assert (restored.how, restored.questions_kept, restored.questions_dropped) == ("window", 0, None)

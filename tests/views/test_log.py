@@ -121,12 +121,12 @@ class TestRestored:
         )
         changed = (
             f"{HERE} the pipeline has changed since: metric F1, rule 1 request. Kept: the champion and 5 waiting questions;"
-            " metric Accuracy, rule 0 drift:error. Parts that differ begin afresh"
+            " metric Accuracy, rule 0 drift:error. What else is in it begins afresh"
         )
         assert lines(log, fact) == [
             (INFO, f"{HERE} restored from its checkpoint at offset 110, generation 2"),
             (WARNING, changed),
-            (WARNING, f"{HERE} dropped, because its rule is gone: duel 3, training 4"),
+            (WARNING, f"{HERE} dropped, because its rule has changed or is gone: duel 3, training 4"),
             (WARNING, f"{HERE} dropped 2 waiting questions: their labels will find no question"),
         ]
 

@@ -127,7 +127,7 @@ def _from_checkpoint(
     wanted: Restore, epoch: int, header: Header, payload: bytes, how: Literal["checkpoint", "previous"], tell: Tell
 ) -> RestoredShard:
     saved = open_payload(payload, wanted.pipeline, f"the checkpoint of {wanted.id}")
-    told: dict[str, Any] = {"questions_kept": header.waiting}
+    told: dict[str, Any] = {"questions_kept": header.waiting or 0}
     if header.pipeline_digest != wanted.pipeline.digest():
         saved, change = adapted(saved, header.parts, wanted.pipeline)
         told = {field.name: getattr(change, field.name) for field in dataclasses.fields(change)}
@@ -170,17 +170,21 @@ def _from_the_log(wanted: Restore, epoch: int, tell: Tell) -> RestoredShard:
 
 
 def _from_the_window(wanted: Restore, epoch: int, sound: tuple[Header, bytes] | None, stores: Stores, tell: Tell) -> RestoredShard:
-    """A shard that has learned the window as if it were the log; it takes over the waiting questions, if they can be had."""
+    """A shard that has learned the window as if it were the log.
+
+    It takes over the questions that waited, if they can be opened and the checkpoint is of the very offset at which this shard begins:
+    of an older one nobody knows which were answered since, and learning a label twice is worse than not at all. Those are counted.
+    """
     live_from = wanted.log.live_from
     rows = stores.window.last(wanted.id, max(1, wanted.pipeline.window_rows_max), through_offset=live_from - 1)
     if not rows:
         raise StateError(f"{wanted.id}: the window is empty, so there is nothing to restart from: start with --rebuild")
     shard = Shard(wanted.pipeline)
     shard.process(Event(row.offset, str(row.offset), row.time_s, row.x, row.y) for row in rows)
-    waiting = sound[0].waiting if sound else 0
+    waiting = sound[0].waiting if sound is not None else None
     kept = 0
-    if sound is not None and waiting and (saved := _opened(wanted, *sound)) is not None:
-        kept = shard.take_over(saved["questions"])
+    if sound is not None and waiting and sound[0].offset == live_from:
+        kept = _questions_taken_over(wanted, shard, *sound)
     tell(
         Restored(
             shard=wanted.id,
@@ -188,21 +192,22 @@ def _from_the_window(wanted: Restore, epoch: int, sound: tuple[Header, bytes] | 
             generation=shard.generation,
             how="window",
             questions_kept=kept,
-            questions_dropped=waiting - kept,
+            questions_dropped=None if waiting is None else waiting - kept,
         )
     )
     return RestoredShard(shard, epoch, live_from, live_from, unsaved=True)
 
 
-def _opened(wanted: Restore, header: Header, payload: bytes) -> Any:
-    """The state of a checkpoint whose waiting questions are of this schema and task; None where it is another, or cannot be opened."""
+def _questions_taken_over(wanted: Restore, shard: Shard, header: Header, payload: bytes) -> int:
+    """How many waiting questions of a checkpoint the shard took over: none where task or schema is another, or it cannot be opened."""
     fit = header_misfit(header, checkpoint_header(wanted.pipeline, wanted.id, header.offset, header.generation)) is None
     if not fit or {"task", "schema"} & set(unfit_parts(header.parts, wanted.pipeline)):
-        return None
+        return 0
     try:
-        return open_payload(payload, wanted.pipeline, f"the checkpoint of {wanted.id}")
-    except StateError:
-        return None
+        saved = open_payload(payload, wanted.pipeline, f"the checkpoint of {wanted.id}")
+        return shard.take_over(saved["questions"])
+    except (StateError, LookupError, TypeError):
+        return 0
 
 
 def _check_committed(wanted: Restore) -> None:
@@ -216,7 +221,7 @@ def _check_committed(wanted: Restore) -> None:
         )
     if log.committed < log.low and wanted.unfit != "rebuild":
         raise StateError(
-            f"{wanted.id}: the events from offset {log.committed}, where the last commit ended, to {log.low} were never answered, and the"
+            f"{wanted.id}: the events from offset {log.committed}, where the last commit ended, to {log.low} were never predicted, and the"
             " topic retains them no more. To go on without them, start with --rebuild"
         )
 

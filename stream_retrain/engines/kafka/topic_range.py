@@ -22,9 +22,9 @@ from stream_retrain.core.contest.challenger import TopicRange
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.kafka.clients import broker_error, partitions_of, reader_client
 from stream_retrain.engines.trainer.jobs import Job
-from stream_retrain.errors import BrokerError
-from stream_retrain.facts.values import Features, Learned
-from stream_retrain.lane.batch import Record, Records
+from stream_retrain.errors import BrokerError, EventError
+from stream_retrain.facts.values import Event, Features, Learned
+from stream_retrain.lane.batch import Record
 from stream_retrain.lane.formats.json import EventDecoder
 from stream_retrain.settings import Settings
 
@@ -153,7 +153,7 @@ def _labelled(records: Iterable[Record], pipeline: Pipeline, decoder: EventDecod
     """The labelled events of one partition with their records' timestamps; a question waits for its answer, as in a shard."""
     waiting: dict[str, Features] = {}
     for record in records:
-        for event in decoder.decode_batch(Records.of([record])).events:
+        for event in _events(decoder, record):
             x = waiting.pop(event.id) if event.id in waiting and event.y is not None else event.x
             if x is None:
                 continue
@@ -163,3 +163,10 @@ def _labelled(records: Iterable[Record], pipeline: Pipeline, decoder: EventDecod
             waiting.setdefault(event.id, x)
             if len(waiting) > pipeline.pending_rows_max:
                 del waiting[next(iter(waiting))]
+
+
+def _events(decoder: EventDecoder, record: Record) -> list[Event]:
+    try:
+        return [decoder.decode(record)]
+    except EventError:
+        return []

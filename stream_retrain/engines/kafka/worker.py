@@ -6,7 +6,7 @@ The protocol, each part written where it is done, each step with a fail point (`
 - poll: 1 receive, waiting at most 0.1 s, because signals are served between polls; 2 decode, predict and learn (`driver.take`).
 - commit, when `commit_interval_ms` (a few of them while catching up) or `commit_events_max` is due: 1 to 4 the transaction
   (`kafka.sink`); 5 drop the outputs, 6 append to the windows (`driver.committed`); then at most one checkpoint (`driver`).
-- assign: 1 read committed offsets and what is retained; 2 fence and restore each shard (`engines.restore`); 3 give its start
+- assign: 1 read committed offsets and what is retained; 2 fence and restore each shard (`engines.driver.restore`); 3 give its start
   offset with the assignment itself, since pausing or seeking right after an assignment loses it.
 - replay: a state of a partition in this very loop, not a loop of its own (`driver.take`).
 - revoke, within one deadline: 1 commit; 2 checkpoint; 3 forget; 4 unassign.
