@@ -97,7 +97,7 @@ class Restricted:
             return self._load()
         except pickle.UnpicklingError:
             raise
-        except Exception as error:  # noqa: BLE001 - a pickle that is damaged or forged can make any class raise anything
+        except Exception as error:
             raise pickle.UnpicklingError(f"it cannot be built: {type(error).__name__}: {error}") from error
 
     def _load(self) -> Any:

@@ -59,6 +59,10 @@ class Schema:
         """The example records."""
         return (self.example,) if isinstance(self.example, Mapping) else tuple(self.example)
 
+    def without_example(self) -> Schema:
+        """The same schema for events and states: what it is tried with makes no difference to them."""
+        return dataclasses.replace(self, example=())
+
     @property
     def required(self) -> tuple[str, ...]:
         """The features every question must have, in declared order."""

@@ -17,7 +17,7 @@ from river import base, metrics
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.facts.values import Label
 
-__all__ = ["ScoreSpec", "Scored", "Scores", "default_metrics", "needs_proba"]
+__all__ = ["ScoreSpec", "Scored", "Scores", "default_metrics", "metric_faults", "needs_proba"]
 
 Scored: TypeAlias = tuple[Label, Label, Any]
 """The label, the label or number predicted, and, where a metric is of them, the probabilities it came from."""
@@ -34,6 +34,14 @@ def needs_proba(metric: Any) -> bool:
     return isinstance(metric, metrics.base.ClassificationMetric) and not metric.requires_labels
 
 
+def metric_faults(metric: Any, task: str, model: Any) -> Iterator[str]:
+    """What is wrong with a metric as it stands; whether it scores is seen in a trial."""
+    if not isinstance(metric, metrics.base.Metric):
+        yield f"{metric!r} is not a River metric"
+    elif isinstance(metric, metrics.base.ClusteringMetric) or not metric.works_with(model):
+        yield f"{type(metric).__name__} does not fit a {task} model"
+
+
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class ScoreSpec:
     """The metrics of a pipeline, and how many labelled events the rolling score looks back."""
@@ -48,11 +56,8 @@ class ScoreSpec:
     def faults(self, task: str, model: Any) -> Iterator[str]:
         """Every fault of the declaration, as sentences."""
         names = [type(metric).__name__ for metric in self.metrics]
-        for metric, name in zip(self.metrics, names, strict=True):
-            if not isinstance(metric, metrics.base.Metric):
-                yield f"metrics: {metric!r} is not a River metric"
-            elif isinstance(metric, metrics.base.ClusteringMetric) or not metric.works_with(model):
-                yield f"metrics: {name} does not fit a {task} model"
+        for metric in self.metrics:
+            yield from (f"metrics: {fault}" for fault in metric_faults(metric, task, model))
         if len(set(names)) != len(names):
             yield f"metrics: each metric once, please: {', '.join(names)}"
         if self.rolling_events < 1:
