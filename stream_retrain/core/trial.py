@@ -118,7 +118,7 @@ class Trial:
                 yield f"{where}: {self._said(name, x, error)}"
                 return
             if changed or given != x or list(given) != list(x):
-                yield f"{where}: {name} changes the event it is given, which others read after it: let it work on a copy, dict(x)"
+                yield f"{where}: {name} changes the event it is given, which others read after it: let it work on a copy, dict(x), or put compose.Select(...) before it"
                 return
             if (fault := self._answer_fault(answer, proba)) is not None:
                 yield f"{where}: {name} {fault}"
@@ -213,7 +213,7 @@ def _value(kind: type, number: int, at: int) -> Any:
         return TEXTS[step % len(TEXTS)]
     if kind is bool:
         return step % 2 == 0
-    return step % 7 + 1 if kind is int else (step % 7 + 1) / 2
+    return step % 7 + 1 if kind is int else (step % 7 + 1) / 5
 
 
 def _features(schema: Schema, record: Mapping[str, Any]) -> Features:
@@ -236,6 +236,9 @@ def _signal(watch: Watch, task: str) -> Iterator[Any]:
 def _metric_faults(where: str, metric: Any, declared: Declared) -> Iterator[str]:
     """Score right predictions and wrong ones with two copies of a metric, which learns the former."""
     name, labels = type(metric).__name__, trial_labels(declared.schema, declared.task)
+    if isinstance(metric, metrics.base.Metrics):
+        yield f"{where}: {metric.data} are several metrics in one; list each by itself"
+        return
     if isinstance(metric, metrics.base.BinaryMetric | metrics.ROCAUC) and (fault := _pos_val_fault(metric, declared)) is not None:
         yield f"{where}: {name} {fault}"
         return
@@ -247,12 +250,15 @@ def _metric_faults(where: str, metric: Any, declared: Declared) -> Iterator[str]
             other.update(y, {y: 0.1, wrong: 0.9} if of_proba else wrong)
         if where.startswith("react"):
             metric.revert(labels[0], {labels[0]: 0.9, labels[1 % len(labels)]: 0.1} if of_proba else labels[0])
-        values = [metric.get(), other.get()]
+        values: list[Any] = [metric.get(), other.get()]
+    except NotImplementedError:
+        yield f"{where}: {name} gives no number; use a metric of one number"
+        return
     except Exception as error:  # noqa: BLE001 - a metric is foreign code
         yield f"{where}: {name} cannot score a {declared.task} model: {type(error).__name__}: {error}; use another metric"
         return
     if not all(isinstance(value, numbers.Real) for value in values):
-        yield f"{where}: {name} gives {type(values[0]).__name__} and not a number; use metrics of one number, each by itself"
+        yield f"{where}: {name} gives {type(values[0]).__name__} and not a number; use a metric of one number"
     elif not all(map(math.isfinite, values)):
         yield f"{where}: {name} gives {values[0]} for right predictions and {values[1]} for wrong ones; use a metric that is finite"
     elif values[0] == values[1] and len(labels) > 1:
