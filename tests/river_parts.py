@@ -20,7 +20,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import river
-from river import bandit, base, compose, feature_extraction, feature_selection, imblearn, linear_model, metrics, model_selection, naive_bayes, preprocessing, stats
+from river import (
+    bandit,
+    base,
+    compose,
+    feature_extraction,
+    feature_selection,
+    imblearn,
+    linear_model,
+    metrics,
+    model_selection,
+    naive_bayes,
+    preprocessing,
+    stats,
+)
 from river.metrics.base import Metric, RegressionMetric
 
 from stream_retrain import Pipeline, PipelineError, Schema, Watch
@@ -58,7 +71,10 @@ MADE: dict[type, Callable[[], list[Any]]] = {
     ],
     feature_extraction.Agg: lambda: [feature_extraction.Agg("a", "c", stats.Mean())],
     feature_extraction.TargetAgg: lambda: [feature_extraction.TargetAgg("c", stats.Mean())],
-    feature_extraction.BagOfWords: lambda: [feature_extraction.BagOfWords(on="t"), feature_extraction.BagOfWords(on="t", ngram_range=(1, 2))],
+    feature_extraction.BagOfWords: lambda: [
+        feature_extraction.BagOfWords(on="t"),
+        feature_extraction.BagOfWords(on="t", ngram_range=(1, 2)),
+    ],
     feature_extraction.TFIDF: lambda: [feature_extraction.TFIDF(on="t")],
     feature_selection.PoissonInclusion: lambda: [feature_selection.PoissonInclusion(p=0.5, seed=1)],
     feature_selection.SelectKBest: lambda: [feature_selection.SelectKBest(stats.PearsonCorr(), k=2)],
@@ -190,7 +206,9 @@ def pipelines(part: Part) -> Iterator[Callable[[], Pipeline]]:
 def declared(task: str, model: Any, **more: Any) -> Pipeline:
     """A pipeline around a part. Raises `PipelineError`, as a worker's would."""
     text = hasattr(model, "steps") and any(map(is_text, model.steps.values()))
-    nulls = hasattr(model, "steps") and any(isinstance(step, preprocessing.StatImputer | preprocessing.PreviousImputer) for step in model.steps.values())
+    nulls = hasattr(model, "steps") and any(
+        isinstance(step, preprocessing.StatImputer | preprocessing.PreviousImputer) for step in model.steps.values()
+    )
     features: dict[str, Any] = {"t": str} if text else {"a": float, "b": float, "c": int}
     if nulls:
         features["n"] = float | None
@@ -231,6 +249,7 @@ def refusals() -> tuple[dict[tuple[str, str], str], dict[str, tuple[int, int]]]:
 def said(error: PipelineError) -> str:
     """The first fault, short enough for a table and without what differs from run to run."""
     fault = error.faults[0].partition(": ")[2]
+    fault = re.sub(r"\d{9,}", "(an address)", fault)
     fault = re.sub(r", at \{.*?\}(?=\.|$)", "", re.sub(r"\s+", " ", fault))
     return re.split(r"\. (?=If real|Optional|Use another|The event)", fault)[0].replace("|", "\\|")
 

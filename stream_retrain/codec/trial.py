@@ -7,12 +7,12 @@ from __future__ import annotations
 import functools
 import pickle
 from collections.abc import Iterator
-from typing import Any
 
 from stream_retrain.codec.checkpoint import own_of
 from stream_retrain.codec.state import dump_state, load_state
 from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.trial import Made
 from stream_retrain.errors import PipelineError
 
 __all__ = ["checkpointable", "state_faults"]
@@ -29,22 +29,31 @@ def checkpointable(pipeline: Pipeline) -> Pipeline:
 @functools.lru_cache(maxsize=8)
 def _faults(pipeline: Pipeline) -> tuple[str, ...]:
     own = own_of(pipeline)
-    return tuple(fault for made in pipeline.trial().made for fault in state_faults(made.where, made.state, own))
+    return tuple(fault for made in pipeline.trial().made for fault in state_faults(made, own))
 
 
-def state_faults(where: str, state: Any, own: frozenset[str]) -> Iterator[str]:
+def state_faults(made: Made, own: frozenset[str]) -> Iterator[str]:
     """What is wrong with what something declared has become, as a part of a checkpoint."""
-    name = type(state).__name__
+    where = f"{made.where}: {made.name}"
     try:
-        before = digest(state)
-        opened = load_state(dump_state(state), own)
+        before = digest(made.state)
+        opened = load_state(dump_state(made.state), own)
+        same = digest(opened) == before
     except pickle.UnpicklingError as error:
-        yield (
-            f"{where}: a checkpoint with its state ({name}) could not be opened: {error}. Use another, or, if it is your own, keep what it"
-            " names in a class of your own module"
-        )
+        hint = "use another, or, if it is your own, keep what it names in a class of your own module"
+        yield f"{where}: a checkpoint with it could not be opened: {error}; {hint}"
+        return
     except Exception as error:  # noqa: BLE001 - writing and opening run the code of what is declared
-        yield f"{where}: its state ({name}) cannot be written and opened again: {type(error).__name__}: {error}; use another"
-    else:
-        if digest(opened) != before:
-            yield f"{where}: its state ({name}) is another after it was written and opened; what it pickles must be all it has"
+        yield f"{where} cannot be written and opened again: {type(error).__name__}: {error}; use another"
+        return
+    if not same:
+        yield f"{where} is another after it was written and opened; use another, or, if it is your own, let it pickle all it has"
+        return
+    expected = made.go_on(made.state)
+    try:
+        same = digest((made.go_on(opened), opened)) == digest((expected, made.state))
+    except Exception as error:  # noqa: BLE001 - the same
+        yield f"{where} cannot go on after it was written and opened: {type(error).__name__}: {error}; use another"
+        return
+    if not same:
+        yield f"{where} goes on differently after it was written and opened; use another"

@@ -35,6 +35,7 @@ VALUES: Final = 60
 """A detector is shown so many."""
 TEXTS: Final = ("red apples and pears", "late train to the sea", "green pears", "the sea is blue today", "no train today", "two red trains")
 LABELS_MAX: Final = 6
+NAME_CHARACTERS_MAX: Final = 200
 
 
 class Candidate(NamedTuple):
@@ -53,7 +54,15 @@ class Made(NamedTuple):
 
     where: str
     """The declared thing, as faults name it."""
+    name: str
+    """What it is, in short."""
     state: Any
+    lessons: Sequence[tuple[Features, Label]] = ()
+    """What a model can go on with."""
+
+    def go_on(self, state: Any) -> list[Any]:
+        """The predictions of `state`, which is this one or a copy of it, while it learns the lessons."""
+        return [(state.predict_one(dict(x)), state.learn_one(dict(x), y))[0] for x, y in self.lessons]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,30 +91,32 @@ class Trial:
             self._try_model(each)
         for where, metric in declared.metrics:
             fresh = metric.clone()
-            self._take(where, fresh, _metric_faults(where, fresh, declared))
+            self._take(Made(where, type(metric).__name__, fresh), _metric_faults(where, fresh, declared))
         for watch in declared.watches:
             guard = watch.build()
-            self._take(f"watch {watch.signal!r}", guard, self._watch_faults(watch, guard))
+            if self._take(Made(f"watch {watch.signal!r}", watch.detector_name, guard), self._watch_faults(watch, guard)):
+                self.made[-1] = self.made[-1]._replace(state=guard.snapshot())
 
-    def _take(self, where: str, tried: Any, faults: Iterator[str]) -> None:
+    def _take(self, made: Made, faults: Iterator[str]) -> bool:
+        """Whether there are no faults: then it is kept."""
         found = list(faults)
         self.faults += found
-        if not found:
-            self.made.append(Made(where, tried.snapshot() if hasattr(tried, "PART") else tried))
+        self.made += [] if found else [made]
+        return not found
 
     def _try_model(self, candidate: Candidate) -> None:
         where = candidate.where
         try:
             model = candidate.begin()
         except Exception as error:  # noqa: BLE001 - the model is foreign code: what it raises is what its author must read
-            name = type(candidate.model).__name__
-            self.faults.append(f"{where}: {name} cannot be copied to begin with: {type(error).__name__}: {error}")
+            self.faults.append(f"{where}: {_name(candidate.model)} cannot be copied to begin with: {type(error).__name__}: {error}")
             return
-        self._take(where, model, self._model_faults(where, model))
+        lessons = list(example_events(self._declared.schema, self._declared.task))
+        self._take(Made(where, _name(model), model, lessons), self._model_faults(where, model))
 
     def _model_faults(self, where: str, model: Any) -> Iterator[str]:
         declared = self._declared
-        name = type(model).__name__ if len(str(model)) > 200 else str(model)
+        name = _name(model)
         ask = predictor(model, declared.task, proba=bool(declared.proba_for))
         answer: Any = None
         for x, y in example_events(declared.schema, declared.task):
@@ -118,7 +129,8 @@ class Trial:
                 yield f"{where}: {self._said(name, x, error)}"
                 return
             if changed or given != x or list(given) != list(x):
-                yield f"{where}: {name} changes the event it is given, which others read after it: let it work on a copy, dict(x), or put compose.Select(...) before it"
+                hint = "let it work on a copy, dict(x), or put compose.Select(...) before it"
+                yield f"{where}: {name} changes the event it is given, which others read after it: {hint}"
                 return
             if (fault := self._answer_fault(answer, proba)) is not None:
                 yield f"{where}: {name} {fault}"
@@ -173,6 +185,12 @@ class Trial:
             pickle.dumps((guard.snapshot(), warner and warner.snapshot()))
         except Exception as error:  # noqa: BLE001 - a detector is foreign code
             yield f"{where} cannot watch it: {type(error).__name__}: {error}; use another detector"
+
+
+def _name(model: Any) -> str:
+    """How a model writes itself, if that is short; else its class."""
+    text = str(model)
+    return text if len(text) <= NAME_CHARACTERS_MAX and "\n" not in text else type(model).__name__
 
 
 def example_events(schema: Schema, task: str) -> Iterator[tuple[Features, Label]]:
@@ -234,7 +252,7 @@ def _signal(watch: Watch, task: str) -> Iterator[Any]:
 
 
 def _metric_faults(where: str, metric: Any, declared: Declared) -> Iterator[str]:
-    """Score right predictions and wrong ones with two copies of a metric, which learns the former."""
+    """Score right predictions with a metric, and with copies of it wrong ones, and some of both."""
     name, labels = type(metric).__name__, trial_labels(declared.schema, declared.task)
     if isinstance(metric, metrics.base.Metrics):
         yield f"{where}: {metric.data} are several metrics in one; list each by itself"
@@ -242,15 +260,15 @@ def _metric_faults(where: str, metric: Any, declared: Declared) -> Iterator[str]
     if isinstance(metric, metrics.base.BinaryMetric | metrics.ROCAUC) and (fault := _pos_val_fault(metric, declared)) is not None:
         yield f"{where}: {name} {fault}"
         return
-    of_proba, other = needs_proba(metric), metric.clone()
+    of_proba, copies = needs_proba(metric), (metric, metric.clone(), metric.clone())
     try:
         for number in range(4 * len(labels)):
             y, wrong = labels[number % len(labels)], labels[(number + 1) % len(labels)]
-            metric.update(y, {y: 0.9, wrong: 0.1} if of_proba else y)
-            other.update(y, {y: 0.1, wrong: 0.9} if of_proba else wrong)
+            for each, y_pred in zip(copies, (y, wrong, labels[number // 2 % len(labels)]), strict=True):
+                each.update(y, _as_sure(y_pred, labels) if of_proba else y_pred)
         if where.startswith("react"):
-            metric.revert(labels[0], {labels[0]: 0.9, labels[1 % len(labels)]: 0.1} if of_proba else labels[0])
-        values: list[Any] = [metric.get(), other.get()]
+            metric.revert(labels[0], _as_sure(labels[0], labels) if of_proba else labels[0])
+        values: list[Any] = [each.get() for each in copies]
     except NotImplementedError:
         yield f"{where}: {name} gives no number; use a metric of one number"
         return
@@ -261,8 +279,13 @@ def _metric_faults(where: str, metric: Any, declared: Declared) -> Iterator[str]
         yield f"{where}: {name} gives {type(values[0]).__name__} and not a number; use a metric of one number"
     elif not all(map(math.isfinite, values)):
         yield f"{where}: {name} gives {values[0]} for right predictions and {values[1]} for wrong ones; use a metric that is finite"
-    elif values[0] == values[1] and len(labels) > 1:
+    elif len(set(values)) == 1 and len(labels) > 1:
         yield f"{where}: {name} gives {values[0]} for right predictions and for wrong ones of these labels; use another metric"
+
+
+def _as_sure(label: Any, labels: Sequence[Any]) -> dict[Any, float]:
+    """Probabilities that say `label`."""
+    return {each: 0.9 if each == label else 0.1 / max(1, len(labels) - 1) for each in labels}
 
 
 def _pos_val_fault(metric: Any, declared: Declared) -> str | None:
