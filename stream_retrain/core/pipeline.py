@@ -25,7 +25,7 @@ from stream_retrain.core.react.thresholds import Threshold, metric_named
 from stream_retrain.core.react.triggers import Caution
 from stream_retrain.core.react.triggers import Declared as Beside
 from stream_retrain.core.schema import TASKS, Schema, Task, is_optional
-from stream_retrain.core.scores import ScoreSpec, default_metrics, metric_faults, needs_proba
+from stream_retrain.core.scores import ScoreSpec, default_metrics, each_metric, metric_faults, needs_proba
 from stream_retrain.core.trial import Candidate, Declared, Trial
 from stream_retrain.core.watch.watch import Watch
 from stream_retrain.errors import PipelineError
@@ -46,7 +46,8 @@ class Pipeline:
     watch, react
         Detectors on signals, and the rules that say what to do when one fires.
     metrics
-        River metrics to score by, running and over the last `rolling_events`; empty: accuracy, or MAE and R2.
+        River metrics to score by, running and over the last `rolling_events`; empty: accuracy, or MAE and R2. A sum of metrics is each of
+        them.
     window_rows_max, window_age_max_s
         What the window of labelled events keeps, by rows and by event time; 0 rows: no window.
     pending_rows_max, pending_age_max_s
@@ -78,7 +79,7 @@ class Pipeline:
     @property
     def scores(self) -> ScoreSpec:
         """What it is scored by."""
-        return ScoreSpec(tuple(self.metrics) or default_metrics(self.task), self.rolling_events)
+        return ScoreSpec(tuple(each_metric(self.metrics)) or default_metrics(self.task), self.rolling_events)
 
     @property
     def policy(self) -> PolicySpec:

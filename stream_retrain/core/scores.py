@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from river import base, metrics
@@ -17,7 +17,7 @@ from river import base, metrics
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.facts.values import Label
 
-__all__ = ["ScoreSpec", "Scored", "Scores", "default_metrics", "metric_faults", "needs_proba"]
+__all__ = ["ScoreSpec", "Scored", "Scores", "default_metrics", "each_metric", "metric_faults", "needs_proba"]
 
 Scored: TypeAlias = tuple[Label, Label, Any]
 """The label, the label or number predicted, and, where a metric is of them, the probabilities it came from."""
@@ -27,6 +27,15 @@ _SCORES: Final = Part.of("scores", "metrics", "recent")
 def default_metrics(task: str) -> tuple[Any, ...]:
     """What a pipeline is scored by when it names no metrics."""
     return (metrics.MAE(), metrics.R2()) if task == "regression" else (metrics.Accuracy(),)
+
+
+def each_metric(declared: Iterable[Any]) -> Iterator[Any]:
+    """The metrics one by one: River writes several as a sum."""
+    for metric in declared:
+        if isinstance(metric, metrics.base.Metrics):
+            yield from each_metric(metric.data)
+        else:
+            yield metric
 
 
 def needs_proba(metric: Any) -> bool:

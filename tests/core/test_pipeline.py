@@ -155,7 +155,7 @@ TRIED: list[tuple[dict[str, Any], str]] = [
     ({"metrics": [metrics.F1(pos_val="yes")]}, "has pos_val 'yes'"),
     ({"metrics": [metrics.ConfusionMatrix()]}, "ConfusionMatrix gives no number"),
     ({"metrics": [metrics.ClassificationReport()]}, "ClassificationReport gives no number"),
-    ({"metrics": [metrics.Accuracy() + metrics.ROCAUC()]}, "are several metrics in one"),
+    ({"react": [On.below(metrics.Accuracy() + metrics.ROCAUC(), 0.5, do=Reset())]}, "are several metrics in one"),
     ({"react": [On.below("fbeta", 0.5, do=Reset())]}, "FBeta needs arguments"),
     ({"react": [On.below("base", 0.5, do=Reset())]}, "nor the name of one"),
     ({**NUMBERS, "model": compose.TargetTransformRegressor(linear_model.LinearRegression(), math.acos, math.cos)}, "math domain error"),
@@ -174,6 +174,8 @@ def test_what_works_later_is_not_refused() -> None:
     streams.pipeline(**{**THREE, "metrics": [metrics.MacroF1(), metrics.CohenKappa(), metrics.CrossEntropy()]})
     streams.pipeline(metrics=[metrics.F1(), metrics.ROCAUC(), metrics.MutualInfo()])
     streams.pipeline(model=Odd(np.bool_(True)))
+    both = streams.pipeline(metrics=[metrics.Accuracy() + metrics.ROCAUC(), metrics.F1()])
+    assert [type(metric).__name__ for metric in both.scores.metrics] == ["Accuracy", "ROCAUC", "F1"]
     streams.pipeline(**NUMBERS | {"model": compose.TargetTransformRegressor(linear_model.LinearRegression(), np.log1p, np.expm1)})
     streams.pipeline(schema=Schema(label="y", features={"t": str}), model=feature_extraction.TFIDF(on="t") | LR(), watch=[], react=[])
 
