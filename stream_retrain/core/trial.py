@@ -25,6 +25,7 @@ from stream_retrain.core.contest.training import copy_of
 from stream_retrain.core.schema import Schema, is_optional
 from stream_retrain.core.scores import needs_proba
 from stream_retrain.core.serve.predictor import predictor
+from stream_retrain.core.watch.guards import CATEGORIES_WARM_UP_EVENTS
 from stream_retrain.core.watch.watch import Watch, reading
 from stream_retrain.facts.values import Features, Label
 
@@ -32,7 +33,7 @@ __all__ = ["Candidate", "Declared", "Made", "Trial", "example_events"]
 
 EVENTS: Final = 12
 VALUES: Final = 60
-"""A detector is shown so many."""
+"""A detector is shown at least so many."""
 TEXTS: Final = ("red apples and pears", "late train to the sea", "green pears", "the sea is blue today", "no train today", "two red trains")
 LABELS_MAX: Final = 6
 NAME_CHARACTERS_MAX: Final = 200
@@ -176,8 +177,9 @@ class Trial:
     def _watch_faults(self, watch: Watch, guard: Any) -> Iterator[str]:
         where = f"watch {watch.signal!r}: {watch.detector_name}"
         warner = watch.build_warner(guard) if watch.signal in self._declared.warned and watch.warns else None
+        count = CATEGORIES_WARM_UP_EVENTS + VALUES * watch.shown_every
         try:
-            for value in itertools.islice(_signal(watch, self._declared.task), VALUES * (watch.every or 1)):
+            for value in itertools.islice(_signal(watch, self._declared.task), count):
                 guard.update(value)
                 if warner is not None:
                     warner.update(value)
@@ -241,7 +243,7 @@ def _features(schema: Schema, record: Mapping[str, Any]) -> Features:
 
 
 def _signal(watch: Watch, task: str) -> Iterator[Any]:
-    """Values of a watch's signal: half a minute of peace, then others."""
+    """Values of a watch's signal, which rise at once."""
     for number in itertools.count():
         if watch.signal.startswith("categories:"):
             yield TEXTS[number % len(TEXTS)]
