@@ -16,6 +16,7 @@ from typing import Final
 
 import stream_retrain
 from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.trial import checkpointable
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.instance import claim_instance
 from stream_retrain.engines.supervise import supervise
@@ -61,10 +62,12 @@ def run_pipeline(
 ) -> None:
     """One worker with its stores, trainer, views and HTTP server, until `stop()`.
 
-    `watching` is told every fact too; `target` is the PIPELINE it was loaded from, if it was.
+    `watching` is told every fact too; `target` is the PIPELINE it was loaded from, if it was. Raises `PipelineError` where a checkpoint of
+    it could not be opened.
     """
     from stream_retrain.engines.kafka import run_worker  # here, because the Kafka client takes a while to import
 
+    checkpointable(pipeline)
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     with ExitStack() as stack:

@@ -27,6 +27,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+from stream_retrain.codec.trial import checkpointable
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.errors import PipelineError
 
@@ -42,12 +43,13 @@ def load_pipeline(target: str) -> Pipeline:
     Without a name it is the only public `Pipeline` of the module. Loading an unchanged file again gives the same object.
 
     Raises PipelineError, with `where` set to `target`: nothing found there, the import failed (what was raised, and the line
-    of the user's file), no such name, not a pipeline, several to choose from, or the pipeline's own faults.
+    of the user's file), no such name, not a pipeline, several to choose from, or the pipeline's own faults; among
+    these a state that could not be opened again.
     """
     place, _, name = (target, "", "") if target.endswith(".py") or ":" not in target else target.rpartition(":")
     try:
         module = _module(place)
-        return _named(module, name) if name else _only(module, place)
+        return checkpointable(_named(module, name) if name else _only(module, place))
     except PipelineError as error:
         raise PipelineError(error.faults, target) from error
     except (Exception, SystemExit) as error:  # the module is foreign code: whatever it raises is what its author must read

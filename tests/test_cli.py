@@ -165,3 +165,16 @@ def test_the_demo_proves_itself(services: Services) -> None:
     assert shown["quality_after_incident"] > shown["quality_after_incident_without_reaction"] + 0.01
     assert shown["drifts"] >= 3
     assert all(generation >= 1 for generation in shown["generations"])
+
+
+@pytest.mark.parametrize("seed", ["", "7"])
+def test_a_pipeline_is_loaded_under_one_hash_seed(tmp_path: Path, seed: str) -> None:
+    file = tmp_path / "shop.py"
+    file.write_text(GOOD + f"open({str(tmp_path / 'hash')!r}, 'w').write(str(hash('text')))\n")
+    hashes = set()
+    for _ in range(2):
+        ran = run("check", str(file), "--json", PYTHONHASHSEED=seed)
+        assert (ran.returncode, json.loads(ran.stdout)["pipeline"]["name"]) == (0, "orders"), ran.stderr
+        hashes.add((tmp_path / "hash").read_text())
+    expected = subprocess.run([sys.executable, "-c", "print(hash('text'))"], env={"PYTHONHASHSEED": "0"}, capture_output=True, text=True)
+    assert hashes == {expected.stdout.strip()}

@@ -8,6 +8,7 @@ import typer
 
 import stream_retrain
 from stream_retrain.cli import check, demo, local, publish, retrain, run, status, trainer
+from stream_retrain.cli.hash_seed import pin_hash_seed
 from stream_retrain.cli.output import errors
 from stream_retrain.errors import PipelineError, SettingsError, StreamRetrainError
 
@@ -45,6 +46,8 @@ def common(
 
 def main(arguments: list[str] | None = None) -> Any:
     """The program; returns by `SystemExit` with the exit code."""
+    if arguments is None:
+        pin_hash_seed()
     try:
         app(arguments)
     except (PipelineError, SettingsError) as error:

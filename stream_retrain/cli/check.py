@@ -39,6 +39,7 @@ def _described(pipeline: Pipeline) -> dict[str, Any]:
         "id": schema.id,
         "time": schema.time,
         "label": schema.label,
+        "keep_null": bool(schema.keep_null),
         "features": {name: getattr(kind, "__name__", str(kind)) for name, kind in schema.features.items()},
     }
     shown["model"] = str(pipeline.model)

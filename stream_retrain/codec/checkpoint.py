@@ -19,10 +19,11 @@ from stream_retrain.codec.seal import Header, Versions
 from stream_retrain.codec.state import load_state
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.reactions import Race
+from stream_retrain.core.react.thresholds import Threshold
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
 
-__all__ = ["STATE_SCHEMA", "checkpoint_header", "header_misfit", "open_payload"]
+__all__ = ["STATE_SCHEMA", "checkpoint_header", "header_misfit", "open_payload", "own_of"]
 
 STATE_SCHEMA: Final = 1
 """Of the layout of all that is pickled here: raised where classes in it move, so that no other release's state is opened by mistake.
@@ -83,13 +84,20 @@ def header_misfit(header: Header, wanted: Header) -> str | None:
 
 def open_payload(payload: bytes, pipeline: Pipeline, where: str) -> Any:
     """What a payload whose seal was verified holds. Raises `StateError` where it names what no state of this pipeline is made of."""
-    races = [rule.do for rule in pipeline.react if isinstance(rule.do, Race)]
-    others = [challenger.model for race in races for challenger in race.contestants() if challenger.model is not None]
-    detectors = [detector for watch in pipeline.watch for detector in (watch.detector, watch.warning) if detector is not None]
     try:
-        return load_state(payload, modules_of([pipeline.model, *others, *detectors, *pipeline.scores.metrics]))
+        return load_state(payload, own_of(pipeline))
     except pickle.UnpicklingError as error:
         raise StateError(
             f"{where} was not opened: {error}. If nobody else has its key, a model of this pipeline keeps something that a state may not"
             " hold: keep it in a class of its own module"
         ) from None
+
+
+@functools.lru_cache(maxsize=8)
+def own_of(pipeline: Pipeline) -> frozenset[str]:
+    """What a state of this pipeline may name beside the allowlist, because its own models, detectors and metrics do."""
+    races = [rule.do for rule in pipeline.react if isinstance(rule.do, Race)]
+    others = [challenger.model for race in races for challenger in race.contestants() if challenger.model is not None]
+    detectors = [detector for watch in pipeline.watch for detector in (watch.detector, watch.warning) if detector is not None]
+    measured = [each.metric for each in pipeline.triggers if isinstance(each, Threshold)]
+    return modules_of([pipeline.model, *others, *detectors, *measured, *pipeline.scores.metrics])

@@ -1,14 +1,14 @@
 """The declared value a user writes: what to read, what to learn, what to watch, how to react, within which limits.
 
 A pipeline is checked when it is made, and refused with every fault listed: wrong fields, detectors that do not fit their
-signal, rules nothing can trigger, a model that cannot learn an event of the schema, that cannot be pickled, or whose
-randomness has no seed (its state would not be a function of the log).
+signal, rules nothing can trigger, randomness that has no seed (its state would not be a function of the log). What passes is tried as it
+will be used (`core.trial`). A worker also writes and opens what the trial made (`codec.trial`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import pickle
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -16,24 +16,25 @@ from typing import Any, Final
 from river import base
 
 from stream_retrain.core.digest import digest
+from stream_retrain.core.inside import fills_nulls, unseeded
 from stream_retrain.core.react.combinations import Trigger, leaves
 from stream_retrain.core.react.policy import PolicySpec
-from stream_retrain.core.react.reactions import Race
+from stream_retrain.core.react.reactions import Race, race_faults
 from stream_retrain.core.react.rules import On
 from stream_retrain.core.react.thresholds import Threshold, metric_named
-from stream_retrain.core.react.triggers import Declared
-from stream_retrain.core.schema import TASKS, Schema, Task
-from stream_retrain.core.scores import ScoreSpec, default_metrics, needs_proba
+from stream_retrain.core.react.triggers import Caution
+from stream_retrain.core.react.triggers import Declared as Beside
+from stream_retrain.core.schema import TASKS, Schema, Task, is_optional
+from stream_retrain.core.scores import ScoreSpec, default_metrics, each_metric, metric_faults, needs_proba
+from stream_retrain.core.trial import Candidate, Declared, Trial
 from stream_retrain.core.watch.watch import Watch
 from stream_retrain.errors import PipelineError
-from stream_retrain.facts.values import Features
 
 __all__ = ["Pipeline"]
 
 # A name is part of topic names, Redis keys and metric labels.
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}")
 TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
-TRIAL_VALUES: Final[dict[type, tuple[Any, Any]]] = {float: (0.5, 1.5), int: (1, 2), str: ("a", "b"), bool: (False, True)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,7 +46,8 @@ class Pipeline:
     watch, react
         Detectors on signals, and the rules that say what to do when one fires.
     metrics
-        River metrics to score by, running and over the last `rolling_events`; empty: accuracy, or MAE and R2.
+        River metrics to score by, running and over the last `rolling_events`; empty: accuracy, or MAE and R2. A sum of metrics is each of
+        them.
     window_rows_max, window_age_max_s
         What the window of labelled events keeps, by rows and by event time; 0 rows: no window.
     pending_rows_max, pending_age_max_s
@@ -69,6 +71,7 @@ class Pipeline:
     pending_age_max_s: float | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "schema", _schema_for(self))
         faults = list(_faults(self))
         if faults:
             raise PipelineError(faults, f"pipeline {self.name!r}")
@@ -76,7 +79,7 @@ class Pipeline:
     @property
     def scores(self) -> ScoreSpec:
         """What it is scored by."""
-        return ScoreSpec(tuple(self.metrics) or default_metrics(self.task), self.rolling_events)
+        return ScoreSpec(tuple(each_metric(self.metrics)) or default_metrics(self.task), self.rolling_events)
 
     @property
     def policy(self) -> PolicySpec:
@@ -86,18 +89,31 @@ class Pipeline:
     @property
     def triggers(self) -> tuple[Trigger, ...]:
         """The triggers of its rules, combinations taken apart."""
-        return tuple(each for rule in self.react for each in leaves(rule.trigger))
+        return tuple(each for rule in self.react if isinstance(rule, On) for each in leaves(rule.trigger))
 
     @property
     def needs_proba(self) -> bool:
         """Whether a metric or a signal is of probabilities."""
-        signals = {watch.signal for watch in self.watch}
+        return bool(self.proba_for)
+
+    @property
+    def proba_for(self) -> tuple[str, ...]:
+        """The metrics and signals that are of a classifier's probabilities, as faults name them."""
+        if self.task == "regression":
+            return ()
         measured = [*self.scores.metrics, *(metric_named(each.metric) for each in self.triggers if isinstance(each, Threshold))]
-        return self.task != "regression" and (bool(signals & {"loss", "prediction"}) or any(map(needs_proba, measured)))
+        names = [f"metric {type(metric).__name__}" for metric in measured if needs_proba(metric)]
+        names += [f"watch {watch.signal!r}" for watch in _watches(self) if watch.signal in ("loss", "prediction")]
+        return tuple(dict.fromkeys(names))
+
+    def trial(self) -> Trial:
+        """Try everything declared, as it will be used."""
+        return Trial(_sound(self))
 
     def digest(self) -> str:
         """A digest of everything that makes a shard what it is; two pipelines with the same one learn the same from a log."""
-        return digest({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return digest(parts | {"schema": self.schema.without_example()})
 
     def parts(self) -> dict[str, str]:
         """What a saved state depends on, part by part: a digest, or for a limit its value. A state carries them, so that a later pipeline
@@ -105,7 +121,7 @@ class Pipeline:
         limits = ("rolling_events", "window_rows_max", "window_age_max_s", "pending_rows_max", "pending_age_max_s")
         return {
             "task": self.task,
-            "schema": digest(self.schema),
+            "schema": digest(self.schema.without_example()),
             "model": digest(self.model),
             **{f"metric {type(metric).__name__}": digest(metric) for metric in self.scores.metrics},
             **{f"watch {watch.signal} {watch.detector_name}": digest(watch) for watch in self.watch},
@@ -129,13 +145,13 @@ def _faults(pipeline: Pipeline) -> Iterator[str]:
         return
     schema_faults = list(pipeline.schema.faults(pipeline.task))
     yield from schema_faults
-    model_faults = list(_model_faults("model", pipeline.model, pipeline.task)) or list(_seed_faults("model", pipeline.model))
+    model_faults = list(_model_faults("model", pipeline.model, pipeline.task))
     yield from model_faults
     yield from _rule_faults(pipeline)
     if not model_faults:
         yield from pipeline.scores.faults(pipeline.task, pipeline.model)
-        if not schema_faults:
-            yield from _trial_faults(pipeline)
+    if not schema_faults:
+        yield from Trial(_sound(pipeline)).faults
 
 
 def _limit_faults(pipeline: Pipeline) -> Iterator[str]:
@@ -150,87 +166,93 @@ def _limit_faults(pipeline: Pipeline) -> Iterator[str]:
 
 
 def _model_faults(where: str, model: Any, task: Task) -> Iterator[str]:
+    """What is wrong with a model as it stands: its kind, or randomness without a seed."""
     wanted = base.Regressor if task == "regression" else base.Classifier
     if not isinstance(model, wanted):
         yield f"{where}: a {task} task needs a River {wanted.__name__.lower()}, not {type(model).__name__}"
     elif task == "multiclass" and not model._multiclass:
         yield f"{where}: {model} knows two classes only; wrap it in river.multiclass.OneVsRestClassifier"
+    else:
+        yield from _seed_faults(where, model)
+
+
+def _watch_faults(pipeline: Pipeline, watch: Watch) -> Iterator[str]:
+    yield from watch.faults(pipeline.task, pipeline.schema)
+    yield from _seed_faults(f"watch {watch.signal!r}", (watch.detector, watch.warning))
 
 
 def _rule_faults(pipeline: Pipeline) -> Iterator[str]:
-    watches = [watch for watch in pipeline.watch if isinstance(watch, Watch)]
+    watches = _watches(pipeline)
     for other in pipeline.watch:
         if not isinstance(other, Watch):
             yield f"watch: {other!r} is not a Watch"
     for watch in watches:
-        yield from watch.faults(pipeline.task, pipeline.schema)
-        yield from _seed_faults(f"watch {watch.signal!r}", watch.detector)
+        yield from _watch_faults(pipeline, watch)
     pairs = [(watch.signal, watch.detector_name) for watch in watches]
     for pair in sorted({pair for pair in pairs if pairs.count(pair) > 1}):
         yield f"watch {pair[0]!r}: two watches with {pair[1]}; each signal and detector once"
+    beside = Beside([watch.signal for watch in watches], pipeline.task)
     for rule in pipeline.react:
         if isinstance(rule, On):
-            yield from rule.faults(Declared([watch.signal for watch in watches], pipeline.task))
-            yield from _challenger_faults(rule, pipeline.task)
+            yield from rule.faults(beside)
         else:
             yield f"react: {rule!r} is not a rule; write On.drift(signal, reaction)"
+    for where, model, _ in _challengers(pipeline):
+        yield from _model_faults(where, model, pipeline.task)
 
 
-def _challenger_faults(rule: On, task: Task) -> Iterator[str]:
-    """What is wrong with the models of other families that a rule lets race."""
-    for challenger in rule.do.contestants() if isinstance(rule.do, Race) else ():
-        if challenger.model is not None and not isinstance(challenger.model, str):
-            where = f"react {rule.trigger}: challenger {challenger.name!r}"
-            yield from list(_model_faults(where, challenger.model, task)) or _seed_faults(where, challenger.model)
+def _watches(pipeline: Pipeline) -> list[Watch]:
+    return [watch for watch in pipeline.watch if isinstance(watch, Watch)]
 
 
-def _seed_faults(where: str, estimator: Any) -> Iterator[str]:
-    """Randomness without a seed, in an estimator or in one inside it."""
-    if not isinstance(estimator, base.Base):
-        return
-    for name, value in _parameters(estimator):
-        if name == "seed" and value is None:
-            yield f"{where}: {type(estimator).__name__} has no seed, so it could not be restored or replayed to the same; give seed=1"
-        yield from _seed_faults(where, value)
+def _challengers(pipeline: Pipeline) -> Iterator[Candidate]:
+    """The models of other families that rules let race, as they begin; each once, by the name of a fault."""
+    known: list[Any] = []
+    for rule in pipeline.react:
+        if not isinstance(rule, On) or not isinstance(rule.do, Race) or any(race_faults(rule.do)):
+            continue
+        for challenger in rule.do.contestants():
+            if challenger.model is not None and not any(challenger.model is each for each in known):
+                known.append(challenger.model)
+                begin = functools.partial(challenger.begin, None, pipeline.task)
+                model = begin() if isinstance(challenger.model, str) else challenger.model
+                yield Candidate(f"react {rule.trigger}: challenger {challenger.name!r}", model, begin)
 
 
-def _parameters(estimator: Any) -> Iterator[tuple[str, Any]]:
-    if hasattr(estimator, "steps"):
-        yield from estimator.steps.items()
-    for name in estimator._get_params():
-        value = getattr(estimator, name, 0)
-        if isinstance(value, list | tuple):
-            yield from ((name, item) for item in value)
-        else:
-            yield name, value
+def _sound(pipeline: Pipeline) -> Declared:
+    """What of a pipeline has no fault as it stands, to be tried."""
+    task = pipeline.task
+    models = [each for each in _models(pipeline) if not any(_model_faults(each.where, each.model, task))]
+    watches = [watch for watch in _watches(pipeline) if not any(_watch_faults(pipeline, watch))]
+    scored = [metric for metric in pipeline.scores.metrics if not any(metric_faults(metric, task, pipeline.model))]
+    beside = Beside([watch.signal for watch in watches], task)
+    thresholds = [each for each in pipeline.triggers if isinstance(each, Threshold) and not any(each.faults(beside))]
+    return Declared(
+        task=task,
+        schema=pipeline.schema,
+        models=models,
+        metrics=[("metrics", metric) for metric in scored] + [(f"react {each}", metric_named(each.metric)) for each in thresholds],
+        watches=watches,
+        warned=frozenset(each.signal for each in pipeline.triggers if isinstance(each, Caution)),
+        proba_for=pipeline.proba_for,
+    )
 
 
-def _trial_faults(pipeline: Pipeline) -> Iterator[str]:
-    """Let a copy of the model learn two made-up events of the schema, and pickle it."""
-    model = pipeline.model.clone()
-    for which, label in enumerate(_trial_labels(pipeline)):
-        try:
-            model.predict_one(_trial_event(pipeline.schema, which))
-            model.learn_one(_trial_event(pipeline.schema, which), label)
-        except Exception as error:  # noqa: BLE001 - the model is foreign code: what it raises is what its author must read
-            yield f"model: {pipeline.model} cannot learn an event of the schema: {type(error).__name__}: {error}"
-            return
-    try:
-        pickle.dumps(model)
-    except Exception as error:  # noqa: BLE001 - pickling runs the model's code
-        yield f"model: {pipeline.model} cannot be saved: {error} (no lambdas: define functions at the top of a module)"
+def _models(pipeline: Pipeline) -> Iterator[Candidate]:
+    yield Candidate("model", pipeline.model, lambda: pipeline.model.clone())
+    yield from _challengers(pipeline)
 
 
-def _trial_event(schema: Schema, which: int) -> Features:
-    return {name: TRIAL_VALUES[schema.feature_type(name) or float][which] for name in schema.features}
+def _schema_for(pipeline: Pipeline) -> Schema:
+    """The schema, which keeps what is null where a model of the pipeline fills it."""
+    schema = pipeline.schema
+    if not isinstance(schema, Schema) or schema.keep_null is not None or not any(map(is_optional, schema.features.values())):
+        return schema
+    fills = any(fills_nulls(each.model) for each in _models(pipeline))
+    return dataclasses.replace(schema, keep_null=True) if fills else schema
 
 
-def _trial_labels(pipeline: Pipeline) -> tuple[Any, Any]:
-    match pipeline.task:
-        case "binary":
-            return (False, True)
-        case "regression":
-            return (0.0, 1.0)
-        case _:
-            classes = pipeline.schema.classes or ("a", "b")
-            return (classes[0], classes[-1])
+def _seed_faults(where: str, declared: Any) -> Iterator[str]:
+    """Randomness without a seed, in a declared thing or anywhere inside it."""
+    for name in dict.fromkeys(unseeded(declared)):
+        yield f"{where}: {name} has no seed, so it could not be restored or replayed to the same; give seed=1"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from river import base, metrics
@@ -17,7 +17,7 @@ from river import base, metrics
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.facts.values import Label
 
-__all__ = ["ScoreSpec", "Scored", "Scores", "default_metrics", "needs_proba"]
+__all__ = ["ScoreSpec", "Scored", "Scores", "default_metrics", "each_metric", "metric_faults", "needs_proba"]
 
 Scored: TypeAlias = tuple[Label, Label, Any]
 """The label, the label or number predicted, and, where a metric is of them, the probabilities it came from."""
@@ -29,9 +29,26 @@ def default_metrics(task: str) -> tuple[Any, ...]:
     return (metrics.MAE(), metrics.R2()) if task == "regression" else (metrics.Accuracy(),)
 
 
+def each_metric(declared: Iterable[Any]) -> Iterator[Any]:
+    """The metrics one by one: River writes several as a sum."""
+    for metric in declared:
+        if isinstance(metric, metrics.base.Metrics):
+            yield from each_metric(metric.data)
+        else:
+            yield metric
+
+
 def needs_proba(metric: Any) -> bool:
     """Whether a metric is of probabilities (ROCAUC, LogLoss) and not of labels."""
     return isinstance(metric, metrics.base.ClassificationMetric) and not metric.requires_labels
+
+
+def metric_faults(metric: Any, task: str, model: Any) -> Iterator[str]:
+    """What is wrong with a metric as it stands; whether it scores is seen in a trial."""
+    if not isinstance(metric, metrics.base.Metric):
+        yield f"{metric!r} is not a River metric"
+    elif isinstance(metric, metrics.base.ClusteringMetric) or not metric.works_with(model):
+        yield f"{type(metric).__name__} does not fit a {task} model"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -48,11 +65,8 @@ class ScoreSpec:
     def faults(self, task: str, model: Any) -> Iterator[str]:
         """Every fault of the declaration, as sentences."""
         names = [type(metric).__name__ for metric in self.metrics]
-        for metric, name in zip(self.metrics, names, strict=True):
-            if not isinstance(metric, metrics.base.Metric):
-                yield f"metrics: {metric!r} is not a River metric"
-            elif isinstance(metric, metrics.base.ClusteringMetric) or not metric.works_with(model):
-                yield f"metrics: {name} does not fit a {task} model"
+        for metric in self.metrics:
+            yield from (f"metrics: {fault}" for fault in metric_faults(metric, task, model))
         if len(set(names)) != len(names):
             yield f"metrics: each metric once, please: {', '.join(names)}"
         if self.rolling_events < 1:

@@ -13,7 +13,8 @@ import msgspec
 __all__ = ["Event", "Feature", "Features", "Label", "Learned", "Predicted", "ShardId"]
 
 Feature: TypeAlias = float | int | str | bool
-Features: TypeAlias = dict[str, Feature]
+Features: TypeAlias = dict[str, Feature | None]
+"""None only where the schema keeps what is null."""
 Label: TypeAlias = bool | int | str | float
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import math
 import os
 import pickle
 import subprocess
@@ -22,6 +24,21 @@ from stream_retrain.models import adaptive_classifier, adaptive_regressor
 
 class Mine(linear_model.LogisticRegression):  # type: ignore[misc]
     """A user's own model."""
+
+
+class Deaf:
+    """Calls what it is given, and passes over what it raises."""
+
+    def __init__(self, function: Any) -> None:
+        with contextlib.suppress(Exception):
+            function()
+
+
+CALLED: list[str] = []
+
+
+def helper(*_: Any) -> None:
+    CALLED.append("helper")
 
 
 MODELS: dict[str, Any] = {
@@ -94,6 +111,67 @@ class Evil:
 def test_anything_else_is_refused(payload: bytes) -> None:
     with pytest.raises(pickle.UnpicklingError):
         load_state(payload, modules_of([Mine()]))
+
+
+def call(module: str, name: str, *arguments: Any) -> bytes:
+    """A pickle that calls what it names."""
+    named = b"\x8c" + bytes([len(module)]) + module.encode() + b"\x8c" + bytes([len(name)]) + name.encode() + b"\x93"
+    given = b"".join(pickle.dumps(argument, protocol=0)[:-1] for argument in arguments)
+    return b"\x80\x05" + named + b"(" + given + b"tR."
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "arguments"),
+    [
+        ("stream_retrain.loading", "load_pipeline", ["/tmp/evil.py"]),
+        ("stream_retrain.core.contest.training", "copy_of", [1]),
+        ("stream_retrain.engines.fleet", "_start", [1]),
+        ("stream_retrain.engines.trainer.channel", "Channel", [1]),
+        ("stream_retrain.local.process", "Process", []),
+        ("stream_retrain.codec.state", "load_state", [b"N."]),
+        ("stream_retrain.codec.state", "_gaussian", [dict, {}]),
+        ("river.datasets.base", "get_data_home", []),
+        ("river.datasets.beth", "BETH", []),
+        ("river.bandit.datasets.news", "NewsArticles", []),
+        ("river.stream.iter_csv", "iter_csv", ["/etc/passwd"]),
+        ("river.evaluate", "progressive_val_score", []),
+        ("math", "log1p", [1.0]),
+        ("numpy", "log1p", [1.0]),
+        ("copy", "deepcopy", [1]),
+        ("river.feature_extraction.vectorize", "strip_accents_unicode", ["a"]),
+        ("builtins", "iter", [int, 0]),
+        ("river.naive_bayes.gaussian", "GaussianNB._make_gaussian", []),
+        (__name__, "helper", []),
+        ("numpy", "fromfile", ["/etc/passwd"]),
+        ("no.such", "module", []),
+    ],
+)
+def test_functions_are_never_called_and_what_has_to_do_with_the_world_is_not_named(module: str, name: str, arguments: list[Any]) -> None:
+    CALLED.clear()
+    with pytest.raises(pickle.UnpicklingError):
+        load_state(call(module, name, *arguments), modules_of([Mine(), helper]))
+    assert not CALLED
+
+
+def test_functions_are_values() -> None:
+    state = [np.log1p, math.expm1, helper, functools.partial(helper, 1), str.lower, preprocessing.StandardScaler().learn_one]
+    again = load_state(dump_state(state), modules_of([helper, Mine()]))
+    assert again[:3] == state[:3]
+    assert again[3].func is helper
+    assert again[4] is str.lower
+    assert type(again[5].__self__) is preprocessing.StandardScaler
+
+
+def test_an_exception_that_is_passed_over_does_not_hide_a_call() -> None:
+    with pytest.raises(pickle.UnpicklingError, match="which a state may hold but not call"):
+        load_state(pickle.dumps(Evil(Deaf, helper)), modules_of([Deaf(len), helper]))
+
+
+def test_a_damaged_state_is_one_kind_of_error() -> None:
+    state = dump_state(metrics.Accuracy())
+    for cut in range(len(state)):
+        with pytest.raises(pickle.UnpicklingError):
+            load_state(state[:cut])
 
 
 def test_a_bound_method_is_no_way_out() -> None:

@@ -16,18 +16,19 @@ from stream_retrain.errors import StateError
 from stream_retrain.facts.values import Label, Learned
 
 values: st.SearchStrategy[Label] = st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+features: st.SearchStrategy[Label | None] = st.none() | values
 names = st.text(max_size=3)
 int64 = st.integers(-(2**63), 2**63 - 1)
 
 
-def learned(xs: st.SearchStrategy[dict[str, Label]]) -> st.SearchStrategy[Learned]:
+def learned(xs: st.SearchStrategy[dict[str, Label | None]]) -> st.SearchStrategy[Learned]:
     return st.builds(Learned, offset=int64, time_s=st.floats(), x=xs, y=values, y_pred=st.none() | values)
 
 
 uniform = st.lists(names, unique=True, max_size=4).flatmap(
-    lambda keys: st.lists(learned(st.fixed_dictionaries(dict.fromkeys(keys, values))), max_size=6)
+    lambda keys: st.lists(learned(st.fixed_dictionaries(dict.fromkeys(keys, features))), max_size=6)
 )
-ragged = st.lists(learned(st.dictionaries(names, values, max_size=4)), max_size=6)
+ragged = st.lists(learned(st.dictionaries(names, features, max_size=4)), max_size=6)
 
 
 def exact(value: Any) -> object:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
-from river import drift, forest, linear_model, metrics, preprocessing, tree
+from river import active, base, compose, drift, ensemble, feature_extraction, forest, linear_model, metrics, multiclass, preprocessing, tree
 
-from stream_retrain import Ignore, On, PipelineError, Reset, Schema, Watch
+from stream_retrain import Challenge, Ignore, On, PipelineError, Reset, Schema, Watch
 from tests.core import streams
 
 SCHEMA: dict[str, Any] = {"id": "id", "label": "y", "features": {"a": float, "b": float, "c": float}}
@@ -69,8 +71,6 @@ def test_every_fault_is_listed_at_once() -> None:
 
 
 def test_a_model_with_a_lambda_cannot_be_saved() -> None:
-    from river import compose
-
     model = compose.FuncTransformer(lambda x: x) | linear_model.LogisticRegression()
     with pytest.raises(PipelineError, match="cannot be saved"):
         streams.pipeline(model=model)
@@ -96,3 +96,127 @@ def test_equal_declarations_have_equal_digests_and_a_changed_one_another() -> No
         {"rolling_events": 51},
     ]
     assert len({digest, *(streams.pipeline(**change).digest() for change in changes)}) == 5
+
+
+class Changing(linear_model.LogisticRegression):  # type: ignore[misc]
+    """Adds to the event it is given."""
+
+    def predict_proba_one(self, x: dict[str, Any]) -> Any:
+        x["more"] = 1.0
+        return super().predict_proba_one(x)
+
+
+class Odd(base.Classifier):  # type: ignore[misc]
+    """Predicts whatever it was made with."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def learn_one(self, x: Any, y: Any) -> None:
+        pass
+
+    def predict_one(self, x: Any) -> Any:  # noqa: ARG002 - River's signature
+        return self.answer
+
+
+LR = linear_model.LogisticRegression
+SCALED = preprocessing.StandardScaler() | multiclass.OneVsRestClassifier(LR())
+THREE: dict[str, Any] = {"task": "multiclass", "model": SCALED, "watch": [], "react": []}
+NUMBERS: dict[str, Any] = {"task": "regression", "model": linear_model.LinearRegression(), "watch": [], "react": []}
+UNION = (preprocessing.StandardScaler() + feature_extraction.RBFSampler()) | LR()
+LAMBDA = compose.FuncTransformer(lambda x: dict(x)) | LR()
+
+
+def racing(model: Any) -> dict[str, Any]:
+    return {"react": [On.every(events=100, do=Challenge(challengers=(model,), rematch=False))]}
+
+
+TRIED: list[tuple[dict[str, Any], str]] = [
+    ({"model": Changing()}, "model: Changing changes the event it is given"),
+    ({"model": Odd((True, False))}, "predicts (True, False), a tuple, which is no label"),
+    ({"model": Odd(np.zeros(2))}, "a ndarray, which is no label"),
+    ({"model": active.EntropySampler(LR(), seed=1)}, "a tuple, which is no label: use another model, or the one inside it"),
+    ({"model": UNION}, "model: RBFSampler has no seed"),
+    ({"model": Odd({"members": [{"first": forest.AMFClassifier()}]})}, "AMFClassifier has no seed"),
+    ({"model": ensemble.VotingClassifier([forest.AMFClassifier(), LR()])}, "AMFClassifier has no seed"),
+    ({"model": ensemble.VotingClassifier([LR(), LR()]), "watch": [Watch("loss", drift.ADWIN())], "react": []}, "which watch 'loss' needs"),
+    ({**THREE, "model": multiclass.OneVsOneClassifier(LR()), "metrics": [metrics.CrossEntropy()]}, "which metric CrossEntropy needs"),
+    (racing(LAMBDA), "challenger 'another': <lambda> | LogisticRegression cannot be saved"),
+    (
+        {"schema": WITH_TEXT, "model": tree.HoeffdingTreeClassifier(), "watch": [], **racing(LR())},
+        "challenger 'another': LogisticRegression cannot",
+    ),
+    (racing(forest.ARFClassifier()), "challenger 'another': ARFClassifier has no seed"),
+    ({**THREE, "metrics": [metrics.F1()]}, "metrics: F1 is of two classes and its positive one, True, is none of this task's"),
+    ({**THREE, "metrics": [metrics.LogLoss()]}, "metrics: LogLoss is of two classes"),
+    ({**THREE, "metrics": [metrics.ROCAUC(pos_val="a")]}, "metrics: ROCAUC gives"),
+    ({**THREE, "metrics": [metrics.RollingROCAUC()]}, "metrics: RollingROCAUC"),
+    ({**THREE, "react": [On.below("f1", 0.5, do=Reset())]}, "react below:F1:0.5: F1 is of two classes"),
+    ({"metrics": [metrics.F1(pos_val="yes")]}, "has pos_val 'yes'"),
+    ({"metrics": [metrics.ConfusionMatrix()]}, "ConfusionMatrix gives no number"),
+    ({"metrics": [metrics.ClassificationReport()]}, "ClassificationReport gives no number"),
+    ({"react": [On.below(metrics.Accuracy() + metrics.ROCAUC(), 0.5, do=Reset())]}, "are several metrics in one"),
+    ({"react": [On.below("fbeta", 0.5, do=Reset())]}, "FBeta needs arguments"),
+    ({"react": [On.below("base", 0.5, do=Reset())]}, "nor the name of one"),
+    ({**NUMBERS, "model": compose.TargetTransformRegressor(linear_model.LinearRegression(), math.acos, math.cos)}, "math domain error"),
+    ({"schema": Schema(label="y", features={"a": float | None}), "model": compose.FuncTransformer(len) | LR()}, "cannot learn an event"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), TRIED, ids=[words for _, words in TRIED])
+def test_what_could_not_work_later_is_refused_at_load(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(PipelineError) as caught:
+        streams.pipeline(**change)
+    assert any(words in fault for fault in caught.value.faults), caught.value.faults
+
+
+def test_what_works_later_is_not_refused() -> None:
+    streams.pipeline(**{**THREE, "metrics": [metrics.MacroF1(), metrics.CohenKappa(), metrics.CrossEntropy()]})
+    streams.pipeline(metrics=[metrics.F1(), metrics.ROCAUC(), metrics.MutualInfo()])
+    streams.pipeline(model=Odd(np.bool_(True)))
+    both = streams.pipeline(metrics=[metrics.Accuracy() + metrics.ROCAUC(), metrics.F1()])
+    assert [type(metric).__name__ for metric in both.scores.metrics] == ["Accuracy", "ROCAUC", "F1"]
+    streams.pipeline(**NUMBERS | {"model": compose.TargetTransformRegressor(linear_model.LinearRegression(), np.log1p, np.expm1)})
+    streams.pipeline(schema=Schema(label="y", features={"t": str}), model=feature_extraction.TFIDF(on="t") | LR(), watch=[], react=[])
+
+
+def read_date(x: dict[str, Any]) -> dict[str, Any]:
+    return {"month": float(x["sent"].split("-")[1])}
+
+
+def test_an_example_is_tried_in_place_of_made_up_values() -> None:
+    model, features = compose.FuncTransformer(read_date) | LR(), {"sent": str}
+    with pytest.raises(PipelineError, match="give one in Schema"):
+        streams.pipeline(schema=Schema(label="y", features=features), model=model, watch=[], react=[])
+    plain = Schema(label="y", features=features, example={"sent": "2026-01-01"})
+    several = Schema(label="y", features=features, example=[{"sent": "2026-01-01", "y": True}, {"sent": "2026-02-01", "y": 0}])
+    made = [streams.pipeline(schema=schema, model=model, watch=[], react=[]) for schema in (plain, several)]
+    assert len({pipeline.digest() for pipeline in made}) == 1
+
+
+@pytest.mark.parametrize(
+    ("example", "words"),
+    [
+        ("a", "must be a record or a list"),
+        (["a"], "must be a record (a dict"),
+        ({"a": 1.0}, "feature 'n' is None, which is no int"),
+        ({"a": math.nan, "n": 1}, "feature 'a' is nan"),
+        ({"a": 1, "n": True}, "feature 'n' is True"),
+        ([{"a": 1, "n": 2}, {"a": 1, "n": 2, "y": "yes"}], "example 1: label 'y' is 'yes'"),
+    ],
+)
+def test_an_example_that_does_not_fit_the_schema_is_refused(example: Any, words: str) -> None:
+    with pytest.raises(PipelineError) as caught:
+        streams.pipeline(schema=Schema(label="y", features={"a": float, "n": int, "o": str | None}, example=example), watch=[], react=[])
+    assert any(words in fault for fault in caught.value.faults), caught.value.faults
+
+
+def test_nulls_are_kept_for_a_model_that_fills_them() -> None:
+    features, lin = {"a": float | None, "b": float}, linear_model.LinearRegression()
+    plain: dict[str, Any] = {**NUMBERS, "schema": Schema(label="y", features=features)}
+    assert streams.pipeline(**plain).schema.keep_null is None
+    assert streams.pipeline(**plain | {"model": preprocessing.PreviousImputer() | lin}).schema.keep_null
+    never = Schema(label="y", features=features, keep_null=False)
+    assert streams.pipeline(**plain | {"schema": never}).schema.keep_null is False
+    with pytest.raises(PipelineError, match="The event has nulls because the schema keeps them"):
+        streams.pipeline(**plain | {"schema": Schema(label="y", features=features, keep_null=True)})

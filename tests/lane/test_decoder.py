@@ -74,6 +74,17 @@ def test_a_record_becomes_an_event(value: bytes, made: Event) -> None:
     assert decoded(value) == made
 
 
+@pytest.mark.parametrize("written", [b'"o":null', b'"x":1'])
+def test_an_optional_feature_that_is_null_or_absent_is_kept_as_none_where_the_schema_says_so(written: bytes) -> None:
+    keeping, value = decoder(keep_null=True), with_(b'"o":4', written)
+    made = event(value, keeping)
+    assert made.x == {**X, "o": None}
+    assert list(made.x or ()) == list(FEATURES)
+    assert event(value).x == X
+    assert event(GOOD, keeping).x == {**X, "o": 4.0}
+    assert event(b'{"id":"e","t":5,"y":true}', keeping).x is None
+
+
 def test_types_are_those_that_were_declared() -> None:
     made = event(with_(b'"a":1.5', b'"a":1'))
     assert made.x is not None

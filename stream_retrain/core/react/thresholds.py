@@ -8,7 +8,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
-from river import base, metrics
+from river import metrics
 
 from stream_retrain.core.react.triggers import Declared, Moment, RunningTrigger
 from stream_retrain.core.scores import needs_proba
@@ -47,10 +47,15 @@ class Threshold:
     def faults(self, declared: Declared) -> Iterator[str]:
         """Every fault of the declaration, as sentences."""
         metric = metric_named(self.metric)
+        if metric is None and (kind := _metrics_by_name().get(_plain(self.metric))) is not None:
+            yield f"{kind.__name__} needs arguments; give it as an object, such as metrics.{kind.__name__}(...), and not by its name"
+            return
         if metric is None:
             yield f"{self.metric!r} is not a River metric, nor the name of one; use a name such as 'accuracy' or 'mae'"
             return
-        if isinstance(metric, metrics.base.RegressionMetric) != (declared.task == "regression"):
+        if isinstance(metric, metrics.base.RegressionMetric) != (declared.task == "regression") or isinstance(
+            metric, metrics.base.ClusteringMetric
+        ):
             yield f"{type(metric).__name__} does not fit a {declared.task} model"
         if not callable(getattr(metric, "revert", None)):
             yield f"{type(metric).__name__} cannot be kept over the last events, because it forgets nothing; use another metric"
@@ -101,14 +106,22 @@ class _Threshold:
 
 
 def metric_named(metric: Any) -> Any:
-    """A River metric as it is, or a fresh one by name ("accuracy", "roc_auc", "cohen_kappa", "kappa"); None if there is none such."""
+    """A River metric as it is, or a fresh one by name ("accuracy", "roc_auc", "cohen_kappa", "kappa"); None if there is none such, or it
+    cannot be made without arguments."""
     if isinstance(metric, metrics.base.Metric):
         return metric
-    kind = _metrics_by_name().get(str(metric).lower().replace("_", ""))
-    return kind() if kind is not None else None
+    kind = _metrics_by_name().get(_plain(metric))
+    try:
+        return kind() if kind is not None else None
+    except TypeError:
+        return None
+
+
+def _plain(name: Any) -> str:
+    return str(name).lower().replace("_", "")
 
 
 @functools.cache
 def _metrics_by_name() -> dict[str, Any]:
-    kinds = {name.lower(): kind for name, kind in vars(metrics).items() if isinstance(kind, type) and issubclass(kind, base.Base)}
+    kinds = {name.lower(): kind for name, kind in vars(metrics).items() if isinstance(kind, type) and issubclass(kind, metrics.base.Metric)}
     return kinds | {"kappa": metrics.CohenKappa}

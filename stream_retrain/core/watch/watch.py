@@ -82,6 +82,11 @@ class Watch:
         """The detector's class, as decisions and metrics name it."""
         return type(self.detector).__name__
 
+    @property
+    def shown_every(self) -> int:
+        """The detector is shown each n-th value, with this n."""
+        return self._every_of(self.detector)
+
     def build(self, saved: Saved | None = None) -> Guard:
         """A running guard: fresh, or as it was saved. Raises `StateError`."""
         return self._sampled(self.detector, saved)
@@ -93,11 +98,14 @@ class Watch:
         return self._sampled(self._warner(), saved)
 
     def _sampled(self, spec: Any, saved: Saved | None) -> Guard:
-        every = self.every or (KSWIN_EVERY if isinstance(spec, drift.KSWIN) else 1)
+        every = self._every_of(spec)
         if every == 1:
             return self._of_numbers(spec, saved)
         values = _values(Sampled.PART, saved)
         return Sampled(self._of_numbers(spec, values.pop("inner", None)), every, **values)
+
+    def _every_of(self, spec: Any) -> int:
+        return self.every or (KSWIN_EVERY if isinstance(spec, drift.KSWIN) else 1)
 
     def _of_numbers(self, spec: Any, saved: Saved | None) -> Guard:
         if not self.signal.startswith(CATEGORIES):

@@ -36,6 +36,7 @@ class EventDecoder:
         self._bytes_max = record_bytes_max
         self._features = len(schema.features)
         self._nullable = any(is_optional(kind) for kind in schema.features.values())
+        self._nulls: Features = {name: None for name, kind in schema.features.items() if is_optional(kind)} if schema.keep_null else {}
         self._row = _row_type(schema, task)
         self._parse = msgspec.json.Decoder(self._row).decode
         self._boolean = task == "binary"
@@ -114,6 +115,8 @@ class EventDecoder:
         if missing:
             listed = ", ".join(repr(name) for name in missing)
             raise EventError("schema", f"required feature{'s' if len(missing) > 1 else ''} missing: {listed}", missing[0])
+        if self._nulls:
+            return {name: present.get(name) for name in self._schema.features if name in present or name in self._nulls}
         return present
 
 
