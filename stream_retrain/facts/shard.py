@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRaised
 from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, DuelEnded, DuelFact, DuelStarted, LeadChanged
+from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, MemberRestarted
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
 from stream_retrain.facts.records import Rejected, Unmatched
@@ -29,7 +30,9 @@ __all__ = [
     "LeadChanged",
     "LeaderChanged",
     "MemberRestarted",
+    "MetricFailed",
     "ModelReset",
+    "PredictionFailed",
     "Rejected",
     "Requested",
     "ShardFact",
@@ -42,6 +45,8 @@ __all__ = [
 ShardFact: TypeAlias = (
     Rejected
     | Unmatched
+    | PredictionFailed
+    | MetricFailed
     | DriftDetected
     | WarningRaised
     | DetectorFailed

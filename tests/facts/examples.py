@@ -6,6 +6,7 @@ from typing import Final
 
 from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRaised
 from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, DuelEnded, DuelStarted, LeadChanged
+from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, MemberRestarted
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
 from stream_retrain.facts.records import Rejected, Unmatched
@@ -24,6 +25,8 @@ STANDINGS: Final = (
 _ALL: Final[tuple[ShardFact, ...]] = (
     Rejected(offset=3, reason="schema", detail="Expected `float`, got `str`", field="a"),
     Unmatched(offset=4, id="e7", reason="no_question"),
+    PredictionFailed(offset=5, time_s=TIME_S, detail="nan is not a finite number", generation=2, repeated=False),
+    MetricFailed(offset=6, time_s=TIME_S, metric="RMSLE", detail="ValueError: math domain error", repeated=False),
     DriftDetected(offset=10, time_s=TIME_S, signal="error", detector="ADWIN", direction="up", value=1.0, generation=2),
     WarningRaised(offset=9, time_s=TIME_S, signal="error", detector="DDM", generation=2),
     DetectorFailed(offset=11, time_s=TIME_S, signal="feature:a", detector="KSWIN", detail="ValueError: too few", generation=2),
