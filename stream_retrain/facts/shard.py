@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRaised
 from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, DuelEnded, DuelFact, DuelStarted, LeadChanged
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
-from stream_retrain.facts.member import LeaderChanged, MemberRestarted
+from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
 from stream_retrain.facts.records import Rejected, Unmatched
 from stream_retrain.facts.training import ChallengerJoined, TrainingFailed, TrainingRequested
@@ -29,6 +29,7 @@ __all__ = [
     "DuelStarted",
     "LeadChanged",
     "LeaderChanged",
+    "LeaderWavered",
     "MemberRestarted",
     "MetricFailed",
     "ModelReset",
@@ -58,6 +59,7 @@ ShardFact: TypeAlias = (
     | TrainingFailed
     | MemberRestarted
     | LeaderChanged
+    | LeaderWavered
     | DuelStarted
     | LeadChanged
     | ContestantFailed

@@ -33,23 +33,26 @@ class Questions:
     """The waiting questions by id."""
 
     def __init__(
-        self, rows_max: int, age_max_s: float | None, bytes_max: float, texts: Sequence[str] = (), saved: Saved | None = None
+        self, rows_max: int, age_max_s: float | None, bytes_max: int, features: int, texts: Sequence[str], saved: Saved | None = None
     ) -> None:
-        """`texts`: the features whose values are texts. Where more are saved than may wait the oldest are left out. Raises `StateError`."""
-        self._rows_max = rows_max
+        """`texts`: those of the features whose values are texts. Where more are saved than may wait the oldest are left out. Raises `StateError`."""
+        a_question = BYTES_A_QUESTION + BYTES_A_FEATURE * features
+        self._rows_max = min(rows_max, max(1, bytes_max // a_question))
+        self._reason: UnmatchedReason = "expired_rows" if self._rows_max == rows_max else "expired_bytes"
         self._age_max_s = age_max_s
         self._bytes_max = bytes_max
         self._texts = texts
         self.waiting: dict[str, Question] = {} if saved is None else _QUESTIONS.load(saved)["waiting"]
-        self._bytes = sum(map(self._size, self.waiting, self.waiting.values()))
-        while self.waiting and (len(self.waiting) > rows_max or self._bytes > bytes_max):
+        self._a_question = a_question
+        self._bytes = sum(map(self._size, self.waiting.values()))
+        while self.waiting and (len(self.waiting) > self._rows_max or self._bytes + a_question * len(self.waiting) > bytes_max):
             self._drop(next(iter(self.waiting)))
 
     @classmethod
     def of(cls, pipeline: Pipeline, saved: Saved | None = None) -> Questions:
         """Those of a pipeline. Raises `StateError`."""
         texts = [name for name in pipeline.schema.features if pipeline.schema.feature_type(name) is str]
-        return cls(pipeline.pending_rows_max, pipeline.pending_age_max_s, pipeline.pending_bytes_max, texts, saved)
+        return cls(pipeline.pending_rows_max, pipeline.pending_age_max_s, pipeline.pending_bytes_max, len(pipeline.schema.features), texts, saved)
 
     def expired(self, now_s: float) -> list[str]:
         """Those that have waited too long when event time is `now_s`, oldest first; they stay until `settle`."""
@@ -71,11 +74,12 @@ class Questions:
         """Let a question wait; while there is no place the oldest expires, at last the question itself."""
         gone: list[Unmatched] = []
         if len(self.waiting) >= self._rows_max:
-            gone.append(self._expire(offset, "expired_rows"))
+            gone.append(self._expire(offset, self._reason))
         self.waiting[id_] = question
-        self._bytes += self._size(id_, question)
-        while self._bytes > self._bytes_max:
-            gone.append(self._expire(offset, "expired_bytes"))
+        if self._texts:
+            self._bytes += self._size(question)
+            while self._bytes + self._a_question * len(self.waiting) > self._bytes_max:
+                gone.append(self._expire(offset, "expired_bytes"))
         return gone
 
     def _expire(self, offset: int, reason: UnmatchedReason) -> Unmatched:
@@ -84,16 +88,14 @@ class Questions:
         return Unmatched(offset=offset, id=oldest, reason=reason)
 
     def _drop(self, id_: str) -> None:
-        self._bytes -= self._size(id_, self.waiting.pop(id_))
+        question = self.waiting.pop(id_)
+        if self._texts:
+            self._bytes -= self._size(question)
 
-    def _size(self, id_: str, question: Question) -> int:
-        """About how much memory a question takes: what can differ much is the length of its texts."""
-        x = question[1]
-        size = BYTES_A_QUESTION + len(id_) + BYTES_A_FEATURE * len(x)
-        for name in self._texts:
-            if name in x:
-                size += len(x[name])  # type: ignore[arg-type]  # a text
-        return size
+    def _size(self, question: Question) -> int:
+        """The length of a question's texts; what else it takes is counted as the same for all."""
+        x: Any = question[1]
+        return sum([len(x[name]) for name in self._texts if name in x])
 
     def snapshot(self) -> dict[str, Any]:
         """What the constructor needs to go on from here; shares the questions, so serialise it at once."""

@@ -78,8 +78,8 @@ class Shard:
         self.questions_seen: int = values["questions_seen"]
         self._newest_time_s: float = values["newest_time_s"]
         self._questions = Questions.of(pipeline, values["questions"])
-        open_classes = pipeline.task == "multiclass" and pipeline.schema.classes is None
-        self._classes: dict[Label, None] | None = dict.fromkeys(values["classes"]) if open_classes else None
+        self._open_classes = pipeline.task == "multiclass" and pipeline.schema.classes is None
+        self._classes: dict[Any, None] = dict.fromkeys(values["classes"])
         """The labels learned so far, where the schema does not name them."""
         self._failed_through: int = values["failed_through"]
         """How many questions there had been with the last one whose prediction failed."""
@@ -148,7 +148,7 @@ class Shard:
             inputs=tuple(self._inputs),
             requests_through=self.requests_through,
             reactions=self._reactor.snapshot(),
-            classes=tuple(self._classes or ()),
+            classes=tuple(self._classes),
             failed_through=self._failed_through,
         )
 
@@ -178,12 +178,13 @@ class Shard:
         """Take events from `at` on, until something happens that changes what is bound here, or to the end; where the next one is."""
         reactor, duel, binary, keeps_proba = self._reactor, self._reactor.succession.duel, self._binary, self._keeps_proba
         predict, learn, generation, follow = reactor.predict, reactor.learn, reactor.generation, reactor.label
-        notices, classes = reactor.notices, self._classes
+        notices, classes = reactor.notices, self._classes if self._open_classes else None
         waiting, predicted, learned, scored = self._questions.waiting, done.predicted.append, done.learned.append, done.scored.append
         for event in itertools.islice(events, at, None):
             at += 1
             offset, id_, time_s, x, y = event
-            if classes is not None and y is not None and y not in classes and self._odd(event, y, classes, done):
+            new = classes is not None and y is not None and y not in classes
+            if new and self._odd(event, done):
                 continue
             known = self._known(event) if waiting else None
             if (x if known is None else y) is None:
@@ -222,8 +223,8 @@ class Shard:
                 if notices:
                     reactor.question(offset, time_s, x, done.facts)
             else:
-                if classes is not None:
-                    classes[y] = None
+                if new:
+                    self._classes[y] = None
                 if y_pred is not None:
                     scored((y, y_pred, proba if keeps_proba else None))
                 self.events_seen += 1
@@ -257,8 +258,9 @@ class Shard:
             done.facts += self._reactor.take_over(happened, self.events_seen)
         done.facts.append(Rejected(offset=event.offset, reason="model", detail=f"the model raised {raised(error)}"))
 
-    def _odd(self, event: Event, y: Label, classes: dict[Label, None], done: Done) -> bool:
+    def _odd(self, event: Event, done: Done) -> bool:
         """Whether a label that is new cannot be a class of the task."""
+        classes, y = self._classes, event.y
         first, most = next(iter(classes), y), self._pipeline.classes_max
         if type(first) is not type(y):
             kind, others = ("a text", "integers") if isinstance(y, str) else ("an integer", "texts")

@@ -7,7 +7,7 @@ from typing import Final
 from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRaised
 from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
-from stream_retrain.facts.member import LeaderChanged, MemberRestarted
+from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
 from stream_retrain.facts.records import Rejected, Unmatched
 from stream_retrain.facts.shard import ShardFact
@@ -49,6 +49,7 @@ _ALL: Final[tuple[ShardFact, ...]] = (
     TrainingFailed(offset=20, time_s=TIME_S, training=5, challenger="retrained", error="took longer than 600 s"),
     MemberRestarted(offset=21, time_s=TIME_S, member="tree", restarts=1, generation=2),
     LeaderChanged(offset=22, time_s=TIME_S, before="tree", now="linear", weights={"tree": 0.25, "linear": 0.75}, generation=2),
+    LeaderWavered(offset=23, time_s=TIME_S, now="tree", generation=2),
     DuelStarted(offset=10, time_s=TIME_S, duel=1, contestants=("champion", "fresh"), trained_on=(0, 0), generation=2, cause="drift:error"),
     LeadChanged(
         offset=50,

@@ -10,7 +10,7 @@ import pytest
 from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRaised
 from stream_retrain.facts.duel import ContestantFailed, DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
-from stream_retrain.facts.member import LeaderChanged, MemberRestarted
+from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, DecisionOutcome, ModelReset, Requested
 from stream_retrain.facts.records import Rejected, Unmatched, UnmatchedReason
 from stream_retrain.facts.shard import SHARD_FACTS, ShardFact
@@ -64,6 +64,7 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     (MemberRestarted, {}, "member tree restarted; 1 restart so far"),
     (MemberRestarted, {"restarts": 2}, "member tree restarted; 2 restarts so far"),
     (LeaderChanged, {}, "member linear leads in place of tree"),
+    (LeaderWavered, {}, "member tree leads for now"),
     (DuelStarted, {}, "duel 1 started: champion, fresh"),
     (DuelStarted, {"cause": "rematch", "contestants": ("champion", "rival")}, "duel 1 started, a rematch: champion, rival"),
     (LeadChanged, {}, "fresh serves in place of champion: the evidence says that its loss is lower"),
@@ -119,7 +120,7 @@ def test_the_kinds_on_the_wire_are_these() -> None:
 def test_what_an_operator_should_see_is_a_warning() -> None:
     warned = {kind for kind in SHARD_FACTS if kind.level == "warning"}
     assert warned == {Rejected, PredictionFailed, MetricFailed, DetectorFailed, TrainingFailed, ContestantFailed}
-    assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Unmatched}
+    assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Unmatched, LeaderWavered}
 
 
 @pytest.mark.parametrize(("kind", "changes", "sentence"), SENTENCES)

@@ -80,9 +80,11 @@ def _most_probable(predict_proba_one: Callable[[Features], dict[Any, float]], x:
     if proba.__class__ is dict and len(proba) == 2:
         first, second = proba
         p, q = proba.values()
-        y_pred, top, low = (second, q, p) if q > p else (first, p, q)  # as `most_probable`
-        if y_pred.__class__ is bool and top.__class__ is float and -1.0 < low <= top < INFINITE:  # no NaN is
-            return y_pred, proba
+        if 0.0 <= p < q <= 1.0:  # as `most_probable`; false for what is not a number
+            if second.__class__ is bool and q.__class__ is float:
+                return second, proba
+        elif 0.0 <= q <= p <= 1.0 and first.__class__ is bool and p.__class__ is float:
+            return first, proba
     if proba.__class__ is dict and proba:
         y_pred = most_probable(proba)
         total = sum(proba.values())  # of any type but float, or not finite, as soon as one of them is
