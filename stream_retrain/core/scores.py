@@ -27,9 +27,7 @@ __all__ = ["Failure", "ScoreSpec", "Scored", "Scores", "default_metrics", "needs
 
 Scored: TypeAlias = tuple[Label, Label, Any]
 """The label, the label or number predicted, and, where a metric is of them, the probabilities it came from."""
-_SCORES: Final = Part.of(
-    "scores", "metrics", "recent", "failing", schema=2, migrations={1: lambda values: {**values, "failing": ()}}
-)
+_SCORES: Final = Part.of("scores", "metrics", "recent", "failing", schema=2, migrations={1: lambda values: {**values, "failing": ()}})
 
 
 class Failure(NamedTuple):

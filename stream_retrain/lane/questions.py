@@ -35,7 +35,10 @@ class Questions:
     def __init__(
         self, rows_max: int, age_max_s: float | None, bytes_max: int, features: int, texts: Sequence[str], saved: Saved | None = None
     ) -> None:
-        """`texts`: those of the features whose values are texts. Where more are saved than may wait the oldest are left out. Raises `StateError`."""
+        """`texts`: those of the features whose values are texts. Raises `StateError`.
+
+        Where more are saved than may wait, the oldest are left out.
+        """
         a_question = BYTES_A_QUESTION + BYTES_A_FEATURE * features
         self._rows_max = min(rows_max, max(1, bytes_max // a_question))
         self._reason: UnmatchedReason = "expired_rows" if self._rows_max == rows_max else "expired_bytes"
@@ -52,7 +55,8 @@ class Questions:
     def of(cls, pipeline: Pipeline, saved: Saved | None = None) -> Questions:
         """Those of a pipeline. Raises `StateError`."""
         texts = [name for name in pipeline.schema.features if pipeline.schema.feature_type(name) is str]
-        return cls(pipeline.pending_rows_max, pipeline.pending_age_max_s, pipeline.pending_bytes_max, len(pipeline.schema.features), texts, saved)
+        rows_max, age_max_s, bytes_max = pipeline.pending_rows_max, pipeline.pending_age_max_s, pipeline.pending_bytes_max
+        return cls(rows_max, age_max_s, bytes_max, len(pipeline.schema.features), texts, saved)
 
     def expired(self, now_s: float) -> list[str]:
         """Those that have waited too long when event time is `now_s`, oldest first; they stay until `settle`."""

@@ -50,7 +50,7 @@ from stream_retrain.core.state import Part, Saved
 from stream_retrain.facts.observation import Observation
 from stream_retrain.facts.shard import DuelFact, MetricFailed, PredictionFailed, Rejected, Unmatched
 from stream_retrain.facts.telling import cut, raised
-from stream_retrain.facts.values import Event, Label, Predicted
+from stream_retrain.facts.values import Event, Predicted
 from stream_retrain.lane.outcome import Done, Outcome
 from stream_retrain.lane.questions import Question, Questions
 from stream_retrain.lane.reactor import Reactor

@@ -59,7 +59,7 @@ class Targets:
         far = reach(self.mean, self.variance)
         if y > self.mean + far:
             return self.mean + far
-        return self.mean - far if y < self.mean - far else y
+        return max(y, self.mean - far)
 
     def check(self, y: float) -> None:
         """Refuse a target that cannot be learned.

@@ -74,4 +74,4 @@ class UsualRanges:
         if known is None or not (kind is float or kind is int) or value != value:
             return value
         low, high = known[3], known[4]
-        return low if value < low else high if value > high else value
+        return low if value < low else min(value, high)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from stream_retrain.facts.records import Rejected, Unmatched
 from stream_retrain.facts.shard import SHARD_FACTS, DetectorFailed, DriftDetected, LeadChanged, ModelReset, ShardFact
+from stream_retrain.facts.telling import TEXT_BYTES_MAX
 from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Record, Records
-from stream_retrain.facts.telling import TEXT_BYTES_MAX
 from stream_retrain.lane.encoder import dead_letter, encode, encode_decisions, encode_nothing, encode_predictions
 from stream_retrain.lane.step import Output
 from tests.facts.examples import EXAMPLES

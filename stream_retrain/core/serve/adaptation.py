@@ -67,9 +67,7 @@ class Adaptation:
             facts.append(LeaderWavered(offset=offset, time_s=time_s, now=leader, generation=generation))
         elif not self._calm_in and leader != self._told:
             weights = dict(zip(standing.members, standing.weights, strict=True))
-            facts.append(
-                LeaderChanged(offset=offset, time_s=time_s, before=self._told, now=leader, weights=weights, generation=generation)
-            )
+            facts.append(LeaderChanged(offset=offset, time_s=time_s, before=self._told, now=leader, weights=weights, generation=generation))
             self._told, self._calm_in = leader, CALM_EVENTS
         self._changes, self._restarts, self._leader = self._model.changes, standing.restarts, leader
         return facts

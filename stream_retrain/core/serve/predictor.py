@@ -77,21 +77,24 @@ def _number(predict_one: Callable[[Features], Any], x: Features) -> Prediction:
 
 def _most_probable(predict_proba_one: Callable[[Features], dict[Any, float]], x: Features) -> Prediction:
     proba = predict_proba_one(x)
-    if proba.__class__ is dict and len(proba) == 2:
-        first, second = proba
-        p, q = proba.values()
-        if 0.0 <= p < q <= 1.0:  # as `most_probable`; false for what is not a number
-            if second.__class__ is bool and q.__class__ is float:
-                return second, proba
-        elif 0.0 <= q <= p <= 1.0 and first.__class__ is bool and p.__class__ is float:
-            return first, proba
-    if proba.__class__ is dict and proba:
-        y_pred = most_probable(proba)
-        total = sum(proba.values())  # of any type but float, or not finite, as soon as one of them is
-        if total.__class__ is float and -INFINITE < total < INFINITE:
-            kind = y_pred.__class__
-            if kind is int or (kind is str and len(y_pred) <= LABEL_CHARS_MAX and y_pred.isascii()):
-                return y_pred, proba
+    try:
+        if proba.__class__ is dict and len(proba) == 2:
+            first, second = proba
+            p, q = proba.values()
+            if 0.0 <= p < q <= 1.0:  # as `most_probable`; false for what is not a number
+                if second.__class__ is bool and q.__class__ is float:
+                    return second, proba
+            elif 0.0 <= q <= p <= 1.0 and first.__class__ is bool and p.__class__ is float:
+                return first, proba
+        if proba.__class__ is dict and proba:
+            y_pred = most_probable(proba)
+            total = sum(proba.values())  # of any type but float, or not finite, as soon as one of them is
+            if total.__class__ is float and -INFINITE < total < INFINITE:
+                kind = y_pred.__class__
+                if kind is int or (kind is str and len(y_pred) <= LABEL_CHARS_MAX and y_pred.isascii()):
+                    return y_pred, proba
+    except TypeError:  # of what cannot be compared or added: it is looked at
+        pass
     return _looked_at(_NOT_ASKED, proba, _as_label)
 
 
@@ -138,7 +141,7 @@ def _as_proba(proba: Any) -> dict[Any, float]:
 
 def _as_number(value: Any) -> float | int:
     kind = value.__class__
-    if kind is str or kind is bytes or isinstance(value, str | bytes):
+    if hasattr(kind, "__len__"):
         raise ValueError(f"{described(value)} in place of a number")
     number: float = float(value)
     if not math.isfinite(number):

@@ -29,6 +29,7 @@ from stream_retrain.lane.batch import Batch, Record, Records
 __all__ = ["EventDecoder"]
 
 DAY_S: Final = 86_400.0
+FIELD_BYTES_MAX: Final = 1_000
 # Of the years 1 to 9999, which RFC 3339 can write.
 TIME_MIN_S: Final = -62_135_596_800.0
 TIME_MAX_S: Final = 253_402_300_799.0
@@ -73,7 +74,8 @@ class EventDecoder:
                 add(self.decode(records.at(offset)))
             except EventError as error:
                 reason: Any = error.reason
-                rejected.append(Rejected(offset=offset, reason=reason, detail=cut(error.detail), field=error.field and cut(error.field, 1_000)))
+                field = error.field and cut(error.field, FIELD_BYTES_MAX)
+                rejected.append(Rejected(offset=offset, reason=reason, detail=cut(error.detail), field=field))
         return Batch(records, events, rejected)
 
     def decode(self, record: Record) -> Event:
@@ -150,14 +152,18 @@ class EventDecoder:
 
 def _row_type(schema: Schema, task: str) -> Any:
     """A TypedDict of the schema's fields, all optional, for msgspec."""
-    bounded = {name: Integer if plain_type(kind) is int else plain_type(kind) for name, kind in schema.features.items()}
-    fields: dict[str, Any] = {name: _nullable(bounded[name]) if is_optional(kind) else bounded[name] for name, kind in schema.features.items()}
+    fields: dict[str, Any] = {name: _feature_type(kind) for name, kind in schema.features.items()}
     fields[schema.label] = _nullable(_label_type(schema, task))
     if schema.id is not None:
         fields[schema.id] = Annotated[str, msgspec.Meta(max_length=ID_CHARS_MAX)] | int
     if schema.time is not None:
         fields[schema.time] = Annotated[dt.datetime, msgspec.Meta(tz=True)] if schema.time_unit == "iso" else float
     return cast(Any, TypedDict)("Row", fields, total=False)
+
+
+def _feature_type(kind: Any) -> Any:
+    plain: Any = Integer if plain_type(kind) is int else plain_type(kind)
+    return _nullable(plain) if is_optional(kind) else plain
 
 
 def _nullable(kind: Any) -> Any:
