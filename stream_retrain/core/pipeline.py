@@ -52,6 +52,12 @@ class Pipeline:
         What the window of labelled events keeps, by rows and by event time; 0 rows: no window.
     pending_rows_max, pending_age_max_s
         Questions that may wait for their labels, and for how long in event time; the oldest expire, counted.
+    pending_bytes_max
+        About how much memory they may take, by their number, features and texts; the oldest expire, counted.
+    time_ahead_max_s
+        How far an event time may be ahead of the timestamp of its record; beyond it the record is refused. None: any date of the calendar.
+    classes_max
+        Classes a multiclass task may have where the schema does not name them; a record with one more is refused.
 
     Raises `PipelineError` with every fault.
     """
@@ -69,6 +75,9 @@ class Pipeline:
     window_age_max_s: float | None = None
     pending_rows_max: int = 100_000
     pending_age_max_s: float | None = None
+    pending_bytes_max: int = 100_000_000
+    time_ahead_max_s: float | None = 86_400.0
+    classes_max: int = 1_000
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "schema", _schema_for(self))
@@ -118,7 +127,10 @@ class Pipeline:
     def parts(self) -> dict[str, str]:
         """What a saved state depends on, part by part: a digest, or for a limit its value. A state carries them, so that a later pipeline
         can tell which parts of it still fit (`lane.change`)."""
-        limits = ("rolling_events", "window_rows_max", "window_age_max_s", "pending_rows_max", "pending_age_max_s")
+        limits = (
+            *("rolling_events", "window_rows_max", "window_age_max_s", "pending_rows_max", "pending_age_max_s"),
+            *("pending_bytes_max", "time_ahead_max_s", "classes_max"),
+        )
         return {
             "task": self.task,
             "schema": digest(self.schema.without_example()),
@@ -155,11 +167,11 @@ def _faults(pipeline: Pipeline) -> Iterator[str]:
 
 
 def _limit_faults(pipeline: Pipeline) -> Iterator[str]:
-    for name, least in (("window_rows_max", 0), ("pending_rows_max", 1)):
+    for name, least in (("window_rows_max", 0), ("pending_rows_max", 1), ("pending_bytes_max", 1), ("classes_max", 2)):
         value = getattr(pipeline, name)
         if not isinstance(value, int) or value < least:
             yield f"{name} is {value!r}; use a whole number of at least {least}"
-    for name in ("window_age_max_s", "pending_age_max_s"):
+    for name in ("window_age_max_s", "pending_age_max_s", "time_ahead_max_s"):
         value = getattr(pipeline, name)
         if value is not None and not (isinstance(value, int | float) and value > 0):
             yield f"{name} is {value!r}; use seconds above 0, or None for no limit by age"

@@ -86,7 +86,7 @@ def summarise(
     pipeline: Pipeline, source: Topic, predictions: Topic, decisions: Topic, incident_at: Mapping[int, int], on_event: Callable[[int], None]
 ) -> Summary:
     """Compare what went in with what came out; `incident_at`: the first offset after the incident, by partition."""
-    decoder = EventDecoder(pipeline.schema, pipeline.task, record_bytes_max=1_000_000)
+    decoder = EventDecoder.of(pipeline, record_bytes_max=1_000_000)
     offline = {
         "plain": dataclasses.replace(pipeline, react=(), watch=(), window_rows_max=0),
         "recommended": recommended(pipeline),

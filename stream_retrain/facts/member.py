@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from stream_retrain.facts.telling import Counter, Level
 
-__all__ = ["LeaderChanged", "MemberRestarted"]
+__all__ = ["LeaderChanged", "LeaderWavered", "MemberRestarted"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class MemberRestarted:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderChanged:
-    """Another member of a model that adapts by itself has the largest weight in its predictions."""
+    """Another member of a model that adapts by itself has the largest weight in its predictions; told at most every thousand events."""
 
     kind: ClassVar[str] = "member.leads"
     published: ClassVar[bool] = True
@@ -50,3 +50,22 @@ class LeaderChanged:
     @property
     def sentence(self) -> str:
         return f"member {self.now} leads in place of {self.before}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderWavered:
+    """The leading member changed again soon after that was told: counted, and told when things have calmed down."""
+
+    kind: ClassVar[str] = "member.wavered"
+    published: ClassVar[bool] = False
+    counted: ClassVar[Counter] = Counter("member_lead_changes")
+    level: ClassVar[Level] = "debug"
+
+    offset: int
+    time_s: float
+    now: str
+    generation: int
+
+    @property
+    def sentence(self) -> str:
+        return f"member {self.now} leads for now"

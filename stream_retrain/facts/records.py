@@ -17,7 +17,7 @@ RejectReason: TypeAlias = Literal["empty", "too_large", "decode", "schema", "dup
 - `duplicate`: a question with its id waits already
 - `model`: the model raised on it
 """
-UnmatchedReason: TypeAlias = Literal["no_question", "expired_age", "expired_rows"]
+UnmatchedReason: TypeAlias = Literal["no_question", "expired_age", "expired_rows", "expired_bytes"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +62,5 @@ class Unmatched:
                 return f"question {self.id!r} waited longer than pending_age_max_s"
             case "expired_rows":
                 return f"question {self.id!r} expired: more than pending_rows_max questions were waiting"
+            case "expired_bytes":
+                return f"question {self.id!r} expired: the waiting questions took more than pending_bytes_max"

@@ -10,7 +10,8 @@ from typing import Final, TypeAlias
 
 from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRaised
 from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, DuelEnded, DuelFact, DuelStarted, LeadChanged
-from stream_retrain.facts.member import LeaderChanged, MemberRestarted
+from stream_retrain.facts.failures import MetricFailed, PredictionFailed
+from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
 from stream_retrain.facts.records import Rejected, Unmatched
 from stream_retrain.facts.training import ChallengerJoined, TrainingFailed, TrainingRequested
@@ -28,8 +29,11 @@ __all__ = [
     "DuelStarted",
     "LeadChanged",
     "LeaderChanged",
+    "LeaderWavered",
     "MemberRestarted",
+    "MetricFailed",
     "ModelReset",
+    "PredictionFailed",
     "Rejected",
     "Requested",
     "ShardFact",
@@ -42,6 +46,8 @@ __all__ = [
 ShardFact: TypeAlias = (
     Rejected
     | Unmatched
+    | PredictionFailed
+    | MetricFailed
     | DriftDetected
     | WarningRaised
     | DetectorFailed
@@ -53,6 +59,7 @@ ShardFact: TypeAlias = (
     | TrainingFailed
     | MemberRestarted
     | LeaderChanged
+    | LeaderWavered
     | DuelStarted
     | LeadChanged
     | ContestantFailed

@@ -12,11 +12,14 @@ Every class of the union declares these once, as class attributes and one proper
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
 
-__all__ = ["Counter", "Level", "Told", "counted_labels"]
+__all__ = ["TEXT_BYTES_MAX", "Counter", "Level", "Told", "counted_labels", "cut", "described", "raised"]
 
 Level: TypeAlias = Literal["warning", "info", "debug"]
+TEXT_BYTES_MAX: Final = 2_000
+"""A text of input or of foreign code, such as what a model raised, is told up to this many bytes."""
+MARK: Final = "…"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,3 +56,27 @@ def counted_labels(fact: Told) -> tuple[str, ...]:
     if counter.value is not None:
         return (counter.value,)
     return tuple(str(getattr(fact, field)) for field in counter.fields)
+
+
+def cut(text: str, bytes_max: int = TEXT_BYTES_MAX) -> str:
+    """A text of input or of foreign code as UTF-8 of at most so many bytes; one that is cut ends in a mark."""
+    encoded = text[: bytes_max + 1].encode("utf-8", "replace")
+    if len(encoded) <= bytes_max:
+        return encoded.decode()
+    return encoded[: bytes_max - len(MARK.encode())].decode("utf-8", "ignore") + MARK
+
+
+def described(value: Any) -> str:
+    """What a foreign value is, in few words; never raises."""
+    try:
+        return cut(f"{type(value).__name__} {value!r}", 200)
+    except Exception:  # noqa: BLE001 - the value's own code makes its text
+        return type(value).__name__
+
+
+def raised(error: BaseException) -> str:
+    """What foreign code raised, in words; never raises."""
+    try:
+        return cut(f"{type(error).__name__}: {error}")
+    except Exception:  # noqa: BLE001 - the same
+        return type(error).__name__

@@ -6,16 +6,19 @@ event. Time is event time, in seconds since the epoch (UTC); offsets are Kafka o
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-__all__ = ["Event", "Feature", "Features", "Label", "Learned", "Predicted", "ShardId"]
+__all__ = ["ID_CHARS_MAX", "LABEL_CHARS_MAX", "Event", "Feature", "Features", "Label", "Learned", "Predicted", "ShardId"]
 
 Feature: TypeAlias = float | int | str | bool
 Features: TypeAlias = dict[str, Feature | None]
 """None only where the schema keeps what is null."""
 Label: TypeAlias = bool | int | str | float
+ID_CHARS_MAX: Final = 1_000
+LABEL_CHARS_MAX: Final = 1_000
+"""An id or a label that is longer is refused: both are echoed in outputs, whose size is bounded."""
 
 
 class ShardId(NamedTuple):

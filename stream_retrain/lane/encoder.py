@@ -6,8 +6,9 @@
   decision has the same id however often it is sent.
 - A dead letter is the record as it came, with its origin and the reason in the headers. A record that was too large travels
   without its value: the headers say where it stands.
-- Making outputs is total (law 10): texts of foreign code, such as what a model raised, are cut to `TEXT_CHARS_MAX` characters and made
-  UTF-8; an event time that no calendar has is the nearest that one has.
+- Making outputs is total (law 10): texts of input and of foreign code, such as what a model raised, are made UTF-8 and cut, so that no
+  output is more than 10,000 bytes larger than `record_bytes_max`, by which key and value of the record were judged; an event time that no
+  calendar has is the nearest that one has.
 
 An output stands in the partition of the record that caused it, under that record's key. Bytes are a function of the fact: no clock and
 no randomness, so that two runs over one log give equal topics.
@@ -23,13 +24,19 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from stream_retrain.facts.shard import Rejected, ShardFact
+from stream_retrain.facts.telling import TEXT_BYTES_MAX, cut
 from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Record, Records
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS, Output
 
 __all__ = ["DeadLetter", "dead_letter", "encode", "encode_decisions", "encode_nothing", "encode_predictions"]
 
-TEXT_CHARS_MAX: Final = 2_000
+ADDED_BYTES_MAX: Final = 10_000
+"""How much larger than its record an output may be: its own fields, or a dead letter's headers."""
+SHORT_BYTES: Final = 100
+ITEMS_MAX: Final = 20
+KEY_BYTES_MAX: Final = 1_000
+"""Of the key of a record that was too large."""
 # Of the years 1 to 9999, which RFC 3339 can write; an event time may be any finite number.
 TIME_MIN_S: Final = -62_135_596_800.0
 TIME_MAX_S: Final = 253_402_300_799.0
@@ -61,7 +68,8 @@ def encode(shard: ShardId, batch: Batch, predicted: list[Predicted], facts: list
         if isinstance(fact, Rejected):
             record = records.at(fact.offset)
             letter = dead_letter(shard, record, fact)
-            outputs.append((DEAD_LETTERS, partition, record.key, letter.value, letter.headers))
+            key = record.key if fact.reason != "too_large" or len(record.key or b"") <= KEY_BYTES_MAX else None
+            outputs.append((DEAD_LETTERS, partition, key, letter.value, letter.headers))
     return outputs
 
 
@@ -80,7 +88,7 @@ def encode_decisions(shard: ShardId, facts: Iterable[ShardFact]) -> Iterator[tup
     published = [fact for fact in facts if fact.published]
     for offset, group in itertools.groupby(published, key=lambda fact: fact.offset):
         for number, fact in enumerate(group):
-            yield offset, _encode(_cloud_event(shard, fact, number))
+            yield offset, _encode_decision(shard, fact, number)
 
 
 def dead_letter(shard: ShardId, record: Record, rejected: Rejected) -> DeadLetter:
@@ -96,7 +104,7 @@ def dead_letter(shard: ShardId, record: Record, rejected: Rejected) -> DeadLette
         "sr_bytes": str(len(record.value or b"")),
     }
     value = None if rejected.reason == "too_large" else record.value
-    return DeadLetter(value, [(name, _readable(text).encode()) for name, text in headers.items()])
+    return DeadLetter(value, [(name, cut(text).encode()) for name, text in headers.items()])
 
 
 def _keys_of(predicted: list[Predicted], records: Records) -> Iterator[bytes | None]:
@@ -104,6 +112,17 @@ def _keys_of(predicted: list[Predicted], records: Records) -> Iterator[bytes | N
     rows = zip(records.offsets, records.keys, strict=True)
     for fact in predicted:
         yield next(key for offset, key in rows if offset == fact.offset)
+
+
+def _encode_decision(shard: ShardId, fact: Any, number: int) -> bytes:
+    """The CloudEvent of a fact; one that would be too large has its texts and lists cut shorter."""
+    for text_bytes_max, items_max in ((TEXT_BYTES_MAX, ADDED_BYTES_MAX), (SHORT_BYTES, ITEMS_MAX)):
+        event = _cloud_event(shard, fact, number)
+        event["data"] = _readable(msgspec.to_builtins(fact), text_bytes_max, items_max)
+        if len(encoded := _encode(event)) <= ADDED_BYTES_MAX:
+            return encoded
+    event["data"] = {"offset": fact.offset, "time_s": fact.time_s}
+    return _encode(event)
 
 
 def _cloud_event(shard: ShardId, fact: Any, number: int) -> dict[str, Any]:
@@ -115,7 +134,7 @@ def _cloud_event(shard: ShardId, fact: Any, number: int) -> dict[str, Any]:
         "subject": f"{shard.topic}/{shard.partition}",
         "time": _time(fact.time_s),
         "datacontenttype": "application/json",
-        "data": _readable(msgspec.to_builtins(fact)),
+        "data": None,
     }
 
 
@@ -124,14 +143,17 @@ def _time(time_s: float) -> str:
     return dt.datetime.fromtimestamp(min(max(time_s, TIME_MIN_S), TIME_MAX_S), dt.UTC).isoformat().replace("+00:00", "Z")
 
 
-def _readable(value: Any) -> Any:
-    """The same with its texts no longer than they may be, and UTF-8."""
+def _readable(value: Any, text_bytes_max: int, items_max: int) -> Any:
+    """The same with its texts and lists no longer than they may be, the texts UTF-8, and integers that JSON readers take."""
     match value:
         case str():
-            return value[:TEXT_CHARS_MAX].encode("utf-8", "replace").decode()
+            return cut(value, text_bytes_max)
         case dict():
-            return {name: _readable(held) for name, held in value.items()}
+            items = list(value.items())[:items_max]
+            return {cut(name, text_bytes_max): _readable(held, text_bytes_max, items_max) for name, held in items}
         case list() | tuple():
-            return [_readable(held) for held in value]
+            return [_readable(held, text_bytes_max, items_max) for held in value[:items_max]]
+        case int() if not -(1 << 63) <= value < 1 << 64:
+            return float(value) if abs(value) < 1 << 1000 else None
         case _:
             return value

@@ -1,18 +1,21 @@
 """The questions of a shard that wait for their labels, in the order they were asked.
 
 Each waits as `(time_s, x, prediction, generation, ballot)`: what the label is scored against is the prediction that was made when the
-question was asked, by the model of that generation. Both limits hold: `pending_rows_max`, and `pending_age_max_s` of event time; the
-oldest expire. One asked out of order waits for those before it.
+question was asked, by the model of that generation. Three limits hold: `pending_rows_max`, `pending_age_max_s` of event time, and
+`pending_bytes_max` of an estimate of the memory they take; the oldest expire. One asked out of order waits for those before it.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from stream_retrain.core.contest.duel import Ballot
+from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.serve.predictor import Prediction
 from stream_retrain.core.state import Part, Saved
+from stream_retrain.facts.records import UnmatchedReason
 from stream_retrain.facts.shard import Unmatched
 from stream_retrain.facts.values import Features
 
@@ -22,16 +25,38 @@ Question: TypeAlias = tuple[float, Features, Prediction, int, "Ballot | None"]
 _QUESTIONS: Final = Part.of("questions", "waiting")
 
 
+BYTES_A_QUESTION: Final = 300
+BYTES_A_FEATURE: Final = 60
+
+
 class Questions:
     """The waiting questions by id."""
 
-    def __init__(self, rows_max: int, age_max_s: float | None, saved: Saved | None = None) -> None:
-        """Raises `StateError`. Where more are saved than `rows_max`, the oldest are left out."""
-        self._rows_max = rows_max
+    def __init__(
+        self, rows_max: int, age_max_s: float | None, bytes_max: int, features: int, texts: Sequence[str], saved: Saved | None = None
+    ) -> None:
+        """`texts`: those of the features whose values are texts. Raises `StateError`.
+
+        Where more are saved than may wait, the oldest are left out.
+        """
+        a_question = BYTES_A_QUESTION + BYTES_A_FEATURE * features
+        self._rows_max = min(rows_max, max(1, bytes_max // a_question))
+        self._reason: UnmatchedReason = "expired_rows" if self._rows_max == rows_max else "expired_bytes"
         self._age_max_s = age_max_s
+        self._bytes_max = bytes_max
+        self._texts = texts
         self.waiting: dict[str, Question] = {} if saved is None else _QUESTIONS.load(saved)["waiting"]
-        for id_ in list(itertools.islice(self.waiting, max(0, len(self.waiting) - rows_max))):
-            del self.waiting[id_]
+        self._a_question = a_question
+        self._bytes = sum(map(self._size, self.waiting.values()))
+        while self.waiting and (len(self.waiting) > self._rows_max or self._bytes + a_question * len(self.waiting) > bytes_max):
+            self._drop(next(iter(self.waiting)))
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, saved: Saved | None = None) -> Questions:
+        """Those of a pipeline. Raises `StateError`."""
+        texts = [name for name in pipeline.schema.features if pipeline.schema.feature_type(name) is str]
+        rows_max, age_max_s, bytes_max = pipeline.pending_rows_max, pipeline.pending_age_max_s, pipeline.pending_bytes_max
+        return cls(rows_max, age_max_s, bytes_max, len(pipeline.schema.features), texts, saved)
 
     def expired(self, now_s: float) -> list[str]:
         """Those that have waited too long when event time is `now_s`, oldest first; they stay until `settle`."""
@@ -43,21 +68,38 @@ class Questions:
     def settle(self, offset: int, now_s: float, known: str | None = None) -> list[Unmatched]:
         """At an event: drop the question that it answers, if one is known, and those that have expired by now; the facts."""
         if known is not None:
-            del self.waiting[known]
+            self._drop(known)
         gone = self.expired(now_s)
         for id_ in gone:
-            del self.waiting[id_]
+            self._drop(id_)
         return [Unmatched(offset=offset, id=id_, reason="expired_age") for id_ in gone]
 
     def ask(self, offset: int, id_: str, question: Question) -> list[Unmatched]:
-        """Let a question wait; if there is no place the oldest expires."""
+        """Let a question wait; while there is no place the oldest expires, at last the question itself."""
         gone: list[Unmatched] = []
         if len(self.waiting) >= self._rows_max:
-            oldest = next(iter(self.waiting))
-            del self.waiting[oldest]
-            gone.append(Unmatched(offset=offset, id=oldest, reason="expired_rows"))
+            gone.append(self._expire(offset, self._reason))
         self.waiting[id_] = question
+        if self._texts:
+            self._bytes += self._size(question)
+            while self._bytes + self._a_question * len(self.waiting) > self._bytes_max:
+                gone.append(self._expire(offset, "expired_bytes"))
         return gone
+
+    def _expire(self, offset: int, reason: UnmatchedReason) -> Unmatched:
+        oldest = next(iter(self.waiting))
+        self._drop(oldest)
+        return Unmatched(offset=offset, id=oldest, reason=reason)
+
+    def _drop(self, id_: str) -> None:
+        question = self.waiting.pop(id_)
+        if self._texts:
+            self._bytes -= self._size(question)
+
+    def _size(self, question: Question) -> int:
+        """The length of a question's texts; what else it takes is counted as the same for all."""
+        x: Any = question[1]
+        return sum([len(x[name]) for name in self._texts if name in x])
 
     def snapshot(self) -> dict[str, Any]:
         """What the constructor needs to go on from here; shares the questions, so serialise it at once."""

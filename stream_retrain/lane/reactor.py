@@ -1,6 +1,9 @@
 """What a shard does about what it sees: signals to detectors, triggers to the policy, decisions to the succession.
 
 It holds whoever serves: `predict`, `learn` and `generation` are bound to the served model, and bound anew whenever that changes.
+
+Rules are asked at labels. What the detectors of features say at a question without a label is told there, and the rules are asked about it
+at the next label, as they are about a request: no reaction can do anything before.
 """
 
 from __future__ import annotations
@@ -13,18 +16,34 @@ from stream_retrain.core.contest.succession import Cause, Succession
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.policy import Decision
 from stream_retrain.core.react.reactions import Race
-from stream_retrain.core.react.triggers import Moment
+from stream_retrain.core.react.triggers import MetricFailure, Moment
 from stream_retrain.core.serve.adaptation import Adaptation
-from stream_retrain.core.serve.predictor import Prediction, predictor
+from stream_retrain.core.serve.predictor import Prediction, has_failed, predictor
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.core.watch.signals import signal_of
 from stream_retrain.core.watch.watches import Seen, Watches
-from stream_retrain.facts.shard import Decided, DriftDetected, DuelEnded, DuelFact, LeadChanged, Requested, ShardFact, WarningRaised
+from stream_retrain.facts.shard import (
+    Decided,
+    DriftDetected,
+    DuelEnded,
+    DuelFact,
+    LeadChanged,
+    MetricFailed,
+    Requested,
+    ShardFact,
+    WarningRaised,
+)
+from stream_retrain.facts.telling import cut
 from stream_retrain.facts.values import Features, Label
 
 __all__ = ["PART", "Reactor"]
 
-PART: Final = Part.of("reactions", "policy", "watches", "requested", "succession", "adaptation")
+PART: Final = Part.of(
+    "reactions",
+    *("policy", "watches", "requested", "noticed", "succession", "adaptation"),
+    schema=2,
+    migrations={1: lambda values: {**values, "noticed": ()}},
+)
 
 
 def _whole(saved: Saved) -> Saved:
@@ -36,14 +55,17 @@ class Reactor:
 
     def __init__(self, pipeline: Pipeline, saved: Saved | None = None) -> None:
         """Fresh, or as it was saved. Raises `StateError`."""
-        values: Saved = {**dict.fromkeys(PART.keys), "requested": False} if saved is None else _whole(saved)
+        values: Saved = {**dict.fromkeys(PART.keys), "requested": False, "noticed": ()} if saved is None else _whole(saved)
         self._pipeline = pipeline
         self._policy = pipeline.policy.build(values["policy"])
         self._every_event = pipeline.policy.every_event
         self._watches = Watches(pipeline, values["watches"])
-        self._watched, self._see = bool(pipeline.watch), self._watches.see
+        self._sees, self._see = self._watches.of_model, self._watches.see
+        self.notices, self._notice = self._watches.of_features, self._watches.notice
         self._error = signal_of("error", pipeline.task)
         self._requested: bool = values["requested"]
+        self._noticed: list[tuple[str, bool]] = list(values["noticed"])
+        """Signals of which something was said at questions since the last label, and whether it was a drift."""
         self.succession = Succession(pipeline, values["succession"])
         self._remembers = self.succession.remembers
         self._serve(values["adaptation"])
@@ -68,6 +90,7 @@ class Reactor:
         asked: int,
         seen: tuple[int, float],
         facts: list[ShardFact],
+        at_once: bool,
     ) -> bool:
         """What follows on a label that was learned; whether it changed who serves or races. What happened is added to `facts`.
 
@@ -75,18 +98,30 @@ class Reactor:
             The generation that made the prediction.
         seen
             Labelled events the shard has learned, this one included, and the newest event time.
+        at_once
+            The label came with the question, which nobody has noticed yet.
         """
         if self._remembers:
             y_pred, proba = prediction
-            self.succession.remember(x, y, self._error(y, y_pred, proba) if y_pred is not None else 1.0)
+            worst = self._watches.worst_error() if proba is False else 1.0
+            self.succession.remember(x, y, self._error(y, y_pred, proba) if y_pred is not None else worst)
         now = self.generation
         if self._adapts and self._adaptation.changed():
             facts += self._adaptation.tell(offset, time_s, now)
-        signs = self._see(offset, time_s, x, y, prediction, now, of_now=asked == now) if self._watched else ()
-        if not (signs or self._every_event or self._requested):
+        signs = self._see(offset, time_s, y, prediction, now) if self._sees and asked == now else ()
+        if at_once and self.notices:
+            signs = [*signs, *self._notice(offset, time_s, x, now)]
+        if not (signs or self._every_event or self._requested or self._noticed):
             return False
         facts += signs
         return self._consider(offset, time_s, y, prediction, signs, seen, facts)
+
+    def question(self, offset: int, time_s: float, x: Features, facts: list[ShardFact]) -> None:
+        """What a question without a label leads to: the detectors of features see it. What they say is added to `facts`."""
+        if signs := self._notice(offset, time_s, x, self.generation):
+            facts += signs
+            said = [(sign.signal, isinstance(sign, DriftDetected)) for sign in signs if isinstance(sign, DriftDetected | WarningRaised)]
+            self._noticed += [each for each in said if each not in self._noticed]
 
     def race_goes_on(self, x: Features, y: Label | None, happened: Sequence[DuelFact], events_seen: int) -> list[ShardFact]:
         """What else an event does while a duel lasts: those who wait learn it, and what happened is taken over."""
@@ -114,7 +149,7 @@ class Reactor:
                 return self.succession.fail(offset, time_s, given)
             case Request():
                 self._requested = True
-                return [Requested(offset=offset, time_s=time_s, reason=given.reason)]
+                return [Requested(offset=offset, time_s=time_s, reason=cut(given.reason))]
             case _:
                 assert_never(given)
 
@@ -124,6 +159,7 @@ class Reactor:
             policy=self._policy.snapshot(),
             watches=self._watches.snapshot(),
             requested=self._requested,
+            noticed=tuple(self._noticed),
             succession=self.succession.snapshot(),
             adaptation=self._adaptation.snapshot(),
         )
@@ -141,20 +177,32 @@ class Reactor:
         """Show the policy the event, and carry out what it decides; whether anything was."""
         generation = self.generation
         events_seen, newest_time_s = seen
+        noticed, self._noticed = self._noticed, []
+        failures: list[MetricFailure] = []
         moment = Moment(
             events_seen=events_seen,
             time_s=newest_time_s,
             generation=generation,
-            drifted=frozenset([sign.signal for sign in signs if isinstance(sign, DriftDetected)]),
-            warned=frozenset([sign.signal for sign in signs if isinstance(sign, WarningRaised)]),
+            drifted=frozenset(
+                [sign.signal for sign in signs if isinstance(sign, DriftDetected)] + [signal for signal, drifted in noticed if drifted]
+            ),
+            warned=frozenset(
+                [sign.signal for sign in signs if isinstance(sign, WarningRaised)] + [signal for signal, drifted in noticed if not drifted]
+            ),
             requested=self._requested,
             y=y,
             y_pred=prediction[0],
-            proba=prediction[1],
+            proba=prediction[1] or None,
+            failed=has_failed(prediction),
+            metric_failures=failures,
         )
         self._requested = False
         carried_out = False
-        for decision in self._policy.decide(moment, in_duel=self.succession.busy, in_training=self.succession.training is not None):
+        decisions = self._policy.decide(moment, in_duel=self.succession.busy, in_training=self.succession.training is not None)
+        facts += [
+            MetricFailed(offset=offset, time_s=time_s, metric=each.metric, detail=each.detail, repeated=each.repeated) for each in failures
+        ]
+        for decision in decisions:
             rule = decision.rule
             facts.append(
                 Decided(

@@ -11,7 +11,8 @@ One event, in this order (test, then train):
    there already.
 3. The champion learns the label with the features the prediction was made from.
 4. The label scores the prediction that was made, however many events ago, and whichever generation made it.
-5. The detectors take the event's signals. Errors of an earlier generation are not shown to the detectors of this one.
+5. The detectors take the event's signals: those on features when the question is asked, the others with its label. Errors of an earlier
+   generation are not shown to the detectors of this one.
 6. The policy is shown the event, and its decisions are carried out. The next event meets the new champion.
 
 While a duel lasts every contestant predicts the question and learns the label; the one that serves is the champion in what is said
@@ -21,6 +22,12 @@ A model is foreign code: if it raises, the event becomes `Rejected` (reason "mod
 questions, window and detectors stay as they were, and the shard goes on. (A pipeline of River whose later step raises may have learned
 the event in an earlier one. A contestant of a duel that raised alone is out, whatever becomes of the event.)
 
+What it answers is looked at where it is asked (`core.serve.predictor`). A failed prediction goes out as null and is told; its event is
+learned all the same, it is not scored, and the detectors take it as the worst error.
+
+Where a multiclass pipeline declares no classes, the first label fixes their type, and there are at most `classes_max`: a label of another
+type, or one class more, is refused (reason "schema").
+
 A batch is cut where something happens: what is called at each event is bound at the beginning of a *stretch*, and whatever changes it
 (an input, a decision that is carried out, a change of lead, the end of a duel) ends the stretch.
 """
@@ -28,6 +35,7 @@ A batch is cut where something happens: what is called at each event is bound at
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -36,11 +44,12 @@ from stream_retrain.core.contest.duel import Ballot, Duel
 from stream_retrain.core.contest.inputs import Input, NotTrained, Request, Trained
 from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.core.scores import needs_proba
-from stream_retrain.core.serve.predictor import Prediction
+from stream_retrain.core.scores import Failure, needs_proba
+from stream_retrain.core.serve.predictor import FAILED, Prediction, Unusable
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.facts.observation import Observation
-from stream_retrain.facts.shard import DuelFact, Rejected, Unmatched
+from stream_retrain.facts.shard import DuelFact, MetricFailed, PredictionFailed, Rejected, Unmatched
+from stream_retrain.facts.telling import cut, raised
 from stream_retrain.facts.values import Event, Predicted
 from stream_retrain.lane.outcome import Done, Outcome
 from stream_retrain.lane.questions import Question, Questions
@@ -51,6 +60,9 @@ __all__ = ["Shard"]
 _SHARD: Final = Part.of(
     "shard",
     *("events_seen", "questions_seen", "newest_time_s", "questions", "scores", "inputs", "requests_through", "reactions"),
+    *("classes", "failed_through"),
+    schema=2,
+    migrations={1: lambda values: {**values, "classes": (), "failed_through": -1}},
 )
 
 
@@ -65,7 +77,12 @@ class Shard:
         self.events_seen: int = values["events_seen"]
         self.questions_seen: int = values["questions_seen"]
         self._newest_time_s: float = values["newest_time_s"]
-        self._questions = Questions(pipeline.pending_rows_max, pipeline.pending_age_max_s, values["questions"])
+        self._questions = Questions.of(pipeline, values["questions"])
+        self._open_classes = pipeline.task == "multiclass" and pipeline.schema.classes is None
+        self._classes: dict[Any, None] = dict.fromkeys(values["classes"])
+        """The labels learned so far, where the schema does not name them."""
+        self._failed_through: int = values["failed_through"]
+        """How many questions there had been with the last one whose prediction failed."""
         self._scores = pipeline.scores.build(values["scores"])
         self._keeps_proba = any(needs_proba(metric) for metric in pipeline.scores.metrics)
         self._inputs: list[Input] = list(values["inputs"])
@@ -93,8 +110,7 @@ class Shard:
 
     def take_over(self, questions: Saved) -> int:
         """Wait for the labels of the questions another shard left; how many. Their predictions are of no generation of this one."""
-        pipeline = self._pipeline
-        self._questions = Questions(pipeline.pending_rows_max, pipeline.pending_age_max_s, questions)
+        self._questions = Questions.of(self._pipeline, questions)
         waiting = self._questions.waiting
         for id_, (time_s, x, prediction, _, _) in list(waiting.items()):
             waiting[id_] = (time_s, x, prediction, -1, None)
@@ -117,7 +133,8 @@ class Shard:
             if self._inputs:
                 self._take_inputs(coming[at], done)
             at = self._take_stretch(coming, at, done)
-        self._scores.update(done.scored)
+        if failures := self._scores.update(done.scored):
+            self._tell(failures, done)
         return done.outcome(self._reactor.succession.take_commands())
 
     def snapshot(self) -> Saved:
@@ -131,6 +148,8 @@ class Shard:
             inputs=tuple(self._inputs),
             requests_through=self.requests_through,
             reactions=self._reactor.snapshot(),
+            classes=tuple(self._classes),
+            failed_through=self._failed_through,
         )
 
     def digest(self) -> str:
@@ -159,10 +178,14 @@ class Shard:
         """Take events from `at` on, until something happens that changes what is bound here, or to the end; where the next one is."""
         reactor, duel, binary, keeps_proba = self._reactor, self._reactor.succession.duel, self._binary, self._keeps_proba
         predict, learn, generation, follow = reactor.predict, reactor.learn, reactor.generation, reactor.label
+        notices, classes = reactor.notices, self._classes if self._open_classes else None
         waiting, predicted, learned, scored = self._questions.waiting, done.predicted.append, done.learned.append, done.scored.append
         for event in itertools.islice(events, at, None):
             at += 1
             offset, id_, time_s, x, y = event
+            new = classes is not None and y is not None and y not in classes
+            if new and self._odd(event, done):
+                continue
             known = self._known(event) if waiting else None
             if (x if known is None else y) is None:
                 self._pass_over(event, known is not None, done)
@@ -177,8 +200,8 @@ class Shard:
                     prediction, asked, ballot = predict(x), generation, None
                 if y is not None and duel is None:
                     learn(x, y)
-            except Exception as raised:  # noqa: BLE001 - the model is foreign code; see the module's docstring
-                self._refuse(event, raised, happened, done)
+            except Exception as error:  # noqa: BLE001 - the model is foreign code; see the module's docstring
+                self._refuse(event, error, happened, done)
                 if happened:
                     return at
                 continue
@@ -188,6 +211,8 @@ class Shard:
                 done.facts += self._questions.settle(offset, self._newest_time_s, None if known is None else id_)
             y_pred, proba = prediction
             if known is None:
+                if y_pred is None:
+                    prediction = y_pred, proba = self._none(event, prediction, asked, done)
                 probability = (proba.get(True, 0.0) if binary else proba.get(y_pred)) if proba else None
                 predicted(Predicted(id_, offset, y_pred, probability, asked))
                 self.questions_seen += 1
@@ -195,12 +220,17 @@ class Shard:
                 done.facts += reactor.race_goes_on(x, y, happened, self.events_seen)
             if y is None:
                 done.facts += self._questions.ask(offset, id_, (time_s, x, prediction, asked, ballot))
+                if notices:
+                    reactor.question(offset, time_s, x, done.facts)
             else:
+                if new:
+                    self._classes[y] = None
                 if y_pred is not None:
                     scored((y, y_pred, proba if keeps_proba else None))
                 self.events_seen += 1
                 learned((offset, time_s, x, y, y_pred))
-                if follow(offset, time_s, x, y, prediction, asked, (self.events_seen, self._newest_time_s), done.facts):
+                seen = self.events_seen, self._newest_time_s
+                if follow(offset, time_s, x, y, prediction, asked, seen, done.facts, known is None):
                     return at
             if happened:
                 return at
@@ -216,18 +246,51 @@ class Shard:
     def _pass_over(self, event: Event, known: bool, done: Done) -> None:
         """A question that waits already is asked again; or the answer to a question that does not wait."""
         if known:
-            detail = f"question {event.id!r} was asked before and waits for its answer"
+            detail = f"question {cut(event.id, 200)!r} was asked before and waits for its answer"
             done.facts.append(Rejected(offset=event.offset, reason="duplicate", detail=detail))
             return
         self._newest_time_s = max(self._newest_time_s, event.time_s)
         done.facts += self._questions.settle(event.offset, self._newest_time_s)
         done.facts.append(Unmatched(offset=event.offset, id=event.id, reason="no_question"))
 
-    def _refuse(self, event: Event, raised: Exception, happened: Sequence[DuelFact], done: Done) -> None:
+    def _refuse(self, event: Event, error: Exception, happened: Sequence[DuelFact], done: Done) -> None:
         if happened:
             done.facts += self._reactor.take_over(happened, self.events_seen)
-        detail = f"the model raised {type(raised).__name__}: {raised}"
-        done.facts.append(Rejected(offset=event.offset, reason="model", detail=detail))
+        done.facts.append(Rejected(offset=event.offset, reason="model", detail=f"the model raised {raised(error)}"))
+
+    def _odd(self, event: Event, done: Done) -> bool:
+        """Whether a label that is new cannot be a class of the task."""
+        classes, y = self._classes, event.y
+        first, most = next(iter(classes), y), self._pipeline.classes_max
+        if type(first) is not type(y):
+            kind, others = ("a text", "integers") if isinstance(y, str) else ("an integer", "texts")
+            detail = f"the label is {kind}, and those before were {others}"
+        elif len(classes) >= most:
+            detail = f"the label is a new class, and there are classes_max = {most} already"
+        else:
+            return False
+        done.facts.append(Rejected(offset=event.offset, reason="schema", detail=detail, field=self._pipeline.schema.label))
+        return True
+
+    def _none(self, event: Event, prediction: Prediction, generation: int, done: Done) -> Prediction:
+        """Where there is no label or number: what is kept of it, which for a failed prediction is told."""
+        unusable, asked_before = prediction[1], self.questions_seen
+        if unusable.__class__ is not Unusable:
+            return prediction
+        offset, time_s, repeated = event.offset, event.time_s, self._failed_through == asked_before
+        detail: str = unusable.detail
+        done.facts.append(PredictionFailed(offset=offset, time_s=time_s, detail=detail, generation=generation, repeated=repeated))
+        self._failed_through = asked_before + 1
+        return FAILED
+
+    def _tell(self, failures: Sequence[Failure], done: Done) -> None:
+        """Metrics that raised, as facts among the others, in order of offset."""
+        rows = [(offset, time_s) for offset, time_s, _, _, y_pred in done.learned if y_pred is not None]
+        told = [
+            MetricFailed(offset=rows[row][0], time_s=rows[row][1], metric=metric, detail=detail, repeated=repeated)
+            for row, metric, detail, repeated in failures
+        ]
+        done.facts = sorted([*done.facts, *told], key=operator.attrgetter("offset"))
 
     def _take_inputs(self, event: Event, done: Done) -> None:
         given, self._inputs = self._inputs, []
@@ -258,4 +321,6 @@ _FRESH: Final[Saved] = {
     **dict.fromkeys(("questions", "scores", "reactions")),
     "inputs": (),
     "requests_through": 0,
+    "classes": (),
+    "failed_through": -1,
 }

@@ -199,6 +199,7 @@ class AdditiveRegressor(_Additive, base.Regressor):  # type: ignore[misc]
         targets = self._targets
         targets.check(y)
         encoding, scores = self._encode_and_score(x)
+        y = targets.usual(y)
         targets.update(y)
         error = scores[0] - (y - targets.mean) / targets.deviation
         self._learn(x, encoding, [max(-ERROR_MAX, min(ERROR_MAX, error))])

@@ -16,7 +16,7 @@ import math
 from typing import Any, Final, NamedTuple
 
 from stream_retrain.models.feature_values import HUGE, Features, checked, is_number
-from stream_retrain.models.targets import RATE_MIN
+from stream_retrain.models.usual import DEVIATIONS, RATE_MIN, WARM_UP, reach
 
 __all__ = ["STEEPNESS", "VARIANCE_MIN", "Bins", "Encoding", "Moments", "half_scale"]
 
@@ -50,6 +50,9 @@ class Moments:
         if rate < RATE_MIN:
             rate = RATE_MIN
         off = value - self.mean
+        if count > WARM_UP and not -DEVIATIONS < off * self.scale < DEVIATIONS:
+            far = reach(self.mean, self.variance)
+            off = max(-far, min(far, off))
         self.mean += rate * off
         self.variance = variance = (1.0 - rate) * (self.variance + rate * off * off)
         self.scale = 1.0 / math.sqrt(variance + VARIANCE_MIN)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from stream_retrain.models.bins import STEEPNESS, VARIANCE_MIN, Moments, half_scale
 from stream_retrain.models.feature_values import HUGE, Features, checked, is_number
 from stream_retrain.models.plain_additive import DECAY, SQUARES_MIN, PlainAdditive
-from stream_retrain.models.targets import RATE_MIN
+from stream_retrain.models.usual import DEVIATIONS, OF_CONSTANTS, RATE_MIN, WARM_UP
 
 __all__ = ["DenseAdditive"]
 
@@ -163,11 +163,14 @@ class DenseAdditive:
 
     def _observe(self, columns: Indices | slice, values: Floats) -> None:
         """Update the running moments with one event, with the operations of `Moments.update` in the same order."""
-        count, mean, variance, _ = self._moments[:, columns]
+        count, mean, variance, scale = self._moments[:, columns]
         count = count + 1.0
         rate = 1.0 / count
         np.maximum(rate, RATE_MIN, out=rate)
         off = values - mean
+        if len(off) and not np.abs(off * scale).max() < DEVIATIONS:
+            far = np.where(variance > 0.0, DEVIATIONS * np.sqrt(variance), OF_CONSTANTS * (np.abs(mean) + 1.0))
+            off = np.where(count > WARM_UP, np.clip(off, -far, far), off)
         step = rate * off
         variance = variance + step * off
         variance *= 1.0 - rate

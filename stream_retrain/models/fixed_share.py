@@ -230,8 +230,9 @@ class FixedShareRegressor(_FixedShare, base.Regressor):  # type: ignore[misc]
             self._reweight(
                 [None if y_pred is None else SQUARES_SCALE * min(SQUARES_MAX, (y - y_pred) ** 2 / variance) for y_pred in predictions]
             )
+        usual = targets.usual(y)
         targets.update(y)
-        self._mixture.learn(x, y)
+        self._mixture.learn(x, usual)
 
     def _predict_member(self, member: Any, x: Any) -> float:
         return self._targets.clip(float(member.predict_one(x)))

@@ -73,5 +73,8 @@ class QuickSplitter(GaussianSplitter):  # type: ignore[misc]
         variance = normal.squares / (normal.n_samples - 1)
         if variance <= 0.0:
             return -math.inf
-        density: float = (att_val - normal.mean) ** 2 / (-2.0 * variance) - HALF_LOG_TAU - 0.5 * math.log(variance)
+        try:
+            density: float = (att_val - normal.mean) ** 2 / (-2.0 * variance) - HALF_LOG_TAU - 0.5 * math.log(variance)
+        except OverflowError:  # of a value far outside, before the usual range is known
+            return -math.inf
         return density

@@ -3,7 +3,8 @@
 `QuickTree` equals River's classifier to the last digit. It saves time in its leaves (`quick_leaf`), in their splitters
 (`quick_splitter`), and by going down the tree in a plain loop instead of River's nested generators.
 
-Both trees exclude category features with very many values (`category_filter`); River's do not.
+Both trees exclude category features with very many values (`category_filter`), take a number outside its usual range as the end of that
+range (`usual`), and grow to `LEAVES_MAX` leaves at most; River's do not. So one value cannot ruin a leaf, and state and cost are bounded.
 """
 
 from __future__ import annotations
@@ -17,10 +18,16 @@ from stream_retrain.models.category_filter import CategoryFilter
 from stream_retrain.models.feature_values import Features
 from stream_retrain.models.quick_leaf import NumericLinearRegression, QuickLeaf
 from stream_retrain.models.quick_splitter import QuickSplitter
+from stream_retrain.models.targets import Targets
+from stream_retrain.models.usual import UsualRanges
 
 __all__ = ["QuickTree", "QuickTreeRegressor"]
 
 CATEGORIES_MAX: Final = 64
+LEAVES_MAX: Final = 200
+"""A tree with so many leaves does not grow any more; each goes on learning."""
+LEAF_EVENTS_MAX: Final = 20_000
+"""A leaf that has not been split after so many events is not split any more: no feature tells its events apart."""
 
 
 class _QuickTree(HoeffdingTree):  # type: ignore[misc]
@@ -40,11 +47,21 @@ class _QuickTree(HoeffdingTree):  # type: ignore[misc]
         super().__init__(grace_period=grace_period, delta=delta, tau=tau, max_depth=max_depth, **self._parts())
         self.categories_max = categories_max
         self._filter = CategoryFilter(categories_max)
+        self._usual = UsualRanges()
 
     @staticmethod
     def _parts() -> dict[str, Any]:
         """Further arguments of River's constructor; they are not parameters of this tree."""
         return {}
+
+    def _attempt_to_split(self, leaf: Any, *where: Any, **kwargs: Any) -> None:
+        if self._n_active_leaves + self._n_inactive_leaves < LEAVES_MAX and leaf.total_weight < LEAF_EVENTS_MAX:
+            super()._attempt_to_split(leaf, *where, **kwargs)
+        else:
+            self._stop_growing(leaf)
+
+    def _stop_growing(self, leaf: Any) -> None:
+        """A leaf will not be split any more."""
 
 
 class QuickTree(_QuickTree, tree.HoeffdingTreeClassifier):  # type: ignore[misc]
@@ -79,7 +96,7 @@ class QuickTree(_QuickTree, tree.HoeffdingTreeClassifier):  # type: ignore[misc]
         node = self._root
         if node is None:
             return proba
-        x = self._filter.apply(x)
+        x = self._usual.apply(self._filter.apply(x))
         try:
             while node.__class__ is not QuickLeaf:
                 node = node.next(x)
@@ -90,7 +107,7 @@ class QuickTree(_QuickTree, tree.HoeffdingTreeClassifier):  # type: ignore[misc]
 
     def learn_one(self, x: Features, y: Any, *, w: float = 1.0) -> None:
         """Learn one event."""
-        x = self._filter.learn(x)
+        x = self._usual.learn(self._filter.learn(x))
         branch, leaf = None, self._root
         if leaf is None:
             super().learn_one(x, y, w=w)
@@ -141,11 +158,37 @@ class QuickTreeRegressor(_QuickTree, tree.HoeffdingTreeRegressor):  # type: igno
     def _parts() -> dict[str, Any]:
         return {"leaf_model": NumericLinearRegression()}
 
+    def __init__(
+        self,
+        grace_period: int = 50,
+        delta: float = 1e-3,
+        tau: float = 0.1,
+        max_depth: int | None = None,
+        categories_max: int = CATEGORIES_MAX,
+    ) -> None:
+        super().__init__(grace_period, delta, tau, max_depth, categories_max)
+        self._targets = Targets()
+
     def predict_one(self, x: Features) -> float:
         """The prediction of the leaf that `x` belongs to."""
-        prediction: float = super().predict_one(self._filter.apply(x))
+        prediction: float = super().predict_one(self._usual.apply(self._filter.apply(x)))
         return prediction
 
     def learn_one(self, x: Features, y: float, *, w: float = 1.0) -> None:
-        """Learn one event."""
-        super().learn_one(self._filter.learn(x), y, w=w)
+        """Learn one event.
+
+        Raises:
+            ValueError: the target is not a finite number.
+        """
+        targets = self._targets
+        targets.check(y)
+        usual = targets.usual(y)
+        targets.update(y)
+        super().learn_one(self._usual.learn(self._filter.learn(x)), usual, w=w)
+
+    def _stop_growing(self, leaf: Any) -> None:
+        """It keeps its linear model and its mean, and drops what only splits are chosen by, which grows with the values seen."""
+        if leaf.is_active():
+            leaf.deactivate()
+            self._n_active_leaves -= 1
+            self._n_inactive_leaves += 1

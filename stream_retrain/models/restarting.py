@@ -206,8 +206,9 @@ class RestartingRegressor(Restarting, base.Regressor):  # type: ignore[misc]
             y_pred = targets.clip(self.model.predict_one(x))
         if targets.variance:
             self._score(min(1.0, abs(y - y_pred) / targets.deviation))
+        usual = targets.usual(y)
         targets.update(y)
-        self.model.learn_one(x, y, **kwargs)
+        self.model.learn_one(x, usual, **kwargs)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:

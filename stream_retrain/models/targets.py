@@ -2,7 +2,7 @@
 
 River's untrained regression trees and linear models can predict values far outside everything seen (R2 of -1e23 was measured on real
 data; one such prediction is enough). No target seen so far justifies such a value, so predictions are clipped to the range seen plus a
-margin.
+margin. A target far outside what is usual (`usual`) counts as the nearest that is.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from stream_retrain.models.usual import RATE_MIN, WARM_UP, reach
+
 __all__ = ["RATE_MIN", "Targets"]
 
-RATE_MIN: Final = 1e-3
-"""The rate of a running mean and variance never falls below this, so that they follow the last thousand events."""
 MARGIN: Final = 0.1
 """How far predictions may lie outside the range of the targets seen, as a part of that range."""
 TARGET_MAX: Final = 1e150
@@ -43,6 +43,7 @@ class Targets:
             ValueError: it is not a finite number.
         """
         self.check(y)
+        y = self.usual(y)
         self._count += 1
         rate = max(1.0 / self._count, RATE_MIN)
         off = y - self.mean
@@ -50,6 +51,15 @@ class Targets:
         self.variance = (1.0 - rate) * (self.variance + rate * off * off)
         self.low = min(self.low, y)
         self.high = max(self.high, y)
+
+    def usual(self, y: float) -> float:
+        """The target as it counts: itself, or the nearest usual one."""
+        if self._count < WARM_UP:
+            return y
+        far = reach(self.mean, self.variance)
+        if y > self.mean + far:
+            return self.mean + far
+        return max(y, self.mean - far)
 
     def check(self, y: float) -> None:
         """Refuse a target that cannot be learned.

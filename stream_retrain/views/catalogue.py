@@ -45,6 +45,8 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     Family("events_replayed", "counter", (), "events learned again after a restore, without output"),
     Family("dead_letters", "counter", ("reason",), "records sent to the dead-letter topic"),
     Family("labels_unmatched", "counter", ("reason",), "answers without a question, and questions that expired"),
+    Family("predictions_failed", "counter", (), "predictions that were none: not finite, or no label"),
+    Family("metric_failures", "counter", ("metric",), "predictions on which a metric raised"),
     Family("questions_dropped", "counter", (), "waiting questions that a restart could not keep"),
     Family("last_event_timestamp_seconds", "gauge", (), "newest event time processed"),
     Family("quality", "gauge", ("partition", "role", "metric", "window"), "prequential score, in the metric's own unit"),

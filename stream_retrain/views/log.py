@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final, assert_never
 
-from stream_retrain.facts.shard import Rejected
+from stream_retrain.facts.shard import MetricFailed, PredictionFailed, Rejected
 from stream_retrain.facts.worker import (
     Assigned,
     Checkpointed,
@@ -121,7 +121,8 @@ def _log_rare(fact: Processed) -> None:
             rejected += 1
             if rejected > REJECTIONS_A_BATCH:
                 continue
-        level = logging.DEBUG if fact.replayed else LEVELS[rare.level]
+        repeated = isinstance(rare, PredictionFailed | MetricFailed) and rare.repeated
+        level = logging.DEBUG if fact.replayed or repeated else LEVELS[rare.level]
         LOG.log(level, "%s offset %d: %s", fact.shard, rare.offset, rare.sentence)
     if rejected > REJECTIONS_A_BATCH and not fact.replayed:
         LOG.warning("%s: %d more records of this batch went to the dead-letter topic", fact.shard, rejected - REJECTIONS_A_BATCH)

@@ -183,8 +183,11 @@ class Metrics:
         gauges["model_generation", partition] = seen.generation
         gauges["pending_labels", partition] = seen.pending
         gauges["replay_debt_records", partition] = fact.replay_debt
+        for key in [key for key in gauges if key[0] == "quality" and key[1][:1] == partition]:
+            del gauges[key]  # a metric that has no value now is absent
         for window, scores in (("cumulative", seen.running), ("rolling", seen.rolling)):
             for metric, value in scores.items():
+                self._counts["metric_failures", (metric,)] += 0
                 gauges["quality", (*partition, "champion", metric, window)] = value
         for (signal, detector), reading in seen.readings.items():
             labels = (*partition, detector, signal)

@@ -6,7 +6,8 @@ from typing import Final
 
 from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRaised
 from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, DuelEnded, DuelStarted, LeadChanged
-from stream_retrain.facts.member import LeaderChanged, MemberRestarted
+from stream_retrain.facts.failures import MetricFailed, PredictionFailed
+from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
 from stream_retrain.facts.records import Rejected, Unmatched
 from stream_retrain.facts.shard import ShardFact
@@ -24,6 +25,8 @@ STANDINGS: Final = (
 _ALL: Final[tuple[ShardFact, ...]] = (
     Rejected(offset=3, reason="schema", detail="Expected `float`, got `str`", field="a"),
     Unmatched(offset=4, id="e7", reason="no_question"),
+    PredictionFailed(offset=5, time_s=TIME_S, detail="nan is not a finite number", generation=2, repeated=False),
+    MetricFailed(offset=6, time_s=TIME_S, metric="RMSLE", detail="ValueError: math domain error", repeated=False),
     DriftDetected(offset=10, time_s=TIME_S, signal="error", detector="ADWIN", direction="up", value=1.0, generation=2),
     WarningRaised(offset=9, time_s=TIME_S, signal="error", detector="DDM", generation=2),
     DetectorFailed(offset=11, time_s=TIME_S, signal="feature:a", detector="KSWIN", detail="ValueError: too few", generation=2),
@@ -46,6 +49,7 @@ _ALL: Final[tuple[ShardFact, ...]] = (
     TrainingFailed(offset=20, time_s=TIME_S, training=5, challenger="retrained", error="took longer than 600 s"),
     MemberRestarted(offset=21, time_s=TIME_S, member="tree", restarts=1, generation=2),
     LeaderChanged(offset=22, time_s=TIME_S, before="tree", now="linear", weights={"tree": 0.25, "linear": 0.75}, generation=2),
+    LeaderWavered(offset=23, time_s=TIME_S, now="tree", generation=2),
     DuelStarted(offset=10, time_s=TIME_S, duel=1, contestants=("champion", "fresh"), trained_on=(0, 0), generation=2, cause="drift:error"),
     LeadChanged(
         offset=50,

@@ -9,7 +9,8 @@ import pytest
 
 from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRaised
 from stream_retrain.facts.duel import ContestantFailed, DuelEnded, DuelStarted, LeadChanged
-from stream_retrain.facts.member import LeaderChanged, MemberRestarted
+from stream_retrain.facts.failures import MetricFailed, PredictionFailed
+from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, DecisionOutcome, ModelReset, Requested
 from stream_retrain.facts.records import Rejected, Unmatched, UnmatchedReason
 from stream_retrain.facts.shard import SHARD_FACTS, ShardFact
@@ -44,6 +45,9 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     (Unmatched, {}, "the label of 'e7' has no waiting question"),
     (Unmatched, {"reason": "expired_age"}, "question 'e7' waited longer than pending_age_max_s"),
     (Unmatched, {"reason": "expired_rows"}, "question 'e7' expired: more than pending_rows_max questions were waiting"),
+    (Unmatched, {"reason": "expired_bytes"}, "question 'e7' expired: the waiting questions took more than pending_bytes_max"),
+    (PredictionFailed, {}, "the prediction of generation 2 is not usable: nan is not a finite number"),
+    (MetricFailed, {}, "metric RMSLE raised ValueError: math domain error; it goes on without this prediction"),
     (DriftDetected, {}, "ADWIN detected that error went up"),
     (WarningRaised, {}, "DDM on error entered its warning zone"),
     (DetectorFailed, {}, "KSWIN on feature:a raised ValueError: too few; a fresh one takes its place"),
@@ -60,6 +64,7 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     (MemberRestarted, {}, "member tree restarted; 1 restart so far"),
     (MemberRestarted, {"restarts": 2}, "member tree restarted; 2 restarts so far"),
     (LeaderChanged, {}, "member linear leads in place of tree"),
+    (LeaderWavered, {}, "member tree leads for now"),
     (DuelStarted, {}, "duel 1 started: champion, fresh"),
     (DuelStarted, {"cause": "rematch", "contestants": ("champion", "rival")}, "duel 1 started, a rematch: champion, rival"),
     (LeadChanged, {}, "fresh serves in place of champion: the evidence says that its loss is lower"),
@@ -114,8 +119,8 @@ def test_the_kinds_on_the_wire_are_these() -> None:
 
 def test_what_an_operator_should_see_is_a_warning() -> None:
     warned = {kind for kind in SHARD_FACTS if kind.level == "warning"}
-    assert warned == {Rejected, DetectorFailed, TrainingFailed, ContestantFailed}
-    assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Unmatched}
+    assert warned == {Rejected, PredictionFailed, MetricFailed, DetectorFailed, TrainingFailed, ContestantFailed}
+    assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Unmatched, LeaderWavered}
 
 
 @pytest.mark.parametrize(("kind", "changes", "sentence"), SENTENCES)

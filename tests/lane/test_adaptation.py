@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from typing import Any
 
 from river import preprocessing
 
 from stream_retrain import Shard
-from stream_retrain.facts.shard import LeaderChanged, MemberRestarted
+from stream_retrain.facts.shard import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.models import adaptive_classifier
 from tests.core import streams
 
@@ -28,6 +29,16 @@ def test_restarts_and_leaders_are_told() -> None:
     standing = shard.observe().members
     assert sum(standing.restarts) == len(restarts)
     assert standing.leader == leaders[-1].now
+
+
+def test_members_that_take_turns_are_told_at_most_every_thousand_events_and_counted_always() -> None:
+    pipeline = streams.pipeline(model=adaptive_classifier(), watch=[], react=[])
+    facts = Shard(pipeline).process(streams.events(streams.rows(6_000, flip_at=3_000))).facts
+    told = [fact.offset for fact in facts if isinstance(fact, LeaderChanged)]
+    assert all(later - earlier >= 1_000 for earlier, later in itertools.pairwise(told))
+    assert sum(isinstance(fact, LeaderWavered) for fact in facts) > len(told) > 1
+    named = [fact for fact in facts if isinstance(fact, LeaderChanged)]
+    assert [fact.before for fact in named[1:]] == [fact.now for fact in named[:-1]]
 
 
 def test_they_are_found_at_the_end_of_a_river_pipeline_and_told_once() -> None:

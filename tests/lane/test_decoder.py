@@ -148,10 +148,11 @@ def test_every_missing_feature_is_named() -> None:
 
 
 def test_the_limit_of_bytes_is_inclusive_and_told() -> None:
-    assert isinstance(decoded(GOOD, decoder(bytes_max=len(GOOD))), Event)
-    made = decoded(GOOD, decoder(bytes_max=len(GOOD) - 1))
+    key = len(b"k")
+    assert isinstance(decoded(GOOD, decoder(bytes_max=len(GOOD) + key)), Event)
+    made = decoded(GOOD, decoder(bytes_max=len(GOOD) + key - 1))
     assert isinstance(made, Rejected)
-    assert made.detail == f"{len(GOOD)} bytes are more than record_bytes_max = {len(GOOD) - 1}"
+    assert made.detail == f"{len(GOOD) + key} bytes of key and value are more than record_bytes_max = {len(GOOD) + key - 1}"
 
 
 class TestTime:

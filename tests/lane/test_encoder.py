@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from stream_retrain.facts.records import Rejected, Unmatched
 from stream_retrain.facts.shard import SHARD_FACTS, DetectorFailed, DriftDetected, LeadChanged, ModelReset, ShardFact
+from stream_retrain.facts.telling import TEXT_BYTES_MAX
 from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Record, Records
-from stream_retrain.lane.encoder import TEXT_CHARS_MAX, dead_letter, encode, encode_decisions, encode_nothing, encode_predictions
+from stream_retrain.lane.encoder import dead_letter, encode, encode_decisions, encode_nothing, encode_predictions
 from stream_retrain.lane.step import Output
 from tests.facts.examples import EXAMPLES
 
 SHARD = ShardId("flights", "flights.events", 3)
+CUT = "?" + "x" * (TEXT_BYTES_MAX - 4) + "…"
 
 
 def records(*offsets: int) -> Records:
@@ -133,9 +135,9 @@ def test_any_time_can_be_written(time_s: float, written: str) -> None:
 def test_what_foreign_code_says_is_cut_and_made_readable() -> None:
     failed = dataclasses.replace(at(5, DetectorFailed), detail="\udc80" + "x" * 1_000_000)
     [(_, value)] = encode_decisions(SHARD, [failed])
-    assert json.loads(value)["data"]["detail"] == "?" + "x" * (TEXT_CHARS_MAX - 1)
+    assert json.loads(value)["data"]["detail"] == CUT
     letter = dead_letter(SHARD, Record(5, b"k", b"v", 0), Rejected(offset=5, reason="model", detail=failed.detail))
-    assert dict(letter.headers)["sr_detail"] == b"?" + b"x" * (TEXT_CHARS_MAX - 1)
+    assert dict(letter.headers)["sr_detail"] == CUT.encode()
 
 
 class TestDeadLetter:

@@ -85,7 +85,7 @@ def changes_of(part: Saved) -> Iterator[tuple[Change, str]]:
         yield renamed(key), said if key == SCHEMA else f"{said}; it has besides {key}_renamed"
     yield with_more, "is not whole: it has besides more"
     yield of_schema(part[SCHEMA] + 1), f"has schema {part[SCHEMA] + 1}, and this release reads {part[SCHEMA]}"
-    yield of_schema(part[SCHEMA] - 1), f"has schema {part[SCHEMA] - 1}, and this release reads {part[SCHEMA]}"
+    yield of_schema(0), f"has schema 0, and this release reads {part[SCHEMA]}"
     yield of_schema(None), "has no schema number"
 
 

@@ -1,4 +1,8 @@
-"""The trigger on a metric's value, and metrics by name."""
+"""The trigger on a metric's value, and metrics by name.
+
+A metric is foreign code: a prediction on which it raises is left out, and told. A failed prediction counts: as a label that was missed, or
+as the largest error among the last.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,10 @@ from typing import Any, ClassVar, Final
 
 from river import metrics
 
-from stream_retrain.core.react.triggers import Declared, Moment, RunningTrigger
+from stream_retrain.core.react.triggers import Declared, MetricFailure, Moment, RunningTrigger
 from stream_retrain.core.scores import needs_proba
 from stream_retrain.core.state import Part, Saved
+from stream_retrain.facts.telling import raised
 
 __all__ = ["Threshold", "metric_named"]
 
@@ -66,29 +71,50 @@ class Threshold:
 
 
 class _Threshold:
-    PART: ClassVar = Part.of("threshold", "generation", "metric", "predictions")
+    PART: ClassVar = Part.of(
+        "threshold",
+        *("generation", "metric", "predictions", "failing"),
+        schema=2,
+        migrations={1: lambda values: {**values, "failing": False}},
+    )
 
     def __init__(self, spec: Threshold, saved: Saved | None) -> None:
         self._spec = spec
         self._named = metric_named(spec.metric)
         self._of_proba = needs_proba(self._named)
-        fresh = {"generation": None, "metric": self._named.clone(), "predictions": ()}
+        fresh = {"generation": None, "metric": self._named.clone(), "predictions": (), "failing": False}
         values = fresh if saved is None else self.PART.load(saved)
         self._generation: int | None = values["generation"]
         self._metric: Any = values["metric"]
         self._predictions: collections.deque[tuple[Any, Any]] = collections.deque(values["predictions"])
+        self._failing: bool = values["failing"]
 
     def fires(self, moment: Moment) -> bool:
         if moment.generation != self._generation:
             self._generation = moment.generation
             self._begin_anew()
-        predicted = moment.proba if self._of_proba else moment.y_pred
-        if moment.y_pred is None or predicted is None:
+        predicted = self._worst(moment.y) if moment.failed else moment.proba if self._of_proba else moment.y_pred
+        if predicted is None or (moment.y_pred is None and not moment.failed):
             return False
-        self._metric.update(moment.y, predicted)
-        self._predictions.append((moment.y, predicted))
+        try:
+            fires = self._fires(moment.y, predicted)
+        except Exception as error:  # noqa: BLE001 - a metric is foreign code; see the module's docstring
+            if moment.metric_failures is not None:
+                moment.metric_failures.append(MetricFailure(type(self._named).__name__, raised(error), self._failing))
+            self._failing = True
+            return False
+        self._failing = False
+        return fires
+
+    def _fires(self, y: Any, predicted: Any) -> bool:
+        self._metric.update(y, predicted)
+        self._predictions.append((y, predicted))
         if len(self._predictions) > self._spec.over_events:
-            self._metric.revert(*self._predictions.popleft())
+            try:
+                self._metric.revert(*self._predictions.popleft())
+            except Exception:
+                self._begin_anew()  # what it still holds of that prediction cannot be known
+                raise
         if len(self._predictions) < self._spec.events_min:
             return False
         value, below, above = self._metric.get(), self._spec.below, self._spec.above
@@ -97,8 +123,18 @@ class _Threshold:
             return True
         return False
 
+    def _worst(self, y: Any) -> Any:
+        """What a failed prediction counts as."""
+        if isinstance(self._named, metrics.base.RegressionMetric):
+            return y + max((abs(y - predicted) for y, predicted in self._predictions), default=1.0)
+        if self._of_proba:
+            return {y: 0.0, (not y): 1.0} if isinstance(y, bool) else {y: 0.0}
+        if isinstance(y, bool):
+            return not y
+        return ("" if y else "none") if isinstance(y, str) else (-1 if y != -1 else -2)  # a class that is none
+
     def snapshot(self) -> Saved:
-        return self.PART.save(generation=self._generation, metric=self._metric, predictions=tuple(self._predictions))
+        return self.PART.save(generation=self._generation, metric=self._metric, predictions=tuple(self._predictions), failing=self._failing)
 
     def _begin_anew(self) -> None:
         self._metric = self._named.clone()

@@ -17,7 +17,16 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.facts.values import Label
 
-__all__ = ["Caution", "Declared", "Drift", "Every", "Moment", "Request", "RunningTrigger"]
+__all__ = ["Caution", "Declared", "Drift", "Every", "MetricFailure", "Moment", "Request", "RunningTrigger"]
+
+
+class MetricFailure(NamedTuple):
+    """A metric of a trigger raised."""
+
+    metric: str
+    detail: str
+    repeated: bool
+    """Whether it raised at the event before as well."""
 
 
 class Moment(NamedTuple):
@@ -38,6 +47,10 @@ class Moment(NamedTuple):
     y_pred: Label | None = None
     proba: Any = None
     """The prediction that was scored with this event; `y_pred` None: there was none."""
+    failed: bool = False
+    """The prediction was none that can be scored: it counts as wrong."""
+    metric_failures: list[MetricFailure] | None = None
+    """Where a trigger tells that a metric raised."""
 
 
 class RunningTrigger(Protocol):

@@ -15,12 +15,26 @@ from typing import Any, Final, TypeAlias
 
 from stream_retrain.facts.values import Label
 
-__all__ = ["CATEGORIES", "OF_FEATURES", "OF_THE_MODEL", "Signal", "classification_loss", "probability_of", "regression_loss", "signal_of"]
+__all__ = [
+    "CATEGORIES",
+    "OF_FEATURES",
+    "OF_THE_MODEL",
+    "Signal",
+    "WorstError",
+    "classification_loss",
+    "probability_of",
+    "regression_loss",
+    "signal_of",
+]
 
 OF_THE_MODEL: Final = ("error", "loss", "prediction")
 OF_FEATURES: Final = ("feature", "categories")
 CATEGORIES: Final = "categories:"
 PROBABILITY_MIN: Final = 1e-3
+ERROR_MAX: Final = 1e150
+"""A larger error of a number counts as this, so that its square is finite."""
+ERRORS_FOR_SCALE: Final = 100
+WORST_SCALES: Final = 4.0
 
 Signal: TypeAlias = Callable[[Any, Any, Any], Any]
 """From (y, y_pred, probabilities) to the value; None where the model gave no probabilities."""
@@ -30,7 +44,7 @@ def signal_of(name: str, task: str) -> Signal:
     """The function of a signal of the model."""
     match name, task == "regression":
         case "error", True:
-            return lambda y, y_pred, _: abs(y - y_pred)
+            return lambda y, y_pred, _: min(abs(y - y_pred), ERROR_MAX)
         case "error", False:
             return lambda y, y_pred, _: 0 if y == y_pred else 1
         case "loss", True:
@@ -57,4 +71,33 @@ def classification_loss(y: Label, proba: dict[Any, float]) -> float:
 
 def regression_loss(y: float, y_pred: float) -> float:
     """Squared error of one prediction."""
-    return (y - y_pred) ** 2
+    return min(abs(y - y_pred), ERROR_MAX) ** 2
+
+
+class WorstError:
+    """What a failed prediction counts as, for the signals of errors.
+
+    A missed label for classification. For numbers, whose errors have no bound, four times the running mean of the last hundred errors:
+    the clip of a duel's losses (`core.contest.evidence.RelativeLoss`).
+    """
+
+    __slots__ = ("_regression", "events", "scale")
+
+    def __init__(self, task: str, scale: float = 0.0, events: int = 0) -> None:
+        self._regression = task == "regression"
+        self.scale = scale
+        self.events = events
+
+    def observe(self, error: float) -> None:
+        """Take the error of a usable prediction of a number."""
+        self.events += 1
+        self.scale += (min(error, ERROR_MAX) - self.scale) / min(self.events, ERRORS_FOR_SCALE)
+
+    def of(self, signal: str) -> float | None:
+        """The value of a signal; None where a failed prediction has none."""
+        if signal == "prediction":
+            return None
+        if not self._regression:
+            return 1 if signal == "error" else -math.log(PROBABILITY_MIN)
+        error = min(WORST_SCALES * self.scale, ERROR_MAX) or 1.0
+        return error if signal == "error" else error**2

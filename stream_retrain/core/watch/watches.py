@@ -1,4 +1,7 @@
-"""The detectors of a shard: they are shown every labelled event, and tell what they saw.
+"""The detectors of a shard: they are shown what they watch, and tell what they saw.
+
+Those on the model's signals are shown every labelled event; those on features every question when it is asked, whether or not its label
+ever comes. A failed prediction is shown as the worst error, so that rules act.
 
 A detector is foreign code. One that raises is replaced by a fresh one, and that is a fact; the event counts as learned.
 """
@@ -10,20 +13,21 @@ from typing import Any, Final, TypeAlias
 
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.triggers import Caution
-from stream_retrain.core.serve.predictor import Prediction
+from stream_retrain.core.serve.predictor import Prediction, has_failed
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.core.watch.guards import Direction, Guard
-from stream_retrain.core.watch.signals import Signal, signal_of
+from stream_retrain.core.watch.signals import Signal, WorstError, signal_of
 from stream_retrain.core.watch.watch import Watch, reading
 from stream_retrain.facts.observation import Reading
 from stream_retrain.facts.shard import DetectorFailed, DriftDetected, WarningRaised
+from stream_retrain.facts.telling import raised
 from stream_retrain.facts.values import Features
 
 __all__ = ["Seen", "Watches"]
 
 Seen: TypeAlias = DriftDetected | WarningRaised | DetectorFailed
 _Update: TypeAlias = Callable[[Any], "Direction | None"]
-_WATCHES: Final = Part.of("watches", "watches")
+_WATCHES: Final = Part.of("watches", "watches", "errors", schema=2, migrations={1: lambda values: {**values, "errors": (0.0, 0)}})
 _WATCH: Final = Part.of("watch", "guard", "warner")
 
 
@@ -37,8 +41,10 @@ class Watches:
         self._warn = [watch.signal in asked and watch.warns for watch in pipeline.watch]
         self._guards: list[Guard] = []
         self._warners: list[Guard | None] = []
-        none: list[Saved | None] = [None] * len(pipeline.watch)
-        for each, watch, warns in zip(none if saved is None else _WATCHES.load(saved)["watches"], pipeline.watch, self._warn, strict=True):
+        fresh: Saved = {"watches": [None] * len(pipeline.watch), "errors": (0.0, 0)}
+        kept = fresh if saved is None else _WATCHES.load(saved)
+        self._worst = WorstError(pipeline.task, *kept["errors"])
+        for each, watch, warns in zip(kept["watches"], pipeline.watch, self._warn, strict=True):
             values = {"guard": None, "warner": None} if each is None else _WATCH.load(each)
             guard = watch.build(values["guard"])
             self._guards.append(guard)
@@ -52,21 +58,28 @@ class Watches:
                 self._renew(index)
         self._sort()
 
-    def see(
-        self, offset: int, time_s: float, x: Features, y: Any, prediction: Prediction, generation: int, *, of_now: bool
-    ) -> Sequence[Seen]:
-        """Show the detectors one event; what they say. `of_now`: the prediction was made by the model that serves now."""
+    def see(self, offset: int, time_s: float, y: Any, prediction: Prediction, generation: int) -> Sequence[Seen]:
+        """Show the detectors on the model's signals a label, with the prediction of the model that serves now; what they say."""
         seen: list[Seen] | None = None
         y_pred, proba = prediction
-        if of_now and y_pred is not None:
-            for index, update, warn, signal in self._of_model:
-                try:
-                    value = signal(y, y_pred, proba)
-                    if value is not None and ((direction := update(value)) or (warn and warn(value))):
-                        seen = seen or []
-                        seen.append(self._told(offset, time_s, index, direction, value, generation))
-                except Exception as error:  # noqa: BLE001 - a detector is foreign code; see the module's docstring
-                    seen = [*(seen or ()), self._failed(offset, time_s, index, error, generation)]
+        failed = y_pred is None
+        if failed and not has_failed(prediction):
+            return ()
+        if self._measures and not failed:
+            self._worst.observe(abs(y - y_pred))
+        for index, update, warn, signal in self._of_model:
+            try:
+                value = self._worst.of(self._pipeline.watch[index].signal) if failed else signal(y, y_pred, proba)
+                if value is not None and ((direction := update(value)) or (warn and warn(value))):
+                    seen = seen or []
+                    seen.append(self._told(offset, time_s, index, direction, value, generation))
+            except Exception as error:  # noqa: BLE001 - a detector is foreign code; see the module's docstring
+                seen = [*(seen or ()), self._failed(offset, time_s, index, error, generation)]
+        return seen or ()
+
+    def notice(self, offset: int, time_s: float, x: Features, generation: int) -> Sequence[Seen]:
+        """Show the detectors on features a question; what they say."""
+        seen: list[Seen] | None = None
         for index, update, warn, feature in self._of_features:
             number: Any = x.get(feature)
             try:
@@ -76,6 +89,10 @@ class Watches:
             except Exception as error:  # noqa: BLE001 - the same
                 seen = [*(seen or ()), self._failed(offset, time_s, index, error, generation)]
         return seen or ()
+
+    def worst_error(self) -> float:
+        """What a failed prediction counts as."""
+        return self._worst.of("error") or 1.0
 
     def readings(self) -> dict[tuple[str, str], Reading]:
         """What each detector shows now, by signal and detector."""
@@ -88,7 +105,8 @@ class Watches:
             watches=[
                 _WATCH.save(guard=guard.snapshot(), warner=warner.snapshot() if warner else None)
                 for guard, warner in zip(self._guards, self._warners, strict=True)
-            ]
+            ],
+            errors=(self._worst.scale, self._worst.events),
         )
 
     def _renew(self, index: int) -> None:
@@ -106,6 +124,8 @@ class Watches:
                 self._of_features.append((index, guard.update, warn, watch.feature))
             else:
                 self._of_model.append((index, guard.update, warn, signal_of(watch.signal, self._pipeline.task)))
+        self.of_model, self.of_features = bool(self._of_model), bool(self._of_features)
+        self._measures = self.of_model and self._pipeline.task == "regression"
 
     def _told(self, offset: int, time_s: float, index: int, direction: Direction | None, value: Any, generation: int) -> Seen:
         watch: Watch = self._pipeline.watch[index]
@@ -125,7 +145,6 @@ class Watches:
         watch: Watch = self._pipeline.watch[index]
         self._renew(index)
         self._sort()
-        detail = f"{type(error).__name__}: {error}"
         return DetectorFailed(
-            offset=offset, time_s=time_s, signal=watch.signal, detector=watch.detector_name, detail=detail, generation=generation
+            offset=offset, time_s=time_s, signal=watch.signal, detector=watch.detector_name, detail=raised(error), generation=generation
         )

@@ -104,7 +104,7 @@ class Driver:
         self._keyring = keyring
         self._limits = limits
         self._tell = tell
-        self._decoder = EventDecoder(pipeline.schema, pipeline.task, record_bytes_max=limits.record_bytes_max)
+        self._decoder = EventDecoder.of(pipeline, record_bytes_max=limits.record_bytes_max)
         self._encoder = encoder
         self._clock_s = clock_s
         self._outage = Outage(tell, clock_s)

@@ -102,7 +102,7 @@ def expected_of(
     inputs
         What came to the shard from outside, each with the offset of the record with which it takes effect, in order.
     """
-    decoder = EventDecoder(pipeline.schema, pipeline.task, record_bytes_max=record_bytes_max)
+    decoder = EventDecoder.of(pipeline, record_bytes_max=record_bytes_max)
     lane = Lane(ShardId(pipeline.name, pipeline.source, partition), Shard(pipeline), decoder)
     outputs: list[Output] = []
     rest = Records.of(records)
