@@ -64,7 +64,9 @@ def run_pipeline(
     `watching` is told every fact too; `target` is the PIPELINE it was loaded from, if it was.
     """
     from stream_retrain.engines.kafka import run_worker  # here, because the Kafka client takes a while to import
+    from stream_retrain.engines.kafka.clients import check_config
 
+    check_config(settings)
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     with ExitStack() as stack:
@@ -115,6 +117,7 @@ def _served(settings: Settings, status: Status, metrics: Metrics) -> HttpServer:
         healthy=lambda: Health(ok=status.healthy(), detail={"state": status.state, "detail": status.detail}),
         ready=lambda: Health(ok=status.ready(), detail={"state": status.state, "detail": status.detail}),
         status=status.snapshot,
+        hosts=settings.http_hosts,
     )
 
 

@@ -165,3 +165,70 @@ def test_the_demo_proves_itself(services: Services) -> None:
     assert shown["quality_after_incident"] > shown["quality_after_incident_without_reaction"] + 0.01
     assert shown["drifts"] >= 3
     assert all(generation >= 1 for generation in shown["generations"])
+
+
+PRINTS = "print('from the module')\n" + GOOD
+
+
+@pytest.mark.parametrize(("before", "json_alone"), [(PRINTS, True), (GOOD, True)])
+def test_standard_output_is_for_the_result_alone(tmp_path: Path, before: str, json_alone: bool) -> None:
+    (tmp_path / "shop.py").write_text(before)
+    ran = run("check", str(tmp_path / "shop.py"), "--json")
+    assert json.loads(ran.stdout)["pipeline"]["name"] == "orders"
+    assert ("from the module" in ran.stderr) == (before is PRINTS)
+
+
+@pytest.mark.parametrize("arguments", [["check", "FILE"], ["check", "FILE", "--json"], ["--version"], ["--help"]])
+def test_output_that_cannot_be_written_is_one_line_and_exit_code_1(pipeline: Path, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "stream_retrain", *(str(pipeline) if each == "FILE" else each for each in arguments)]
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1), ran.stderr
+    assert "No space left on device" in ran.stderr
+
+
+def test_a_fault_that_cannot_be_told_keeps_its_exit_code() -> None:
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "stream_retrain", "check", "/nope.py"], stdout=subprocess.PIPE, stderr=full, timeout=120
+        )
+    assert (ran.returncode, ran.stdout) == (2, b"")
+
+
+def test_a_stream_that_holds_ascii_alone_gets_escapes(pipeline: Path) -> None:
+    ran = run("check", str(pipeline), PYTHONIOENCODING="ascii")
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("raise type('Odd', (BaseException,), {})('thing')", "Odd: thing"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("class E(Exception):\n    def __str__(self): raise ValueError('no')\nraise E", "E: (its text raised ValueError)"),
+    ],
+)
+def test_whatever_a_module_raises_is_one_line(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "bad.py").write_text(text + "\n")
+    ran = run("check", str(tmp_path / "bad.py"))
+    assert ran.returncode == 2
+    assert told in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("SECURTY_PROTOCOL", "SSL", "securty.protocol"),
+        ("FETCH_WAIT_MAX_MS", "soon", "fetch.wait.max.ms"),
+        ("SSL_CA_LOCATION", "/no/such/ca.pem", "ssl.ca.location"),
+        ("GROUP_PROTOCOL", "consumer", "KAFKA_GROUP_PROTOCOL"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_what_librdkafka_refuses_is_a_fault_of_the_settings(pipeline: Path, command: str, variable: str, value: str, named: str) -> None:
+    tls = {"STREAM_RETRAIN_KAFKA_SECURITY_PROTOCOL": "SSL"} if "SSL" in variable else {}
+    ran = run(command, str(pipeline), STREAM_RETRAIN_ALLOW_UNSIGNED="true", **{f"STREAM_RETRAIN_KAFKA_{variable}": value}, **tls)
+    assert ran.returncode == 2
+    assert named in ran.stderr
+    assert "Traceback" not in ran.stderr

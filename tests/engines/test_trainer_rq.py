@@ -57,6 +57,7 @@ class Trainer:
     """A `stream-retrain trainer` in a process of its own."""
 
     def __init__(self, folder: Path, of: Pipeline, url: str, *options: str, **settings: Any) -> None:
+        (folder / "signing.key").touch(mode=0o600)
         (folder / "signing.key").write_text(f"k1:{KEYRING.keys[0].secret.hex()}")
         (folder / "pipeline.py").write_text(MODULE.format(name=of.name))
         environment = {
