@@ -77,7 +77,7 @@ def run_pipeline(
         if settings.http:
             server = stack.enter_context(_served(settings, status, metrics))
             LOG.info("serving %s: /metrics /healthz /readyz /status", server.url)
-        stores = connect(settings.redis_url)
+        stores = connect(settings.redis_url, keyring=keyring, group=settings.group_of(pipeline.name))
         trainer = stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target))
         supervise(lambda: run_worker(pipeline, settings, stores, keyring, instance.name, stop, tell, trainer), stop, tell)
 

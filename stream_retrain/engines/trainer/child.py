@@ -112,7 +112,7 @@ def _loaded(hello: Hello) -> _Train:
     if pipeline.digest() != hello.digest:
         raise PipelineError(["it has changed since the worker loaded it: start the worker again"], hello.target or pipeline.name)
     read_topic = None if hello.read_topic is None else pickle.loads(hello.read_topic)
-    window = connect(hello.redis_url).window
+    window = connect(hello.redis_url, keyring=hello.keyring).window
 
     def train(job: Job, progress: Progress) -> JobDone:
         return train_job(job, pipeline, window, hello.keyring, progress, read_topic=read_topic, rows_timeout_s=ROWS_TIMEOUT_S)

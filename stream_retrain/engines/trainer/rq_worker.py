@@ -77,7 +77,7 @@ def serve_trainings(work: TrainerWork, *, burst: bool = False) -> dict[str, int]
         serializer=rq.serializers.JSONSerializer,
         job_class=_job_class(rq, functools.partial(_train, work, os.getpid())),
         log_job_description=False,
-        work_horse_killed_handler=functools.partial(_killed, connect(work.redis_url).jobs, outcomes),
+        work_horse_killed_handler=functools.partial(_killed, connect(work.redis_url, keyring=work.keyring).jobs, outcomes),
     )
     LOG.info("takes the trainings of pipeline %s (queue %s)", work.pipeline.name, queue_name(work.pipeline))
     worker.work(burst=burst, logging_level="ERROR")
@@ -142,7 +142,7 @@ def _killed(jobs: JobStore, outcomes: collections.Counter[str], call: Any, _pid:
 def _train(work: TrainerWork, parent: int, pipeline: str, topic: str, partition: int, token: str) -> str:
     """The function of every call, in its forked process; returns "trained", "failed" or "unwanted"."""
     shard = ShardId(pipeline, topic, partition)
-    stores = connect(work.redis_url)
+    stores = connect(work.redis_url, keyring=work.keyring)
     ticket = stores.jobs.take(shard, token)
     if ticket is None:
         LOG.info("a training of %s is no longer wanted", shard)
