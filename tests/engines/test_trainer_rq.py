@@ -120,7 +120,7 @@ def trainer_process(*arguments: Any, **settings: Any) -> Iterator[Trainer]:
 
 @pytest.fixture
 def stores(valkey_url: str) -> Stores:
-    return connect(valkey_url)
+    return connect(valkey_url, keyring=KEYRING)
 
 
 def asking(of: Pipeline, url: str, stores: Stores, **limits: Any) -> RqTrainer:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from stream_retrain.errors import SettingsError, StateError, StoreError
+from stream_retrain.errors import SettingsError, StoreError
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import WindowLimits
 from stream_retrain.stores.redis.errors import redacted
