@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_retrain.engines.kafka.read import read_topic
 from stream_retrain.settings import load_settings
 from tests.conftest import Services
 
@@ -165,6 +166,21 @@ def test_the_demo_proves_itself(services: Services) -> None:
     assert shown["quality_after_incident"] > shown["quality_after_incident_without_reaction"] + 0.01
     assert shown["drifts"] >= 3
     assert all(generation >= 1 for generation in shown["generations"])
+
+
+@pytest.mark.services
+def test_published_values_arrive_as_the_file_says_them(services: Services, tmp_path: Path) -> None:
+    places = {"kafka_bootstrap_servers": services.bootstrap_servers}
+    given = {f"STREAM_RETRAIN_{name.upper()}": value for name, value in places.items()}
+    file, topic = tmp_path / "a.jsonl", services.name("values")
+    file.write_bytes(b'\xef\xbb\xbf{"id":"00042","c":null}\n{"id":"x","c":7}\n')
+    ran = run("publish", str(file), "--topic", topic, "--key", "c", **given)
+    assert ran.returncode == 0, ran.stderr
+    found = [(each.key, json.loads(each.value)) for each in read_topic(load_settings(None, {}, places), topic)[0]]
+    assert found == [(None, {"id": "00042", "c": None}), (b"7", {"id": "x", "c": 7})]
+    file.write_bytes(b'{"id":"x","c":1}\n{"id":"x"}\n')
+    ran = run("publish", str(file), "--topic", topic, "--key", "c", **given)
+    assert (ran.returncode, ran.stderr) == (2, f"error: {file}: line 2: it has no field 'c', the key\n")
 
 
 PRINTS = "print('from the module')\n" + GOOD

@@ -100,7 +100,12 @@ _HINTS: Final = (
 def store_error(doing: str, url: str, error: Exception) -> StoreError:
     """The error to raise instead: what was attempted, where, what to check, and the server's answer. `url` must be redacted."""
     said = " ".join(str(error).split())[:ANSWER_CHARACTERS_MAX]
-    return StoreError(f"Could not {doing} (Redis at {url}): {_hint(error)}. It said: {said or type(error).__name__}")
+    hint = _hint(error)
+    if isinstance(error, errors.TimeoutError) and url.startswith(
+        "rediss:"
+    ):  # a server without TLS waits for the rest of what it takes for a line
+        hint += "; or there is no TLS on that port: the URL of a port without TLS begins with redis://"
+    return StoreError(f"Could not {doing} (Redis at {url}): {hint}. It said: {said or type(error).__name__}")
 
 
 def _hint(error: Exception) -> str:
