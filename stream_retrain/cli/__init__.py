@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Annotated, Any
 
 import typer
@@ -67,7 +68,9 @@ def _ran(arguments: list[str] | None) -> int:
         say("interrupted")
         return 130
     except OSError as error:
-        say(f"error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
+        unwritten = "standard output cannot be written" if error.errno in (errno.ENOSPC, errno.EPIPE) else ""
+        place = error.filename or unwritten
+        say(f"error: {f'{place}: ' if place else ''}{error.strerror or error}")
         return 1
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
