@@ -66,7 +66,9 @@ def run_pipeline(
     it could not be opened.
     """
     from stream_retrain.engines.kafka import run_worker  # here, because the Kafka client takes a while to import
+    from stream_retrain.engines.kafka.clients import check_config
 
+    check_config(settings)
     checkpointable(pipeline)
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -78,7 +80,7 @@ def run_pipeline(
         if settings.http:
             server = stack.enter_context(_served(settings, status, metrics))
             LOG.info("serving %s: /metrics /healthz /readyz /status", server.url)
-        stores = connect(settings.redis_url)
+        stores = connect(settings.redis_url, keyring=keyring, group=settings.group_of(pipeline.name))
         trainer = stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target))
         supervise(lambda: run_worker(pipeline, settings, stores, keyring, instance.name, stop, tell, trainer), stop, tell)
 
@@ -118,6 +120,7 @@ def _served(settings: Settings, status: Status, metrics: Metrics) -> HttpServer:
         healthy=lambda: Health(ok=status.healthy(), detail={"state": status.state, "detail": status.detail}),
         ready=lambda: Health(ok=status.ready(), detail={"state": status.state, "detail": status.detail}),
         status=status.snapshot,
+        hosts=settings.http_hosts,
     )
 
 

@@ -52,7 +52,9 @@ def load_pipeline(target: str) -> Pipeline:
         return checkpointable(_named(module, name) if name else _only(module, place))
     except PipelineError as error:
         raise PipelineError(error.faults, target) from error
-    except (Exception, SystemExit) as error:  # the module is foreign code: whatever it raises is what its author must read
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise PipelineError([_told(error)], target) from error
 
 
@@ -152,7 +154,7 @@ def _did_you_mean(name: str, names: Iterable[str]) -> str:
 def _told(error: BaseException) -> str:
     """One line: where in the user's file, what was raised, and where that was if it was in another file."""
     steps = [(step.filename, step.lineno) for step in traceback.extract_tb(error.__traceback__) if not _is_machinery(step.filename)]
-    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    what = f"{type(error).__name__}: {_text_of(error)}".removesuffix(": ")
     if isinstance(error, SyntaxError) and error.filename:
         what = f"{type(error).__name__}: {error.msg}"
         steps.append((error.filename, error.lineno))
@@ -162,6 +164,14 @@ def _told(error: BaseException) -> str:
     line = [line for step, line in steps if step == file][-1]
     deepest = "" if steps[-1][0] == file else f" (raised in {_short(steps[-1][0])}, line {steps[-1][1]})"
     return f"{_short(file)}, line {line}: {what}{deepest}"
+
+
+def _text_of(error: BaseException) -> str:
+    """What an error says, in one line; an error of the user's may raise when it is asked."""
+    try:
+        return " ".join(str(error).split())
+    except Exception as raised:  # noqa: BLE001 - the error is foreign code too
+        return f"(its text raised {type(raised).__name__})"
 
 
 def _is_machinery(file: str) -> bool:

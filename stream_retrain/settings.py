@@ -51,6 +51,7 @@ _RESERVED = {
     "session.timeout.ms": "set `session_timeout_ms`",
     "heartbeat.interval.ms": "it follows `session_timeout_ms`",
     "group.instance.id": "set `instance` and `static_membership`",
+    "group.protocol": "shards move one by one only under the classic protocol",
 }
 
 
@@ -101,12 +102,23 @@ class Settings:
     train_attempts_max: int = _setting(2, "how often a training is begun whose process dies, or whose store is away", low=1, high=100)
     http: bool = _setting(True, "serve /metrics, /healthz, /readyz and /status")
     http_host: str = _setting("127.0.0.1", "address to serve on; 0.0.0.0: all", pattern=r"[^\s/@]+", words="a host name or an address")
+    http_allowed_hosts: str = _setting(
+        "",
+        "names a request may come for, beside http_host, localhost and any address: with commas between, or `*` for all",
+        pattern=r"\*|([A-Za-z0-9._-]+(, *[A-Za-z0-9._-]+)*)?",
+        words="host names with commas between, or *",
+    )
     http_port: int = _setting(9464, "port to serve on; 0: a free one", low=0, high=65_535)
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severity that is logged")
 
     def __post_init__(self) -> None:
         for name, value in _checked(_from_mapping({name: getattr(self, name) for name in _FIELDS}), []).items():
             object.__setattr__(self, name, value)
+
+    @property
+    def http_hosts(self) -> frozenset[str]:
+        """The host names for which requests are answered."""
+        return frozenset({self.http_host.lower(), "localhost", *re.findall(r"[^, ]+", self.http_allowed_hosts.lower())})
 
     def group_of(self, pipeline: str) -> str:
         """The consumer group of a pipeline's workers."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_retrain.engines.kafka.read import read_topic
 from stream_retrain.settings import load_settings
 from tests.conftest import Services
 
@@ -178,3 +179,85 @@ def test_a_pipeline_is_loaded_under_one_hash_seed(tmp_path: Path, seed: str) -> 
         hashes.add((tmp_path / "hash").read_text())
     expected = subprocess.run([sys.executable, "-c", "print(hash('text'))"], env={"PYTHONHASHSEED": "0"}, capture_output=True, text=True)
     assert hashes == {expected.stdout.strip()}
+
+
+@pytest.mark.services
+def test_published_values_arrive_as_the_file_says_them(services: Services, tmp_path: Path) -> None:
+    places = {"kafka_bootstrap_servers": services.bootstrap_servers}
+    given = {f"STREAM_RETRAIN_{name.upper()}": value for name, value in places.items()}
+    file, topic = tmp_path / "a.jsonl", services.name("values")
+    file.write_bytes(b'\xef\xbb\xbf{"id":"00042","c":null}\n{"id":"x","c":7}\n')
+    ran = run("publish", str(file), "--topic", topic, "--key", "c", **given)
+    assert ran.returncode == 0, ran.stderr
+    found = [(each.key, json.loads(each.value)) for each in read_topic(load_settings(None, {}, places), topic)[0]]
+    assert found == [(None, {"id": "00042", "c": None}), (b"7", {"id": "x", "c": 7})]
+    file.write_bytes(b'{"id":"x","c":1}\n{"id":"x"}\n')
+    ran = run("publish", str(file), "--topic", topic, "--key", "c", **given)
+    assert (ran.returncode, ran.stderr) == (2, f"error: {file}: line 2: it has no field 'c', the key\n")
+
+
+PRINTS = "print('from the module')\n" + GOOD
+
+
+@pytest.mark.parametrize(("before", "json_alone"), [(PRINTS, True), (GOOD, True)])
+def test_standard_output_is_for_the_result_alone(tmp_path: Path, before: str, json_alone: bool) -> None:
+    (tmp_path / "shop.py").write_text(before)
+    ran = run("check", str(tmp_path / "shop.py"), "--json")
+    assert json.loads(ran.stdout)["pipeline"]["name"] == "orders"
+    assert ("from the module" in ran.stderr) == (before is PRINTS)
+
+
+@pytest.mark.parametrize("arguments", [["check", "FILE"], ["check", "FILE", "--json"], ["--version"], ["--help"]])
+def test_output_that_cannot_be_written_is_one_line_and_exit_code_1(pipeline: Path, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "stream_retrain", *(str(pipeline) if each == "FILE" else each for each in arguments)]
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1), ran.stderr
+    assert "No space left on device" in ran.stderr
+
+
+def test_a_fault_that_cannot_be_told_keeps_its_exit_code() -> None:
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "stream_retrain", "check", "/nope.py"], stdout=subprocess.PIPE, stderr=full, timeout=120
+        )
+    assert (ran.returncode, ran.stdout) == (2, b"")
+
+
+def test_a_stream_that_holds_ascii_alone_gets_escapes(pipeline: Path) -> None:
+    ran = run("check", str(pipeline), PYTHONIOENCODING="ascii")
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("raise type('Odd', (BaseException,), {})('thing')", "Odd: thing"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("class E(Exception):\n    def __str__(self): raise ValueError('no')\nraise E", "E: (its text raised ValueError)"),
+    ],
+)
+def test_whatever_a_module_raises_is_one_line(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "bad.py").write_text(text + "\n")
+    ran = run("check", str(tmp_path / "bad.py"))
+    assert ran.returncode == 2
+    assert told in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("SECURTY_PROTOCOL", "SSL", "securty.protocol"),
+        ("FETCH_WAIT_MAX_MS", "soon", "fetch.wait.max.ms"),
+        ("SSL_CA_LOCATION", "/no/such/ca.pem", "ssl.ca.location"),
+        ("GROUP_PROTOCOL", "consumer", "KAFKA_GROUP_PROTOCOL"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_what_librdkafka_refuses_is_a_fault_of_the_settings(pipeline: Path, command: str, variable: str, value: str, named: str) -> None:
+    tls = {"STREAM_RETRAIN_KAFKA_SECURITY_PROTOCOL": "SSL"} if "SSL" in variable else {}
+    ran = run(command, str(pipeline), STREAM_RETRAIN_ALLOW_UNSIGNED="true", **{f"STREAM_RETRAIN_KAFKA_{variable}": value}, **tls)
+    assert ran.returncode == 2
+    assert named in ran.stderr
+    assert "Traceback" not in ran.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ import typer
 import stream_retrain
 from stream_retrain.cli import check, demo, local, publish, retrain, run, status, trainer
 from stream_retrain.cli.hash_seed import pin_hash_seed
-from stream_retrain.cli.output import errors
+from stream_retrain.cli.streams import flushed, prepared, say
 from stream_retrain.errors import PipelineError, SettingsError, StreamRetrainError
 
 __all__ = ["app", "main"]
@@ -48,14 +49,32 @@ def main(arguments: list[str] | None = None) -> Any:
     """The program; returns by `SystemExit` with the exit code."""
     if arguments is None:
         pin_hash_seed()
+    prepared()
+    code = _ran(arguments)
+    if (unwritten := flushed()) is not None and code == 0:
+        say(f"error: standard output cannot be written: {unwritten}")
+        code = 1
+    raise SystemExit(code)
+
+
+def _ran(arguments: list[str] | None) -> int:
+    """Run a command; its exit code, after what went wrong was said."""
     try:
         app(arguments)
     except (PipelineError, SettingsError) as error:
-        errors().print(f"error: {error}", style="red", markup=False, highlight=False)
-        raise SystemExit(2) from None
+        say(f"error: {error}")
+        return 2
     except StreamRetrainError as error:
-        errors().print(f"error: {error}", style="red", markup=False, highlight=False)
-        raise SystemExit(1) from None
+        say(f"error: {error}")
+        return 1
     except KeyboardInterrupt:
-        errors().print("interrupted", markup=False)
-        raise SystemExit(130) from None
+        say("interrupted")
+        return 130
+    except OSError as error:
+        unwritten = "standard output cannot be written" if error.errno in (errno.ENOSPC, errno.EPIPE) else ""
+        place = error.filename or unwritten
+        say(f"error: {f'{place}: ' if place else ''}{error.strerror or error}")
+        return 1
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0

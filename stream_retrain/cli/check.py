@@ -8,23 +8,27 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, print_json
+from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, loaded, print_json
+from stream_retrain.cli.streams import own_output
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.loading import load_pipeline
 
 __all__ = ["check"]
 
 
 def check(pipeline: PipelineArgument, settings: SettingsFile = None, json: JsonFlag = False) -> None:
     """Load the pipeline, validate it, and print it with the settings in force (secrets masked)."""
-    loaded = load_pipeline(pipeline)
-    resolved = configured(settings).redacted()
-    described = _described(loaded)
+    from stream_retrain.engines.kafka.clients import check_config
+
+    wanted, found = configured(settings), loaded(pipeline)
+    check_config(wanted)
+    resolved = wanted.redacted()
+    with own_output():  # a model's text is made by the model
+        described = _described(found)
     if json:
         print_json({"pipeline": described, "settings": resolved})
         return
     console = Console()
-    for title, values in ((f"pipeline {loaded.name}", described), ("settings", resolved)):
+    for title, values in ((f"pipeline {found.name}", described), ("settings", resolved)):
         table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
         for name, value in values.items():
             table.add_row(name, str(value))

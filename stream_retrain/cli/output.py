@@ -11,9 +11,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from stream_retrain.cli.streams import own_output
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.loading import load_pipeline
 from stream_retrain.settings import Settings, load_settings
 
-__all__ = ["JsonFlag", "PipelineArgument", "SettingsFile", "configured", "errors", "log_to_stderr", "print_json"]
+__all__ = ["JsonFlag", "PipelineArgument", "SettingsFile", "configured", "errors", "loaded", "log_to_stderr", "print_json"]
 
 PipelineArgument = Annotated[
     str, typer.Argument(metavar="PIPELINE", help="path/to/file.py[:name] or package.module:name", show_default=False)
@@ -36,6 +39,12 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, default=str))
 
 
+def loaded(pipeline: str) -> Pipeline:
+    """The pipeline of a command line; what its module prints goes to standard error. Raises `PipelineError`."""
+    with own_output():
+        return load_pipeline(pipeline)
+
+
 def configured(file: Path | None, **overrides: Any) -> Settings:
     """The settings of file, environment and options; an option that was not given (None) overrides nothing."""
     return load_settings(file, overrides={name: value for name, value in overrides.items() if value is not None})
@@ -43,6 +52,7 @@ def configured(file: Path | None, **overrides: Any) -> Settings:
 
 def log_to_stderr(level: str) -> None:
     """Log lines with time and level; the Kafka client's own chatter only when debugging."""
+    logging.raiseExceptions = False  # a line that cannot be written is lost; it must not become a traceback
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
     if level != "debug":
         logging.getLogger("stream_retrain.kafka").setLevel(logging.CRITICAL)

@@ -33,7 +33,7 @@ def publish(
     with Progress(*columns, console=errors(), disable=not errors().is_terminal) as progress:
         task = progress.add_task(f"publishing to {topic}", total=total)
         sent = publish_rows(
-            read_rows(file, limit),
+            read_rows(file, limit, key=key),
             wanted,
             topic=topic,
             key=key,

@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, errors, print_json
+from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, errors, loaded, print_json
 from stream_retrain.core.react.combinations import leaves
 from stream_retrain.core.react.triggers import Request
 from stream_retrain.errors import SettingsError
 from stream_retrain.facts.values import ShardId
-from stream_retrain.loading import load_pipeline
 from stream_retrain.stores import connect
 
 __all__ = ["retrain"]
@@ -27,23 +26,23 @@ def retrain(
     json: JsonFlag = False,
 ) -> None:
     """Ask a running pipeline to retrain; what that means, its rules on requests say. Each shard takes it up with its next event."""
-    loaded, wanted = load_pipeline(pipeline), configured(settings)
-    rules = [rule for rule in loaded.react if any(isinstance(each, Request) for each in leaves(rule.trigger))]
+    asked_of, wanted = loaded(pipeline), configured(settings)
+    rules = [rule for rule in asked_of.react if any(isinstance(each, Request) for each in leaves(rule.trigger))]
     if not rules:
-        raise SettingsError(f"pipeline {loaded.name!r} has no rule on requests; add On.request(Retrain(...)) to react")
+        raise SettingsError(f"pipeline {asked_of.name!r} has no rule on requests; add On.request(Retrain(...)) to react")
     from stream_retrain.engines.kafka.clients import admin_client
     from stream_retrain.engines.kafka.topics import count_partitions
 
-    count = count_partitions(admin_client(wanted), loaded, wanted)
+    count = count_partitions(admin_client(wanted), asked_of, wanted)
     if beyond := [number for number in partition or () if not 0 <= number < count]:
-        raise SettingsError(f"topic {loaded.source!r} has partitions 0 to {count - 1}, and not {beyond[0]}")
+        raise SettingsError(f"topic {asked_of.source!r} has partitions 0 to {count - 1}, and not {beyond[0]}")
     stores = connect(wanted.redis_url)
     asked = {}
     for number in sorted(set(partition or range(count))):
-        asked[number] = stores.requests.ask(ShardId(loaded.name, loaded.source, number), reason)
+        asked[number] = stores.requests.ask(ShardId(asked_of.name, asked_of.source, number), reason)
     reactions = [type(rule.do).__name__ for rule in rules]
     if json:
-        print_json({"pipeline": loaded.name, "reactions": reactions, "requests": asked})
+        print_json({"pipeline": asked_of.name, "reactions": reactions, "requests": asked})
     else:
         listed = ", ".join(map(str, asked))
-        errors().print(f"asked {loaded.name}, partition {listed}, for {', '.join(reactions)}; see stream-retrain status", markup=False)
+        errors().print(f"asked {asked_of.name}, partition {listed}, for {', '.join(reactions)}; see stream-retrain status", markup=False)

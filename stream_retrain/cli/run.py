@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
 import typer
 
-from stream_retrain.cli.output import PipelineArgument, SettingsFile, configured, log_to_stderr
+from stream_retrain.cli.output import PipelineArgument, SettingsFile, configured, loaded, log_to_stderr
 from stream_retrain.cli.signals import stop_on_signals
+from stream_retrain.cli.streams import own_output
 from stream_retrain.compose import keyring_of, run_pipeline
 from stream_retrain.engines.failpoints import arm_from
-from stream_retrain.engines.fleet import WorkerCommand, run_fleet
-from stream_retrain.loading import load_pipeline
+from stream_retrain.engines.fleet import PARENT_VARIABLE, WorkerCommand, run_fleet
+from stream_retrain.engines.parent import end_with_parent
 from stream_retrain.settings import Settings
 
 __all__ = ["run"]
@@ -43,13 +45,16 @@ def run(
         checkpoint_unfit="rebuild" if rebuild else "window" if warm_restart else None,
         log_level=log_level,
     )
+    if parent := os.environ.pop(PARENT_VARIABLE, None):
+        end_with_parent(int(parent), signal.SIGTERM)
     arm_from(os.environ)
     log_to_stderr(wanted.log_level)
-    loaded = load_pipeline(pipeline)
+    asked_for = loaded(pipeline)
     keyring = keyring_of(wanted)
     if workers > 1:
         raise typer.Exit(run_fleet(_commands(workers, wanted), stop_on_signals(), wanted.shutdown_timeout_s * 2))
-    run_pipeline(loaded, wanted, keyring, stop_on_signals(), target=pipeline)
+    with own_output():
+        run_pipeline(asked_for, wanted, keyring, stop_on_signals(), target=pipeline)
 
 
 def _commands(count: int, settings: Settings) -> list[WorkerCommand]:

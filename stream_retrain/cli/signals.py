@@ -10,7 +10,10 @@ __all__ = ["stop_on_signals"]
 
 
 def stop_on_signals() -> Callable[[], bool]:
-    """A function that says whether SIGTERM or SIGINT came; a second one ends the process at once."""
+    """A function that says whether SIGTERM, SIGINT or SIGHUP came; a second one ends the process at once.
+
+    SIGHUP stays ignored where it was (`nohup`).
+    """
     came: list[int] = []
 
     def note(number: int, _: Any) -> None:
@@ -18,6 +21,7 @@ def stop_on_signals() -> Callable[[], bool]:
             raise SystemExit(128 + number)
         came.append(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, note)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, note)
     return lambda: bool(came)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, log_to_stderr, print_json
+from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, loaded, log_to_stderr, print_json
+from stream_retrain.cli.streams import own_output
 from stream_retrain.compose import keyring_of, serve_trainer
-from stream_retrain.loading import load_pipeline
 
 __all__ = ["trainer"]
 
@@ -26,6 +26,7 @@ def trainer(
     """Train the challengers that the pipeline's workers ask for (workers with trainer = "rq"), until SIGTERM or Ctrl-C."""
     wanted = configured(settings, allow_unsigned=allow_unsigned or None, log_level=log_level)
     log_to_stderr(wanted.log_level)
-    outcomes = serve_trainer(load_pipeline(pipeline), wanted, keyring_of(wanted), burst=burst)
+    with own_output():
+        outcomes = serve_trainer(loaded(pipeline), wanted, keyring_of(wanted), burst=burst)
     if json:
         print_json(outcomes)

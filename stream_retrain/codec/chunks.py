@@ -7,10 +7,15 @@ because River's models sum in that order.
 Rows that share their features in one order, which is nearly all of them, are transposed by `zip`. Where a row lacks a feature,
 its column holds nil, and `shapes` says for each row which columns are its own. Integers beyond 64 bits, which MessagePack does
 not have, travel as hexadecimal text in an extension; a numpy scalar comes back as the Python number it equals.
+
+A stored chunk is under a seal, which covers its shard, its span and its bytes: a chunk of another shard, or of another place in the
+window, is refused like a forged one. With a key it is HMAC-SHA256; unsigned it is SHA-256, which finds damage but no forgery.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import itertools
 import struct
 import zlib
@@ -20,18 +25,23 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec.msgpack import Decoder, Encoder, Ext
 
+from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import Features, Learned
 
-__all__ = ["decode_chunk", "encode_chunk"]
+__all__ = ["Span", "check_seal", "chunk_seal", "decode_chunk", "encode_chunk"]
 
 _VERSION: Final = 1
 _FRAME: Final = struct.Struct(">BI")
+_SPAN: Final = struct.Struct(">qqqdd")
+_SEALED: Final = b"stream_retrain window 1\0"
 _WIDE_INT: Final = 1
 _REMEDY: Final = "delete the window, it fills again from new events"
 
 _Cell: TypeAlias = bool | int | float | str | Ext | None
 _Column: TypeAlias = Sequence[_Cell]
+Span: TypeAlias = tuple[int, int, int, float, float]
+"""First and last offset, rows, oldest and newest time."""
 
 
 class _Columns(msgspec.Struct, array_like=True, kw_only=True):
@@ -74,6 +84,31 @@ def decode_chunk(data: bytes) -> list[Learned]:
         return _rows(_DECODER.decode(body))
     except (msgspec.DecodeError, ValueError, IndexError, RecursionError) as error:
         raise StateError(f"A chunk of the window cannot be read ({error}): {_REMEDY}") from error
+
+
+def chunk_seal(shard: str, span: Span, data: bytes, keyring: Keyring) -> bytes:
+    """The seal of a chunk, by the keyring's first key: the key's id, a colon and the digest."""
+    key = keyring.signing_key
+    return (key.id if key else "").encode() + b":" + _digest(key, shard, span, data)
+
+
+def check_seal(seal: bytes, shard: str, span: Span, data: bytes, keyring: Keyring) -> None:
+    """Raises `StateError` for a seal that is not this chunk's, or not by a key of the keyring."""
+    name, colon, digest = seal.partition(b":")
+    key_id = name.decode("ascii", "replace")
+    key = keyring.get(key_id) if name else None
+    if not colon or (key is None and (name or keyring.signs)):
+        signed = f"is sealed with the key {key_id[:64]!r}, which this process does not have" if colon and name else "is not signed"
+        raise StateError(f"A chunk of the window {signed}: give every process the same signing key file, or {_REMEDY}")
+    if not hmac.compare_digest(digest, _digest(key, shard, span, data)):
+        raise StateError(f"A chunk of the window was changed or damaged, or belongs elsewhere: {_REMEDY}")
+
+
+def _digest(key: Key | None, shard: str, span: Span, data: bytes) -> bytes:
+    hashed = hmac.new(key.secret, digestmod=hashlib.sha256) if key else hashlib.sha256()
+    hashed.update(_SEALED + shard.encode() + b"\0" + _SPAN.pack(*span))
+    hashed.update(data)
+    return hashed.digest()
 
 
 def _columns(rows: Sequence[Learned]) -> _Columns:

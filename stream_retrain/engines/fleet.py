@@ -4,6 +4,9 @@ A process that ends before it was told to is started again, after an exponential
 for longer than a minute begins with the shortest pause again. The new process gets the instance name of the old one, so it is the
 same static member of the group, and no shard moves.
 
+A worker process ends with its parent, however that ends (`engines.parent`): otherwise a parent that was killed and started again would
+compete with processes nobody looks after, which run the code of before.
+
 Exit code 2 means that the arguments, the settings or the pipeline are wrong. Starting such a process again would not help, so all
 processes are stopped.
 """
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import signal
 import subprocess
 import time
@@ -20,12 +24,14 @@ from typing import Final
 
 from stream_retrain.engines.backoff import STEADY_AFTER_S, Backoff
 
-__all__ = ["WorkerCommand", "run_fleet"]
+__all__ = ["PARENT_VARIABLE", "WorkerCommand", "run_fleet"]
 
 LOG: Final = logging.getLogger("stream_retrain.workers")
 WAIT_MAX_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.1
 USAGE: Final = 2
+PARENT_VARIABLE: Final = "_STREAM_RETRAIN_PARENT"
+"""Tells a worker process the id of its parent; not a setting."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ def run_fleet(commands: Sequence[WorkerCommand], stop: Callable[[], bool], timeo
 
 def _start(command: WorkerCommand) -> subprocess.Popen[bytes]:
     # In a session of its own: Ctrl-C reaches this process alone, which then tells each of the others once.
-    return subprocess.Popen(list(command.arguments), env=dict(command.environment), start_new_session=True)
+    return subprocess.Popen(list(command.arguments), env={**command.environment, PARENT_VARIABLE: str(os.getpid())}, start_new_session=True)
 
 
 def _check(number: int, worker: _Worker) -> int:

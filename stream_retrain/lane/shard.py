@@ -57,12 +57,21 @@ from stream_retrain.lane.reactor import Reactor
 
 __all__ = ["Shard"]
 
+REQUESTS_KEPT: Final = 1_000
+"""Tokens of requests that a shard remembers: ten times as many as may wait for it."""
+
+
+def _tokens_of_none(values: Saved) -> Saved:
+    """Schema 1 knew requests by number; those it had are no longer there to be met again."""
+    return {**{key: value for key, value in values.items() if key != "requests_through"}, "requests_taken": ()}
+
+
 _SHARD: Final = Part.of(
     "shard",
-    *("events_seen", "questions_seen", "newest_time_s", "questions", "scores", "inputs", "requests_through", "reactions"),
+    *("events_seen", "questions_seen", "newest_time_s", "questions", "scores", "inputs", "requests_taken", "reactions"),
     *("classes", "failed_through"),
     schema=2,
-    migrations={1: lambda values: {**values, "classes": (), "failed_through": -1}},
+    migrations={1: lambda values: {**_tokens_of_none(values), "classes": (), "failed_through": -1}},
 )
 
 
@@ -86,8 +95,8 @@ class Shard:
         self._scores = pipeline.scores.build(values["scores"])
         self._keeps_proba = any(needs_proba(metric) for metric in pipeline.scores.metrics)
         self._inputs: list[Input] = list(values["inputs"])
-        self.requests_through: int = values["requests_through"]
-        """The number of the last request that was received."""
+        self.requests_taken: dict[str, None] = dict.fromkeys(values["requests_taken"])
+        """The tokens of the requests that were received, oldest first, at most `REQUESTS_KEPT`."""
         self._reactor = Reactor(pipeline, values["reactions"])
 
     @property
@@ -102,10 +111,12 @@ class Shard:
 
     def receive(self, given: Input) -> None:
         """Take an input; it takes effect with the next event (see `core.contest.inputs`)."""
-        if isinstance(given, Request):
-            if 0 < given.number <= self.requests_through:
+        if isinstance(given, Request) and given.token:
+            if given.token in self.requests_taken:
                 return
-            self.requests_through = max(self.requests_through, given.number)
+            self.requests_taken[given.token] = None
+            if len(self.requests_taken) > REQUESTS_KEPT:
+                del self.requests_taken[next(iter(self.requests_taken))]
         self._inputs.append(given)
 
     def take_over(self, questions: Saved) -> int:
@@ -146,7 +157,7 @@ class Shard:
             questions=self._questions.snapshot(),
             scores=self._scores.snapshot(),
             inputs=tuple(self._inputs),
-            requests_through=self.requests_through,
+            requests_taken=tuple(self.requests_taken),
             reactions=self._reactor.snapshot(),
             classes=tuple(self._classes),
             failed_through=self._failed_through,
@@ -320,7 +331,7 @@ _FRESH: Final[Saved] = {
     "newest_time_s": float("-inf"),
     **dict.fromkeys(("questions", "scores", "reactions")),
     "inputs": (),
-    "requests_through": 0,
+    "requests_taken": (),
     "classes": (),
     "failed_through": -1,
 }

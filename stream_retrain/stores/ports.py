@@ -18,22 +18,27 @@ A job expires `expire_s` after its last step or heartbeat. A ticket is data (JSO
 
 Requests (`RequestStore`): what people and programs ask of a shard while it runs.
 
-1. A program asks. The request gets a number greater than all before it, and waits.
-2. The shard's owner reads what waits, and puts it into the shard's state, with the numbers (`core.contest.inputs`).
+1. A program asks. The request gets a token that no other has, and waits.
+2. The shard's owner reads what waits, and puts it into the shard's state, with the tokens (`core.contest.inputs`).
 3. Once a checkpoint contains that state, the owner drops the requests. If it died between 2 and 3, it reads a request again, and
-   recognises it by its number.
+   recognises it by its token.
+
+Others can write to a store, so whatever is read there is checked: what cannot be read is left out and told (a window's chunk, a request)
+or raises `StateError` (a job).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from stream_retrain.facts.values import Learned, ShardId
 from stream_retrain.stores.window import WindowChunk
 
 __all__ = [
+    "REASON_BYTES_MAX",
+    "REQUESTS_MAX",
     "Asked",
     "CheckpointStore",
     "Ending",
@@ -46,6 +51,7 @@ __all__ = [
     "WindowLimits",
     "WindowSpan",
     "WindowStore",
+    "cut_reason",
 ]
 
 
@@ -110,7 +116,10 @@ class CheckpointStore(Protocol):
     """The newest checkpoints of each shard (at least the last two), as sealed bytes."""
 
     def claim(self, shard: ShardId) -> int:
-        """Become the shard's owner: a new epoch, greater than any before it; owners with older epochs can no longer write."""
+        """Become the shard's owner: a new epoch, greater than any before it; owners with older epochs can no longer write.
+
+        Raises `StateError` where the shard belongs to another consumer group.
+        """
         ...
 
     def save(self, shard: ShardId, epoch: int, offset: int, sealed: bytes) -> None:
@@ -171,7 +180,7 @@ class JobStore(Protocol):
         ...
 
     def take(self, shard: ShardId, token: str) -> Ticket | None:
-        """Begin the job; its ticket, or None if it was dropped, replaced or ended."""
+        """Begin the job; its ticket, or None if it was dropped, replaced or ended. Raises `StateError` where it cannot be read."""
         ...
 
     def heartbeat(self, shard: ShardId, token: str, rows: int, rows_total: int | None) -> bool:
@@ -183,7 +192,7 @@ class JobStore(Protocol):
         ...
 
     def look(self, shard: ShardId) -> JobState | None:
-        """The state of the shard's job; None if there is no job."""
+        """The state of the shard's job; None if there is no job. Raises `StateError` where it cannot be read."""
         ...
 
     def drop(self, shard: ShardId, token: str) -> None:
@@ -191,24 +200,34 @@ class JobStore(Protocol):
         ...
 
 
+REQUESTS_MAX: Final = 100
+"""Requests that may wait for a shard."""
+REASON_BYTES_MAX: Final = 1_000
+
+
 class Asked(NamedTuple):
     """A request that waits."""
 
-    number: int
+    token: str
     reason: str
+
+
+def cut_reason(reason: str) -> str:
+    """A reason as it is kept: at most `REASON_BYTES_MAX` bytes of UTF-8."""
+    return reason.encode("utf-8", "replace")[:REASON_BYTES_MAX].decode("utf-8", "ignore")
 
 
 class RequestStore(Protocol):
     """The requests that wait for each shard, in the order in which they were asked."""
 
-    def ask(self, shard: ShardId, reason: str) -> int:
-        """Add a request; its number."""
+    def ask(self, shard: ShardId, reason: str) -> str:
+        """Add a request; its token. A longer reason than `REASON_BYTES_MAX` is cut."""
         ...
 
     def waiting(self, shard: ShardId) -> list[Asked]:
         """The requests that were not dropped, oldest first."""
         ...
 
-    def drop(self, shard: ShardId, through: int) -> None:
-        """Delete the requests up to a number."""
+    def drop(self, shard: ShardId, requests: Iterable[Asked]) -> None:
+        """Delete these requests, if they still wait."""
         ...

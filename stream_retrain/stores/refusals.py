@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stream_retrain.errors import StaleEpochError, StoreError, WindowGapError
+from stream_retrain.errors import StaleEpochError, StateError, StoreError, WindowGapError
 from stream_retrain.facts.values import ShardId
 
-__all__ = ["offset_below_stored", "stale_epoch", "window_gap"]
+__all__ = ["offset_below_stored", "owned_by_group", "stale_epoch", "window_gap"]
 
 
 def stale_epoch(shard: ShardId, epoch: int, stored: int) -> StaleEpochError:
@@ -29,4 +29,12 @@ def window_gap(shard: ShardId, after: int, ends: int | None) -> WindowGapError:
     found = "is empty" if ends is None else f"ends at offset {ends}"
     return WindowGapError(
         f"The window of shard {shard} had rows up to offset {after}, and now {found}: the store was emptied, or restored from a backup"
+    )
+
+
+def owned_by_group(shard: ShardId, group: str, owner: str, where: str) -> StateError:
+    """Another consumer group has the shard: two would overwrite each other's state, and publish everything twice."""
+    return StateError(
+        f"Shard {shard} belongs to the consumer group {owner!r}, and this worker is of {group!r}: give its pipeline a name or a Redis"
+        f" database of its own. If the other group is gone for good, delete {where}"
     )

@@ -1,19 +1,25 @@
 """The worker seen over HTTP: `/metrics`, `/healthz`, `/readyz`, `/status`, and `/` which lists them.
 
 It only reads. What it serves comes from functions it is given; each is called in the thread of the request, so it must be
-quick, must not block and must not change anything. The worker never waits for a request: the server runs on daemon threads,
-at most `CONNECTIONS_MAX` at once, and a client that sends nothing is dropped after `IDLE_TIMEOUT_S`.
+quick, must not block and must not change anything. The worker never waits for a request: the server runs on daemon threads.
+
+Nobody can keep others out: a request has `REQUEST_TIMEOUT_S` from its connection to its answer, however busily it sends, and where
+`CONNECTIONS_MAX` are open the oldest is dropped for a new one. Nobody's browser can be made to read this: a request must come for an
+address, for `localhost`, or for a name that the operator has given, because a web page elsewhere can give its own name any address.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
+import ipaddress
 import logging
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -26,7 +32,7 @@ from stream_retrain.errors import SettingsError
 __all__ = ["Health", "HttpServer", "serve"]
 
 CONNECTIONS_MAX: Final = 64
-IDLE_TIMEOUT_S: Final = 10.0
+REQUEST_TIMEOUT_S: Final = 10.0
 REFUSED_BODY_BYTES_MAX: Final = 65_536
 
 Body: TypeAlias = tuple[str, bytes]
@@ -76,6 +82,7 @@ def serve(
     healthy: Callable[[], Health],
     ready: Callable[[], Health],
     status: Callable[[], object],
+    hosts: Collection[str] = ("localhost",),
 ) -> HttpServer:
     """Serve from now on, until the server is closed; `port` 0 takes a free port, and `.port` and `.url` say which.
 
@@ -83,6 +90,7 @@ def serve(
     the worker is alive (a restart would cure it if not), `ready` whether it is at work; both are 200 or 503. `status` is shown
     as JSON. What one of them raises is a 500 with one line, and changes nothing else. Every path also answers HEAD.
 
+    A request that comes for a name that is none of `hosts` (`*`: any) is refused; one for an address is not.
     Raises SettingsError if it cannot listen there.
     """
     views: dict[str, View] = {
@@ -91,7 +99,7 @@ def serve(
         "/readyz": lambda _: _health(ready()),
         "/status": lambda _: (HTTPStatus.OK, _json(status())),
     }
-    return HttpServer(_listening(host, port, views | {"/": lambda _: (HTTPStatus.OK, _links(views))}), host)
+    return HttpServer(_listening(host, port, views | {"/": lambda _: (HTTPStatus.OK, _links(views))}, frozenset(hosts)), host)
 
 
 def _health(health: Health) -> tuple[HTTPStatus, Body]:
@@ -113,10 +121,10 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _listening(host: str, port: int, views: Mapping[str, View]) -> _Server:
+def _listening(host: str, port: int, views: Mapping[str, View], hosts: frozenset[str]) -> _Server:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return _Server(family, address, views)
+        return _Server(family, address, views, hosts)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise SettingsError(f"http_port: {port} is in use on {host}; choose another, or 0 for a free one") from error
@@ -130,10 +138,13 @@ class _Server(ThreadingHTTPServer):
 
     request_queue_size = CONNECTIONS_MAX
 
-    def __init__(self, family: int, address: Any, views: Mapping[str, View]) -> None:
+    def __init__(self, family: int, address: Any, views: Mapping[str, View], hosts: frozenset[str]) -> None:
         self.address_family = family
         self.views = views
-        self.free = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        self.hosts = hosts
+        self._open: dict[socket.socket, float] = {}
+        """The open connections, oldest first, and until when each may stay."""
+        self._lock = threading.Lock()
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -141,16 +152,33 @@ class _Server(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self.free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        with self._lock:
+            crowded = list(self._open)[: max(0, len(self._open) + 1 - CONNECTIONS_MAX)]
+            self._open[request] = time.monotonic() + REQUEST_TIMEOUT_S
+        self._drop(crowded)
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self.free.release()
+            with self._lock:
+                self._open.pop(request, None)
+
+    def service_actions(self) -> None:
+        """Called by the loop between requests, several times a second: drops whoever has had the time of a request."""
+        now_s = time.monotonic()
+        with self._lock:
+            late = [request for request, until_s in self._open.items() if until_s <= now_s]
+        self._drop(late)
+
+    def _drop(self, requests: Iterable[socket.socket]) -> None:
+        """End connections: the thread of each finds it closed, and ends."""
+        for request in requests:
+            with self._lock:
+                self._open.pop(request, None)
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         _LOG.debug("a request from %s failed: %r", client_address, request, exc_info=True)
@@ -160,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
     """One request a connection: HTTP/1.0 leaves no idle connection that would hold a thread."""
 
     server: _Server
-    timeout = IDLE_TIMEOUT_S
+    timeout = REQUEST_TIMEOUT_S
 
     def __getattr__(self, name: str) -> Callable[[], None]:
         """What carries out a method of HTTP: the base class looks for `do_` and the method's name."""
@@ -177,6 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.METHOD_NOT_ALLOWED, _line("only GET and HEAD"))
 
     def _answer(self) -> tuple[HTTPStatus, Body]:
+        if not _is_for(self.headers.get("Host", ""), self.server.hosts):
+            return HTTPStatus.MISDIRECTED_REQUEST, _line("this name is not served; allow it with the setting http_allowed_hosts")
         view = self.server.views.get(self.path.partition("?")[0])
         if view is None:
             return HTTPStatus.NOT_FOUND, _line(f"no such page; there are {', '.join(self.server.views)}")
@@ -204,6 +234,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing: probes and scrapes come every few seconds."""
+
+
+def _is_for(host: str, names: frozenset[str]) -> bool:
+    """Whether a request's Host header names an address or one of `names`; without a header (HTTP/1.0) it does."""
+    name = host.strip().lower()
+    name = name.partition("]")[0].removeprefix("[") if name.startswith("[") else name.partition(":")[0]
+    if not name or name in names or "*" in names:
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _line(text: str) -> Body:

@@ -148,7 +148,9 @@ class TestKeys:
 class TestKeyFile:
     def test_it_has_a_key_a_line_in_hexadecimal_or_base64(self, tmp_path: Path) -> None:
         file = tmp_path / "keys"
-        file.write_text(f"# keys of the worker\n\nnew : {'0f' * 16}  # since May\nold:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\r\n")
+        private(file).write_text(
+            f"# keys of the worker\n\nnew : {'0f' * 16}  # since May\nold:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\r\n"
+        )
         assert Keyring.from_file(file).keys == (Key(id="new", secret=b"\x0f" * 16), Key(id="old", secret=bytes(range(32))))
 
     @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ class TestKeyFile:
     )
     def test_a_fault_is_named_without_showing_a_secret(self, tmp_path: Path, text: str, message: str) -> None:
         file = tmp_path / "keys"
-        file.write_text(text)
+        private(file).write_text(text)
         with pytest.raises(SettingsError, match=message) as caught:
             Keyring.from_file(file)
         assert str(file) in str(caught.value)
@@ -176,6 +178,24 @@ class TestKeyFile:
     def test_a_file_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="absent cannot be read: No such file"):
             Keyring.from_file(tmp_path / "absent")
-        (tmp_path / "binary").write_bytes(b"\xff\xfe")
+        private(tmp_path / "binary").write_bytes(b"\xff\xfe")
         with pytest.raises(SettingsError, match="binary cannot be read: it is not UTF-8 text"):
             Keyring.from_file(tmp_path / "binary")
+
+    @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+    def test_a_file_that_others_can_open_is_refused_with_the_command_that_closes_it(self, tmp_path: Path, mode: int) -> None:
+        file = private(tmp_path / "keys")
+        file.write_text("k:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+        file.chmod(mode)
+        with pytest.raises(SettingsError, match=f"its mode is {mode:04o}.: chmod 600 {file}"):
+            Keyring.from_file(file)
+
+    def test_a_byte_order_mark_is_no_part_of_the_first_id(self, tmp_path: Path) -> None:
+        file = private(tmp_path / "keys")
+        file.write_bytes(b"\xef\xbb\xbfk1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+        assert Keyring.from_file(file).keys[0].id == "k1"
+
+
+def private(file: Path) -> Path:
+    file.touch(mode=0o600)
+    return file

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stream_retrain.engines.fleet import WorkerCommand, run_fleet
@@ -43,3 +45,24 @@ def test_all_stop_if_starting_again_would_not_help(tmp_path: Path) -> None:
     wrong, living = tmp_path / "wrong", tmp_path / "living"
     assert run_fleet([command(DIE, str(wrong), "2"), command(LIVE, str(living))], lambda: False, 5.0) == 2
     assert starts(wrong) == 1
+
+
+PARENT = """
+import os, sys
+from stream_retrain.engines.fleet import WorkerCommand, run_fleet
+child = (
+    "import os, signal, sys, time; from stream_retrain.engines.fleet import PARENT_VARIABLE; from stream_retrain.engines.parent import"
+    " end_with_parent; end_with_parent(int(os.environ[PARENT_VARIABLE]), signal.SIGTERM); print(os.getpid(), flush=True); time.sleep(60)"
+)
+run_fleet([WorkerCommand([sys.executable, "-c", child], dict(os.environ))] * 2, lambda: False, 5.0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux alone tells a child of its parent's end")
+def test_worker_processes_end_with_a_parent_that_was_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        children = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
+        parent.kill()
+    gone, left = psutil.wait_procs(children, timeout=5)
+    assert (len(gone), left) == (2, [])

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.services
 
 @pytest.fixture
 def stores(valkey_url: str) -> Stores:
-    return connect(valkey_url)
+    return connect(valkey_url, keyring=KEYRING)
 
 
 class Trainers:
@@ -233,7 +233,7 @@ from tests.engines import test_trainer_process as tests, trainer_support as supp
 url = sys.argv[1]
 of = tests.slow()
 trainer = ProcessTrainer(of, url, support.KEYRING, TrainerLimits())
-trainer.submit(support.job(of, support.fill(connect(url), of, support.rows(2_000)), 1_999))
+trainer.submit(support.job(of, support.fill(connect(url, keyring=support.KEYRING), of, support.rows(2_000)), 1_999))
 while not any(isinstance(result, JobProgressed) for result in trainer.poll()):
     time.sleep(0.05)
 print(trainer.child_pid, flush=True)

@@ -57,6 +57,7 @@ class Trainer:
     """A `stream-retrain trainer` in a process of its own."""
 
     def __init__(self, folder: Path, of: Pipeline, url: str, *options: str, **settings: Any) -> None:
+        (folder / "signing.key").touch(mode=0o600)
         (folder / "signing.key").write_text(f"k1:{KEYRING.keys[0].secret.hex()}")
         (folder / "pipeline.py").write_text(MODULE.format(name=of.name))
         environment = {
@@ -119,7 +120,7 @@ def trainer_process(*arguments: Any, **settings: Any) -> Iterator[Trainer]:
 
 @pytest.fixture
 def stores(valkey_url: str) -> Stores:
-    return connect(valkey_url)
+    return connect(valkey_url, keyring=KEYRING)
 
 
 def asking(of: Pipeline, url: str, stores: Stores, **limits: Any) -> RqTrainer:
@@ -242,6 +243,42 @@ def test_a_burst_trains_what_waits_and_runs_nothing_else(stores: Stores, valkey_
     assert isinstance(asker.poll()[0], JobDone)
     assert stores.jobs.look(support.shard_of(of)) is None, "a result that was returned is not kept"
     assert not touched.exists()
+
+
+def test_what_the_queue_holds_that_cannot_be_read_is_dropped_and_the_rest_is_trained(
+    stores: Stores, valkey_url: str, tmp_path: Path
+) -> None:
+    of = made(support.pipeline().name)
+    client: Any = redis.Redis.from_url(valkey_url)
+    name = queue_name(of)
+    hostile = [
+        {"data": b"?"},
+        {"created_at": "yesterday", "data": b""},
+        {"timeout": "soon", "data": b"\xff"},
+        {"status": "odd"},
+        {"a": "b"},
+    ]
+    for number, fields in enumerate(hostile):
+        client.hset(f"rq:job:hostile-{number}", mapping=fields)
+        client.rpush(f"rq:queue:{name}", f"hostile-{number}")
+    client.rpush(f"rq:queue:{name}", b"\xff\xfe", "no such call", "")
+    asker = asking(of, valkey_url, stores)
+    asker.submit(job(of, support.fill(stores, of, support.rows(2_000)), 1_999, "long"))
+    with trainer_process(tmp_path, of, valkey_url, "--burst", "--json") as process:
+        code, printed = process.wait()
+    assert code == 0, process.lines
+    assert json.loads(printed)["trained"] == 1, process.lines
+
+
+def test_a_trainer_that_has_loaded_other_code_refuses(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
+    of = made(support.pipeline().name)
+    asker = asking(of, valkey_url, stores)
+    asker._sources = "of other files"
+    asker.submit(job(of, support.fill(stores, of, support.rows(2_000)), 1_999, "long"))
+    with trainer_process(tmp_path, of, valkey_url, "--burst", "--json") as process:
+        code, printed = process.wait()
+    assert (code, json.loads(printed)["failed"]) == (0, 1)
+    assert "has loaded other code than the worker" in support.ended(asker).error  # type: ignore[union-attr]
 
 
 class TestResults:

@@ -112,7 +112,7 @@ def test_a_missing_topic_is_reported(settings: Settings, services: Services) -> 
 def test_a_child_process_trains_on_a_topic_and_catches_up_from_the_window(settings: Settings, topic: Topic) -> None:
     topic.fill(1_000)
     of = pipeline(challenger=Challenger(name="all", window=Window(topic=TopicRange(topic=topic.name)), passes=2))
-    stores = connect(settings.redis_url)
+    stores = connect(settings.redis_url, keyring=support.KEYRING)
     recent = support.rows(20)
     epoch = support.fill(stores, of, recent)
     with trainer_of(of, settings, stores, support.KEYRING, None) as trainer:

@@ -71,7 +71,7 @@ def classifies() -> tuple[Shard, list[Event]]:
     """A classifier that adapts by itself in a duel, which waits for one more challenger and has had a request; and what comes next."""
     events, shard = log(), Shard(CLASSIFIES)
     shard.process(events[:STOP])
-    shard.receive(Request(reason="new sensors", number=3))
+    shard.receive(Request(reason="new sensors", token="3"))
     return shard, events[STOP:]
 
 

@@ -236,7 +236,7 @@ class TestInputs:
     def test_take_effect_with_the_next_event(self) -> None:
         lane = lane_of()
         taken(lane, between(FIRST, FIRST + 60))
-        lane.receive(Request(reason="because", number=1))
+        lane.receive(Request(reason="because", token="1"))
         assert not lane.take(Records.of([])), "nothing happens before it"
         refused = taken(lane, Records.of([Record(FIRST + 70, b"key 170", b"no JSON", 0)]))
         assert not of(Requested, refused.facts), "a record that is no event is none"
@@ -249,7 +249,7 @@ class TestInputs:
     def test_are_part_of_the_state_from_then_on(self) -> None:
         lane = lane_of()
         taken(lane, between(FIRST, FIRST + 60))
-        lane.receive(Request(reason="because", number=1))
+        lane.receive(Request(reason="because", token="1"))
         again = lane_of(shard=restored(PIPELINE, lane.shard), next_offset=lane.next_offset)
         steps = [taken(each, between(FIRST + 60, FIRST + 100)) for each in (lane, again)]
         assert comparable(steps[0]) == comparable(steps[1])
@@ -258,9 +258,9 @@ class TestInputs:
     def test_a_request_that_was_had_before_is_passed_over(self) -> None:
         lane = lane_of()
         for number in (2, 1, 2):
-            lane.receive(Request(reason=f"number {number}", number=number))
+            lane.receive(Request(reason=f"number {number}", token=str(number)))
         step = taken(lane, between(FIRST, FIRST + 60))
-        assert [fact.reason for fact in of(Requested, step.facts)] == ["number 2"]
+        assert [fact.reason for fact in of(Requested, step.facts)] == ["number 2", "number 1"]
 
 
 class TestTraining:
@@ -315,10 +315,10 @@ class TestTraining:
 
 
 INPUTS: tuple[tuple[int, Any], ...] = (
-    (FIRST + 60, lambda: Request(reason="early", number=1)),
+    (FIRST + 60, lambda: Request(reason="early", token="1")),
     (FIRST + 500, lambda: trained(0, FIRST + 480)),
     (FIRST + 900, lambda: NotTrained(training=1, error="no luck")),
-    (FIRST + 900, lambda: Request(reason="late", number=2)),
+    (FIRST + 900, lambda: Request(reason="late", token="2")),
     (FIRST + 1_720, lambda: trained(2, FIRST + 1_700)),
 )
 

@@ -133,7 +133,7 @@ def test_the_two_shards_are_in_the_middle_of_everything() -> None:
     seen = shard.observe()
     assert seen.pending == DELAY
     assert seen.members is not None
-    assert (seen.duel, seen.training, shard.requests_through) == (0, 0, 3)
+    assert (seen.duel, seen.training, tuple(shard.requests_taken)) == (0, 0, ("3",))
     assert [name for name, *_ in contestants(shard)] == ["champion", "fresh", "since_change", "additive"]
     assert any(at is not None for at in next(each["held_at"] for _, each in saved_parts(shard.snapshot()) if "held_at" in each))
     shard, _ = predicts()

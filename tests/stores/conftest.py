@@ -45,6 +45,13 @@ def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple
         yield server
 
 
+@pytest.fixture
+def own_valkey(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty Valkey."""
+    url: str = request.getfixturevalue("shared_server")("valkey")
+    return url
+
+
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
     """Gives the URL of the server of a kind, emptied."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stream_retrain.errors import StaleEpochError, StoreError, WindowGapError
 from stream_retrain.facts.values import Learned, ShardId
 from stream_retrain.stores import connect
-from stream_retrain.stores.ports import Stores, WindowLimits, WindowSpan
+from stream_retrain.stores.ports import REASON_BYTES_MAX, REQUESTS_MAX, Stores, WindowLimits, WindowSpan
 from stream_retrain.stores.window import WindowChunk
 from tests.stores.support import ROOMY, SHARD, chunk, offsets, rows
 
@@ -311,17 +311,25 @@ class TestCheckpoints:
 class TestRequests:
     def test_they_wait_in_order_until_they_are_dropped(self, stores: Stores) -> None:
         first, second = (stores.requests.ask(SHARD, reason) for reason in ("drifted, they say", "again: später"))
-        assert first < second
-        assert [tuple(asked) for asked in stores.requests.waiting(SHARD)] == [(first, "drifted, they say"), (second, "again: später")]
-        stores.requests.drop(SHARD, first)
-        assert [asked.number for asked in stores.requests.waiting(SHARD)] == [second]
-        stores.requests.drop(SHARD, second)
+        asked = stores.requests.waiting(SHARD)
+        assert sorted(map(tuple, asked)) == sorted([(first, "drifted, they say"), (second, "again: später")])
+        stores.requests.drop(SHARD, [each for each in asked if each.token == first])
+        assert [each.token for each in stores.requests.waiting(SHARD)] == [second]
+        stores.requests.drop(SHARD, asked)
         assert stores.requests.waiting(SHARD) == []
 
-    def test_numbers_go_on_after_everything_was_dropped(self, stores: Stores) -> None:
-        first = stores.requests.ask(SHARD, "a")
-        stores.requests.drop(SHARD, first)
-        assert stores.requests.ask(SHARD, "b") > first
+    def test_a_long_reason_is_cut_and_the_request_can_be_dropped(self, stores: Stores) -> None:
+        stores.requests.ask(SHARD, "ä" * REASON_BYTES_MAX)
+        [asked] = stores.requests.waiting(SHARD)
+        assert asked.reason == "ä" * (REASON_BYTES_MAX // 2)
+        stores.requests.drop(SHARD, [asked])
+        assert stores.requests.waiting(SHARD) == []
+
+    def test_more_than_may_wait_are_refused(self, stores: Stores) -> None:
+        for number in range(REQUESTS_MAX):
+            stores.requests.ask(SHARD, str(number))
+        with pytest.raises(StoreError, match="100 requests wait for shard"):
+            stores.requests.ask(SHARD, "one more")
 
     def test_shards_have_their_own(self, stores: Stores) -> None:
         stores.requests.ask(SHARD, "a")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
@@ -46,7 +48,7 @@ def server(worker: Worker) -> Iterator[HttpServer]:
         yield server
 
 
-def serving(worker: Worker, host: str = "127.0.0.1", port: int = 0) -> HttpServer:
+def serving(worker: Worker, host: str = "127.0.0.1", port: int = 0, hosts: Collection[str] = ("localhost",)) -> HttpServer:
     return serve(
         host,
         port,
@@ -54,6 +56,7 @@ def serving(worker: Worker, host: str = "127.0.0.1", port: int = 0) -> HttpServe
         healthy=lambda: worker.health,
         ready=lambda: worker.readiness,
         status=worker.status,
+        hosts=hosts,
     )
 
 
@@ -184,11 +187,46 @@ def test_after_close_nothing_listens_and_no_thread_is_left(worker: Worker) -> No
     serving(worker, port=server.port).close()
 
 
-def test_idle_connections_beyond_the_limit_are_dropped_and_the_rest_go_on(server: HttpServer) -> None:
+def test_where_every_place_is_taken_the_oldest_connection_is_dropped(server: HttpServer) -> None:
     idle = [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(CONNECTIONS_MAX)]
-    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
-        ask(server, "/healthz")
-    for connection in idle:
+    assert ask(server, "/healthz")[0].status == 200
+    assert idle[0].recv(1000) == b""
+    for connection in idle[1:]:
         connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.0 200")
+    for connection in idle:
         connection.close()
+
+
+def test_a_client_that_keeps_sending_has_the_time_of_one_request(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_retrain.views.http.REQUEST_TIMEOUT_S", 0.4)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as slow:
+        slow.sendall(b"GET /healthz HTTP/1.0\r\n")
+        started_s = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - started_s < 5:
+                slow.sendall(b"X: y\r\n")
+                slow.settimeout(0.1)
+                with contextlib.suppress(TimeoutError):
+                    if slow.recv(10) == b"":
+                        break
+    assert time.monotonic() - started_s < 2
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:9464", 200),
+        ("LOCALHOST", 200),
+        ("10.1.2.3:80", 200),
+        ("[::1]:9464", 200),
+        ("worker.example:9464", 200),
+        ("evil.example", 421),
+        ("worker.example.evil", 421),
+    ],
+)
+def test_a_request_for_a_name_that_was_not_given_is_refused(worker: Worker, host: str, status: int) -> None:
+    with serving(worker, hosts=("localhost", "worker.example")) as server:
+        answer, content = ask(server, "/status", Host=host)
+    assert answer.status == status
+    assert (b"http_allowed_hosts" in content) == (status == 421)

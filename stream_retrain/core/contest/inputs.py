@@ -46,8 +46,8 @@ class Request:
     """Somebody asks for the reaction of the rules on requests."""
 
     reason: str
-    number: int = 0
-    """Above that of every request before; one that is not is passed over, because the shard has had it."""
+    token: str = ""
+    """No other request has it; one that the shard has had is passed over. Without a token it is always taken."""
 
 
 Input: TypeAlias = Trained | NotTrained | Request

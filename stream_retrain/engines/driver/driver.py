@@ -257,7 +257,7 @@ class Driver:
                 return
 
     def _take_inputs(self, opened: OpenLane, now_s: float) -> None:
-        inputs = self._inputs.come_for(opened.id, opened.lane.shard.requests_through, now_s)
+        inputs = self._inputs.come_for(opened.id, opened.lane.shard.requests_taken, now_s)
         if not inputs:
             return
         for given in inputs:

@@ -15,7 +15,7 @@ taught here, if it is little, and by the trainer again, if it is not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Final, assert_never
 
 from stream_retrain.codec.keyring import Keyring
@@ -29,7 +29,7 @@ from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgresse
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Tell, TrainerTold
-from stream_retrain.stores.ports import Stores
+from stream_retrain.stores.ports import Asked, Stores
 
 __all__ = ["Inputs"]
 
@@ -72,15 +72,17 @@ class Inputs:
             case _:
                 assert_never(command)
 
-    def come_for(self, id_: ShardId, requests_through: int, now_s: float) -> list[Input]:
-        """What has come for a settled shard, which has had the requests through a number; looks about once a second."""
+    def come_for(self, id_: ShardId, requests_taken: Container[str], now_s: float) -> list[Input]:
+        """What has come for a settled shard, which has had the requests of some tokens; looks about once a second."""
         if now_s - self._looked_at_s.get(id_, float("-inf")) < LOOK_EVERY_S:
             return []
         self._looked_at_s[id_] = now_s
         inputs: list[Input] = []
         if self._takes_requests:
             waiting = self._stores.requests.waiting(id_)
-            inputs += [Request(reason=asked.reason, number=asked.number) for asked in waiting if asked.number > requests_through]
+            inputs += [Request(reason=asked.reason, token=asked.token) for asked in waiting if asked.token not in requests_taken]
+            if had := [asked for asked in waiting if asked.token in requests_taken]:
+                self._stores.requests.drop(id_, had)  # its owner died after the checkpoint, before it dropped them
         if id_ not in self._jobs:
             return inputs
         self._poll()
@@ -92,8 +94,8 @@ class Inputs:
         """A checkpoint holds these inputs: forget them."""
         if any(isinstance(given, Trained | NotTrained) for given in inputs):
             self._jobs.pop(id_, None)
-        if numbers := [given.number for given in inputs if isinstance(given, Request)]:
-            self._stores.requests.drop(id_, max(numbers))
+        if requests := [Asked(given.token, given.reason) for given in inputs if isinstance(given, Request)]:
+            self._stores.requests.drop(id_, requests)
 
     def forget(self, id_: ShardId) -> None:
         """The shard goes elsewhere."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from stream_retrain.engines.failpoints import FailPoint, reach
-from stream_retrain.errors import StateError, WindowGapError
+from stream_retrain.errors import WindowGapError
 from stream_retrain.facts.values import Learned, ShardId
 from stream_retrain.stores.ports import WindowLimits, WindowStore
 from stream_retrain.stores.window import WindowChunk
@@ -47,10 +47,7 @@ class WindowFeed:
         """Keep what the store holds up to an offset, to give it back should it be lost. Raises `StoreError`."""
         if self._limits is None:
             return
-        try:
-            rows = self._store.last(self._shard, min(self._limits.rows_max, KEPT_ROWS_MAX), through_offset=through_offset)
-        except StateError:
-            return  # who reads the window is told that it is damaged; nothing of it can be given back
+        rows = self._store.last(self._shard, min(self._limits.rows_max, KEPT_ROWS_MAX), through_offset=through_offset)
         for first in range(0, len(rows), CHUNK_ROWS):
             self._keep(WindowChunk.of(rows[first : first + CHUNK_ROWS]))
         if rows:

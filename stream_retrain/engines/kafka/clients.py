@@ -1,6 +1,7 @@
 """The Kafka clients of a worker, with the settings that exactly-once and speed rest on, each with its reason.
 
-Nothing here may be set otherwise by the user where it says "ours"; `settings` refuses those keys.
+Nothing here may be set otherwise by the user where it says "ours"; `settings` refuses those keys. A key or a value that librdkafka does
+not take is a `SettingsError`, from whichever client is made first; `check_config` makes each once, before anything begins.
 
 What the worker needs of a client is a port, `ConsumerClient` and `ProducerClient`: a part of confluent-kafka's own shape, types and
 errors. confluent-kafka is one implementation; the tests have another, a model of a broker that can be crashed at every step.
@@ -12,12 +13,12 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from stream_retrain.errors import BrokerError
+from stream_retrain.errors import BrokerError, SettingsError
 from stream_retrain.settings import Settings
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "admin_client",
     "base_config",
     "broker_error",
+    "built",
+    "check_config",
     "confluent_clients",
     "consumer_client",
     "partitions_of",
@@ -38,6 +41,7 @@ READ_TIMEOUT_S = 10.0
 LOG = logging.getLogger("stream_retrain.kafka")
 LOG.addHandler(logging.NullHandler())  # the client's chatter is for those who ask for it
 OnError = Callable[[KafkaError], None]
+_Client = TypeVar("_Client")
 
 
 class ConsumerClient(Protocol):
@@ -97,9 +101,9 @@ def confluent_clients(settings: Settings) -> Clients:
 def base_config(settings: Settings) -> dict[str, Any]:
     """What every client of this worker is made with."""
     return {
+        "client.id": "stream_retrain",
         **settings.kafka,
         "bootstrap.servers": settings.kafka_bootstrap_servers,
-        "client.id": "stream_retrain",
         "logger": LOG,
         "log.connection.close": False,
     }
@@ -107,14 +111,33 @@ def base_config(settings: Settings) -> dict[str, Any]:
 
 def admin_client(settings: Settings) -> AdminClient:
     """For topics; keep it referenced until its futures are done."""
-    return AdminClient(base_config(settings))
+    return built(AdminClient, base_config(settings))
+
+
+def built(kind: Callable[[dict[str, Any]], _Client], config: dict[str, Any]) -> _Client:
+    """A client of a kind. Raises `SettingsError` for a configuration that librdkafka refuses; it names the key."""
+    try:
+        return kind(config)
+    except KafkaException as error:
+        cause = error.args[0]
+        said = cause.str() if isinstance(cause, KafkaError) else str(cause)
+        raise SettingsError(f"kafka: the client refuses its configuration: {said}") from None
+    except (TypeError, ValueError) as error:  # the binding's own checks, before librdkafka sees the value
+        raise SettingsError(f"kafka: the client refuses its configuration: {error}") from None
+
+
+def check_config(settings: Settings) -> None:
+    """Make a consumer and a producer as the worker will, and let them go: nothing is sent. Raises `SettingsError`."""
+    consumer_client(settings, "stream_retrain.check", "check", lambda _: None).close()
+    producer_client(settings, "stream_retrain.check", lambda _: None).close()
 
 
 def consumer_client(settings: Settings, group: str, instance: str, on_error: OnError) -> Any:
     """A consumer that never commits by itself."""
     # A static member that is back within the session timeout finds its partitions; nobody else's move meanwhile.
     membership = {"group.instance.id": instance} if settings.static_membership else {}
-    return Consumer(
+    return built(
+        Consumer,
         {
             # A partition's queue holds 100,000 records by default, and once it is full the fetcher sleeps a second.
             "fetch.queue.backoff.ms": 20,
@@ -131,13 +154,14 @@ def consumer_client(settings: Settings, group: str, instance: str, on_error: OnE
             "isolation.level": "read_committed",  # ours
             "partition.assignment.strategy": "cooperative-sticky",  # ours: the others' shards stay where they are
             "error_cb": on_error,
-        }
+        },
     )
 
 
 def producer_client(settings: Settings, transactional_id: str, on_error: OnError) -> Any:
     """A transactional producer; `init_transactions` fences whoever had this id before."""
-    return Producer(
+    return built(
+        Producer,
         {
             "linger.ms": 5,
             "compression.type": "lz4",
@@ -152,13 +176,14 @@ def producer_client(settings: Settings, transactional_id: str, on_error: OnError
             # because that is how long a killed worker can hold up readers of committed records.
             "transaction.timeout.ms": max(1_000, min(15_000, settings.session_timeout_ms * 2 // 3)),
             "error_cb": on_error,
-        }
+        },
     )
 
 
 def reader_client(settings: Settings) -> Consumer:
     """A private consumer of committed records: partitions are assigned by hand, nothing is committed, and each end is told."""
-    return Consumer(
+    return built(
+        Consumer,
         {
             "fetch.queue.backoff.ms": 20,
             **base_config(settings),
@@ -167,7 +192,7 @@ def reader_client(settings: Settings) -> Consumer:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
-        }
+        },
     )
 
 

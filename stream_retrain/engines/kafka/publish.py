@@ -10,7 +10,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.cimpl import NewTopic
 
-from stream_retrain.engines.kafka.clients import admin_client, base_config, broker_error
+from stream_retrain.engines.kafka.clients import admin_client, base_config, broker_error, built
 from stream_retrain.errors import BrokerError
 from stream_retrain.settings import Settings
 
@@ -51,8 +51,8 @@ def publish_rows(
 ) -> int:
     """Publish rows as JSON, in order, idempotently; how many were.
 
-    The field `key` is the record's key; `partition_of` gives the partition of each key, else Kafka's hash does. Raises
-    `BrokerError` if a row could not be delivered.
+    The field `key` is the record's key, null where it is null; `partition_of` gives the partition of each key, else Kafka's hash does.
+    Raises `BrokerError` if a row could not be delivered.
     """
     create_topic(settings, topic, partitions, {"retention.ms": "-1"})
     failed: list[KafkaError] = []
@@ -61,13 +61,16 @@ def publish_rows(
         if error is not None:
             failed.append(error)
 
-    producer = Producer({"linger.ms": 20, "compression.type": "lz4", **base_config(settings), "enable.idempotence": True})
+    producer = built(Producer, {"linger.ms": 20, "compression.type": "lz4", **base_config(settings), "enable.idempotence": True})
     encode = msgspec.json.Encoder().encode
     sent, started_s = 0, time.monotonic()
     for row in rows:
-        name = str(row[key]) if key is not None else None
+        name = _key_text(row[key]) if key is not None else None
         place = partition_of[name] if partition_of is not None and name is not None else PARTITION_UNASSIGNED
-        _produce(producer, topic, encode(row), name, delivered, place)
+        try:
+            _produce(producer, topic, encode(row), name, delivered, place)
+        except KafkaException as error:  # refused before it is sent, because it is too large
+            raise broker_error(f"publishing row {sent + 1:,} to {topic!r}", error, settings) from None
         sent += 1
         if rate_per_s is not None:
             time.sleep(max(0.0, started_s + sent / rate_per_s - time.monotonic()))
@@ -82,6 +85,11 @@ def publish_rows(
         raise BrokerError(str(cause))
     on_sent(sent)
     return sent
+
+
+def _key_text(value: Any) -> str | None:
+    """Text as it is, anything else as JSON writes it; null is no key."""
+    return value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _produce(

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.sources import sources_digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.trainer.channel import Channel
 from stream_retrain.engines.trainer.confine import end_with_parent, limit_memory, lower_priority
@@ -44,6 +45,8 @@ class Hello:
     """What to load the pipeline from; None: `pipeline` is pickled."""
     pipeline: bytes | None
     digest: str
+    sources: str
+    """The digest of the user's code that the worker has loaded (`codec.sources`)."""
     redis_url: str
     keyring: Keyring = dataclasses.field(repr=False)
     memory_bytes_max: int
@@ -111,8 +114,10 @@ def _loaded(hello: Hello) -> _Train:
     pipeline: Pipeline = load_pipeline(hello.target) if hello.pipeline is None else pickle.loads(hello.pipeline)  # type: ignore[arg-type]
     if pipeline.digest() != hello.digest:
         raise PipelineError(["it has changed since the worker loaded it: start the worker again"], hello.target or pipeline.name)
+    if sources_digest(pipeline) != hello.sources:
+        raise PipelineError(["its code has changed since the worker loaded it: start the worker again"], hello.target or pipeline.name)
     read_topic = None if hello.read_topic is None else pickle.loads(hello.read_topic)
-    window = connect(hello.redis_url).window
+    window = connect(hello.redis_url, keyring=hello.keyring).window
 
     def train(job: Job, progress: Progress) -> JobDone:
         return train_job(job, pipeline, window, hello.keyring, progress, read_topic=read_topic, rows_timeout_s=ROWS_TIMEOUT_S)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
-import sys
 from pathlib import Path
 from typing import Final
 
+from stream_retrain.engines import parent as parents
+
 __all__ = ["end_with_parent", "limit_memory", "lower_priority"]
 
-_PR_SET_PDEATHSIG: Final = 1
 _NICE: Final = 10
 
 
@@ -24,10 +23,7 @@ def lower_priority() -> None:
 
 def end_with_parent(parent: int) -> None:
     """End this process when its parent ends, for whatever reason (on Linux; elsewhere it ends at its next message to the parent)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # the parent had ended before the call
-        os._exit(1)
+    parents.end_with_parent(parent, signal.SIGKILL)
 
 
 def limit_memory(bytes_max: int) -> None:

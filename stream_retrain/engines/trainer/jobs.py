@@ -47,6 +47,8 @@ class Job:
     training: Training
     base: bytes | None = dataclasses.field(default=None, repr=False)
     """A sealed model to start from: the champion, if the challenger starts from it, or an earlier result of this training."""
+    sources: str = ""
+    """The digest of the user's code that the worker has loaded (`codec.sources`), where the trainer has loaded its own; empty: the same."""
     learned_through: int | None = None
     """Set if `base` is an earlier result: the offset it has learned through. The job is then only to catch up from there."""
 

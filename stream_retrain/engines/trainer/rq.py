@@ -24,6 +24,7 @@ import msgspec
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.models import verify_model
+from stream_retrain.codec.sources import sources_digest
 from stream_retrain.core.contest.training import Training
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.trainer.jobs import Job, JobDone, TrainerLimits, TrainerResult
@@ -53,6 +54,7 @@ class _Text(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     training: Training
     learned_through: int | None
+    sources: str = ""
 
 
 @dataclasses.dataclass(slots=True)
@@ -76,7 +78,9 @@ def job_of(shard: ShardId, ticket: Ticket) -> Job:
         text = msgspec.json.decode(ticket.text, type=_Text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StateError(f"The ticket of a training of {shard} cannot be read ({error}): ask again") from None
-    return Job(shard=shard, epoch=text.epoch, training=text.training, base=ticket.base, learned_through=text.learned_through)
+    return Job(
+        shard=shard, epoch=text.epoch, training=text.training, base=ticket.base, learned_through=text.learned_through, sources=text.sources
+    )
 
 
 def require_rq() -> Any:
@@ -98,6 +102,7 @@ class RqTrainer:
         self._store = store
         self._keyring = keyring
         self._limits = limits
+        self._sources = sources_digest(pipeline)
         self._server = RedisServer(redis_url, 5.0, 2.0)
         self._queue: Any = rq.Queue(queue_name(pipeline), connection=self._server.client, serializer=rq.serializers.JSONSerializer)
         self._jobs = OpenJobs(limits.attempts_max)
@@ -134,7 +139,7 @@ class RqTrainer:
             if call is None or not call.sent:
                 self._send(shard)
                 return
-            state = self._store.look(shard)
+            state = self._looked_up(shard)
             if state is None or state.token != call.token:
                 self._retry(shard, "the store has lost it")
             else:
@@ -145,12 +150,22 @@ class RqTrainer:
             LOG.warning("the training of %s waits for the store: %s", shard, error)
             self._not_before_s = time.monotonic() + STORE_PAUSE_S
 
+    def _looked_up(self, shard: ShardId) -> JobState | None:
+        """The state of the shard's job; None where there is none that can be read: the job is then asked for again."""
+        try:
+            return self._store.look(shard)
+        except StateError as error:
+            LOG.warning("%s", error)
+            return None
+
     def _send(self, shard: ShardId) -> None:
         """Begin an attempt: 1 make a token; 2 write the ticket; 3 queue the call. A call whose ticket was replaced does nothing."""
         job, limits = self._jobs.begin(shard), self._limits
         call = _Call(f"{job.epoch}-{job.training.number}-{secrets.token_hex(6)}")
         self._calls[shard] = call
-        text = msgspec.json.encode(_Text(epoch=job.epoch, training=job.training, learned_through=job.learned_through))
+        text = msgspec.json.encode(
+            _Text(epoch=job.epoch, training=job.training, learned_through=job.learned_through, sources=self._sources)
+        )
         try:
             expire_s = QUEUED_S_MAX + limits.timeout_s + KEPT_S
             self._store.ask(shard, job.epoch, Ticket(token=call.token, text=text, base=job.base), expire_s)
@@ -213,15 +228,18 @@ class RqTrainer:
         extra = header.extra
         if (extra.get("epoch"), extra.get("training")) != (str(job.epoch), str(job.training.number)):
             raise StateError(f"A model of {job.shard} is of another training")
-        return JobDone(
-            shard=job.shard,
-            training=job.training.number,
-            sealed=sealed,
-            learned_through=header.offset - 1,
-            rows=int(extra["rows"]),
-            seconds=float(extra["seconds"]),
-            gap=extra["gap"] == "yes",
-        )
+        try:
+            return JobDone(
+                shard=job.shard,
+                training=job.training.number,
+                sealed=sealed,
+                learned_through=header.offset - 1,
+                rows=int(extra["rows"]),
+                seconds=float(extra["seconds"]),
+                gap=extra["gap"] == "yes",
+            )
+        except (KeyError, ValueError) as error:
+            raise StateError(f"A model of {job.shard} does not say how it was trained: {error}") from None
 
     def _retry(self, shard: ShardId, error: str) -> None:
         """Begin another attempt, or fail the job if the last one was its last."""

@@ -12,8 +12,9 @@ A training, in its forked process:
    time limit is reached;
 4. trains, and ends the job with the sealed model or the error. While the store is unavailable, it tries to do so for a minute.
 
-If the process dies, the trainer ends the job in its place. If the trainer dies, its heartbeats stop, and the worker that asked
-notices.
+What the queue or a job holds that cannot be read is dropped with a line in the log, and the trainer goes on; only a signal or the loss of
+Redis ends it. If the process of a training dies, the trainer ends the job in its place. If the trainer dies, its heartbeats stop, and the
+worker that asked notices.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.sources import sources_digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.trainer.confine import end_with_parent, limit_memory, lower_priority
 from stream_retrain.engines.trainer.jobs import Job, Progress, TopicReader, TrainerLimits
@@ -46,6 +48,8 @@ __all__ = ["TrainerWork", "serve_trainings"]
 ROWS_TIMEOUT_S: Final = 30.0
 ENDING_WITHIN_S: Final = 60.0
 UNWANTED, TIMED_OUT = 70, 71
+UNREADABLE_MAX: Final = 1_000
+OUTCOMES: Final = ("trained", "failed", "unwanted", "given_back")
 LOG: Final = logging.getLogger("stream_retrain.trainer")
 
 
@@ -58,6 +62,11 @@ class TrainerWork:
     keyring: Keyring
     limits: TrainerLimits
     read_topic: TopicReader | None = None
+    sources: str = dataclasses.field(init=False)
+    """The digest of the user's code, as it was loaded (`codec.sources`)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sources", sources_digest(self.pipeline))
 
 
 def serve_trainings(work: TrainerWork, *, burst: bool = False) -> dict[str, int]:
@@ -77,11 +86,20 @@ def serve_trainings(work: TrainerWork, *, burst: bool = False) -> dict[str, int]
         serializer=rq.serializers.JSONSerializer,
         job_class=_job_class(rq, functools.partial(_train, work, os.getpid())),
         log_job_description=False,
-        work_horse_killed_handler=functools.partial(_killed, connect(work.redis_url).jobs, outcomes),
+        work_horse_killed_handler=functools.partial(_killed, connect(work.redis_url, keyring=work.keyring).jobs, outcomes),
     )
     LOG.info("takes the trainings of pipeline %s (queue %s)", work.pipeline.name, queue_name(work.pipeline))
+    _hang_up_is_stop(worker)
     worker.work(burst=burst, logging_level="ERROR")
-    return {name: outcomes[name] for name in ("trained", "failed", "unwanted", "given_back")}
+    if not outcomes["ended"]:
+        raise StoreError("the trainer lost its queue in Redis: see the log, and start it again")
+    return {name: outcomes[name] for name in OUTCOMES}
+
+
+def _hang_up_is_stop(worker: Any) -> None:
+    """Take SIGHUP as SIGTERM, unless it is ignored (`nohup`)."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, worker.request_stop)
 
 
 def _job_class(rq: Any, call: Callable[..., Any]) -> Any:
@@ -109,17 +127,58 @@ def _worker_class(rq: Any, outcomes: collections.Counter[str]) -> Any:
 
     class TrainingWorker(rq.Worker):  # type: ignore[misc]
         def execute_job(self, job: Any, queue: Any) -> Any:
-            super().execute_job(job, queue)
-            outcome = job.return_value(refresh=True)
-            if isinstance(outcome, str):
+            try:
+                super().execute_job(job, queue)
+                outcome = job.return_value(refresh=True)
+            except Exception as error:  # noqa: BLE001 - a call's fields are whatever somebody put there
+                error.job_id = job.id  # type: ignore[attr-defined]
+                _forget_call(self, error)
+                return
+            if outcome in OUTCOMES:
                 outcomes[outcome] += 1
 
+        def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
+            """The next call; None where none waits, which ends the loop. What cannot be read is dropped."""
+            for _ in range(UNREADABLE_MAX):
+                try:
+                    found = super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+                except rq.exceptions.StopRequested:
+                    outcomes["ended"] = 1
+                    raise
+                except Exception as error:  # noqa: BLE001 - the queue holds whatever somebody put there
+                    _forget_call(self, error)
+                else:
+                    outcomes["ended"] = int(found is None)
+                    return found
+            raise StoreError(f"{UNREADABLE_MAX:,} entries of the queue one after the other could not be read")
+
+        def run_maintenance_tasks(self) -> None:
+            try:
+                super().run_maintenance_tasks()
+            except Exception as error:  # noqa: BLE001 - it reads every call that is kept, and some may be anybody's
+                _forget_call(self, error)
+
         def handle_warm_shutdown_request(self) -> None:
+            outcomes["ended"] = 1
             if self.horse_pid:
                 outcomes["stopping"] = 1
                 self.kill_horse()
 
     return TrainingWorker
+
+
+def _forget_call(worker: Any, error: Exception) -> None:
+    """Remove from RQ's keys what could not be read, so that it does not come again at the next start."""
+    LOG.warning("a call in the trainer's queue is dropped: %s: %s", type(error).__name__, " ".join(str(error).split())[:300])
+    job_id = getattr(error, "job_id", None)
+    for queue in worker.queues:
+        for key, kind in ((queue.key, b"list"), (queue.intermediate_queue_key, b"list")):
+            if worker.connection.type(key) not in (kind, b"none"):
+                worker.connection.delete(key)
+            elif job_id is not None:
+                worker.connection.lrem(key, 0, job_id)
+    if job_id is not None:
+        worker.connection.delete(f"rq:job:{job_id}")
 
 
 def _killed(jobs: JobStore, outcomes: collections.Counter[str], call: Any, _pid: int, status: int, _usage: Any) -> None:
@@ -142,8 +201,13 @@ def _killed(jobs: JobStore, outcomes: collections.Counter[str], call: Any, _pid:
 def _train(work: TrainerWork, parent: int, pipeline: str, topic: str, partition: int, token: str) -> str:
     """The function of every call, in its forked process; returns "trained", "failed" or "unwanted"."""
     shard = ShardId(pipeline, topic, partition)
-    stores = connect(work.redis_url)
-    ticket = stores.jobs.take(shard, token)
+    stores = connect(work.redis_url, keyring=work.keyring)
+    try:
+        ticket = stores.jobs.take(shard, token)
+    except StateError as error:
+        LOG.warning("%s", error)
+        _write_ending(stores.jobs, shard, token, Ending(error=str(error)))
+        return "failed"
     if ticket is None:
         LOG.info("a training of %s is no longer wanted", shard)
         return "unwanted"
@@ -165,6 +229,8 @@ def _train(work: TrainerWork, parent: int, pipeline: str, topic: str, partition:
 
 def _ending(work: TrainerWork, job: Job, window: WindowStore, progress: Progress) -> Ending:
     training = job.training.number
+    if job.sources and job.sources != work.sources:
+        return Ending(error="the trainer has loaded other code than the worker: start both again with the same files")
     LOG.info("training %d of %s begins", training, job.shard)
     try:
         done = train_job(job, work.pipeline, window, work.keyring, progress, read_topic=work.read_topic, rows_timeout_s=ROWS_TIMEOUT_S)

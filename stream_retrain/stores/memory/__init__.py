@@ -6,6 +6,7 @@ differ: here they never expire.
 
 from __future__ import annotations
 
+from stream_retrain.codec.keyring import Keyring
 from stream_retrain.stores.memory.checkpoints import MemoryCheckpointStore
 from stream_retrain.stores.memory.jobs import MemoryJobStore
 from stream_retrain.stores.memory.requests import MemoryRequestStore
@@ -16,12 +17,12 @@ from stream_retrain.stores.ports import Stores
 __all__ = ["memory_stores"]
 
 
-def memory_stores() -> Stores:
+def memory_stores(keyring: Keyring, group: str | None = None) -> Stores:
     """New, empty stores, which share their epochs."""
     shards = Shards()
     return Stores(
-        window=MemoryWindowStore(shards),
-        checkpoints=MemoryCheckpointStore(shards),
+        window=MemoryWindowStore(shards, keyring),
+        checkpoints=MemoryCheckpointStore(shards, group),
         jobs=MemoryJobStore(shards),
         requests=MemoryRequestStore(shards),
         ping=lambda: None,

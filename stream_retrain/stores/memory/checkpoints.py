@@ -6,7 +6,7 @@ import time
 
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores.memory.shards import Shards
-from stream_retrain.stores.refusals import offset_below_stored
+from stream_retrain.stores.refusals import offset_below_stored, owned_by_group
 
 __all__ = ["MemoryCheckpointStore"]
 
@@ -14,11 +14,15 @@ __all__ = ["MemoryCheckpointStore"]
 class MemoryCheckpointStore:
     """A `CheckpointStore` of bytes in a list."""
 
-    def __init__(self, shards: Shards) -> None:
+    def __init__(self, shards: Shards, group: str | None) -> None:
         self._shards = shards
+        self._group = group
 
     def claim(self, shard: ShardId) -> int:
         with self._shards.locked(shard) as stored:
+            if self._group and stored.group not in (None, self._group):
+                raise owned_by_group(shard, self._group, stored.group, "it")
+            stored.group = self._group or stored.group
             stored.epoch = max(stored.epoch + 1, time.time_ns() // 1_000_000)
             return stored.epoch
 

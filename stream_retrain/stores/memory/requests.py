@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import uuid
+from collections.abc import Iterable
 
+from stream_retrain.errors import StoreError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores.memory.shards import Shards
-from stream_retrain.stores.ports import Asked
+from stream_retrain.stores.ports import REQUESTS_MAX, Asked, cut_reason
 
 __all__ = ["MemoryRequestStore"]
 
@@ -17,16 +19,19 @@ class MemoryRequestStore:
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
 
-    def ask(self, shard: ShardId, reason: str) -> int:
+    def ask(self, shard: ShardId, reason: str) -> str:
         with self._shards.locked(shard) as stored:
-            stored.request_number = max(stored.request_number + 1, time.time_ns() // 1_000_000)
-            stored.requests.append(Asked(stored.request_number, reason))
-            return stored.request_number
+            if len(stored.requests) >= REQUESTS_MAX:
+                raise StoreError(f"{REQUESTS_MAX} requests wait for shard {shard} already")
+            asked = Asked(uuid.uuid4().hex, cut_reason(reason))
+            stored.requests.append(asked)
+            return asked.token
 
     def waiting(self, shard: ShardId) -> list[Asked]:
         with self._shards.locked(shard) as stored:
             return list(stored.requests)
 
-    def drop(self, shard: ShardId, through: int) -> None:
+    def drop(self, shard: ShardId, requests: Iterable[Asked]) -> None:
+        tokens = {asked.token for asked in requests}
         with self._shards.locked(shard) as stored:
-            stored.requests = [asked for asked in stored.requests if asked.number > through]
+            stored.requests = [asked for asked in stored.requests if asked.token not in tokens]

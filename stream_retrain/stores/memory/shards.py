@@ -22,6 +22,7 @@ class StoredShard:
     """Everything stored of one shard."""
 
     epoch: int = 0
+    group: str | None = None
     chunks: collections.deque[WindowChunk] = dataclasses.field(default_factory=collections.deque)
     rows: int = 0
     """Of all chunks together."""
@@ -29,7 +30,6 @@ class StoredShard:
     """Newest first, each with its offset."""
     job: StoredJob | None = None
     requests: list[Asked] = dataclasses.field(default_factory=list)
-    request_number: int = 0
 
 
 @dataclasses.dataclass(slots=True)

@@ -1,20 +1,28 @@
 """Jobs in Redis: one hash a shard, `sr:{pipeline/topic/partition}:job`, which expires some time after its last step or heartbeat.
 
 Every step is one script that compares the token first, so a trainer whose job was replaced or dropped can change nothing. The age of
-the last heartbeat is measured by the server's clock.
+the last heartbeat is measured by the server's clock. A job that cannot be read raises `StateError`: its owner asks
+again, a trainer drops it.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
-from stream_retrain.stores.ports import Ending, JobState, Ticket
+from stream_retrain.stores.ports import Ending, JobState, JobStatus, Ticket
+from stream_retrain.stores.redis.parse import text, whole
 from stream_retrain.stores.redis.scripts import GUARD
 from stream_retrain.stores.redis.server import RedisServer, key_of
 from stream_retrain.stores.refusals import stale_epoch
 
 __all__ = ["RedisJobStore"]
+
+ERROR_BYTES_MAX: Final = 10_000
+TOKEN_BYTES_MAX: Final = 200
+FIELDS: Final = 9
+STATUS: Final[dict[bytes, JobStatus]] = {b"waiting": "waiting", b"running": "running", b"ended": "ended"}
 
 _NOW: Final = """
 local time = redis.call('TIME')
@@ -23,8 +31,11 @@ local now_ms = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonum
 _MINE: Final = (
     _NOW
     + """
-local token, status, expire_ms = unpack(redis.call('HMGET', KEYS[1], 'token', 'status', 'expire_ms'))
+local found = redis.pcall('HMGET', KEYS[1], 'token', 'status', 'expire_ms')
+if found.err then return false end
+local token, status, expire_ms = unpack(found)
 if token ~= ARGV[1] or status == 'ended' then return false end
+if not expire_ms or #expire_ms > 10 or not string.match(expire_ms, '^%d+$') then expire_ms = '3600000' end
 """
 )
 ASK: Final = (
@@ -72,15 +83,17 @@ return 1
 LOOK: Final = (
     _NOW
     + """
-local found = redis.call('HMGET', KEYS[1], 'token', 'status', 'rows', 'rows_total', 'heartbeat_ms', 'sealed', 'error', 'again')
-if not found[1] then return false end
-found[5] = string.format('%.0f', tonumber(now_ms) - tonumber(found[5]))
+local found = redis.pcall('HMGET', KEYS[1], 'token', 'status', 'rows', 'rows_total', 'heartbeat_ms', 'sealed', 'error', 'again')
+if found.err then return {} end
+if redis.call('EXISTS', KEYS[1]) == 0 then return false end
+table.insert(found, now_ms)
 return found
 """
 )
-"""KEYS: job. The fields of its state; the fifth is the age of its last heartbeat in milliseconds."""
+"""KEYS: job. The fields of its state and the server's clock in milliseconds; nothing where the key has another type."""
 DROP: Final = """
-if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then redis.call('DEL', KEYS[1]) end
+local token = redis.pcall('HGET', KEYS[1], 'token')
+if token == ARGV[1] or type(token) == 'table' then redis.call('DEL', KEYS[1]) end
 """
 """KEYS: job. ARGV: token."""
 
@@ -101,33 +114,53 @@ class RedisJobStore:
 
     def take(self, shard: ShardId, token: str) -> Ticket | None:
         found = self._run(TAKE, f"take the training of shard {shard}", shard, token)
-        return None if found is None else Ticket(token=token, text=found[0], base=found[1])
+        if found is None:
+            return None
+        if not isinstance(found[0], bytes):
+            raise StateError(f"the training of shard {shard} has no ticket")
+        return Ticket(token=token, text=found[0], base=found[1])
 
     def heartbeat(self, shard: ShardId, token: str, rows: int, rows_total: int | None) -> bool:
         total = "" if rows_total is None else rows_total
         return self._run(HEARTBEAT, f"send a heartbeat of the training of shard {shard}", shard, token, rows, total) is not None
 
     def end(self, shard: ShardId, token: str, ending: Ending) -> bool:
-        what = ("error", ending.error or "") if ending.sealed is None else ("sealed", ending.sealed)
+        what = ("error", _cut(ending.error or "")) if ending.sealed is None else ("sealed", ending.sealed)
         return self._run(END, f"end the training of shard {shard}", shard, token, *what, int(ending.again)) is not None
 
     def look(self, shard: ShardId) -> JobState | None:
         found = self._run(LOOK, f"read the state of the training of shard {shard}", shard)
-        if found is None:
-            return None
-        token, status, rows, total, age_ms, sealed, error, again = found
-        ended = status == b"ended"
-        return JobState(
-            token=token.decode(),
-            status=status.decode(),
-            rows=int(rows),
-            rows_total=int(total) if total else None,
-            heartbeat_age_s=int(age_ms) / 1000,
-            ending=Ending(sealed=sealed, error=None if error is None else error.decode(), again=again == b"1") if ended else None,
-        )
+        return None if found is None else _state(shard, found)
 
     def drop(self, shard: ShardId, token: str) -> None:
         self._run(DROP, f"drop the training of shard {shard}", shard, token)
 
     def _run(self, script: str, doing: str, shard: ShardId, *args: Any) -> Any:
         return self._server.call(doing, lambda: self._scripts[script](keys=[key_of(shard, "job")], args=args))
+
+
+def _cut(error: str) -> str:
+    return error.encode("utf-8", "replace")[:ERROR_BYTES_MAX].decode("utf-8", "ignore")
+
+
+def _state(shard: ShardId, found: list[Any]) -> JobState:
+    """The state of a job, as its fields say. Raises `StateError`."""
+    what = f"the training of shard {shard}"
+    if len(found) != FIELDS:
+        raise StateError(f"{what} is kept under a key of another type")
+    token, status, rows, total, heartbeat_ms, sealed, error, again, now_ms = found
+    if status not in STATUS:
+        raise StateError(f"{what} has the status {str(status)[:40]}")
+    ended = None
+    if status == b"ended":
+        ended = Ending(
+            sealed=sealed, error=None if error is None else text(error, f"the error of {what}", ERROR_BYTES_MAX), again=again == b"1"
+        )
+    return JobState(
+        token=text(token, f"the token of {what}", TOKEN_BYTES_MAX),
+        status=STATUS[status],
+        rows=whole(rows, f"the rows of {what}"),
+        rows_total=whole(total, f"the rows of {what}") if total else None,
+        heartbeat_age_s=max(0, whole(now_ms, "the clock") - whole(heartbeat_ms, f"the heartbeat of {what}")) / 1000,
+        ending=ended,
+    )

@@ -1,33 +1,57 @@
-"""Requests in Redis: one sorted set a shard, in order of number.
+"""Requests in Redis: one sorted set a shard, `sr:{pipeline/topic/partition}:requests`, in the order in which they were asked.
 
-    sr:{...}:requests         a sorted set: the number as score, `<number> <reason>` as member
-    sr:{...}:request_number   the last number given
-
-Both expire a week after the last request. A number is at least the server's clock in milliseconds, so numbers ascend even after the
-keys have expired or the server was flushed.
+A member is `<token> <reason>`; its score, the server's clock in milliseconds, orders and does nothing else. What is no such member is
+deleted when it is met. The set expires a week after the last request.
 """
 
 from __future__ import annotations
 
+import logging
+import re
+import uuid
+from collections.abc import Iterable
 from typing import Any, Final
 
+from stream_retrain.errors import StateError, StoreError
 from stream_retrain.facts.values import ShardId
-from stream_retrain.stores.ports import Asked
+from stream_retrain.stores.ports import REASON_BYTES_MAX, REQUESTS_MAX, Asked, cut_reason
+from stream_retrain.stores.redis.parse import text
 from stream_retrain.stores.redis.server import RedisServer, key_of
 
 __all__ = ["RedisRequestStore"]
 
 EXPIRE_S: Final = 7 * 86_400
+LOG: Final = logging.getLogger("stream_retrain.stores")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MEMBER_BYTES_MAX: Final = REASON_BYTES_MAX + 65
 
-ASK: Final = """
-local now = redis.call('TIME')
-local now_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
-local number = string.format('%.0f', math.max(tonumber(redis.call('GET', KEYS[2]) or '0') + 1, now_ms))
-redis.call('SET', KEYS[2], number, 'EX', ARGV[2])
-redis.call('ZADD', KEYS[1], number, number .. ' ' .. ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-return number
+_USABLE: Final = """
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'zset' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 """
+ASK: Final = (
+    _USABLE
+    + """
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+local now = redis.call('TIME')
+redis.call('ZADD', KEYS[1], tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000), ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+)
+"""KEYS: requests. ARGV: member, seconds until it expires, how many may wait."""
+WAITING: Final = (
+    _USABLE
+    + """
+local found = redis.call('ZRANGE', KEYS[1], 0, tonumber(ARGV[1]) - 1)
+local kept = {}
+for _, member in ipairs(found) do
+    if #member > tonumber(ARGV[2]) then redis.call('ZREM', KEYS[1], member) else table.insert(kept, member) end
+end
+return kept
+"""
+)
+"""KEYS: requests. ARGV: how many, the bytes a member may have; a longer one is deleted unread."""
 
 
 class RedisRequestStore:
@@ -36,17 +60,43 @@ class RedisRequestStore:
     def __init__(self, server: RedisServer) -> None:
         self._server = server
         self._ask = server.client.register_script(ASK)
+        self._waiting = server.client.register_script(WAITING)
 
-    def ask(self, shard: ShardId, reason: str) -> int:
-        keys = [key_of(shard, "requests"), key_of(shard, "request_number")]
-        number: Any = self._server.call(f"add a request for shard {shard}", lambda: self._ask(keys=keys, args=[reason, EXPIRE_S]))
-        return int(number)
+    def ask(self, shard: ShardId, reason: str) -> str:
+        asked = Asked(uuid.uuid4().hex, cut_reason(reason))
+        args: list[Any] = [_member(asked), EXPIRE_S, REQUESTS_MAX]
+        if not self._server.call(f"add a request for shard {shard}", lambda: self._ask(keys=[key_of(shard, "requests")], args=args)):
+            raise StoreError(f"{REQUESTS_MAX} requests wait for shard {shard} already: see that a worker of the pipeline runs")
+        return asked.token
 
     def waiting(self, shard: ShardId) -> list[Asked]:
-        key = key_of(shard, "requests")
-        found: Any = self._server.call(f"read the requests of shard {shard}", lambda: self._server.client.zrange(key, 0, -1))
-        return [Asked(int(number), reason.decode()) for number, _, reason in (member.partition(b" ") for member in found)]
+        key, args = key_of(shard, "requests"), [REQUESTS_MAX, _MEMBER_BYTES_MAX]
+        found: Any = self._server.call(f"read the requests of shard {shard}", lambda: self._waiting(keys=[key], args=args))
+        readable, unreadable = [], []
+        for member in found:
+            try:
+                readable.append(_asked(member))
+            except StateError as error:
+                LOG.warning("a request for %s is dropped: %s", shard, error)
+                unreadable.append(member)
+        self._remove(shard, unreadable)
+        return readable
 
-    def drop(self, shard: ShardId, through: int) -> None:
-        key = key_of(shard, "requests")
-        self._server.call(f"drop the requests of shard {shard}", lambda: self._server.client.zremrangebyscore(key, "-inf", through))
+    def drop(self, shard: ShardId, requests: Iterable[Asked]) -> None:
+        self._remove(shard, list(map(_member, requests)))
+
+    def _remove(self, shard: ShardId, members: list[bytes]) -> None:
+        if members:
+            key = key_of(shard, "requests")
+            self._server.call(f"drop the requests of shard {shard}", lambda: self._server.client.zrem(key, *members))
+
+
+def _member(asked: Asked) -> bytes:
+    return f"{asked.token} {asked.reason}".encode()
+
+
+def _asked(member: bytes) -> Asked:
+    token, _, reason = text(member, "a request", _MEMBER_BYTES_MAX).partition(" ")
+    if not _TOKEN.fullmatch(token):
+        raise StateError(f"a request has no token: {member[:40]!r}")
+    return Asked(token, reason)

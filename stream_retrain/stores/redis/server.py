@@ -10,15 +10,19 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from stream_retrain.errors import SettingsError
+from stream_retrain.errors import SettingsError, StoreError
 from stream_retrain.facts.values import ShardId
-from stream_retrain.stores.redis.errors import connection_lost, redacted, store_error
+from stream_retrain.stores.redis.errors import connection_lost, redacted, store_error, unknown_options
 
-__all__ = ["RedisServer", "key_of"]
+__all__ = ["RedisServer", "WrongTypeError", "key_of"]
 
 _Answer = TypeVar("_Answer")
 _PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4)
 _HEALTH_CHECK_INTERVAL_S: Final = 30
+
+
+class WrongTypeError(StoreError):
+    """A key of ours holds another program's type."""
 
 
 class RedisServer:
@@ -31,6 +35,8 @@ class RedisServer:
     def __init__(self, url: str, timeout_s: float, connect_timeout_s: float) -> None:
         try:
             self._url = redacted(url)
+            if (unknown := unknown_options(url)) is not None:
+                raise ValueError(unknown)
             self.client = redis.Redis.from_url(
                 url,
                 socket_timeout=timeout_s,
@@ -49,9 +55,10 @@ class RedisServer:
         for pause_s in (*_PAUSES_S, None):
             try:
                 return command()
-            except redis.RedisError as error:
+            except (redis.RedisError, OSError, ValueError) as error:  # redis-py lets some of the system's and of its parser's through
                 if pause_s is None or not connection_lost(error):
-                    raise store_error(doing, self._url, error) from error
+                    kind = WrongTypeError if "WRONGTYPE" in str(error) else StoreError
+                    raise kind(str(store_error(doing, self._url, error))) from error
                 time.sleep(pause_s)
         raise AssertionError("the last attempt returns or raises")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from stream_retrain.codec.keyring import Keyring
 from stream_retrain.stores.ports import Stores
 from stream_retrain.stores.redis.checkpoints import RedisCheckpointStore
 from stream_retrain.stores.redis.jobs import RedisJobStore
@@ -18,11 +19,11 @@ from stream_retrain.stores.redis.window import RedisWindowStore
 
 __all__ = ["PERMANENT_KEYS", "redis_stores"]
 
-PERMANENT_KEYS: Final = ("sr:{*}:epoch", "sr:{*}:window", "sr:{*}:checkpoint", "sr:{*}:checkpoint_previous")
+PERMANENT_KEYS: Final = ("sr:{*}:epoch", "sr:{*}:group", "sr:{*}:window", "sr:{*}:checkpoint", "sr:{*}:checkpoint_previous")
 """Glob patterns of the keys that never expire: a shard's state must be kept however long its worker is stopped."""
 
 
-def redis_stores(url: str, *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> Stores:
+def redis_stores(url: str, keyring: Keyring, group: str | None, *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> Stores:
     """The stores of one server, which share their epochs; nothing is sent until the first call.
 
     `timeout_s` is for one answer of the server. Values in the query of the URL (`?socket_timeout=10`) override these.
@@ -30,8 +31,8 @@ def redis_stores(url: str, *, timeout_s: float = 5.0, connect_timeout_s: float =
     """
     server = RedisServer(url, timeout_s, connect_timeout_s)
     return Stores(
-        window=RedisWindowStore(server),
-        checkpoints=RedisCheckpointStore(server),
+        window=RedisWindowStore(server, keyring),
+        checkpoints=RedisCheckpointStore(server, keyring, group),
         jobs=RedisJobStore(server),
         requests=RedisRequestStore(server),
         ping=server.ping,
