@@ -48,7 +48,7 @@ def run(
     loaded = load_pipeline(pipeline)
     keyring = keyring_of(wanted)
     if workers > 1:
-        raise typer.Exit(run_fleet(_commands(workers, wanted), stop_on_signals(), wanted.shutdown_timeout_s * 2))
+        raise typer.Exit(run_fleet(_commands(workers, wanted), stop_on_signals(), wanted.shutdown_timeout_s + 1.5))
     run_pipeline(loaded, wanted, keyring, stop_on_signals(), target=pipeline)
 
 
