@@ -45,6 +45,7 @@ _RESERVED = {
     "isolation.level": "only committed records may be learned",
     "group.id": "set `group`",
     "transactional.id": "it is made of group and instance: set `instance`",
+    "enable.partition.eof": "the worker counts on it",
     "enable.idempotence": "transactions need it on",
     "auto.offset.reset": "set `start`",
     "partition.assignment.strategy": "shards stay where they are only under cooperative-sticky",

@@ -1,7 +1,7 @@
 """The supervised loop: makes an attempt again that ended because Kafka or Redis failed.
 
 An attempt that returns is the end of the loop. One that ends with `BrokerError` or `StoreError` is made again, after an exponential
-back-off from half a second to thirty. Nothing is lost meanwhile, because nothing was committed. Any other error of ours, such as
+back-off from half a second to ten. Nothing is lost meanwhile, because nothing was committed. Any other error of ours, such as
 `StateError`, ends the worker, because another attempt could only do harm.
 
 `FencedError` has two causes that cannot be told apart. Either Kafka timed a transaction out while this process or Kafka hung: then
@@ -21,7 +21,7 @@ from stream_retrain.facts.worker import Retrying, Tell, WorkerStateChanged
 
 __all__ = ["supervise"]
 
-WAIT_MAX_S: Final = 30.0
+WAIT_MAX_S: Final = 10.0
 FENCED_MAX: Final = 5
 STEP_S: Final = 0.1
 
