@@ -12,8 +12,8 @@ The protocol, each part written where it is done, each step with a fail point (`
 - revoke, within one deadline: 1 commit; 2 checkpoint; 3 forget; 4 unassign.
 - lost: 1 forget, commit nothing; 2 unassign.
 - shutdown, within `shutdown_timeout_s`: 1 commit; 2 checkpoint all; 3 leave the group; 4 let the producer go.
-- trouble: a call that timed out in a transaction ends the attempt, and so do `ABORTS_MAX` aborts in a row: the next one prepares the
-  topics, takes the transactional id over and opens the shards again (`engines.supervise`).
+- trouble: a call that timed out in a transaction ends the attempt, and so do a few aborts in a row (`kafka.condition`): the next one
+  prepares the topics, takes the transactional id over and opens the shards again (`engines.supervise`).
 
 Every wait asks the watchdog how long it may last (`engines.watchdog`), and a wait longer than a turn tells it that the loop is alive.
 
@@ -22,23 +22,22 @@ Callbacks never raise: the client would go on with the assignment. They keep the
 
 from __future__ import annotations
 
-import functools
 import itertools
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.driver import Driver, DriverLimits, Log, Opened
+from stream_retrain.engines.driver import Driver, DriverLimits
 from stream_retrain.engines.failpoints import reach
-from stream_retrain.engines.kafka.answered import answered_through
 from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, admin_client, broker_error, confluent_clients
+from stream_retrain.engines.kafka.condition import Condition
 from stream_retrain.engines.kafka.records import records_of
 from stream_retrain.engines.kafka.sink import OutputRefusedError, TransactionAbortedError, TransactionalSink
-from stream_retrain.engines.kafka.topics import CommitNote, KafkaSource, SourceTopic, UnknownSource, output_topic
+from stream_retrain.engines.kafka.takeover import Takeover
+from stream_retrain.engines.kafka.topics import KafkaSource, SourceTopic, UnknownSource, output_topic
 from stream_retrain.engines.trainer import Trainer
 from stream_retrain.engines.watchdog import Stop, Watchdog
 from stream_retrain.errors import BrokerError, FencedError, StateError
@@ -50,21 +49,13 @@ from stream_retrain.stores.ports import Stores
 __all__ = ["Worker", "run_worker"]
 
 POLL_TIMEOUT_S: Final = 0.1
-CALL_TIMEOUT_S: Final = 3.0
-PATIENCE_S: Final = 10.0
-"""For a call that may be repeated."""
-PROBE_TIMEOUT_S: Final = 0.5
 REVOKE_TIMEOUT_S: Final = 10.0
 ABORT_PAUSE_S: Final = 0.1
-ABORTS_MAX: Final = 5
-"""In a row; then the topics are prepared and the shards opened again."""
 # While polls come back full the worker is behind, and no reader can tell a commit a few intervals later; each commit costs CPU here
 # and at the broker (8 us an event with one every 1,000 events beside a Hoeffding tree, hardly any with one every 5,000).
 CATCHING_UP: Final = 3
 IGNORED_ERRORS: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._MAX_POLL_EXCEEDED})
 FENCED_ERRORS: Final = frozenset({KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID})
-# OFFSET_NOT_AVAILABLE, of which the client's binding has no name: the new leader does not know yet how far its log is committed.
-WAITING_ERRORS: Final = frozenset({78, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._TIMED_OUT})
 TRANSIENT_ERRORS: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
 
 
@@ -122,9 +113,7 @@ class Worker:
             checkpoint_unfit=settings.checkpoint_unfit,
         )
         self._source = pipeline.source
-        self._pipeline = pipeline.name
         self._topic: SourceTopic = source or UnknownSource()
-        self._began_with: int | None = None
         self._stop: Stop = stop or Watchdog(
             lambda: False,
             loop_timeout_s=settings.loop_timeout_s,
@@ -142,9 +131,8 @@ class Worker:
         self._sink = TransactionalSink(producer, topics, settings, clients, self._stop)
         self._fatal: BaseException | None = None
         self._commit_at_s = 0.0
-        self._aborts = 0
-        self._unavailable = False
-        self._probe_at_s = 0.0
+        self._takeover = Takeover(self._consumer, pipeline, settings, clients, self._topic, self._stop)
+        self._condition = Condition(tell, self._takeover.answers)
 
     def start(self) -> None:
         """1 take the transactional id over; 2 join the group."""
@@ -246,47 +234,25 @@ class Worker:
         started = time.perf_counter()
         reach("commit.due")
         try:
-            self._sink.send(unsent, self._source, self._consumer, self._note(), deadline_s)
+            self._sink.send(unsent, self._source, self._consumer, self._takeover.note, deadline_s)
         except TransactionAbortedError as error:
             self._aborted(error)
             return False
-        self._aborts = 0
         self._tell(Committed(outputs=len(unsent.outputs), offsets=unsent.offsets, seconds=time.perf_counter() - started))
         self._driver.committed(unsent.offsets)
-        if self._unavailable:
-            self._recovered()
+        self._condition.committed()
         return True
-
-    def _note(self) -> str:
-        """What Kafka keeps beside the offsets; nothing where the topic's id is not known."""
-        if not self._topic.id:
-            return ""
-        return CommitNote(self._topic.id, self._topic.partitions if self._began_with is None else self._began_with).text
 
     def _aborted(self, error: TransactionAbortedError) -> None:
         """Say so; of an output that was refused for its size a stub goes out next time. Raises `BrokerError` where it does not end."""
-        self._aborts += 1
         told, replaced = str(error), None
         if isinstance(error, OutputRefusedError):
             topic, partition = error.place or (None, None)
             replaced = self._driver.shorten(self._kinds.get(topic or ""), partition, error.output)
         if replaced is not None:
-            self._aborts = 0  # there are as many outputs as there are: this ends
             told = f"{told}. It goes out without its value: {replaced}"
         self._tell(TransactionAborted(error=told))
-        if self._aborts >= ABORTS_MAX:
-            raise BrokerError(f"{self._aborts} transactions in a row were aborted, so the shards are opened again: {error}")
-        if self._aborts > 1:
-            self._degraded(told)
-
-    def _degraded(self, why: str) -> None:
-        if not self._unavailable:
-            self._unavailable = True
-            self._tell(WorkerStateChanged(state="degraded", detail=why))
-
-    def _recovered(self) -> None:
-        self._unavailable = False
-        self._tell(WorkerStateChanged(state="running", detail="Kafka answers again"))
+        self._condition.aborted(told, ends=replaced is not None)
 
     def _look(self, now_s: float) -> None:
         """About once a second: how shards stand, how far behind what is committed is, and whether the topic is still the same one."""
@@ -295,46 +261,29 @@ class Worker:
                 f"{self._source}: the topic was deleted and made anew while it was read: what was learned and answered says nothing in the"
                 " new one. To begin with its first record, start with --rebuild"
             )
-        if self._unavailable and not self._aborts and now_s >= self._probe_at_s:
-            self._probe_at_s = now_s + 1.0
-            self._probe()
+        self._condition.look(now_s)
         for id_, offset in self._driver.observe(now_s):
             place = TopicPartition(self._source, id_.partition)
             _, high = self._consumer.get_watermark_offsets(place, cached=True)
             if high >= 0:
                 self._tell(Lagging(shard=id_, records=max(0, high - offset)))
 
-    def _probe(self) -> None:
-        """While nothing is to be committed, nothing else would say that Kafka is back."""
-        try:
-            self._consumer.committed([TopicPartition(self._source, 0)], PROBE_TIMEOUT_S)
-        except KafkaException:
-            return
-        self._recovered()
-
     def _on_assign(self, consumer: ConsumerClient, places: list[TopicPartition]) -> None:
         """1 read committed offsets and what is retained; 2 open the shards; 3 assign at their offsets."""
         if self._fatal is not None:
             return
         if not places:
-            if not self._driver.lanes and not self._unavailable:
+            if not self._driver.lanes and not self._condition.is_degraded:
                 self._tell(WorkerStateChanged(state="running", detail="no partition is left for this worker: it waits for one"))
             return
         try:
-            if any(place.partition >= self._topic.partitions for place in places):
-                self._topic.prepare()  # partitions were added: the outputs get as many
             now_s = self._clock_s()
-            committed_places = self._patiently(lambda: consumer.committed(places, CALL_TIMEOUT_S))
-            reach("assign.committed_read")
-            began_with = self._began(consumer, committed_places)
-            for place in committed_places:
+            for place, log in self._takeover.logs(places):
                 if self._stop():
                     return  # nothing is taken over any more
-                low, high = self._patiently(functools.partial(consumer.get_watermark_offsets, place, CALL_TIMEOUT_S))
-                opened = self._open(place, self._log_of(place, low, high, began_with), now_s)
+                opened = self._driver.open(place.partition, log, now_s)
                 self._tell(Assigned(shard=opened.id, offset=opened.offset, live_from=opened.live_from))
-                [mine] = [other for other in places if other.partition == place.partition]
-                mine.offset = opened.offset
+                place.offset = opened.offset
             consumer.incremental_assign(places)
             reach("assign.assigned")
             self._tell(WorkerStateChanged(state="running", detail=f"partitions {sorted(self._driver.lanes)}"))
@@ -342,49 +291,6 @@ class Worker:
             self._fatal = broker_error("taking partitions over", error, self._settings)
         except Exception as error:  # noqa: BLE001 - the client goes on with the assignment if a callback raises
             self._fatal = error
-
-    def _began(self, consumer: ConsumerClient, places: list[TopicPartition]) -> int | None:
-        """How many partitions the source had when the group began, by what stands beside any of its offsets; None: it begins now."""
-        others = [TopicPartition(self._source, number) for number in range(self._topic.partitions)]
-        if others and all(place.offset < 0 for place in places):
-            places = self._patiently(lambda: consumer.committed(others, CALL_TIMEOUT_S))
-        committed = [place for place in places if place.offset >= 0]
-        if not committed:
-            return None
-        notes = [note for place in committed if (note := CommitNote.read(place.metadata)) is not None and note.topic_id == self._topic.id]
-        self._began_with = min((note.partitions for note in notes), default=0)
-        return self._began_with
-
-    def _log_of(self, place: TopicPartition, low: int, high: int, began_with: int | None) -> Log:
-        """A partition that was added after the group had begun begins with its first record."""
-        committed, note = place.offset if place.offset >= 0 else None, CommitNote.read(place.metadata)
-        added = began_with is not None and place.partition >= began_with
-        lost = committed is None and self._settings.checkpoint_unfit != "fail"
-        return Log(
-            committed,
-            low,
-            high,
-            "earliest" if added else self._settings.start,
-            topic_id=self._topic.id,
-            committed_topic_id=note.topic_id if note is not None else "",
-            answered=answered_through(self._settings, self._pipeline, place.partition) if lost and self._topic.id else 0,
-        )
-
-    def _patiently(self, call: Callable[[], Any]) -> Any:
-        """What `call` returns; repeated for a while, since a leader that was just elected does not know its offsets yet."""
-        until_s = min(self._clock_s() + PATIENCE_S, self._stop.deadline_s())
-        while True:
-            try:
-                return call()
-            except KafkaException as error:
-                if error.args[0].code() not in WAITING_ERRORS or self._stop() or self._clock_s() >= until_s:
-                    raise
-                self._sleep(ABORT_PAUSE_S)
-
-    def _open(self, place: TopicPartition, log: Log, now_s: float) -> Opened:
-        if place.error is not None:
-            raise broker_error(f"reading the committed offset of {place.topic}/{place.partition}", place.error, self._settings)
-        return self._driver.open(place.partition, log, now_s)
 
     def _on_revoke(self, consumer: ConsumerClient, places: list[TopicPartition]) -> None:
         """Within one deadline: 1 commit what these partitions have; 2 checkpoint them; 3 forget them; 4 unassign."""
@@ -419,6 +325,6 @@ class Worker:
     def _on_client_error(self, error: KafkaError) -> None:
         """The client lost the brokers: it reconnects by itself, and readiness says so meanwhile."""
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._degraded(str(broker_error("reaching Kafka", error, self._settings)))
+            self._condition.degraded(str(broker_error("reaching Kafka", error, self._settings)))
         if error.fatal() and self._fatal is None:
             self._fatal = self._client_failed("going on", error)
