@@ -46,6 +46,7 @@ class Stop(Protocol):
 
     def __call__(self) -> bool: ...
     def deadline_s(self) -> float: ...
+    def remaining_s(self) -> float: ...
 
 
 class Watchdog:
@@ -82,6 +83,10 @@ class Watchdog:
     def deadline_s(self) -> float:
         """Until when everything must be done, by the clock it was given; infinity until the process is told to stop."""
         return self._asked_at_s + self._shutdown_timeout_s if self._told() and self._asked_at_s is not None else float("inf")
+
+    def remaining_s(self) -> float:
+        """How much longer a wait may last."""
+        return self.deadline_s() - self._clock_s()
 
     def turning(self) -> bool:
         """Whether the loop has turned lately."""

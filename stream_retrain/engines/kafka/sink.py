@@ -8,19 +8,18 @@
    is refused here);
 4. commit, which flushes what was produced.
 
-A call that timed out is never repeated within a transaction: librdkafka may not return from the second one. It raises `BrokerError`,
-and the caller drops this sink: the next one takes the transactional id over, which aborts what was open. What Kafka refuses for a
-moment is repeated, until a deadline. A transaction that must be aborted is aborted and raises `TransactionAbortedError`: the caller
-still has the outputs, and sends the same again; `OutputRefusedError` is one that names an output that its topic does not take.
-Whatever fences the producer raises `FencedError`: Kafka timed the transaction out, or another process has this worker's name; this
-producer is of no use any more.
+A call that timed out is never repeated within a transaction, and one that does not return is not waited for (`kafka.bounded`). Both
+raise `BrokerError`, and the caller drops this sink: the next one takes the transactional id over, which aborts what was open. What
+Kafka refuses for a moment is repeated, until a deadline. A transaction that must be aborted is aborted and raises
+`TransactionAbortedError`: the caller still has the outputs, and sends the same again; `OutputRefusedError` is one that names an output
+that its topic does not take. Whatever fences the producer raises `FencedError`: Kafka timed the transaction out, or another process has
+this worker's name; this producer is of no use any more.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stream_retrain.engines.driver import Unsent
 from stream_retrain.engines.failpoints import reach
+from stream_retrain.engines.kafka.bounded import BoundedCalls, StuckError
 from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, ProducerClient, broker_error
 from stream_retrain.engines.watchdog import Stop
 from stream_retrain.errors import BrokerError, FencedError
@@ -72,6 +72,7 @@ class TransactionalSink:
         self._clock_s = clients.clock_s
         self._stop = stop
         self._in_doubt = False
+        self._calls = BoundedCalls("transactions", stop)
 
     def start(self) -> None:
         """Take the transactional id over: whatever its former holder left open is aborted now, or committed if that was decided.
@@ -81,10 +82,10 @@ class TransactionalSink:
         until_s = self._clock_s() + GIVE_UP_AFTER_S
         while True:
             try:
-                self._call("starting transactions", lambda: self._producer.init_transactions(START_CALL_S), until_s)
+                self._call("starting transactions", lambda: self._producer.init_transactions(START_CALL_S), until_s, START_CALL_S)
                 return
             except BrokerError:
-                if not self._in_doubt or self._stop() or self._clock_s() >= until_s:
+                if not self._in_doubt or self._calls.stuck or self._stop() or self._clock_s() >= until_s:
                     raise
                 self._in_doubt = False
 
@@ -102,11 +103,8 @@ class TransactionalSink:
             reach("commit.begun")
             self._produce(unsent.outputs, until_s)
             reach("commit.produced")
-            self._call(
-                "sending offsets",
-                lambda: self._producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), self._patience(until_s)),
-                until_s,
-            )
+            metadata, patience_s = consumer.consumer_group_metadata(), self._patience(until_s)
+            self._call("sending offsets", lambda: self._producer.send_offsets_to_transaction(offsets, metadata, patience_s), until_s)
             reach("commit.offsets_sent")
             self._call("committing", lambda: self._producer.commit_transaction(self._patience(until_s)), until_s)
             reach("commit.committed")
@@ -118,19 +116,16 @@ class TransactionalSink:
     def close(self) -> None:
         """Close the producer; an open transaction is aborted, if not here then by who takes the id over.
 
-        It may not return, if a call has not: so it is waited for for a while only, in a thread of its own.
+        A producer with a call that has not returned is left as it is.
         """
-        closing = threading.Thread(target=self._close, name="closing the producer", daemon=True)
-        closing.start()
-        closing.join(max(0.1, min(CLOSE_TIMEOUT_S, self._stop.deadline_s() - self._clock_s())))
-
-    def _close(self) -> None:
-        with contextlib.suppress(KafkaException):  # a fenced producer can abort nothing, and what fenced it was raised before
-            self._producer.close()
+        timeout_s = max(0.1, min(CLOSE_TIMEOUT_S, self._stop.remaining_s()))
+        with contextlib.suppress(KafkaException, StuckError):  # a fenced producer can abort nothing; what fenced it was raised before
+            self._calls(self._producer.close, timeout_s)
+        self._calls.end()
 
     def _patience(self, until_s: float) -> float:
         """How long one call may last; once the process is told to stop, no longer than it may."""
-        return max(0.1, min(CALL_TIMEOUT_S, until_s - self._clock_s(), self._stop.deadline_s() - self._clock_s()))
+        return max(0.1, min(CALL_TIMEOUT_S, until_s - self._clock_s(), self._stop.remaining_s()))
 
     def _produce(self, outputs: list[Output], until_s: float) -> None:
         produce, topics = self._producer.produce, self._topics
@@ -154,12 +149,15 @@ class TransactionalSink:
                         translated.output = output
                     raise translated from None
 
-    def _call(self, doing: str, call: Callable[[], Any], until_s: float) -> None:
+    def _call(self, doing: str, call: Callable[[], Any], until_s: float, timeout_s: float = CALL_TIMEOUT_S) -> None:
         """Call until it holds; repeat what Kafka refuses for a moment, and nothing that timed out."""
         while True:
             try:
-                call()
+                self._calls(call, timeout_s)
                 return
+            except StuckError:
+                self._in_doubt = True
+                raise BrokerError(f"{doing}: the client's call to {self._settings.kafka_bootstrap_servers} does not return") from None
             except KafkaException as error:
                 cause = _kafka_error(error)
                 self._in_doubt = cause.code() in TIMED_OUT and not cause.txn_requires_abort()
