@@ -26,9 +26,7 @@ OUTPUT: Output = ("predictions", 0, b"k", b"v", None)
 TIMED_OUT = KafkaError(KafkaError._TIMED_OUT, retriable=True)
 FOR_A_MOMENT = KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, retriable=True)
 ABORT = KafkaError(KafkaError.INVALID_TXN_STATE, txn_requires_abort=True)
-TOO_LARGE = KafkaError(
-    KafkaError.MSG_SIZE_TOO_LARGE, "ProduceRequest for p.predictions [3] with 1 message failed", txn_requires_abort=True
-)
+TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "ProduceRequest for p.predictions [3] with 1 message failed", txn_requires_abort=True)
 
 
 class Producer:

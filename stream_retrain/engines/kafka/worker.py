@@ -34,6 +34,7 @@ from stream_retrain.engines.driver import Driver, DriverLimits
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, admin_client, broker_error, confluent_clients
 from stream_retrain.engines.kafka.condition import Condition
+from stream_retrain.engines.kafka.orphans import Orphans
 from stream_retrain.engines.kafka.records import records_of
 from stream_retrain.engines.kafka.sink import OutputRefusedError, TransactionAbortedError, TransactionalSink
 from stream_retrain.engines.kafka.takeover import Takeover
@@ -72,8 +73,10 @@ def run_worker(
     """Run until `stop()` says so. Raises `BrokerError`, `StoreError` (try again later), `StateError`, `FencedError` (do not)."""
     tell(WorkerStateChanged(state="starting", detail=f"connecting to {settings.kafka_bootstrap_servers}"))
     stores.ping()
-    source = KafkaSource(admin_client(settings), pipeline, settings)
+    admin = admin_client(settings)
+    source = KafkaSource(admin, pipeline, settings)
     source.prepare()
+    orphans = Orphans(admin, settings, settings.group_of(pipeline.name), instance, pipeline.source, source)
     if stop():
         return
     worker = Worker(pipeline, settings, stores, keyring, instance, confluent_clients(settings), tell, trainer, source=source, stop=stop)
@@ -81,6 +84,7 @@ def run_worker(
         worker.start()
         while not stop():
             worker.turn()
+            orphans.look(time.monotonic())
         worker.stop()
     finally:
         worker.close()
