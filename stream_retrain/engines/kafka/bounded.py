@@ -10,11 +10,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from stream_retrain.engines.watchdog import Stop
 
 __all__ = ["BoundedCalls", "StuckError"]
+
+_Calls: TypeAlias = "queue.SimpleQueue[tuple[Callable[[], Any], queue.SimpleQueue[Any]] | None]"
 
 STEP_S: Final = 0.2
 GRACE_S: Final = 1.0
@@ -31,7 +33,7 @@ class BoundedCalls:
     def __init__(self, name: str, stop: Stop) -> None:
         self._name = name
         self._stop = stop
-        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], queue.SimpleQueue[Any]] | None] = queue.SimpleQueue()
+        self._calls: _Calls = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self.stuck = False
 
@@ -43,7 +45,7 @@ class BoundedCalls:
         if self.stuck:
             raise StuckError
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread = threading.Thread(target=_run, args=(self._calls,), name=self._name, daemon=True)
             self._thread.start()
         reply: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._calls.put((call, reply))
@@ -64,12 +66,18 @@ class BoundedCalls:
         """No call comes any more."""
         self._calls.put(None)
 
-    def _run(self) -> None:
-        while (given := self._calls.get()) is not None:
-            call, reply = given
-            try:
-                call()
-            except BaseException as error:  # noqa: BLE001 - it is raised where the call was asked for
-                reply.put(error)
-            else:
-                reply.put(None)
+    def __del__(self) -> None:
+        self.end()
+
+
+def _run(calls: _Calls) -> None:
+    """The thread; it holds nothing of the object that began it, and ends with it."""
+    while (given := calls.get()) is not None:
+        call, reply = given
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the call was asked for
+            reply.put(error)
+        else:
+            reply.put(None)
+        del given, call, reply
