@@ -65,7 +65,7 @@ class ModelConsumer:
         self._serve()
         messages: list[Message] = []
         for partition in self._broker.rng.sample(sorted(self._positions), len(self._positions)):
-            if len(messages) == num_messages:
+            if len(messages) >= num_messages:
                 break
             count = self._broker.rng.randint(1, num_messages - len(messages))
             for offset, entry in self._broker.readable(self._broker.source, partition, self._positions[partition], count):
