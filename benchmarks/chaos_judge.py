@@ -29,10 +29,13 @@ SAMPLE_EVERY_S: Final = 0.5
 ANSWER_S: Final = 10.0
 
 
-def _observer(settings: Settings, pipeline: Pipeline) -> Consumer:
-    """A consumer that asks for the group's offsets and never joins it; it is answered no offset that may still be taken back."""
+def _observer(settings: Settings, pipeline: Pipeline, isolation: str = "read_committed") -> Consumer:
+    """A consumer that asks for the group's offsets and never joins it; it is answered no offset that may still be taken back.
+
+    Under `read_uncommitted` it is answered at once, with what was committed before the transaction that is open.
+    """
     group = settings.group_of(pipeline.name)
-    return Consumer({**base_config(settings), "group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed"})
+    return Consumer({**base_config(settings), "group.id": group, "enable.auto.commit": False, "isolation.level": isolation})
 
 
 class CheckpointSampler:
@@ -84,7 +87,7 @@ class ProgressSampler:
         self.moved_at_s: dict[int, float] = {}
         self._source = pipeline.source
         self._partitions = partitions
-        self._consumer = _observer(settings, pipeline)
+        self._consumer = _observer(settings, pipeline, "read_uncommitted")
         self._offsets: dict[int, int] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -4,8 +4,9 @@ Under cooperative assignment a partition moves in two rebalances: its owner give
 which the owner asks for. A static member that starts again in between is given what the first had left it, and asks for nothing: the
 partition is nobody's, until something else makes the group rebalance. A member killed at the wrong moment is enough.
 
-So each worker looks at the group every few seconds, without waiting for the answer. Where a partition is nobody's twice in a row, the
-first of the members makes the group rebalance: a consumer without an instance joins, and leaves again.
+So a worker that has joined looks at the group a few times, without waiting for the answer. Where a partition is nobody's twice in a
+row, it makes the group rebalance: a consumer without an instance joins, and leaves again. It looks no longer than that: librdkafka was
+seen to end its process (an assertion) where a broker died while such a request was under way.
 """
 
 from __future__ import annotations
@@ -27,29 +28,33 @@ __all__ = ["Orphans", "orphans_in"]
 
 LOG: Final = logging.getLogger("stream_retrain.worker")
 LOOK_EVERY_S: Final = 4.0
+LOOKS_MAX: Final = 6
 ASK_TIMEOUT_S: Final = 5.0
 JOIN_TIMEOUT_S: Final = 20.0
 
 
 class Orphans:
-    """Protocol of use: `look` once a turn."""
+    """Protocol of use: one for each time the group is joined; `look` once a turn."""
 
-    def __init__(self, admin: AdminClient, settings: Settings, group: str, instance: str, topic: str, source: SourceTopic) -> None:
+    def __init__(self, admin: AdminClient, settings: Settings, group: str, topic: str, source: SourceTopic) -> None:
         self._admin = admin
         self._settings = settings
         self._group = group
-        self._instance = instance
         self._topic = topic
         self._source = source
         self._asked: Future[Any] | None = None
-        self._next_s = 0.0
+        self._next_s: float | None = None
+        self._looks = LOOKS_MAX if settings.static_membership else 0
         self._before: frozenset[int] = frozenset()
         self._nudge: threading.Thread | None = None
 
     def look(self, now_s: float) -> None:
         """Ask, or see to what was answered; returns at once."""
         if self._asked is None:
-            if now_s >= self._next_s and self._settings.static_membership:
+            if self._next_s is None:
+                self._next_s = now_s + LOOK_EVERY_S
+            if self._looks and now_s >= self._next_s:
+                self._looks -= 1
                 self._next_s = now_s + LOOK_EVERY_S
                 asked: Future[Any] = self._admin.describe_consumer_groups([self._group], request_timeout=ASK_TIMEOUT_S)[self._group]
                 self._asked = asked
@@ -60,11 +65,10 @@ class Orphans:
         if asked.exception() is not None:
             self._before = frozenset()
             return
-        group = asked.result()
-        found = orphans_in(group, self._topic, self._source.partitions)
+        found = orphans_in(asked.result(), self._topic, self._source.partitions)
         lasting, self._before = found & self._before, found
-        if lasting and min(member.group_instance_id or "" for member in group.members) == self._instance:
-            self._before = frozenset()
+        if lasting:
+            self._before, self._looks = frozenset(), LOOKS_MAX
             self._give_out(sorted(lasting))
 
     def _give_out(self, partitions: list[int]) -> None:

@@ -23,7 +23,7 @@ from stream_retrain.settings import Settings
 __all__ = ["CommitNote", "KafkaSource", "SourceTopic", "UnknownSource", "count_partitions", "output_topic", "prepare_topics"]
 
 TIMEOUT_S: Final = 5.0
-LOOK_EVERY_S: Final = 2.0
+LOOK_EVERY_S: Final = 15.0
 NO_ID: Final = ("", "AAAAAAAAAAAAAAAAAAAAAA")
 """What a broker gives that knows no ids."""
 
@@ -98,7 +98,7 @@ class KafkaSource:
             self.id = ""  # it cannot be had: then nothing is compared
 
     def made_anew(self, now_s: float) -> bool:
-        """Whether the topic has another id than when it was prepared; asks every two seconds, and never waits for the answer."""
+        """Whether the topic has another id than when it was prepared; asks four times a minute, and never waits for the answer."""
         asked = self._asked
         if asked is None:
             if now_s >= self._next_s and self.id:

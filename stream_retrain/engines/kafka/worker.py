@@ -76,7 +76,7 @@ def run_worker(
     admin = admin_client(settings)
     source = KafkaSource(admin, pipeline, settings)
     source.prepare()
-    orphans = Orphans(admin, settings, settings.group_of(pipeline.name), instance, pipeline.source, source)
+    orphans = Orphans(admin, settings, settings.group_of(pipeline.name), pipeline.source, source)
     if stop():
         return
     worker = Worker(pipeline, settings, stores, keyring, instance, confluent_clients(settings), tell, trainer, source=source, stop=stop)
@@ -260,7 +260,7 @@ class Worker:
 
     def _look(self, now_s: float) -> None:
         """About once a second: how shards stand, how far behind what is committed is, and whether the topic is still the same one."""
-        if self._topic.made_anew(now_s):
+        if not self._condition.is_degraded and self._topic.made_anew(now_s):
             raise StateError(
                 f"{self._source}: the topic was deleted and made anew while it was read: what was learned and answered says nothing in the"
                 " new one. To begin with its first record, start with --rebuild"
