@@ -16,9 +16,11 @@ from typing import Final
 from stream_retrain.local import LocalStack
 from stream_retrain.local.process import Process
 
-__all__ = ["SESSION_TIMEOUT_S", "Fleet"]
+__all__ = ["SESSION_TIMEOUT_S", "STOP_LIMIT_S", "Fleet"]
 
 SESSION_TIMEOUT_S: Final = 6.0
+STOP_LIMIT_S: Final = 7.0
+"""`shutdown_timeout_s`, 5 s by default, and 2 s."""
 RESTART_AFTER_S: Final = 0.5
 STOP_TIMEOUT_S: Final = 30.0
 NOTED: Final = re.compile(r"WARNING|ERROR|error:|Traceback")
@@ -27,7 +29,7 @@ NOTED: Final = re.compile(r"WARNING|ERROR|error:|Traceback")
 class Fleet:
     """Workers that are to run; one that ended by itself is started again."""
 
-    def __init__(self, stack: LocalStack, pipeline: Path) -> None:
+    def __init__(self, stack: LocalStack, pipeline: Path, replication: int) -> None:
         self._stack = stack
         self._command = [sys.executable, "-m", "stream_retrain", "run", str(pipeline), "--allow-unsigned"]
         self._environment = {
@@ -37,7 +39,8 @@ class Fleet:
             "STREAM_RETRAIN_REDIS_URL": stack.redis_url,
             "STREAM_RETRAIN_HTTP": "false",
             "STREAM_RETRAIN_SESSION_TIMEOUT_MS": str(int(SESSION_TIMEOUT_S * 1000)),
-            "STREAM_RETRAIN_TOPIC_REPLICATION": "3",
+            "STREAM_RETRAIN_TOPIC_REPLICATION": str(replication),
+            "STREAM_RETRAIN_KAFKA_TOPIC_METADATA_REFRESH_INTERVAL_MS": "5000",
             "STREAM_RETRAIN_CHECKPOINT_EVENTS": "700",
             "STREAM_RETRAIN_CHECKPOINT_INTERVAL_S": "3",
             "NO_COLOR": "1",
@@ -46,6 +49,9 @@ class Fleet:
         self._busy: set[str] = set()
         """Those a fault is being done to: not chosen again, not looked after."""
         self._dismissed: list[Process] = []
+        self._asked_at_s: dict[Process, float] = {}
+        self.obeyed_s: list[float] = []
+        """How long each took to end that was told to."""
         self._restart_at_s: dict[str, float] = {}
         self._exits: collections.Counter[int | None] = collections.Counter()
         self._numbers = itertools.count(1)
@@ -75,7 +81,19 @@ class Fleet:
     def ask(self, name: str) -> None:
         """SIGTERM."""
         self._busy.add(name)
-        self._processes[name].signal(signal.SIGTERM)
+        self._ask(self._processes[name])
+
+    def _ask(self, process: Process) -> None:
+        if process.alive:
+            process.signal(signal.SIGTERM)
+            self._asked_at_s[process] = time.monotonic()
+
+    def _watch_asked(self) -> None:
+        for process, asked_s in list(self._asked_at_s.items()):
+            took_s = time.monotonic() - asked_s
+            if not process.alive:
+                self.obeyed_s.append(took_s)
+                del self._asked_at_s[process]
 
     def suspend(self, name: str) -> None:
         """SIGSTOP."""
@@ -89,15 +107,18 @@ class Fleet:
 
     def start(self, name: str) -> None:
         """Start one that was killed or asked; one that has not ended yet is killed first."""
-        if self._processes[name].alive:
-            self._processes[name].kill()
+        process = self._processes[name]
+        if process.alive:
+            if (asked_s := self._asked_at_s.pop(process, None)) is not None:
+                self.obeyed_s.append(time.monotonic() - asked_s)
+            process.kill()
         self._processes[name].spawn()
         self._busy.discard(name)
 
     def dismiss(self, name: str) -> None:
         """SIGTERM, and it does not come back."""
         process = self._processes.pop(name)
-        process.signal(signal.SIGTERM)
+        self._ask(process)
         self._dismissed.append(process)
 
     def resume_all(self) -> None:
@@ -107,6 +128,7 @@ class Fleet:
 
     def look_after(self) -> None:
         """Start again what ended by itself, a moment later."""
+        self._watch_asked()
         for name, process in self._processes.items():
             if name in self._busy or process.alive:
                 continue
@@ -120,9 +142,12 @@ class Fleet:
     def stop(self) -> None:
         """SIGTERM to all, and wait until they have written their last checkpoints."""
         for process in self._processes.values():
-            process.signal(signal.SIGTERM)
-        for process in self._processes.values():
-            process.wait(STOP_TIMEOUT_S)
+            self._ask(process)
+        until_s = time.monotonic() + STOP_TIMEOUT_S
+        while self._asked_at_s and time.monotonic() < until_s:
+            self._watch_asked()
+            time.sleep(0.02)
+        self.obeyed_s += [time.monotonic() - asked_s for asked_s in self._asked_at_s.values()]
 
     def end(self) -> None:
         """Nothing runs afterwards."""

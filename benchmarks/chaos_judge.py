@@ -1,4 +1,4 @@
-"""What a chaos run comes to: checkpoints watched while it lasts, and the verifier's verdict on the topics and the last states."""
+"""What a chaos run comes to: checkpoints and progress watched while it lasts, and the verifier's verdict on the topics and last states."""
 
 from __future__ import annotations
 
@@ -23,24 +23,28 @@ from stream_retrain.lane.step import OUTPUT_KINDS
 from stream_retrain.settings import Settings
 from stream_retrain.stores import connect
 
-__all__ = ["CheckpointSampler", "judge", "wait_until_committed"]
+__all__ = ["CheckpointSampler", "ProgressSampler", "judge", "wait_until_committed"]
 
 SAMPLE_EVERY_S: Final = 0.5
 ANSWER_S: Final = 10.0
 
 
-def _observer(settings: Settings, pipeline: Pipeline) -> Consumer:
-    """A consumer that asks for the group's offsets and never joins it; it is answered no offset that may still be taken back."""
+def _observer(settings: Settings, pipeline: Pipeline, isolation: str = "read_committed") -> Consumer:
+    """A consumer that asks for the group's offsets and never joins it; it is answered no offset that may still be taken back.
+
+    Under `read_uncommitted` it is answered at once, with what was committed before the transaction that is open.
+    """
     group = settings.group_of(pipeline.name)
-    return Consumer({**base_config(settings), "group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed"})
+    return Consumer({**base_config(settings), "group.id": group, "enable.auto.commit": False, "isolation.level": isolation})
 
 
 class CheckpointSampler:
     """Looks at every shard's newest checkpoint, then at its committed offset, about twice a second."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, partitions: int, flushes: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, pipeline: Pipeline, partitions: Callable[[], int], flushes: Callable[[], int]) -> None:
         self.watch = CheckpointWatch()
-        self._shards = [ShardId(pipeline.name, pipeline.source, partition) for partition in range(partitions)]
+        self._pipeline = pipeline
+        self._partitions = partitions
         self._stores = connect(settings.redis_url)
         self._consumer = _observer(settings, pipeline)
         self._flushes = flushes
@@ -60,7 +64,7 @@ class CheckpointSampler:
     def _run(self) -> None:
         known = 0
         while not self._stopped.wait(SAMPLE_EVERY_S):
-            for shard in self._shards:
+            for shard in [ShardId(self._pipeline.name, self._pipeline.source, number) for number in range(self._partitions())]:
                 flushes = self._flushes()
                 try:
                     stored = self._stores.checkpoints.load(shard)
@@ -73,6 +77,53 @@ class CheckpointSampler:
                     known = flushes
                     self.watch.forget()
                 self.watch.saw(shard, unseal(stored[0], Keyring.unsigned())[0].offset, place.offset if place.offset >= 0 else None)
+
+
+class ProgressSampler:
+    """Watches every partition's committed offset: how long it stood still at most while records waited, and since when each has moved."""
+
+    def __init__(self, settings: Settings, pipeline: Pipeline, partitions: Callable[[], int]) -> None:
+        self.longest_s: dict[int, float] = {}
+        self.moved_at_s: dict[int, float] = {}
+        self._source = pipeline.source
+        self._partitions = partitions
+        self._consumer = _observer(settings, pipeline, "read_uncommitted")
+        self._offsets: dict[int, int] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; stopping again does nothing."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def moved_since(self, began_s: float) -> dict[int, float]:
+        """By partition, how long after `began_s` it moved, as far as it has."""
+        return {number: at_s - began_s for number, at_s in list(self.moved_at_s.items()) if at_s > began_s}
+
+    def _run(self) -> None:
+        while not self._stopped.wait(SAMPLE_EVERY_S):
+            places = [TopicPartition(self._source, number) for number in range(self._partitions())]
+            try:
+                committed = {place.partition: place.offset for place in self._consumer.committed(places, 2.0) if not place.error}
+                ends = {place.partition: self._consumer.get_watermark_offsets(place, 2.0)[1] for place in places}
+            except KafkaException:
+                continue
+            for partition, offset in committed.items():
+                self._note(partition, offset, ends.get(partition, 0), time.monotonic())
+
+    def _note(self, partition: int, offset: int, end: int, now_s: float) -> None:
+        """Where nothing waits, nothing can move: that is no standstill."""
+        if self._offsets.get(partition) != offset or offset >= end:
+            began_s = self.moved_at_s.get(partition)
+            if began_s is not None:
+                self.longest_s[partition] = max(self.longest_s.get(partition, 0.0), now_s - began_s)
+            self._offsets[partition], self.moved_at_s[partition] = offset, now_s
 
 
 def wait_until_committed(settings: Settings, pipeline: Pipeline, partitions: int, meanwhile: Callable[[], None], limit_s: float) -> None:
@@ -96,8 +147,11 @@ def wait_until_committed(settings: Settings, pipeline: Pipeline, partitions: int
     raise StreamRetrainError(f"{limit_s:.0f} s after the last fault the workers have not caught up: {left} records are left")
 
 
-def judge(settings: Settings, pipeline: Pipeline, published: int) -> Verdict:
-    """Every committed output and every shard's last checkpoint beside an uninterrupted run."""
+def judge(settings: Settings, pipeline: Pipeline, published: int, deleted: frozenset[str] = frozenset()) -> Verdict:
+    """Every committed output and every shard's last checkpoint beside an uninterrupted run.
+
+    Of a kind whose topic was `deleted` meanwhile, what came after the last deletion is compared: it must be the end of what is expected.
+    """
     source = read_topic(settings, pipeline.source)
     found = {kind: read_topic(settings, f"{pipeline.name}.{kind}") for kind in OUTPUT_KINDS}
     stores, verdict = connect(settings.redis_url), Verdict()
@@ -109,7 +163,13 @@ def judge(settings: Settings, pipeline: Pipeline, published: int) -> Verdict:
         if sealed:
             header, payload = unseal(sealed[0], Keyring.unsigned())
             state = header.offset, digest(load_state(payload))
-        verdict += verify(expected_of(pipeline, partition, records), puts, state, len(records))
+        expected = expected_of(pipeline, partition, records)
+        for kind in deleted:
+            left = sum(put.kind == kind for put in puts)
+            ours = [put for put in expected.outputs if put.kind == kind]
+            gone = {id(put) for put in ours[: max(0, len(ours) - left)]}
+            expected = expected._replace(outputs=[put for put in expected.outputs if id(put) not in gone])
+        verdict += verify(expected, puts, state, len(records))
     if verdict.events != published:
         raise BrokerError(f"{published} events were published, and the source has {verdict.events}")
     return verdict

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from stream_retrain.engines.kafka.clients import base_config
 from stream_retrain.settings import Settings
@@ -66,6 +66,7 @@ class Publisher:
         forever = {"enable.idempotence": True, "message.timeout.ms": 0, "linger.ms": 20}
         self._producer = Producer({**base_config(settings), **forever})
         self._topic = topic
+        self._seed = seed
         self._sources = [events(seed * 1_000 + partition) for partition in range(partitions)]
         self._rate = rate
         self._stopped = threading.Event()
@@ -83,6 +84,15 @@ class Publisher:
             self._thread.join()
         self._flush()
 
+    @property
+    def partitions(self) -> int:
+        """How many are published to."""
+        return len(self._sources)
+
+    def add_partition(self) -> None:
+        """Publish to one more, which the topic has."""
+        self._sources.append(events(self._seed * 1_000 + len(self._sources)))
+
     def publish(self, count: int) -> None:
         """So many more at once."""
         for _ in range(count):
@@ -98,7 +108,13 @@ class Publisher:
 
     def _one(self) -> None:
         partition = self.published % len(self._sources)
-        self._producer.produce(self._topic, next(self._sources[partition]), key=f"k{partition}", partition=partition)
+        value = next(self._sources[partition])
+        while True:
+            try:
+                self._producer.produce(self._topic, value, key=f"k{partition}", partition=partition)
+                break
+            except (KafkaException, BufferError):  # it does not know a new partition yet, or a broker is away
+                self._producer.poll(0.1)
         self.published += 1
 
     def _flush(self) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import gc
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.instance import claim_instance
 from stream_retrain.engines.supervise import supervise
 from stream_retrain.engines.trainer import ProcessTrainer, Trainer, TrainerLimits
+from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.errors import SettingsError
 from stream_retrain.facts.worker import Tell, WorkerFact
 from stream_retrain.settings import Settings
@@ -73,16 +75,18 @@ def run_pipeline(
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     with ExitStack() as stack:
+        watchdog = Watchdog(stop, loop_timeout_s=settings.loop_timeout_s, shutdown_timeout_s=settings.shutdown_timeout_s)
+        stack.enter_context(watchdog)
         instance = stack.enter_context(claim_instance(settings.group_of(pipeline.name), settings.instance))
         status = Status(pipeline.name, instance.name)
         metrics = Metrics(_labels(pipeline), stream_retrain.__version__)
         tell = _all_of(status, metrics, log_fact, watching)
         if settings.http:
-            server = stack.enter_context(_served(settings, status, metrics))
+            server = stack.enter_context(_served(settings, status, metrics, watchdog))
             LOG.info("serving %s: /metrics /healthz /readyz /status", server.url)
         stores = connect(settings.redis_url, keyring=keyring, group=settings.group_of(pipeline.name))
-        trainer = stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target))
-        supervise(lambda: run_worker(pipeline, settings, stores, keyring, instance.name, stop, tell, trainer), stop, tell)
+        trainer = stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target, watchdog.deadline_s))
+        supervise(lambda: run_worker(pipeline, settings, stores, keyring, instance.name, watchdog, tell, trainer), watchdog, tell)
 
 
 def serve_trainer(pipeline: Pipeline, settings: Settings, keyring: Keyring, *, burst: bool = False) -> dict[str, int]:
@@ -112,21 +116,38 @@ def _labels(pipeline: Pipeline) -> PipelineLabels:
     )
 
 
-def _served(settings: Settings, status: Status, metrics: Metrics) -> HttpServer:
+def _served(settings: Settings, status: Status, metrics: Metrics, watchdog: Watchdog) -> HttpServer:
+    def healthy() -> Health:
+        turning = watchdog.turning()
+        detail = (
+            status.detail if turning else f"the loop has not turned for {settings.loop_timeout_s:g} s: the process is about to end itself"
+        )
+        return Health(ok=turning and status.healthy(), detail={"state": status.state, "detail": detail})
+
+    def ready() -> Health:
+        return Health(ok=watchdog.turning() and status.ready(), detail={"state": status.state, "detail": status.detail})
+
     return serve(
         settings.http_host,
         settings.http_port,
         metrics=metrics.render,
-        healthy=lambda: Health(ok=status.healthy(), detail={"state": status.state, "detail": status.detail}),
-        ready=lambda: Health(ok=status.ready(), detail={"state": status.state, "detail": status.detail}),
+        healthy=healthy,
+        ready=ready,
         status=status.snapshot,
         hosts=settings.http_hosts,
     )
 
 
 @contextlib.contextmanager
-def trainer_of(pipeline: Pipeline, settings: Settings, stores: Stores, keyring: Keyring, target: str | None) -> Iterator[Trainer | None]:
-    """The trainer of setting `trainer`, for as long as the worker runs; None where it is off.
+def trainer_of(
+    pipeline: Pipeline,
+    settings: Settings,
+    stores: Stores,
+    keyring: Keyring,
+    target: str | None,
+    deadline_s: Callable[[], float] = lambda: math.inf,
+) -> Iterator[Trainer | None]:
+    """The trainer of setting `trainer`, for as long as the worker runs; None where it is off. `deadline_s`: when its end must be done.
 
     `target` is the PIPELINE of the command line, for a child process to load; without it the pipeline is sent to it as it is.
     Raises `SettingsError` where rq is asked for and not installed.
@@ -136,7 +157,7 @@ def trainer_of(pipeline: Pipeline, settings: Settings, stores: Stores, keyring: 
         yield trainer
     finally:
         if trainer is not None:
-            trainer.close(time.monotonic() + settings.shutdown_timeout_s)
+            trainer.close(min(time.monotonic() + settings.shutdown_timeout_s, deadline_s()))
 
 
 def _trainer(pipeline: Pipeline, settings: Settings, stores: Stores, keyring: Keyring, target: str | None) -> Trainer | None:

@@ -45,6 +45,7 @@ _RESERVED = {
     "isolation.level": "only committed records may be learned",
     "group.id": "set `group`",
     "transactional.id": "it is made of group and instance: set `instance`",
+    "enable.partition.eof": "the worker counts on it",
     "enable.idempotence": "transactions need it on",
     "auto.offset.reset": "set `start`",
     "partition.assignment.strategy": "shards stay where they are only under cooperative-sticky",
@@ -79,6 +80,9 @@ class Settings:
     checkpoint_events: int = _setting(50_000, "events of a shard between its checkpoints, at most", low=1, high=1_000_000_000)
     checkpoint_interval_s: float = _setting(60.0, "seconds between a shard's checkpoints, at most", low=0.1, high=86_400)
     shutdown_timeout_s: float = _setting(5.0, "seconds to commit and to checkpoint when told to stop", low=0.1, high=600)
+    loop_timeout_s: float = _setting(
+        60.0, "seconds without a turn of the loop after which /healthz says 503, and 10 s later the process ends itself", low=5, high=86_400
+    )
     topic_replication: int = _setting(1, "replicas of a topic that is created; -1: the broker's default", low=1, high=100, also=-1)
     # Predictions and decisions prove what was predicted and why: kept until the operator says otherwise. Dead letters wait for their
     # producer to be mended: twice Kafka's default for the topic they came from. The broker counts from a record's own time.

@@ -52,7 +52,7 @@ def run(
     asked_for = loaded(pipeline)
     keyring = keyring_of(wanted)
     if workers > 1:
-        raise typer.Exit(run_fleet(_commands(workers, wanted), stop_on_signals(), wanted.shutdown_timeout_s * 2))
+        raise typer.Exit(run_fleet(_commands(workers, wanted), stop_on_signals(), wanted.shutdown_timeout_s + 1.5))
     with own_output():
         run_pipeline(asked_for, wanted, keyring, stop_on_signals(), target=pipeline)
 

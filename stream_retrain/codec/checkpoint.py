@@ -47,9 +47,12 @@ def _versions() -> Versions:
 
 
 def checkpoint_header(
-    pipeline: Pipeline, id_: ShardId, offset: int, generation: int, *, kind: str = "checkpoint", waiting: int = 0
+    pipeline: Pipeline, id_: ShardId, offset: int, generation: int, *, kind: str = "checkpoint", waiting: int = 0, topic_id: str = ""
 ) -> Header:
-    """The header of a checkpoint or a model made by this process; `waiting`: the questions in it that wait for their labels."""
+    """The header of a checkpoint or a model made by this process.
+
+    `waiting`: the questions in it that wait for their labels; `topic_id`: Kafka's id of the topic, where it is known.
+    """
     digest, parts = _identity(pipeline)
     return Header(
         kind=kind,
@@ -63,6 +66,7 @@ def checkpoint_header(
         schema=STATE_SCHEMA,
         parts=parts,
         waiting=waiting,
+        topic_id=topic_id,
     )
 
 

@@ -66,6 +66,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """What it depends on, part by part (`Pipeline.parts`)."""
     waiting: int | None = None
     """Questions in it that wait for their labels; None: its release did not say."""
+    topic_id: str = ""
+    """Kafka's id of the topic: another one under the same name has another id; empty where it is not known."""
     extra: dict[str, str] = {}
 
 

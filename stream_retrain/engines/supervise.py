@@ -1,7 +1,7 @@
 """The supervised loop: makes an attempt again that ended because Kafka or Redis failed.
 
 An attempt that returns is the end of the loop. One that ends with `BrokerError` or `StoreError` is made again, after an exponential
-back-off from half a second to thirty. Nothing is lost meanwhile, because nothing was committed. Any other error of ours, such as
+back-off from half a second to five. Nothing is lost meanwhile, because nothing was committed. Any other error of ours, such as
 `StateError`, ends the worker, because another attempt could only do harm.
 
 `FencedError` has two causes that cannot be told apart. Either Kafka timed a transaction out while this process or Kafka hung: then
@@ -21,7 +21,9 @@ from stream_retrain.facts.worker import Retrying, Tell, WorkerStateChanged
 
 __all__ = ["supervise"]
 
-WAIT_MAX_S: Final = 30.0
+WAIT_MAX_S: Final = 5.0
+GOT_ON_AFTER_S: Final = 10.0
+"""An attempt that lasted longer had reached Kafka and Redis: the next pause is the shortest again."""
 FENCED_MAX: Final = 5
 STEP_S: Final = 0.1
 
@@ -36,8 +38,9 @@ def supervise(attempt: Callable[[], None], stop: Callable[[], bool], tell: Tell)
             break
         except (BrokerError, StoreError) as error:
             now_s = time.monotonic()
-            if now_s - started_s > STEADY_AFTER_S:
+            if now_s - started_s > GOT_ON_AFTER_S:
                 backoff.reset()
+            if now_s - started_s > STEADY_AFTER_S:
                 fenced = 0
             fenced += isinstance(error, FencedError)
             if fenced >= FENCED_MAX:

@@ -80,7 +80,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     Family("checkpoint_failures", "counter", (), "checkpoints that could not be written or read"),
     Family("restores", "counter", ("how",), "shards opened, by what they came back from"),
     Family("replay_debt_records", "gauge", ("partition",), "records to learn again if the worker died now"),
-    Family("store_up", "gauge", (), "1 while Redis takes writes"),
+    Family("store_up", "gauge", (), "1 while Redis takes writes; absent until it has answered"),
     Family("store_outages", "counter", (), "times Redis stopped taking writes"),
     Family("window_refills", "counter", (), "windows that Redis had lost rows of, appended again"),
     Family("checkpoint_last_success_timestamp_seconds", "gauge", (), "when the last one was written"),

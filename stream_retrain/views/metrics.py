@@ -81,7 +81,7 @@ class Metrics:
         self._release = release
         self._lock = threading.Lock()
         self._counts: collections.Counter[_Key] = collections.Counter(dict.fromkeys(_known(pipeline), 0))
-        self._gauges: dict[_Key, float] = {("worker_state", ()): 0, ("store_up", ()): 1, ("last_drift_timestamp_seconds", ()): 0}
+        self._gauges: dict[_Key, float] = {("worker_state", ()): 0, ("last_drift_timestamp_seconds", ()): 0}
         self._histograms = {name: Histogram(bounds) for name, (_, bounds) in HISTOGRAMS.items()}
         self._newest_s = -math.inf
         self._assigned: set[ShardId] = set()
@@ -129,6 +129,7 @@ class Metrics:
                 self._stored(fact)
             case Restored():
                 self._count("restores", fact.how)
+                self._gauges["store_up", ()] = 1
                 self._counts["questions_dropped", ()] += fact.questions_dropped or 0
             case WentLive():
                 pass
@@ -148,6 +149,7 @@ class Metrics:
         match fact:
             case Checkpointed():
                 self._count("checkpoints")
+                self._gauges["store_up", ()] = 1
                 self._histograms["checkpoint_duration_seconds"].observe(fact.seconds)
                 self._gauges["checkpoint_last_success_timestamp_seconds", ()] = fact.at_s
                 self._gauges["checkpoint_size_bytes", ()] = fact.bytes

@@ -70,10 +70,10 @@ class Status:
     def __init__(self, pipeline: str, instance: str) -> None:
         self._pipeline = pipeline
         self._instance = instance
-        self._started_s = time.time()
+        self._started_s = time.monotonic()
         self.state = "starting"
         self.detail = ""
-        self.store = "answers"
+        self.store = "unknown"
         self._shards: dict[ShardId, ShardStatus] = {}
         self._decisions: collections.deque[dict[str, Any]] = collections.deque(maxlen=DECISIONS_KEPT)
         self._committed = self._aborted = self._outputs = 0
@@ -96,6 +96,7 @@ class Status:
                 self._shard(fact.shard).offset = fact.offset
             case Restored():
                 self._shard(fact.shard).generation = fact.generation
+                self.store = "answers"
             case WentLive():
                 self._shard(fact.shard).state = "live"
             case Released():
@@ -131,7 +132,7 @@ class Status:
             "detail": self.detail,
             "store": self.store,
             "ready": self.ready(),
-            "uptime_s": round(time.time() - self._started_s, 1),
+            "uptime_s": round(time.monotonic() - self._started_s, 1),
             "transactions": {"committed": self._committed, "aborted": self._aborted, "outputs": self._outputs},
             "shards": shards,
             "recent": list(self._decisions),
@@ -143,7 +144,7 @@ class Status:
     def _note_store(self, fact: Checkpointed | CheckpointFailed | StoreLost | StoreRegained | WindowRefilled) -> None:
         match fact:
             case Checkpointed():
-                shard = self._shard(fact.shard)
+                self.store, shard = "answers", self._shard(fact.shard)
                 shard.checkpoint_offset, shard.checkpoint_bytes, shard.checkpoint_at_s = fact.offset, fact.bytes, fact.at_s
             case StoreRegained():
                 self.store = "answers"

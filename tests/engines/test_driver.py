@@ -12,6 +12,7 @@ from river import linear_model
 from stream_retrain import Pipeline
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.engines.driver import Driver, DriverLimits
+from stream_retrain.engines.driver.open_lane import stub_of
 from stream_retrain.engines.driver.restore import Log
 from stream_retrain.errors import StaleEpochError, StateError
 from stream_retrain.facts.values import ShardId
@@ -42,7 +43,8 @@ class Bench:
         limits = DriverLimits(**changes.pop("limits", {}))
         pipeline: Pipeline = changes.pop("pipeline", PIPELINE)
         self.driver = Driver(pipeline, stores, changes.pop("keyring", KEYRING), limits, self.told.append)
-        self.opened = self.driver.open(0, Log(committed, low, len(RECORDS)), NOW)
+        log = Log(committed, low, len(RECORDS), **changes.pop("log", {}))
+        self.opened = self.driver.open(0, log, NOW)
         self.offset = self.opened.offset
 
     def run(self, until: int, *, batch: int = 70, commit: bool = True) -> None:
@@ -166,7 +168,7 @@ def test_a_checkpoint_beyond_the_committed_offset_is_refused(stores: Stores) -> 
     checkpointed(stores, 900)
     with pytest.raises(StateError, match=r"beyond the committed one \(800\)"):
         Bench(stores, committed=800)
-    with pytest.raises(StateError, match=r"beyond the committed one \(None\)"):
+    with pytest.raises(StateError, match=r"Kafka forgets the offsets .* --rebuild"):
         Bench(stores)
 
 
@@ -235,3 +237,99 @@ def test_holes_at_the_end_of_the_log_do_not_keep_a_shard_replaying(stores: Store
     assert other.replaying
     other.driver.reached(0, 712)
     assert not other.replaying
+
+
+def test_holes_at_the_end_of_the_log_are_committed(stores: Stores) -> None:
+    bench = Bench(stores)
+    bench.run(700)
+    bench.driver.reached(0, 712)
+    assert bench.commit() == 712
+    bench.driver.reached(0, 705)
+    assert bench.commit() is None, "it never goes back"
+
+
+def test_the_lag_counts_from_what_is_committed(stores: Stores) -> None:
+    bench = Bench(stores)
+    bench.run(700)
+    bench.run(900, commit=False)
+    assert bench.driver.observe(NOW) == [(SHARD, 700)]
+
+
+class TestATopicMadeAnew:
+    def test_is_refused_by_what_stands_beside_the_committed_offset(self, stores: Stores) -> None:
+        with pytest.raises(StateError, match=r"deleted and made anew .*offset 900 was committed.*--rebuild"):
+            Bench(stores, committed=900, log={"topic_id": "new", "committed_topic_id": "old"})
+
+    def test_is_refused_by_the_checkpoint(self, stores: Stores) -> None:
+        old = Bench(stores, log={"topic_id": "old"})
+        old.run(900)
+        old.checkpoint()
+        for committed in (None, 1_000):
+            with pytest.raises(StateError, match=r"deleted and made anew .*checkpoint at offset 900"):
+                Bench(stores, committed=committed, log={"topic_id": "new"})
+
+    def test_is_begun_at_its_beginning_where_the_operator_says_so(self, stores: Stores) -> None:
+        old = Bench(stores, log={"topic_id": "old"})
+        old.run(900)
+        old.checkpoint()
+        log = {"topic_id": "new", "committed_topic_id": "old", "start": "latest"}
+        new = Bench(stores, committed=900, limits={"checkpoint_unfit": "rebuild"}, log=log)
+        assert (new.opened.offset, new.opened.live_from) == (0, 0)
+        new.run(100)
+        assert len(new.of(PREDICTIONS)) + len(new.of(DEAD_LETTERS)) == 100
+        new.checkpoint()
+        again = Bench(stores, committed=100, log={"topic_id": "new", "committed_topic_id": "new"})
+        assert again.offset == 100
+
+    @pytest.mark.parametrize("log", [{}, {"topic_id": "a"}, {"committed_topic_id": "a"}, {"topic_id": "a", "committed_topic_id": "a"}])
+    def test_is_not_seen_where_an_id_is_not_known_or_the_same(self, stores: Stores, log: dict[str, str]) -> None:
+        checkpointed(stores, 900)
+        assert Bench(stores, committed=900, log=log).offset == 900
+
+
+class TestForgottenOffsets:
+    def test_are_refused_with_their_cause(self, stores: Stores) -> None:
+        checkpointed(stores, 900)
+        with pytest.raises(StateError, match=r"offsets\.retention\.minutes"):
+            Bench(stores)
+
+    @pytest.mark.parametrize(("answered", "live_from"), [(0, 900), (950, 950)])
+    def test_nothing_is_answered_twice_where_the_operator_says_go_on(self, stores: Stores, answered: int, live_from: int) -> None:
+        checkpointed(stores, 900)
+        bench = Bench(stores, limits={"checkpoint_unfit": "rebuild"}, log={"answered": answered})
+        assert (bench.opened.offset, bench.opened.live_from) == (900, live_from)
+        bench.run(1_000)
+        assert len(bench.of(PREDICTIONS)) + len(bench.of(DEAD_LETTERS)) == 1_000 - live_from
+
+
+class TestARefusedOutput:
+    def test_is_replaced_by_a_stub_that_stays(self, stores: Stores) -> None:
+        bench = Bench(stores)
+        bench.run(300, commit=False)
+        before = bench.driver.unsent().outputs
+        letter = max((output for output in before if output[0] == DEAD_LETTERS), key=lambda output: len(output[3] or b""))
+        assert "dead_letters" in (bench.driver.shorten(DEAD_LETTERS, 0, None) or "")
+        after = bench.driver.unsent().outputs
+        assert [new for new, old in zip(after, before, strict=True) if new != old] == [stub_of(letter)]
+        assert dict(stub_of(letter)[4] or [])["sr_refused"] == b"MSG_SIZE_TOO_LARGE"
+        assert dict(stub_of(letter)[4] or []).items() >= dict(letter[4] or []).items(), "its origin stays"
+
+    def test_is_found_by_itself_where_it_is_known(self, stores: Stores) -> None:
+        bench = Bench(stores)
+        bench.run(300, commit=False)
+        refused = bench.driver.unsent().outputs[7]
+        assert bench.driver.shorten(None, None, refused)
+        assert bench.driver.unsent().outputs[7] == stub_of(refused)
+
+    def test_there_is_an_end_of_them(self, stores: Stores) -> None:
+        bench = Bench(stores)
+        bench.run(100, commit=False)
+        count = len(bench.driver.unsent().outputs)
+        for _ in range(count):
+            assert bench.driver.shorten(None, None, None)
+        assert bench.driver.shorten(None, None, None) is None
+
+    def test_a_stub_is_small_whatever_it_was(self) -> None:
+        kind, partition, key, value, headers = stub_of((DEAD_LETTERS, 3, b"k" * 10**6, b"v" * 10**6, [("a", b"h" * 10**6), ("b", None)]))
+        assert (kind, partition, key, value) == (DEAD_LETTERS, 3, None, None)
+        assert sum(len(text or b"") for _, text in headers or []) < 2_000

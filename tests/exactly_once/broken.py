@@ -18,7 +18,7 @@ class CommitsBeforeProducing(Worker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         sink = self._sink
-        self._sink = _OffsetsFirst(sink._producer, sink._topics, sink._settings, sink._clock_s)
+        self._sink = _OffsetsFirst(sink._producer, sink._topics, sink._settings, sink._clients, sink._stop)
 
 
 class _OffsetsFirst(TransactionalSink):

@@ -124,6 +124,12 @@ class Broker:
                 break
         return found
 
+    def end_of(self, topic: str, partition: int) -> int:
+        """How far committed records can be read: the first open transaction, or the end."""
+        log = self.logs.get((topic, partition), [])
+        opened = (offset for offset, entry in enumerate(log) if entry.transaction is not None and entry.transaction.state == "open")
+        return next(opened, len(log))
+
     # transactions
 
     def init(self, transactional_id: str) -> int:

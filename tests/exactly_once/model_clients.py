@@ -52,7 +52,7 @@ class ModelConsumer:
         self._gave_up = False
         self._served = -1
         self._positions: dict[int, int] = {}
-        self._delivered: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
 
     def subscribe(self, topics: list[str], *, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         assert topics == [self._broker.source]
@@ -65,13 +65,23 @@ class ModelConsumer:
         self._serve()
         messages: list[Message] = []
         for partition in self._broker.rng.sample(sorted(self._positions), len(self._positions)):
-            if len(messages) == num_messages:
+            if len(messages) >= num_messages:
                 break
             count = self._broker.rng.randint(1, num_messages - len(messages))
             for offset, entry in self._broker.readable(self._broker.source, partition, self._positions[partition], count):
                 messages.append(self._message(partition, offset, entry))
-                self._positions[partition] = self._delivered[partition] = offset + 1
+                self._positions[partition] = offset + 1
+            messages += self._end(partition)
         return messages
+
+    def _end(self, partition: int) -> list[Message]:
+        """Once for each end that it comes to; records that nobody can read are passed over."""
+        end = self._broker.end_of(self._broker.source, partition)
+        if self._ends.get(partition) == end or self._broker.readable(self._broker.source, partition, self._positions[partition], 1):
+            return []
+        self._ends[partition] = self._positions[partition] = end
+        reached = KafkaError(KafkaError._PARTITION_EOF)
+        return [Message(topic=self._broker.source, partition=partition, offset=end, error=reached)]
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         until_s = self._broker.now_s + timeout
@@ -89,9 +99,6 @@ class ModelConsumer:
     def get_watermark_offsets(self, partition: TopicPartition, timeout: float = 1.0, cached: bool = False) -> tuple[int, int]:
         return 0, len(self._broker.logs[partition.topic, partition.partition])
 
-    def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        return [TopicPartition(place.topic, place.partition, self._delivered.get(place.partition, -1001)) for place in partitions]
-
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         for place in partitions:
             assert place.offset >= 0, "the worker gives the offset with the assignment"
@@ -100,7 +107,7 @@ class ModelConsumer:
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
         for place in partitions:
             self._positions.pop(place.partition, None)
-            self._delivered.pop(place.partition, None)
+            self._ends.pop(place.partition, None)
 
     def consumer_group_metadata(self) -> tuple[int, int]:
         return (self._member if self._member is not None else 0), self._generation

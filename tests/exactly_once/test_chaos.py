@@ -20,6 +20,7 @@ def test_a_short_storm_is_exactly_once() -> None:
     ended = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=280)
     assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
     shown = json.loads(ended.stdout.splitlines()[-1])
-    assert list(shown) == ["seed", "faults", "events", "lost", "duplicated", "different", "state_equal"]
+    figures = ["seed", "faults", "events", "lost", "duplicated", "different", "state_equal", "standstill_s", "moved_again_s", "stop_s"]
+    assert list(shown) == figures
     assert shown["faults"] >= FAULTS_MIN
     assert (shown["lost"], shown["duplicated"], shown["different"], shown["state_equal"]) == (0, 0, 0, True)

@@ -329,7 +329,8 @@ class TestGauges:
         assert value(metrics, "worker_state") == value(told(WorkerStateChanged(state="degraded")), "worker_state")
 
     def test_of_the_store_say_whether_it_takes_writes(self) -> None:
-        assert value(told(), "store_up") == 1.0
+        assert value(told(), "store_up") is None, "nobody has asked it"
+        assert value(told(Restored(shard=SHARD, offset=1, generation=1, how="checkpoint")), "store_up") == 1.0
         assert value(told(StoreLost(error="away")), "store_up") == 0.0
         assert value(told(StoreLost(error="away"), StoreRegained(away_s=2.0)), "store_up") == 1.0
 

@@ -63,7 +63,7 @@ def test_a_worker_that_has_just_started_shows_this() -> None:
         "instance": "flights-0",
         "state": "starting",
         "detail": "",
-        "store": "answers",
+        "store": "unknown",
         "ready": False,
         "transactions": {"committed": 0, "aborted": 0, "outputs": 0},
         "shards": {},
@@ -218,7 +218,7 @@ class TestStore:
         ids=lambda fact: type(fact).__name__,
     )
     def test_what_went_wrong_is_the_detail(self, fact: WorkerFact) -> None:
-        status = told(RUNNING, fact)
+        status = told(Restored(shard=SHARD, offset=1, generation=1, how="checkpoint"), RUNNING, fact)
         assert (status.store, status.detail, status.state) == ("answers", "it failed", "running")
 
 

@@ -6,6 +6,7 @@ An engine owns the log (Kafka, Faust, a file). It calls the driver in this order
    says from which offset to read and from which one on the lane is live;
 2. `take(partition, records)` for each batch, in order of offset; the step is returned, for engines that want to see it;
 3. `reached(partition, position)` where the log has no more records below a position (holes that transactions or compaction leave);
+   `shorten(...)` where a topic refused an output for its size;
 4. `unsent()` when a commit is due: the outputs and the offsets that belong together;
 5. `committed(offsets)` once they are committed, and only then: the window takes the rows, so that it never holds an event whose
    offset could be taken back. A crash between 4 and 5 leaves a gap in the window that the replay fills, because a checkpoint at
@@ -49,7 +50,7 @@ from stream_retrain.lane.batch import Batch, Records
 from stream_retrain.lane.encoder import encode
 from stream_retrain.lane.formats.json import EventDecoder
 from stream_retrain.lane.lane import Encode, Lane
-from stream_retrain.lane.step import Output, Step
+from stream_retrain.lane.step import Output, OutputKind, Step
 from stream_retrain.stores.ports import Stores, WindowLimits
 
 __all__ = ["Driver", "DriverLimits", "Opened", "Unsent"]
@@ -134,9 +135,10 @@ class Driver:
             epoch=restored.epoch,
             feed=WindowFeed(id_, restored.epoch, self._stores.window, self._window),
             # Where a group begins is committed at once, or `start = "latest"` would begin elsewhere after a crash.
-            committed=restored.live_from - 1 if log.committed is None else restored.live_from,
+            committed=restored.live_from - 1 if restored.begins else restored.live_from,
             checkpointed=restored.offset,
             checkpointed_at_s=now_s,
+            topic_id=log.topic_id,
             commands=lane.outstanding(),
         )
         opened.feed.remember(restored.offset - 1)
@@ -177,16 +179,27 @@ class Driver:
         return step
 
     def reached(self, partition: int, position: int) -> None:
-        """The log has no more records below `position`."""
+        """The log has no more records below `position`: a live lane commits it, so that nothing is left behind it."""
         opened = self._open.get(partition)
-        if opened is not None and opened.lane.reached(position):
+        if opened is None:
+            return
+        if opened.lane.reached(position):
             self._went_live(opened.lane)
+        if not opened.lane.replaying and position > opened.lane.next_offset:
+            opened.lane.next_offset = position
 
     def unsent(self, partitions: Iterable[int] | None = None) -> Unsent:
         """The outputs and offsets to commit, of all partitions or of some; they stay here until `committed` says they are."""
         chosen = [opened for opened in self._chosen(partitions) if opened.uncommitted]
         outputs = [output for opened in chosen for output in opened.outputs]
         return Unsent(outputs, {opened.id: opened.lane.next_offset for opened in chosen})
+
+    def shorten(self, kind: OutputKind | None, partition: int | None, refused: Output | None) -> str | None:
+        """Replace an unsent output that its topic refused for its size by a stub; which one, None where there is none to replace."""
+        for opened in self._chosen(None if partition is None else [partition]):
+            if (replaced := opened.shorten(kind, refused)) is not None:
+                return f"{opened.id}: one of its {replaced[0]}, {len(replaced[3] or b''):,} bytes"
+        return None
 
     def committed(self, offsets: Mapping[ShardId, int]) -> None:
         """Outputs and offsets given by the last `unsent` are committed: 1 drop the outputs; 2 append rows to the windows.
@@ -217,14 +230,14 @@ class Driver:
             self._take_inputs(opened, now_s)
 
     def observe(self, now_s: float) -> list[tuple[ShardId, int]]:
-        """Tell how each shard stands, about once a second; the shards observed now, with the next offset of each."""
+        """Tell how each shard stands, about once a second; the shards observed now, with the offset each has committed."""
         seen = []
         for opened in self._open.values():
             if now_s - opened.observed_at_s >= OBSERVE_EVERY_S:
                 opened.observed_at_s = now_s
                 offset, debt = opened.lane.next_offset, opened.replay_debt
                 self._tell(Observed(shard=opened.id, offset=offset, observation=opened.lane.observe(), replay_debt=debt))
-                seen.append((opened.id, offset))
+                seen.append((opened.id, opened.committed))
         return seen
 
     def checkpoint(self, now_s: float, deadline_s: float, partitions: Iterable[int] | None = None) -> None:
@@ -308,7 +321,9 @@ class Driver:
         started, lane, id_ = time.perf_counter(), opened.lane, opened.id
         opened.feed.append(lambda gap: self._refill(opened, gap), "checkpoint.window_appended", confirm=True)
         payload = dump_state(lane.snapshot())
-        header = checkpoint_header(self._pipeline, id_, lane.next_offset, lane.shard.generation, waiting=lane.shard.waiting)
+        header = checkpoint_header(
+            self._pipeline, id_, lane.next_offset, lane.shard.generation, waiting=lane.shard.waiting, topic_id=opened.topic_id
+        )
         sealed = seal(header, payload, self._keyring)
         reach("checkpoint.sealed")
         self._stores.checkpoints.save(id_, opened.epoch, lane.next_offset, sealed)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 from stream_retrain.core.contest.commands import Command
 from stream_retrain.engines.driver.window_feed import WindowFeed
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.lane import Lane
-from stream_retrain.lane.step import Output, Step
+from stream_retrain.lane.step import Output, OutputKind, Step
 
-__all__ = ["OpenLane"]
+__all__ = ["OpenLane", "stub_of"]
+
+STUB_TEXT_MAX: Final = 1_000
+"""Bytes of the key and of each header of a stub."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -23,6 +27,7 @@ class OpenLane:
     committed: int
     checkpointed: int
     checkpointed_at_s: float
+    topic_id: str = ""
     observed_at_s: float = float("-inf")
     outputs: list[Output] = dataclasses.field(default_factory=list)
     """Not committed yet."""
@@ -57,3 +62,30 @@ class OpenLane:
         self.commands += step.commands
         self.learned += len(step.learned)
         self.feed.add(step.learned)
+
+    def shorten(self, kind: OutputKind | None, refused: Output | None) -> Output | None:
+        """Replace the output that a topic refused for its size by its stub; what was replaced, None where nothing was.
+
+        Where it is not known which one was refused, it is the largest of its kind: where that was not it, the next refusal finds it.
+        """
+        found = [output for output in self.outputs if output is refused] if refused is not None else []
+        if not found:
+            found = [output for output in self.outputs if kind in (None, output[0]) and output[3] is not None]
+        if not found:
+            return None
+        largest = max(found, key=_size)
+        at = next(place for place, output in enumerate(self.outputs) if output is largest)
+        self.outputs[at] = stub_of(largest)
+        return largest
+
+
+def stub_of(output: Output) -> Output:
+    """What goes out instead of an output that its topic does not take: no value, and of key and headers what is short."""
+    kind, partition, key, value, headers = output
+    short = [(name, text if text is None else text[:STUB_TEXT_MAX]) for name, text in headers or []]
+    cut = [*short, ("sr_refused", b"MSG_SIZE_TOO_LARGE"), ("sr_refused_bytes", str(len(value or b"")).encode())]
+    return kind, partition, key if len(key or b"") <= STUB_TEXT_MAX else None, None, cut
+
+
+def _size(output: Output) -> int:
+    return len(output[2] or b"") + len(output[3] or b"")

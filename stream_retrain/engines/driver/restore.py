@@ -9,6 +9,11 @@
    may go on; below the log's first offset the events between are gone.
 5. Unpickle it, and read from its offset: silently up to the committed offset, live from there.
 
+Two things are looked at before that, because offsets mean nothing without them. Where the topic was made anew under its name (it has
+another id than the one that stands beside the committed offset, or in the checkpoint), and where Kafka has forgotten the group's
+offsets though a checkpoint is there, the worker refuses and names the cause. Told to rebuild, it begins a new topic at its beginning;
+and where offsets were forgotten it goes on where its answers end, so that nothing is answered twice.
+
 Where nothing can be restored, the operator has said what then, and it is told whichever it was:
 
 - none is stored, and nothing was committed: the shard is new;
@@ -57,6 +62,21 @@ class Log:
     """The offset the next record will get."""
     start: str = "earliest"
     """Where to begin when nothing was committed."""
+    topic_id: str = ""
+    """Kafka's id of the topic; empty: not known."""
+    committed_topic_id: str = ""
+    """The id it had when `committed` was committed; empty: not known."""
+    answered: int = 0
+    """Where nothing is committed: the next offset after the last one of which an output is found."""
+
+    @property
+    def made_anew(self) -> bool:
+        """Whether what is committed is of another topic of the same name."""
+        return self.is_other(self.committed_topic_id)
+
+    def is_other(self, topic_id: str) -> bool:
+        """Whether that id is of another topic."""
+        return bool(topic_id and self.topic_id) and topic_id != self.topic_id
 
     @property
     def live_from(self) -> int:
@@ -88,6 +108,8 @@ class RestoredShard:
     live_from: int
     unsaved: bool = False
     """It holds what no log can give back: write its checkpoint before anything else."""
+    begins: bool = False
+    """Nothing that is committed counts: where it begins is to be committed at once."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -103,11 +125,20 @@ class _Search:
 
 def restore(wanted: Restore, stores: Stores, tell: Tell) -> RestoredShard:
     """Bring a shard back, by the numbered steps of this module. Raises `StateError` and `StoreError`."""
+    wanted = _of_this_topic(wanted)
     _check_committed(wanted)
     epoch = stores.checkpoints.claim(wanted.id)
     reach("assign.claimed")
     stored = stores.checkpoints.load(wanted.id)
     reach("assign.checkpoint_read")
+    begins = wanted.log.committed is None
+    if begins and (resumed := _where_answers_end(wanted, stored)) is not None:
+        wanted = dataclasses.replace(wanted, log=dataclasses.replace(wanted.log, committed=resumed))
+        _check_committed(wanted)
+    return dataclasses.replace(_restored(wanted, epoch, stored, stores, tell), begins=begins)
+
+
+def _restored(wanted: Restore, epoch: int, stored: list[bytes], stores: Stores, tell: Tell) -> RestoredShard:
     found = _search(wanted, stored, tell)
     if found.fits is not None:
         return _from_checkpoint(wanted, epoch, *found.fits, "checkpoint" if found.misfit is None else "previous", tell)
@@ -210,6 +241,52 @@ def _questions_taken_over(wanted: Restore, shard: Shard, header: Header, payload
         return 0
 
 
+def _of_this_topic(wanted: Restore) -> Restore:
+    """With nothing committed, where what is committed is of an earlier topic. Raises `StateError` unless told to rebuild."""
+    log = wanted.log
+    if not log.made_anew:
+        return wanted
+    if wanted.unfit != "rebuild":
+        raise StateError(_made_anew(wanted, f"offset {log.committed} was committed"))
+    return dataclasses.replace(wanted, log=dataclasses.replace(log, committed=None, start="earliest", answered=0))
+
+
+def _made_anew(wanted: Restore, what: str) -> str:
+    return (
+        f"{wanted.id}: the topic was deleted and made anew under its name (now with id {wanted.log.topic_id}), and {what} for the"
+        " earlier one: what was learned and answered there says nothing here. To begin with the new topic's first record, start with"
+        " --rebuild"
+    )
+
+
+def _where_answers_end(wanted: Restore, stored: list[bytes]) -> int | None:
+    """Where to go on though no offset is committed: above every checkpoint and every output; None where there is no checkpoint.
+
+    A checkpoint is written only after its offset was committed. Raises `StateError` unless told to rebuild or to restart.
+    """
+    through = None
+    for sealed in stored:
+        try:
+            header, _ = unseal(sealed, wanted.keyring, where=f"The checkpoint of {wanted.id}")
+        except StateError:
+            continue
+        if _is_here(wanted, header) and not wanted.log.is_other(header.topic_id):
+            through = max(header.offset, through or 0)
+    if through is None:
+        return None
+    if wanted.unfit == "fail":
+        raise StateError(
+            f"{wanted.id}: no offset is committed, and yet the checkpoint at offset {through} was written after one was: Kafka forgets the"
+            " offsets of a group that was away for longer than their retention (offsets.retention.minutes, 7 days); or another group or"
+            " another cluster wrote it. To go on where the answers end, so that nothing is answered again, start with --rebuild"
+        )
+    return max(through, wanted.log.answered)
+
+
+def _is_here(wanted: Restore, header: Header) -> bool:
+    return (header.pipeline, header.topic, header.partition) == (wanted.id.pipeline, wanted.id.topic, wanted.id.partition)
+
+
 def _check_committed(wanted: Restore) -> None:
     log = wanted.log
     if log.committed is None:
@@ -250,14 +327,18 @@ def _search(wanted: Restore, stored: list[bytes], tell: Tell) -> _Search:
 
 def _beyond(wanted: Restore, header: Header) -> str | None:
     """Why nothing that is stored can be used: the log is not the one it was made from. Raises `StateError` unless told to rebuild."""
-    here = (wanted.id.pipeline, wanted.id.topic, wanted.id.partition)
-    committed = wanted.log.committed
-    if (header.pipeline, header.topic, header.partition) != here or (committed is not None and header.offset <= committed):
+    if not _is_here(wanted, header):
         return None
-    beyond = (
-        f"{wanted.id}: the checkpoint at offset {header.offset} is beyond the committed one ({committed}): another group or another"
-        " cluster wrote it, or offsets were reset. To learn again from what the topic retains, start with --rebuild"
-    )
+    committed, other = wanted.log.committed, wanted.log.is_other(header.topic_id)
+    if other:
+        beyond = _made_anew(wanted, f"the checkpoint at offset {header.offset} was written")
+    elif committed is not None and header.offset > committed:
+        beyond = (
+            f"{wanted.id}: the checkpoint at offset {header.offset} is beyond the committed one ({committed}): another group or another"
+            " cluster wrote it, or offsets were reset. To learn again from what the topic retains, start with --rebuild"
+        )
+    else:
+        return None
     if wanted.unfit != "rebuild":
         raise StateError(beyond)
     return beyond

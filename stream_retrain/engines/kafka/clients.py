@@ -58,7 +58,6 @@ class ConsumerClient(Protocol):
     def consume(self, num_messages: int, timeout: float) -> list[Message]: ...
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]: ...
     def get_watermark_offsets(self, partition: TopicPartition, timeout: float = ..., cached: bool = ...) -> Any: ...
-    def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]: ...
     def incremental_assign(self, partitions: list[TopicPartition]) -> None: ...
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None: ...
     def consumer_group_metadata(self) -> Any: ...
@@ -143,6 +142,7 @@ def consumer_client(settings: Settings, group: str, instance: str, on_error: OnE
             "fetch.queue.backoff.ms": 20,
             "queued.min.messages": 10_000,
             "queued.max.messages.kbytes": 16_384,
+            "topic.metadata.refresh.interval.ms": 60_000,  # a new partition is found within a minute, not five
             **base_config(settings),
             "group.id": group,
             "session.timeout.ms": settings.session_timeout_ms,
@@ -150,6 +150,7 @@ def consumer_client(settings: Settings, group: str, instance: str, on_error: OnE
             **membership,
             "enable.auto.commit": False,  # ours: offsets travel in the producer's transaction
             "enable.auto.offset.store": False,
+            "enable.partition.eof": True,  # ours: it tells that control and aborted records were passed over
             "auto.offset.reset": "error",  # ours: a lost offset must never become a silent jump
             "isolation.level": "read_committed",  # ours
             "partition.assignment.strategy": "cooperative-sticky",  # ours: the others' shards stay where they are

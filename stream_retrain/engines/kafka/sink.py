@@ -8,14 +8,18 @@
    is refused here);
 4. commit, which flushes what was produced.
 
-A call that Kafka says can be repeated is repeated, until a deadline. A transaction that must be aborted is aborted and raises
-`TransactionAbortedError`: the caller still has the outputs, and sends the same again. Whatever fences the producer raises
-`FencedError`: Kafka timed the transaction out, or another process has this worker's name; this producer is of no use any more.
+A call that timed out is never repeated within a transaction, and one that does not return is not waited for (`kafka.bounded`). Both
+raise `BrokerError`, and the caller drops this sink: the next one takes the transactional id over, which aborts what was open. What
+Kafka refuses for a moment is repeated, until a deadline. A transaction that must be aborted is aborted and raises
+`TransactionAbortedError`: the caller still has the outputs, and sends the same again; `OutputRefusedError` is one that names an output
+that its topic does not take. Whatever fences the producer raises `FencedError`: Kafka timed the transaction out, or another process has
+this worker's name; this producer is of no use any more.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -23,49 +27,84 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stream_retrain.engines.driver import Unsent
 from stream_retrain.engines.failpoints import reach
-from stream_retrain.engines.kafka.clients import ConsumerClient, ProducerClient, broker_error
+from stream_retrain.engines.kafka.bounded import BoundedCalls, StuckError
+from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, ProducerClient, broker_error
+from stream_retrain.engines.watchdog import Stop
 from stream_retrain.errors import BrokerError, FencedError
 from stream_retrain.lane.step import Output
 from stream_retrain.settings import Settings
 
-__all__ = ["TransactionAbortedError", "TransactionalSink"]
+__all__ = ["OutputRefusedError", "TransactionAbortedError", "TransactionalSink"]
 
 CALL_TIMEOUT_S: Final = 10.0
 GIVE_UP_AFTER_S: Final = 60.0
+START_CALL_S: Final = 2.0
+"""The one call that may be repeated: short, so that a worker that is told to stop meanwhile does."""
+CLOSE_TIMEOUT_S: Final = 3.0
+REPEAT_PAUSE_S: Final = 0.1
 FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
+TIMED_OUT: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._TIMED_OUT_QUEUE, KafkaError._MSG_TIMED_OUT})
+REFUSED_PLACE: Final = re.compile(r"for (\S+) \[(\d+)\]")
+"""Where librdkafka says which partition refused: `ProduceRequest for flights.predictions [3] with ...`."""
 
 
 class TransactionAbortedError(BrokerError):
     """Kafka had the transaction aborted; nothing of it can be seen, and the same outputs can be sent again."""
 
 
+class OutputRefusedError(TransactionAbortedError):
+    """A topic does not take an output of that size: `place` is its topic and partition, `output` itself, where they are known."""
+
+    def __init__(self, message: str, place: tuple[str, int] | None = None, output: Output | None = None) -> None:
+        super().__init__(message)
+        self.place = place
+        self.output = output
+
+
 class TransactionalSink:
     """One transactional producer, and the topics it writes to by kind of output."""
 
-    def __init__(self, producer: ProducerClient, topics: Mapping[str, str], settings: Settings, clock_s: Callable[[], float]) -> None:
+    def __init__(self, producer: ProducerClient, topics: Mapping[str, str], settings: Settings, clients: Clients, stop: Stop) -> None:
         self._producer = producer
         self._topics = topics
         self._settings = settings
-        self._clock_s = clock_s
+        self._clients = clients
+        self._clock_s = clients.clock_s
+        self._stop = stop
+        self._in_doubt = False
+        self._calls = BoundedCalls("transactions", stop)
 
     def start(self) -> None:
-        """Take the transactional id over: whatever its former holder left open is aborted now, or committed if that was decided."""
-        self._call("starting transactions", lambda: self._producer.init_transactions(CALL_TIMEOUT_S), self._clock_s() + GIVE_UP_AFTER_S)
+        """Take the transactional id over: whatever its former holder left open is aborted now, or committed if that was decided.
 
-    def send(self, unsent: Unsent, source: str, consumer: ConsumerClient, deadline_s: float | None = None) -> None:
-        """Commit outputs and offsets in one transaction, by the numbered steps of this module; give up at `deadline_s`."""
-        offsets = [TopicPartition(source, partition, offset) for (_, _, partition), offset in unsent.offsets.items()]
-        until_s = self._clock_s() + GIVE_UP_AFTER_S if deadline_s is None else deadline_s
+        This one call may be repeated after it timed out. Raises `BrokerError` where the worker is told to stop meanwhile.
+        """
+        until_s = self._clock_s() + GIVE_UP_AFTER_S
+        while True:
+            try:
+                self._call("starting transactions", lambda: self._producer.init_transactions(START_CALL_S), until_s, START_CALL_S)
+                return
+            except BrokerError:
+                if not self._in_doubt or self._calls.stuck or self._stop() or self._clock_s() >= until_s:
+                    raise
+                self._in_doubt = False
+
+    def send(self, unsent: Unsent, source: str, consumer: ConsumerClient, note: str, deadline_s: float | None = None) -> None:
+        """Commit outputs and offsets in one transaction, by the numbered steps of this module; give up at `deadline_s`.
+
+        `note` is kept by Kafka beside each offset. After a call that timed out, every further `send` raises `BrokerError`.
+        """
+        if self._in_doubt:
+            raise BrokerError("the last transaction is in doubt: the shards are to be opened again")
+        offsets = [TopicPartition(source, partition, offset, note) for (_, _, partition), offset in unsent.offsets.items()]
+        until_s = min(self._clock_s() + GIVE_UP_AFTER_S if deadline_s is None else deadline_s, self._stop.deadline_s())
         try:
             self._call("beginning a transaction", self._producer.begin_transaction, until_s)
             reach("commit.begun")
             self._produce(unsent.outputs, until_s)
             reach("commit.produced")
-            self._call(
-                "sending offsets",
-                lambda: self._producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), self._patience(until_s)),
-                until_s,
-            )
+            metadata, patience_s = consumer.consumer_group_metadata(), self._patience(until_s)
+            self._call("sending offsets", lambda: self._producer.send_offsets_to_transaction(offsets, metadata, patience_s), until_s)
             reach("commit.offsets_sent")
             self._call("committing", lambda: self._producer.commit_transaction(self._patience(until_s)), until_s)
             reach("commit.committed")
@@ -75,16 +114,23 @@ class TransactionalSink:
             raise
 
     def close(self) -> None:
-        """Close the producer; an open transaction is aborted, if not here then by who takes the id over."""
-        with contextlib.suppress(KafkaException):  # a fenced producer can abort nothing, and what fenced it was raised before
-            self._producer.close()
+        """Close the producer; an open transaction is aborted, if not here then by who takes the id over.
+
+        A producer with a call that has not returned is left as it is.
+        """
+        timeout_s = max(0.1, min(CLOSE_TIMEOUT_S, self._stop.remaining_s()))
+        with contextlib.suppress(KafkaException, StuckError):  # a fenced producer can abort nothing; what fenced it was raised before
+            self._calls(self._producer.close, timeout_s)
+        self._calls.end()
 
     def _patience(self, until_s: float) -> float:
-        return max(0.1, min(CALL_TIMEOUT_S, until_s - self._clock_s()))
+        """How long one call may last; once the process is told to stop, no longer than it may."""
+        return max(0.1, min(CALL_TIMEOUT_S, until_s - self._clock_s(), self._stop.remaining_s()))
 
     def _produce(self, outputs: list[Output], until_s: float) -> None:
         produce, topics = self._producer.produce, self._topics
-        for kind, partition, key, value, headers in outputs:
+        for output in outputs:
+            kind, partition, key, value, headers = output
             while True:
                 try:
                     if headers is None:
@@ -95,19 +141,29 @@ class TransactionalSink:
                 except BufferError:
                     if self._clock_s() > until_s:
                         raise BrokerError(f"producing: Kafka at {self._settings.kafka_bootstrap_servers} takes no more records") from None
+                    self._stop()
                     self._producer.poll(1.0)
                 except KafkaException as error:
-                    raise self._translated("producing", error) from None
+                    translated = self._translated("producing", error)
+                    if isinstance(translated, OutputRefusedError):
+                        translated.output = output
+                    raise translated from None
 
-    def _call(self, doing: str, call: Callable[[], Any], until_s: float) -> None:
-        """Call until it holds; repeat what Kafka says can be repeated."""
+    def _call(self, doing: str, call: Callable[[], Any], until_s: float, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        """Call until it holds; repeat what Kafka refuses for a moment, and nothing that timed out."""
         while True:
             try:
-                call()
+                self._calls(call, timeout_s)
                 return
+            except StuckError:
+                self._in_doubt = True
+                raise BrokerError(f"{doing}: the client's call to {self._settings.kafka_bootstrap_servers} does not return") from None
             except KafkaException as error:
-                if not (_kafka_error(error).retriable() and self._clock_s() < until_s):
+                cause = _kafka_error(error)
+                self._in_doubt = cause.code() in TIMED_OUT and not cause.txn_requires_abort()
+                if self._in_doubt or not cause.retriable() or self._clock_s() >= until_s or self._stop():
                     raise self._translated(doing, error) from None
+                self._clients.sleep(REPEAT_PAUSE_S)
 
     def _translated(self, doing: str, error: KafkaException) -> BrokerError:
         cause, translated = _kafka_error(error), broker_error(doing, error, self._settings)
@@ -116,6 +172,9 @@ class TransactionalSink:
                 f"{translated}. Kafka aborted a transaction that took too long, because this process hung or Kafka did; or another process"
                 " took this worker's name: then give each worker its own (STREAM_RETRAIN_INSTANCE)"
             )
+        if cause.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            place = REFUSED_PLACE.search(cause.str())
+            return OutputRefusedError(str(translated), (place[1], int(place[2])) if place else None)
         if cause.txn_requires_abort():
             return TransactionAbortedError(str(translated))
         return translated

@@ -1,12 +1,18 @@
-"""The topics of a pipeline: the source must be there, the outputs are made to fit it."""
+"""The topics of a pipeline: the source must be there, the outputs are made to fit it.
+
+A topic that is deleted and made anew under its name has another id (KIP-516, Kafka 2.8). Offsets, and what was learned at them, mean
+nothing in it. So the id is kept beside each committed offset, in the same transaction (`CommitNote`), and in each checkpoint; it is
+compared when a partition is taken over, and asked for now and then while it is read.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, Final, NamedTuple, Protocol
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.kafka.clients import broker_error
@@ -14,9 +20,106 @@ from stream_retrain.errors import BrokerError
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS
 from stream_retrain.settings import Settings
 
-__all__ = ["count_partitions", "output_topic", "prepare_topics"]
+__all__ = ["CommitNote", "KafkaSource", "SourceTopic", "UnknownSource", "count_partitions", "output_topic", "prepare_topics"]
 
-TIMEOUT_S = 10.0
+TIMEOUT_S: Final = 5.0
+LOOK_EVERY_S: Final = 15.0
+NO_ID: Final = ("", "AAAAAAAAAAAAAAAAAAAAAA")
+"""What a broker gives that knows no ids."""
+
+
+class CommitNote(NamedTuple):
+    """What is kept beside a committed offset: the topic's id, and how many partitions it had when the group began.
+
+    A partition of a higher number was added since, so the group begins it at its first record, whatever `start` says.
+    """
+
+    topic_id: str
+    partitions: int
+
+    @property
+    def text(self) -> str:
+        """As Kafka keeps it."""
+        return f"{self.topic_id} {self.partitions}"
+
+    @classmethod
+    def read(cls, text: str | None) -> CommitNote | None:
+        """None where it is of no worker, or of a release that kept none."""
+        topic_id, space, partitions = (text or "").partition(" ")
+        return cls(topic_id, int(partitions)) if space and partitions.isdecimal() and len(partitions) < 10 else None
+
+
+class SourceTopic(Protocol):
+    """The source as it is now."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def partitions(self) -> int: ...
+    def prepare(self) -> None: ...
+    def made_anew(self, now_s: float) -> bool: ...
+
+
+class UnknownSource:
+    """A source of which nothing but its records is known."""
+
+    id = ""
+    partitions = 0
+
+    def prepare(self) -> None:
+        """Nothing is to be done."""
+
+    def made_anew(self, now_s: float) -> bool:  # noqa: ARG002 - the port's
+        """Nobody knows."""
+        return False
+
+
+class KafkaSource:
+    """The source at a real Kafka. Protocol of use: `prepare` first; `made_anew` now and then."""
+
+    def __init__(self, admin: AdminClient, pipeline: Pipeline, settings: Settings) -> None:
+        self._admin = admin
+        self._pipeline = pipeline
+        self._settings = settings
+        self._asked: Future[Any] | None = None
+        self._next_s = 0.0
+        self.id = ""
+        self.partitions = 0
+
+    def prepare(self) -> None:
+        """Create the output topics that are missing, give them the source's partitions, and learn the source's id.
+
+        Raises `BrokerError`.
+        """
+        self.partitions = prepare_topics(self._admin, self._pipeline, self._settings)
+        try:
+            self.id = _id_of(self._ask().result(TIMEOUT_S))
+        except (KafkaException, TimeoutError):
+            self.id = ""  # it cannot be had: then nothing is compared
+
+    def made_anew(self, now_s: float) -> bool:
+        """Whether the topic has another id than when it was prepared; asks four times a minute, and never waits for the answer."""
+        asked = self._asked
+        if asked is None:
+            if now_s >= self._next_s and self.id:
+                self._next_s = now_s + LOOK_EVERY_S
+                self._asked = self._ask()
+            return False
+        if not asked.done():
+            return False
+        self._asked = None
+        found = "" if asked.exception() is not None else _id_of(asked.result())
+        return found not in ("", self.id)
+
+    def _ask(self) -> Future[Any]:
+        topic = self._pipeline.source
+        asked: Future[Any] = self._admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)[topic]
+        return asked
+
+
+def _id_of(described: Any) -> str:
+    topic_id = str(described.topic_id or "")
+    return "" if topic_id in NO_ID else topic_id
 
 
 def output_topic(pipeline: str, kind: str) -> str:
@@ -25,9 +128,9 @@ def output_topic(pipeline: str, kind: str) -> str:
 
 
 def prepare_topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -> int:
-    """Create the output topics that are missing, with the source's partitions; the number of those.
+    """Create the output topics that are missing, and give those that have fewer partitions the source's; the number of those.
 
-    Raises `BrokerError` where the source does not exist, Kafka cannot be reached, or an output topic has fewer partitions.
+    An output stands in the partition of its input. Raises `BrokerError` where the source does not exist or Kafka does not answer.
     """
     topics, partitions = _topics(admin, pipeline, settings)
     retention_ms = {
@@ -35,7 +138,7 @@ def prepare_topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -
         DECISIONS: settings.decisions_retention_ms,
         DEAD_LETTERS: settings.dead_letters_retention_ms,
     }
-    missing = []
+    missing, short = [], []
     for kind, kept_ms in retention_ms.items():
         name = output_topic(pipeline.name, kind)
         if name not in topics:
@@ -43,11 +146,9 @@ def prepare_topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -
                 NewTopic(name, partitions, settings.topic_replication, config={"retention.ms": str(kept_ms)}),
             )
         elif len(topics[name].partitions) < partitions:
-            raise BrokerError(
-                f"topic {name!r} has {len(topics[name].partitions)} partitions and the source {pipeline.source!r} has"
-                f" {partitions}: give it as many (an output stands in the partition of its input)"
-            )
+            short.append(NewPartitions(name, partitions))
     _create(admin, missing, settings)
+    _grow(admin, short, settings)
     return partitions
 
 
@@ -73,9 +174,21 @@ def _topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -> tuple
 def _create(admin: AdminClient, missing: list[NewTopic], settings: Settings) -> None:
     if not missing:
         return
-    for name, future in admin.create_topics(missing, operation_timeout=TIMEOUT_S).items():
+    for name, future in admin.create_topics(missing, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S * 2).items():
         try:
             future.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise broker_error(f"creating topic {name!r}", error, settings) from None
+
+
+def _grow(admin: AdminClient, short: list[NewPartitions], settings: Settings) -> None:
+    """Another worker may do the same at the same time: then there is nothing left to do."""
+    if not short:
+        return
+    for name, future in admin.create_partitions(short, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S * 2).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.INVALID_PARTITIONS:
+                raise broker_error(f"giving topic {name!r} the partitions of its source", error, settings) from None

@@ -6,35 +6,41 @@ The protocol, each part written where it is done, each step with a fail point (`
 - poll: 1 receive, waiting at most 0.1 s, because signals are served between polls; 2 decode, predict and learn (`driver.take`).
 - commit, when `commit_interval_ms` (a few of them while catching up) or `commit_events_max` is due: 1 to 4 the transaction
   (`kafka.sink`); 5 drop the outputs, 6 append to the windows (`driver.committed`); then at most one checkpoint (`driver`).
-- assign: 1 read committed offsets and what is retained; 2 fence and restore each shard (`engines.driver.restore`); 3 give its start
-  offset with the assignment itself, since pausing or seeking right after an assignment loses it.
+- assign: 1 read committed offsets, what is noted beside them and what is retained; 2 fence and restore each shard
+  (`engines.driver.restore`); 3 give its start offset with the assignment itself, since pausing or seeking right after an assignment loses it.
 - replay: a state of a partition in this very loop, not a loop of its own (`driver.take`).
 - revoke, within one deadline: 1 commit; 2 checkpoint; 3 forget; 4 unassign.
 - lost: 1 forget, commit nothing; 2 unassign.
 - shutdown, within `shutdown_timeout_s`: 1 commit; 2 checkpoint all; 3 leave the group; 4 let the producer go.
+- trouble: a call that timed out in a transaction ends the attempt, and so do a few aborts in a row (`kafka.condition`): the next one
+  prepares the topics, takes the transactional id over and opens the shards again (`engines.supervise`).
+
+Every wait asks the watchdog how long it may last (`engines.watchdog`), and a wait longer than a turn tells it that the loop is alive.
 
 Callbacks never raise: the client would go on with the assignment. They keep the error, and the loop ends.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.driver import Driver, DriverLimits, Log, Opened
+from stream_retrain.engines.driver import Driver, DriverLimits
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, admin_client, broker_error, confluent_clients
+from stream_retrain.engines.kafka.condition import Condition
+from stream_retrain.engines.kafka.orphans import Orphans
 from stream_retrain.engines.kafka.records import records_of
-from stream_retrain.engines.kafka.sink import TransactionAbortedError, TransactionalSink
-from stream_retrain.engines.kafka.topics import output_topic, prepare_topics
+from stream_retrain.engines.kafka.sink import OutputRefusedError, TransactionAbortedError, TransactionalSink
+from stream_retrain.engines.kafka.takeover import Takeover
+from stream_retrain.engines.kafka.topics import KafkaSource, SourceTopic, UnknownSource, output_topic
 from stream_retrain.engines.trainer import Trainer
+from stream_retrain.engines.watchdog import Stop, Watchdog
 from stream_retrain.errors import BrokerError, FencedError, StateError
 from stream_retrain.facts.worker import Assigned, Committed, Lagging, Released, Tell, TransactionAborted, WorkerStateChanged
 from stream_retrain.lane.step import OUTPUT_KINDS
@@ -44,16 +50,13 @@ from stream_retrain.stores.ports import Stores
 __all__ = ["Worker", "run_worker"]
 
 POLL_TIMEOUT_S: Final = 0.1
-CALL_TIMEOUT_S: Final = 10.0
 REVOKE_TIMEOUT_S: Final = 10.0
 ABORT_PAUSE_S: Final = 0.1
 # While polls come back full the worker is behind, and no reader can tell a commit a few intervals later; each commit costs CPU here
 # and at the broker (8 us an event with one every 1,000 events beside a Hoeffding tree, hardly any with one every 5,000).
 CATCHING_UP: Final = 3
-IGNORED_ERRORS: Final = frozenset({KafkaError._PARTITION_EOF, KafkaError._TIMED_OUT, KafkaError._MAX_POLL_EXCEEDED})
+IGNORED_ERRORS: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._MAX_POLL_EXCEEDED})
 FENCED_ERRORS: Final = frozenset({KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID})
-# OFFSET_NOT_AVAILABLE, of which the client's binding has no name: the new leader does not know yet how far its log is committed.
-WAITING_ERRORS: Final = frozenset({78, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._TIMED_OUT})
 TRANSIENT_ERRORS: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
 
 
@@ -63,7 +66,7 @@ def run_worker(
     stores: Stores,
     keyring: Keyring,
     instance: str,
-    stop: Callable[[], bool],
+    stop: Stop,
     tell: Tell,
     trainer: Trainer | None = None,
 ) -> None:
@@ -71,12 +74,17 @@ def run_worker(
     tell(WorkerStateChanged(state="starting", detail=f"connecting to {settings.kafka_bootstrap_servers}"))
     stores.ping()
     admin = admin_client(settings)
-    prepare_topics(admin, pipeline, settings)
-    worker = Worker(pipeline, settings, stores, keyring, instance, confluent_clients(settings), tell, trainer)
+    source = KafkaSource(admin, pipeline, settings)
+    source.prepare()
+    orphans = Orphans(admin, settings, settings.group_of(pipeline.name), pipeline.source, source)
+    if stop():
+        return
+    worker = Worker(pipeline, settings, stores, keyring, instance, confluent_clients(settings), tell, trainer, source=source, stop=stop)
     try:
         worker.start()
         while not stop():
             worker.turn()
+            orphans.look(time.monotonic())
         worker.stop()
     finally:
         worker.close()
@@ -95,6 +103,9 @@ class Worker:
         clients: Clients,
         tell: Tell,
         trainer: Trainer | None = None,
+        *,
+        source: SourceTopic | None = None,
+        stop: Stop | None = None,
     ) -> None:
         group = settings.group_of(pipeline.name)
         limits = DriverLimits(
@@ -106,6 +117,13 @@ class Worker:
             checkpoint_unfit=settings.checkpoint_unfit,
         )
         self._source = pipeline.source
+        self._topic: SourceTopic = source or UnknownSource()
+        self._stop: Stop = stop or Watchdog(
+            lambda: False,
+            loop_timeout_s=settings.loop_timeout_s,
+            shutdown_timeout_s=settings.shutdown_timeout_s,
+            clock_s=clients.clock_s,
+        )
         self._settings = settings
         self._clock_s, self._sleep = clients.clock_s, clients.sleep
         self._tell = tell
@@ -113,10 +131,12 @@ class Worker:
         self._consumer: ConsumerClient = clients.consumer(group, instance, self._on_client_error)
         producer = clients.producer(f"{group}-{instance}", self._on_client_error)
         topics: dict[str, str] = {kind: output_topic(pipeline.name, kind) for kind in OUTPUT_KINDS}
-        self._sink = TransactionalSink(producer, topics, settings, clients.clock_s)
+        self._kinds = {topic: kind for kind, topic in zip(OUTPUT_KINDS, topics.values(), strict=True)}
+        self._sink = TransactionalSink(producer, topics, settings, clients, self._stop)
         self._fatal: BaseException | None = None
         self._commit_at_s = 0.0
-        self._unavailable = False
+        self._takeover = Takeover(self._consumer, pipeline, settings, clients, self._topic, self._stop)
+        self._condition = Condition(tell, self._takeover.answers)
 
     def start(self) -> None:
         """1 take the transactional id over; 2 join the group."""
@@ -150,7 +170,8 @@ class Worker:
         """1 commit; 2 checkpoint every shard, while there is time; leaving the group is left to `close`."""
         self._tell(WorkerStateChanged(state="draining", detail="committing and checkpointing"))
         reach("shutdown.begun")
-        deadline_s = self._clock_s() + self._settings.shutdown_timeout_s * 0.6
+        timeout_s = self._settings.shutdown_timeout_s
+        deadline_s = min(self._clock_s() + timeout_s, self._stop.deadline_s()) - timeout_s * 0.4
         while not self._commit(deadline_s=deadline_s) and self._clock_s() < deadline_s:
             self._sleep(ABORT_PAUSE_S)
         reach("shutdown.committed")
@@ -174,13 +195,24 @@ class Worker:
     def _take(self, messages: list[Message]) -> None:
         """Hand a poll's records to their shards; they come in runs of one partition."""
         for partition, run in itertools.groupby(messages, key=Message.partition):
-            received = list(run)
-            if errors := list(filter(None, map(Message.error, received))):
-                for error in errors:
-                    self._judge(error)
+            received, end = list(run), -1
+            if any(map(Message.error, received)):
+                for message in received:
+                    if (error := message.error()) is not None:
+                        end = max(end, self._judged(error, message))
                 received = [message for message in received if message.error() is None]
             if received:
                 self._driver.take(partition or 0, records_of(received))
+            if end >= 0:
+                self._driver.reached(partition or 0, end)
+
+    def _judged(self, error: KafkaError, message: Message) -> int:
+        """How far the partition is read without another record, if the error says that; raises for one that does not pass by itself."""
+        if error.code() == KafkaError._PARTITION_EOF:
+            offset = message.offset()
+            return -1 if offset is None else offset
+        self._judge(error)
+        return -1
 
     def _judge(self, error: KafkaError) -> None:
         """Raise for an error among a poll's messages, unless it passes by itself."""
@@ -206,42 +238,56 @@ class Worker:
         started = time.perf_counter()
         reach("commit.due")
         try:
-            self._sink.send(unsent, self._source, self._consumer, deadline_s)
+            self._sink.send(unsent, self._source, self._consumer, self._takeover.note, deadline_s)
         except TransactionAbortedError as error:
-            self._tell(TransactionAborted(error=str(error)))
+            self._aborted(error)
             return False
         self._tell(Committed(outputs=len(unsent.outputs), offsets=unsent.offsets, seconds=time.perf_counter() - started))
         self._driver.committed(unsent.offsets)
-        if self._unavailable:
-            self._unavailable = False
-            self._tell(WorkerStateChanged(state="running", detail="Kafka answers again"))
+        self._condition.committed()
         return True
 
+    def _aborted(self, error: TransactionAbortedError) -> None:
+        """Say so; of an output that was refused for its size a stub goes out next time. Raises `BrokerError` where it does not end."""
+        told, replaced = str(error), None
+        if isinstance(error, OutputRefusedError):
+            topic, partition = error.place or (None, None)
+            replaced = self._driver.shorten(self._kinds.get(topic or ""), partition, error.output)
+        if replaced is not None:
+            told = f"{told}. It goes out without its value: {replaced}"
+        self._tell(TransactionAborted(error=told))
+        self._condition.aborted(told, ends=replaced is not None)
+
     def _look(self, now_s: float) -> None:
-        """About once a second: how shards stand, how far behind they are, and whether the replaying ones have arrived."""
+        """About once a second: how shards stand, how far behind what is committed is, and whether the topic is still the same one."""
+        if not self._condition.is_degraded and self._topic.made_anew(now_s):
+            raise StateError(
+                f"{self._source}: the topic was deleted and made anew while it was read: what was learned and answered says nothing in the"
+                " new one. To begin with its first record, start with --rebuild"
+            )
+        self._condition.look(now_s)
         for id_, offset in self._driver.observe(now_s):
             place = TopicPartition(self._source, id_.partition)
             _, high = self._consumer.get_watermark_offsets(place, cached=True)
             if high >= 0:
                 self._tell(Lagging(shard=id_, records=max(0, high - offset)))
-            if self._driver.lanes[id_.partition].replaying:
-                self._driver.reached(id_.partition, self._consumer.position([place])[0].offset)
 
     def _on_assign(self, consumer: ConsumerClient, places: list[TopicPartition]) -> None:
         """1 read committed offsets and what is retained; 2 open the shards; 3 assign at their offsets."""
-        if not places or self._fatal is not None:
+        if self._fatal is not None:
+            return
+        if not places:
+            if not self._driver.lanes and not self._condition.is_degraded:
+                self._tell(WorkerStateChanged(state="running", detail="no partition is left for this worker: it waits for one"))
             return
         try:
             now_s = self._clock_s()
-            committed_places = self._patiently(lambda: consumer.committed(places, CALL_TIMEOUT_S))
-            reach("assign.committed_read")
-            for place in committed_places:
-                low, high = self._patiently(functools.partial(consumer.get_watermark_offsets, place, CALL_TIMEOUT_S))
-                committed = place.offset if place.offset >= 0 else None
-                opened = self._open(place, Log(committed, low, high, self._settings.start), now_s)
+            for place, log in self._takeover.logs(places):
+                if self._stop():
+                    return  # nothing is taken over any more
+                opened = self._driver.open(place.partition, log, now_s)
                 self._tell(Assigned(shard=opened.id, offset=opened.offset, live_from=opened.live_from))
-                [mine] = [other for other in places if other.partition == place.partition]
-                mine.offset = opened.offset
+                place.offset = opened.offset
             consumer.incremental_assign(places)
             reach("assign.assigned")
             self._tell(WorkerStateChanged(state="running", detail=f"partitions {sorted(self._driver.lanes)}"))
@@ -250,29 +296,13 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - the client goes on with the assignment if a callback raises
             self._fatal = error
 
-    def _patiently(self, call: Callable[[], Any]) -> Any:
-        """What `call` returns; repeated for a while, since a leader that was just elected does not know its offsets yet."""
-        until_s = self._clock_s() + CALL_TIMEOUT_S
-        while True:
-            try:
-                return call()
-            except KafkaException as error:
-                if error.args[0].code() not in WAITING_ERRORS or self._clock_s() >= until_s:
-                    raise
-                self._sleep(ABORT_PAUSE_S)
-
-    def _open(self, place: TopicPartition, log: Log, now_s: float) -> Opened:
-        if place.error is not None:
-            raise broker_error(f"reading the committed offset of {place.topic}/{place.partition}", place.error, self._settings)
-        return self._driver.open(place.partition, log, now_s)
-
     def _on_revoke(self, consumer: ConsumerClient, places: list[TopicPartition]) -> None:
         """Within one deadline: 1 commit what these partitions have; 2 checkpoint them; 3 forget them; 4 unassign."""
         partitions = [place.partition for place in places if place.partition in self._driver.lanes]
         try:
             if partitions and self._fatal is None:
                 reach("revoke.begun")
-                deadline_s = self._clock_s() + REVOKE_TIMEOUT_S
+                deadline_s = min(self._clock_s() + REVOKE_TIMEOUT_S, self._stop.deadline_s())
                 if self._commit(partitions, deadline_s):
                     reach("revoke.committed")
                     self._driver.checkpoint(self._clock_s(), deadline_s, partitions)
@@ -298,8 +328,7 @@ class Worker:
 
     def _on_client_error(self, error: KafkaError) -> None:
         """The client lost the brokers: it reconnects by itself, and readiness says so meanwhile."""
-        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._unavailable:
-            self._unavailable = True
-            self._tell(WorkerStateChanged(state="degraded", detail=str(broker_error("reaching Kafka", error, self._settings))))
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._condition.degraded(str(broker_error("reaching Kafka", error, self._settings)))
         if error.fatal() and self._fatal is None:
             self._fatal = self._client_failed("going on", error)

@@ -1,0 +1,266 @@
+"""A real worker while topics, offsets and transactions change under it: it goes on, or names the cause and the remedy."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
+
+from stream_retrain import Pipeline
+from stream_retrain.engines.kafka.orphans import orphans_in
+from stream_retrain.engines.kafka.publish import create_topic
+from stream_retrain.engines.kafka.topics import CommitNote
+from stream_retrain.loading import load_pipeline
+from stream_retrain.settings import load_settings
+from tests.conftest import Services
+from tests.engines.support import Worker, read_topic, worker
+
+FILE = """
+from river import linear_model
+from stream_retrain import Pipeline, Schema
+pipeline = Pipeline(name="{name}", task="binary", source="{source}", model=linear_model.LogisticRegression(),
+                    schema=Schema(id="id", label="y", features={{"a": float}}))
+"""
+
+
+class Place:
+    """A pipeline with a source of its own."""
+
+    def __init__(self, services: Services, folder: Path, partitions: int = 1) -> None:
+        self.services = services
+        self.file = folder / "pipeline.py"
+        self.file.write_text(FILE.format(name=services.name("live"), source=services.name("events")))
+        self.pipeline: Pipeline = load_pipeline(str(self.file))
+        self.source = self.pipeline.source
+        self.admin = AdminClient({"bootstrap.servers": services.bootstrap_servers})
+        self.made(partitions)
+        self._numbers = 0
+
+    def made(self, partitions: int = 1) -> None:
+        create_topic(load_settings(None, {}, {"kafka_bootstrap_servers": self.services.bootstrap_servers}), self.source, partitions, {})
+        time.sleep(0.3)
+
+    def deleted(self, topic: str) -> None:
+        self.admin.delete_topics([topic], operation_timeout=10)[topic].result()
+        time.sleep(1.0)
+
+    def send(self, count: int, partition: int = 0, commit: bool | None = None) -> None:
+        """Events; in a transaction that is committed or aborted, if `commit` says which."""
+        transactional = {} if commit is None else {"transactional.id": self.source}
+        producer = Producer({"bootstrap.servers": self.services.bootstrap_servers, **transactional})
+        if commit is not None:
+            producer.init_transactions(20)
+            producer.begin_transaction()
+        for _ in range(count):
+            self._numbers += 1
+            row = {"id": f"e{self._numbers}", "a": float(self._numbers % 7), "y": self._numbers % 7 > 3}
+            producer.produce(self.source, json.dumps(row).encode(), partition=partition)
+        assert producer.flush(20) == 0
+        if commit is not None:
+            producer.commit_transaction(20) if commit else producer.abort_transaction(20)
+
+    def worker(self, **settings: Any) -> Any:
+        return worker(self.services, self.file, **{"trainer": "off", "static_membership": False} | settings)
+
+    def answered(self) -> dict[int, int]:
+        """Predictions by partition."""
+        return {number: len(found) for number, found in read_topic(self.services, f"{self.pipeline.name}.predictions").items()}
+
+    def ids(self) -> list[str]:
+        return [json.loads(each.value or b"")["id"] for each in read_topic(self.services, f"{self.pipeline.name}.predictions")[0]]
+
+    def committed(self) -> tuple[int, str | None]:
+        """The offset, and what stands beside it."""
+        group = f"stream_retrain.{self.pipeline.name}"
+        consumer = Consumer({"bootstrap.servers": self.services.bootstrap_servers, "group.id": group})
+        [place] = consumer.committed([TopicPartition(self.source, 0)], 10)
+        consumer.close()
+        return place.offset, place.metadata
+
+    def forget_offsets(self) -> None:
+        group = f"stream_retrain.{self.pipeline.name}"
+        for _ in range(20):
+            try:
+                self.admin.delete_consumer_groups([group])[group].result()
+            except KafkaException:
+                time.sleep(0.5)
+            else:
+                return
+
+
+@pytest.fixture
+def place(services: Services, tmp_path: Path) -> Place:
+    return Place(services, tmp_path)
+
+
+def has(running: Worker, count: int, partition: int = 0) -> Callable[[], bool]:
+    return lambda: shard_of(running, partition).get("records", 0) >= count
+
+
+def shard_of(running: Worker, partition: int = 0) -> dict[str, Any]:
+    shards = running.status()["shards"].items()
+    return next((shard for name, shard in shards if name.endswith(f"/{partition}")), {})
+
+
+@pytest.mark.services
+class TestAWorker:
+    def test_commits_past_the_records_that_nobody_can_read(self, place: Place) -> None:
+        place.send(10, commit=True)
+        place.send(30, commit=False)
+        with place.worker() as running:
+            running.wait_for(lambda: shard_of(running).get("lag_records") == 0)
+            running.stop()
+        offset, note = place.committed()
+        assert offset == 10 + 1 + 30 + 1, "records and the two control records"
+        assert CommitNote.read(note) is not None
+        place.admin.delete_records([TopicPartition(place.source, 0, -1)])[TopicPartition(place.source, 0)].result()
+        with place.worker() as again:
+            again.wait_for(lambda: again.status()["ready"])
+            again.stop()
+        assert again.process.returncode == 0
+
+    def test_makes_an_output_topic_again_that_was_deleted(self, place: Place) -> None:
+        place.send(10)
+        with place.worker() as running:
+            running.wait_for(has(running, 10))
+            time.sleep(0.5)
+            place.deleted(f"{place.pipeline.name}.predictions")
+            place.send(10)
+            running.wait_for(lambda: "does not return" in running.log or "trying again" in running.log)
+            assert not running.status()["ready"]
+            running.wait_for(lambda: running.status()["ready"] and shard_of(running).get("lag_records") == 0)
+            running.stop()
+        assert place.answered() == {0: 10}
+
+    def test_answers_an_added_partition_from_its_first_record(self, place: Place) -> None:
+        """Though it was told to begin with the latest: that is where the group began, not where a partition does."""
+        with place.worker(start="latest", kafka_topic_metadata_refresh_interval_ms=1_000) as running:
+            running.wait_for(lambda: running.status()["ready"] and shard_of(running) != {})
+            place.send(10)
+            running.wait_for(has(running, 10))
+            place.admin.create_partitions([NewPartitions(place.source, 2)])[place.source].result()
+            time.sleep(0.5)
+            place.send(20, partition=1)
+            running.wait_for(has(running, 20, 1))
+            place.send(5)
+            running.wait_for(lambda: place.answered() == {0: 15, 1: 20})
+            running.stop()
+
+    def test_says_that_the_topic_was_made_anew_under_it(self, place: Place) -> None:
+        place.send(50)
+        with place.worker() as running:
+            running.wait_for(has(running, 50))
+            time.sleep(0.5)
+            place.deleted(place.source)
+            place.made()
+            place.send(80)
+            running.process.wait(40)
+            running._reader.join(5)
+            assert running.process.returncode == 1
+        assert "made anew" in running.log
+
+    def test_refuses_a_topic_made_anew_and_begins_it_where_told_to(self, place: Place) -> None:
+        place.send(50)
+        with place.worker() as running:
+            running.wait_for(has(running, 50))
+            running.stop()
+        place.deleted(place.source)
+        place.made()
+        place.send(80)
+        with place.worker() as refusing:
+            refusing.process.wait(40)
+            refusing._reader.join(5)
+        assert "made anew" in refusing.log
+        assert "--rebuild" in refusing.log
+        with place.worker(checkpoint_unfit="rebuild") as told:
+            told.wait_for(has(told, 80))
+            told.stop()
+        with place.worker() as after:
+            after.wait_for(lambda: after.status()["ready"] and shard_of(after) != {})
+            after.stop()
+        assert place.ids() == [f"e{number}" for number in range(1, 131)]
+
+    def test_names_the_cause_where_offsets_expired_and_answers_nothing_twice(self, place: Place) -> None:
+        place.send(50)
+        with place.worker(checkpoint_events=20, commit_events_max=20, poll_records_max=20, session_timeout_ms=6_000) as running:
+            running.wait_for(has(running, 50))
+            time.sleep(0.5)
+            running.stop(9)
+        place.forget_offsets()
+        with place.worker() as refusing:
+            refusing.process.wait(40)
+            refusing._reader.join(5)
+        assert "offsets.retention.minutes" in refusing.log
+        place.send(10)
+        with place.worker(checkpoint_unfit="rebuild") as told:
+            told.wait_for(lambda: shard_of(told).get("lag_records") == 0)
+            told.stop()
+        assert place.ids() == [f"e{number}" for number in range(1, 61)]
+
+    def test_puts_out_a_stub_where_an_output_is_refused_for_its_size(self, place: Place) -> None:
+        settings = load_settings(None, {}, {"kafka_bootstrap_servers": place.services.bootstrap_servers})
+        letters = f"{place.pipeline.name}.dead_letters"
+        create_topic(settings, letters, 1, {"max.message.bytes": "20000"})
+        place.send(1)
+        producer = Producer({"bootstrap.servers": place.services.bootstrap_servers})
+        producer.produce(place.source, json.dumps({"id": "big", "a": "no number", "more": list(range(20_000))}).encode(), partition=0)
+        producer.flush(20)
+        place.send(1)
+        with place.worker() as running:
+            running.wait_for(lambda: has(running, 3)() and shard_of(running).get("lag_records") == 0)
+            running.stop()
+        [letter] = read_topic(place.services, letters)[0]
+        assert letter.value is None
+        assert letter.headers["sr_refused"] == b"MSG_SIZE_TOO_LARGE"
+        assert letter.headers["sr_offset"] == b"1"
+        assert place.ids() == ["e1", "e2"]
+
+    def test_is_ready_with_no_partition(self, place: Place) -> None:
+        with place.worker() as first:
+            first.wait_for(lambda: first.status()["ready"] and shard_of(first) != {})
+            with place.worker() as spare:
+                spare.wait_for(lambda: spare.status()["state"] == "running" and spare.status()["ready"])
+                spare.wait_for(lambda: sum(len(each.status()["shards"]) for each in (first, spare)) == 1)
+                assert first.status()["ready"]
+                assert spare.status()["ready"]
+                spare.stop()
+            first.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("abc 4", CommitNote("abc", 4)),
+        ("", None),
+        (None, None),
+        ("a note of somebody else", None),
+        ("abc", None),
+        ("abc 99999999999", None),
+    ],
+)
+def test_what_stands_beside_an_offset_is_read_or_is_none(text: str | None, read: CommitNote | None) -> None:
+    assert CommitNote.read(text) == read
+    assert read is None or CommitNote.read(read.text) == read
+
+
+@pytest.mark.parametrize(
+    ("state", "owned", "orphans"),
+    [
+        (ConsumerGroupState.STABLE, [[0, 1], [2]], set()),
+        (ConsumerGroupState.STABLE, [[1], []], {0, 2}),
+        (ConsumerGroupState.PREPARING_REBALANCING, [[1], []], set()),
+        (ConsumerGroupState.STABLE, [], set()),
+    ],
+)
+def test_a_partition_is_an_orphan_in_a_stable_group_only(state: Any, owned: list[list[int]], orphans: set[int]) -> None:
+    places = [[SimpleNamespace(topic="t", partition=number) for number in numbers] for numbers in owned]
+    members = [SimpleNamespace(assignment=SimpleNamespace(topic_partitions=each)) for each in places]
+    assert orphans_in(SimpleNamespace(state=state, members=members), "t", 3) == orphans
