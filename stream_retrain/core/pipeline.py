@@ -93,7 +93,7 @@ class Pipeline:
         """Whether a metric or a signal is of probabilities."""
         signals = {watch.signal for watch in self.watch}
         measured = [*self.scores.metrics, *(metric_named(each.metric) for each in self.triggers if isinstance(each, Threshold))]
-        return self.task != "regression" and (bool(signals & {"loss", "prediction"}) or any(map(needs_proba, measured)))
+        return self.task != "regression" and (bool(signals & {"loss", "rank", "prediction"}) or any(map(needs_proba, measured)))
 
     def digest(self) -> str:
         """A digest of everything that makes a shard what it is; two pipelines with the same one learn the same from a log."""

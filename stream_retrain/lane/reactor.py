@@ -150,7 +150,9 @@ class Reactor:
         )
         self._requested = False
         carried_out = False
-        for decision in self._policy.decide(moment, in_duel=self.succession.busy, in_training=self.succession.training is not None):
+        succession = self.succession
+        in_training = succession.training is not None
+        for decision in self._policy.decide(moment, in_duel=succession.busy, in_training=in_training, replaceable=succession.replaceable):
             rule = decision.rule
             facts.append(
                 Decided(

@@ -41,7 +41,7 @@ class Says(base.Classifier):
         self.learned += 1
 
 
-SPEC = DuelSpec(evidence=Evidence(events_max=60), task="binary")
+SPEC = DuelSpec(evidence=Evidence(events_max=60, rarest_min=0), task="binary")
 
 
 def duel(champion: Any, *rivals: Any, spec: DuelSpec = SPEC, places: int | None = None) -> Duel:
@@ -220,7 +220,7 @@ def test_one_that_joined_and_leads_is_not_scored_on_questions_from_before() -> N
 def test_a_place_that_is_kept_costs_evidence_from_the_start() -> None:
     alone, kept = (told(run(duel(Says(False, turns_at=0), Says(False), places=places or 0)))[-1] for places in (1, 4))
     assert alone == kept == ("kept", 59, "champion", 0)
-    spec = DuelSpec(evidence=Evidence(events_min=1), task="binary")
+    spec = DuelSpec(evidence=Evidence(events_min=1, rarest_min=0), task="binary")
     first = [told(run(duel(Says(False), Says(True), spec=spec, places=places or 0)))[0][1] for places in (1, 4)]
     assert first[0] < first[1]
 

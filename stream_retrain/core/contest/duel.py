@@ -13,6 +13,7 @@ Rules:
 
 - Test, then train: predictions are scored as they were when the question was asked, however late the label. A question asked before the
   duel has no ballot, one asked in an earlier duel has that duel's: such labels train all models and are not counted as evidence.
+- By which loss is settled when the duel starts, from what its contestants give (`core.contest.loss`); one that joins later changes nothing.
 - A model that cannot predict yet has missed (classification): that counts against it.
 - The loser stays until the end and may win its place back. Nothing restarts a duel, and a drift during it does not either.
 - A rematch has no end before the lead changes; from there on it is a duel like any other. The pipeline's own model has one with a
@@ -20,7 +21,9 @@ Rules:
 - Each change of lead begins a generation.
 - The models are foreign code. A contestant that raises where another does not is out and the duel goes on; if it was serving, the
   champion, or else the first who is left, takes over. Where everyone raises it is the event's fault: it is raised, and nobody is out.
-- It ends when `events_max` events were scored since the last one joined, or when nobody is left to compare with.
+- It ends when `events_max` events were scored since the last one joined, of classifiers with `rarest_min` labels of the rarest class among
+  them or `events_limit` events in all; when nobody is left to compare with; or when everyone is the same model: not one difference in
+  100 events (labels tell less than probabilities do, so of labels 10 of the rarest class must be among these).
 """
 
 from __future__ import annotations
@@ -30,15 +33,28 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from stream_retrain.core.contest.evidence import Evidence, RelativeLoss
-from stream_retrain.core.serve.predictor import Prediction, Predictor, predictor
+from stream_retrain.core.contest.loss import Scoring, scoring_of
+from stream_retrain.core.serve.predictor import Prediction, Predictor, gives_probabilities, label_is_most_probable, predictor
 from stream_retrain.core.state import Part, Saved
-from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, DuelEnded, DuelFact, DuelResult, LeadCause, LeadChanged
-from stream_retrain.facts.values import Features, Label
+from stream_retrain.facts.duel import (
+    ContestantFailed,
+    ContestantStanding,
+    DuelEnded,
+    DuelFact,
+    DuelResult,
+    LeadCause,
+    LeadChanged,
+    LossName,
+)
+from stream_retrain.facts.values import Features
 
 __all__ = ["Asked", "Ballot", "Contestant", "Duel", "DuelSpec", "rule_of"]
 
 CHAMPION: Final = 0
 NO_PREDICTION: Final[Prediction] = (None, None)
+SAME_EVENTS: Final = 100
+SAME_RAREST: Final = 10
+CLASSES_MAX: Final = 1_000
 _DUEL: Final = Part.of(
     "duel",
     "number",
@@ -54,6 +70,10 @@ _DUEL: Final = Part.of(
     "events_left",
     "test",
     "relative",
+    "loss",
+    "labels",
+    "same",
+    schema=2,
 )
 
 
@@ -67,10 +87,10 @@ class Contestant(NamedTuple):
 
 
 class Ballot(NamedTuple):
-    """What each contestant of duel number `duel` predicted for one question; keep it with the question."""
+    """What each contestant of duel number `duel` predicted for one question, as far as its loss asks for it; keep it with the question."""
 
     duel: int
-    votes: tuple[Label | None, ...]
+    votes: tuple[Any, ...]
 
 
 class Asked(NamedTuple):
@@ -88,7 +108,7 @@ class DuelSpec:
     evidence: Evidence
     task: str
     proba: bool = False
-    """Whether the served model's probabilities are wanted; the others are asked for their label only."""
+    """Whether the served model's probabilities are wanted, whatever the loss asks for."""
 
     def start(
         self,
@@ -109,6 +129,9 @@ class DuelSpec:
             It has no end before the lead changes.
         """
         contestants = [champion, *challengers]
+        loss: LossName = "relative"
+        if self.task != "regression":
+            loss = self.scoring(probabilities=all(gives_probabilities(each.model) for each in contestants)).name
         rivals = max(places, len(challengers))
         none = [0] * len(contestants)
         return self.build(
@@ -126,8 +149,15 @@ class DuelSpec:
                 events_left=None if rematch else self.evidence.events_max,
                 test=self.evidence.build(contestants=rivals + 1).snapshot(),
                 relative=RelativeLoss().snapshot() if self.task == "regression" else None,
+                loss=loss,
+                labels=(),
+                same=0,
             )
         )
+
+    def scoring(self, *, probabilities: bool) -> Scoring:
+        """How predictions of classifiers are scored, where all give probabilities or not."""
+        return scoring_of(self.evidence.loss, self.task, probabilities=probabilities)
 
     def build(self, saved: Saved) -> Duel:
         """The duel as it was saved. Raises `StateError`."""
@@ -160,6 +190,12 @@ class Duel:
         self._events_left: int | None = values["events_left"]
         self._test = spec.evidence.build(values["test"])
         self._relative = RelativeLoss(values["relative"]) if spec.task == "regression" else None
+        self.loss: LossName = values["loss"]
+        self._scoring = spec.scoring(probabilities=self.loss != "miss")
+        self._labels: dict[Any, int] = dict(values["labels"])
+        """Of the events that count for its end, by class."""
+        self._same: int | None = values["same"]
+        """Events in which all have had the same loss, since the last one joined; None: not in all of them."""
         self._install()
 
     @property
@@ -180,7 +216,19 @@ class Duel:
     @property
     def over(self) -> bool:
         """Whether the duel has ended, or will with the next label."""
-        return (self._events_left is not None and self._events_left <= 0) or len(self._in) < 2
+        if len(self._in) < 2 or self._twins:
+            return True
+        left, evidence = self._events_left, self._spec.evidence
+        if left is None or left > 0:
+            return False
+        return self._relative is not None or self._rarest >= evidence.rarest_min or evidence.events_max - left >= evidence.events_limit
+
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether a hundred scored events and more have shown nothing in favour of any challenger."""
+        test = self._test
+        no_rival = (index == test.served or test.e_value(index) <= 1 for index, *_ in self._in)
+        return test.changes == 0 and test.events >= SAME_EVENTS and all(no_rival)
 
     @property
     def rivals(self) -> list[Contestant]:
@@ -200,7 +248,10 @@ class Duel:
             except Exception as error:  # noqa: BLE001 - models are foreign code; see the module's docstring
                 failures = {**(failures or {}), index: error}
         facts = self._drop(offset, time_s, failures) if failures else []
-        return Asked(predictions[self._test.served], Ballot(self.number, tuple([vote for vote, _ in predictions])), facts)
+        vote = self._vote
+        ballot = Ballot(self.number, tuple([vote(y_pred, proba) for y_pred, proba in predictions]))
+        served = predictions[self._test.served]
+        return Asked(served if self._shows_proba else (served[0], None), ballot, facts)
 
     def step(self, offset: int, time_s: float, x: Features, y: Any, ballot: Ballot | None) -> list[DuelFact]:
         """Take a label: everyone learns it, the ballot of its question is scored. Raises what the served model raised if everyone did."""
@@ -224,7 +275,7 @@ class Duel:
         result: DuelResult = "undecided"
         if test.served != CHAMPION:
             result = "promoted"
-        elif all(index in self._failed or index in self._led or test.rejects(index) for index in challengers):
+        elif self._twins or all(index in self._failed or index in self._led or test.rejects(index) for index in challengers):
             result = "kept"
         return DuelEnded(
             offset=offset,
@@ -236,6 +287,7 @@ class Duel:
             changes=test.changes,
             standings=self.standings(),
             generation=self.generation,
+            loss=self.loss,
         )
 
     def join(self, challenger: Contestant) -> None:
@@ -244,7 +296,7 @@ class Duel:
             raise ValueError(f"duel {self.number} has places for {self._rivals} challengers, and all are taken; start it with more places")
         self._contestants.append(challenger)
         self._loss_sums, self._scored = [*self._loss_sums, 0.0], [*self._scored, 0]
-        self._events_left = self._spec.evidence.events_max
+        self._events_left, self._labels, self._same = self._spec.evidence.events_max, {}, 0
         self._install()
 
     def snapshot(self) -> Saved:
@@ -263,6 +315,9 @@ class Duel:
             events_left=self._events_left,
             test=self._test.snapshot(),
             relative=self._relative.snapshot() if self._relative else None,
+            loss=self.loss,
+            labels=tuple(self._labels.items()),
+            same=self._same,
         )
 
     def standings(self) -> tuple[ContestantStanding, ...]:
@@ -277,14 +332,17 @@ class Duel:
 
     def _install(self) -> None:
         """The contestants still in, each with its predictor and its `learn_one`."""
-        spec, served = self._spec, self._test.served
+        spec, served, scoring = self._spec, self._test.served, self._scoring
+        of_proba = self._relative is None and scoring.of_proba
+        self._shows_proba = spec.proba or self._relative is not None or label_is_most_probable(self.leader.model)
+        self._vote = _number if self._relative is not None else scoring.vote
         self._in: list[tuple[int, Predictor, Callable[[Features, Any], None]]] = [
-            (index, predictor(each.model, spec.task, proba=spec.proba and index == served), each.model.learn_one)
+            (index, predictor(each.model, spec.task, proba=of_proba or (spec.proba and index == served)), each.model.learn_one)
             for index, each in enumerate(self._contestants)
             if index not in self._failed
         ]
 
-    def _score(self, offset: int, time_s: float, y: Any, votes: tuple[Label | None, ...], facts: list[DuelFact]) -> None:
+    def _score(self, offset: int, time_s: float, y: Any, votes: tuple[Any, ...], facts: list[DuelFact]) -> None:
         losses = self._losses(y, votes)
         if losses is None:
             return
@@ -294,6 +352,11 @@ class Duel:
             return
         if self._events_left is not None:
             self._events_left -= 1
+            if self._relative is None and (y in self._labels or len(self._labels) < CLASSES_MAX):
+                self._labels[y] = self._labels.get(y, 0) + 1
+        if self._same is not None:
+            told = [loss for loss in losses if loss is not None]
+            self._same = self._same + 1 if told.count(told[0]) == len(told) > 1 else None if len(told) > 1 else self._same
         sums, scored = self._loss_sums, self._scored
         for index, loss in enumerate(losses):
             if loss is not None:
@@ -302,14 +365,27 @@ class Duel:
         if (taker := self._test.update(losses)) is not None:
             facts.append(self._lead(offset, time_s, taker, "evidence"))
 
-    def _losses(self, y: Any, votes: tuple[Label | None, ...]) -> list[float | None] | None:
+    @property
+    def _rarest(self) -> int:
+        """Labels of the rarest class: of all but the most frequent, which of two classes is the same."""
+        return sum(self._labels.values()) - max(self._labels.values(), default=0)
+
+    @property
+    def _twins(self) -> bool:
+        """Whether all contestants are, by all that is seen of them, one and the same model."""
+        if self._same is None or self._same < SAME_EVENTS or self._events_left is None:
+            return False
+        return self._relative is not None or self._scoring.of_proba or self._rarest >= SAME_RAREST
+
+    def _losses(self, y: Any, votes: tuple[Any, ...]) -> list[float | None] | None:
         """The loss of each prediction; None for a contestant that is out, and for everyone while there is no scale."""
         if self._relative is not None:
             numbers: Any = [None if index in self._failed else vote for index, vote in enumerate(votes)]
             return self._relative.losses(y, numbers)
+        loss = self._scoring.loss
         if self._failed:
-            return [None if index in self._failed else y != vote for index, vote in enumerate(votes)]
-        return [y != vote for vote in votes]
+            return [None if index in self._failed else loss(y, vote) for index, vote in enumerate(votes)]
+        return [loss(y, vote) for vote in votes]
 
     def _lead(self, offset: int, time_s: float, taker: int, cause: LeadCause) -> LeadChanged:
         number, before, now = self.number, self.served, self._contestants[taker].name
@@ -330,6 +406,7 @@ class Duel:
             events=events,
             standings=standings,
             generation=self.generation,
+            loss=self.loss,
         )
 
     def _drop(self, offset: int, time_s: float, failures: dict[int, Exception]) -> list[DuelFact]:
@@ -346,3 +423,7 @@ class Duel:
         if served in failures:
             facts.append(self._lead(offset, time_s, self._in[0][0], "failure"))
         return facts
+
+
+def _number(y_pred: Any, _: Any) -> Any:
+    return y_pred

@@ -1,5 +1,8 @@
 """The detectors of a shard: they are shown every labelled event, and tell what they saw.
 
+What another model is no matter for, goes on: detectors on features; and those on the rank, which begin afresh with another generation only,
+so that a duel the champion wins does not cost what they know of it.
+
 A detector is foreign code. One that raises is replaced by a fresh one, and that is a fact; the event counts as learned.
 """
 
@@ -13,8 +16,9 @@ from stream_retrain.core.react.triggers import Caution
 from stream_retrain.core.serve.predictor import Prediction
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.core.watch.guards import Direction, Guard
+from stream_retrain.core.watch.rank import RankGuard
 from stream_retrain.core.watch.signals import Signal, signal_of
-from stream_retrain.core.watch.watch import Watch, reading
+from stream_retrain.core.watch.watch import RANK, Watch, reading
 from stream_retrain.facts.observation import Reading
 from stream_retrain.facts.shard import DetectorFailed, DriftDetected, WarningRaised
 from stream_retrain.facts.values import Features
@@ -23,7 +27,7 @@ __all__ = ["Seen", "Watches"]
 
 Seen: TypeAlias = DriftDetected | WarningRaised | DetectorFailed
 _Update: TypeAlias = Callable[[Any], "Direction | None"]
-_WATCHES: Final = Part.of("watches", "watches")
+_WATCHES: Final = Part.of("watches", "watches", "generation", schema=2)
 _WATCH: Final = Part.of("watch", "guard", "warner")
 
 
@@ -37,8 +41,11 @@ class Watches:
         self._warn = [watch.signal in asked and watch.warns for watch in pipeline.watch]
         self._guards: list[Guard] = []
         self._warners: list[Guard | None] = []
-        none: list[Saved | None] = [None] * len(pipeline.watch)
-        for each, watch, warns in zip(none if saved is None else _WATCHES.load(saved)["watches"], pipeline.watch, self._warn, strict=True):
+        fresh: Saved = {"watches": [None] * len(pipeline.watch), "generation": None}
+        kept = fresh if saved is None else _WATCHES.load(saved)
+        self._generation: int | None = kept["generation"]
+        """The one whose ranks are watched."""
+        for each, watch, warns in zip(kept["watches"], pipeline.watch, self._warn, strict=True):
             values = {"guard": None, "warner": None} if each is None else _WATCH.load(each)
             guard = watch.build(values["guard"])
             self._guards.append(guard)
@@ -48,7 +55,7 @@ class Watches:
     def begin_afresh(self) -> None:
         """Fresh detectors on the model's signals, for another model; those on features go on."""
         for index, watch in enumerate(self._pipeline.watch):
-            if watch.feature is None:
+            if watch.feature is None and watch.signal != RANK:
                 self._renew(index)
         self._sort()
 
@@ -59,6 +66,8 @@ class Watches:
         seen: list[Seen] | None = None
         y_pred, proba = prediction
         if of_now and y_pred is not None:
+            if self._ranked and generation != self._generation:
+                self._rank_anew(generation)
             for index, update, warn, signal in self._of_model:
                 try:
                     value = signal(y, y_pred, proba)
@@ -88,8 +97,17 @@ class Watches:
             watches=[
                 _WATCH.save(guard=guard.snapshot(), warner=warner.snapshot() if warner else None)
                 for guard, warner in zip(self._guards, self._warners, strict=True)
-            ]
+            ],
+            generation=self._generation,
         )
+
+    def _rank_anew(self, generation: int) -> None:
+        """Another model serves: its ranks are compared with its own past."""
+        if self._generation is not None:
+            for index in self._ranked:
+                self._renew(index)
+            self._sort()
+        self._generation = generation
 
     def _renew(self, index: int) -> None:
         watch = self._pipeline.watch[index]
@@ -100,6 +118,7 @@ class Watches:
         """Those that watch the model's signals, each with its signal, and those that watch features."""
         self._of_model: list[tuple[int, _Update, _Update | None, Signal]] = []
         self._of_features: list[tuple[int, _Update, _Update | None, str]] = []
+        self._ranked = [index for index, watch in enumerate(self._pipeline.watch) if watch.signal == RANK]
         for index, (watch, guard, warner) in enumerate(zip(self._pipeline.watch, self._guards, self._warners, strict=True)):
             warn = warner.update if warner else None
             if watch.feature is not None:
@@ -111,13 +130,16 @@ class Watches:
         watch: Watch = self._pipeline.watch[index]
         if direction is None:
             return WarningRaised(offset=offset, time_s=time_s, signal=watch.signal, detector=watch.detector_name, generation=generation)
+        guard = self._guards[index]
+        if isinstance(guard, RankGuard):
+            value = guard.value
         return DriftDetected(
             offset=offset,
             time_s=time_s,
             signal=watch.signal,
             detector=watch.detector_name,
             direction=direction,
-            value=None if isinstance(value, str) else float(value),
+            value=None if value is None or isinstance(value, str) else float(value),
             generation=generation,
         )
 
