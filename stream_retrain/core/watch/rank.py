@@ -33,6 +33,8 @@ from stream_retrain.core.state import Part, Saved
 __all__ = ["RankDetector", "RankGuard"]
 
 RANKED_EVENTS: Final = 50
+YOUNG_EVENTS: Final = 1_000
+"""Labels of a model's own predictions before it can raise an alarm: it still learns, and a tree's first split makes its ranks worse."""
 RANKED_MIN: Final = 30
 """Predictions of other classes labelled before a class has its first value."""
 SHARE_EVENTS: Final = 2_000
@@ -79,12 +81,15 @@ class RankDetector(base.DriftDetector):  # type: ignore[misc]
         """The mean value of the past; 1 before there is one."""
         return 1.0 - self._mean
 
-    def update(self, value: float, share: float = 0.5, classes: int = 1) -> None:
-        """Take the next value. `share`: that of the class in all labels; `classes`: how many are watched together."""
+    def update(self, value: float, share: float = 0.5, classes: int = 1, *, young: bool = False) -> None:
+        """Take the next value. `share`: that of the class in all labels; `classes`: how many are watched together.
+
+        `young`: the model is; the value belongs to the past and is not tested.
+        """
         self._drift_detected = False
         wrong = 1.0 - value
         self.threshold = classes * max(THRESHOLD_MIN, CALIBRATED * self.false_alarm_every_events * share)
-        if self._past >= PAST_VALUES_MIN:
+        if self._past >= PAST_VALUES_MIN and not young:
             error = math.sqrt(max(self._variance, VARIANCE_MIN) / min(self._past, MEMORY_VALUES))
             gain = wrong / max(MEAN_MIN, self._mean + error) - 1.0
             self._bettors = [(held + 1.0) * (1.0 + bet * gain) for held, bet in zip(self._bettors, BETS, strict=True)]
@@ -185,7 +190,7 @@ class RankGuard:
         if rank is None:
             return None
         self.value = rank
-        own.detector.update(rank, self._shares[y], len(self._classes))
+        own.detector.update(rank, self._shares[y], len(self._classes), young=self._labels < YOUNG_EVENTS)
         return "down" if own.detector.drift_detected else None
 
     def snapshot(self) -> Saved:
