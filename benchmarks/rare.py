@@ -30,7 +30,7 @@ from river import linear_model, metrics, preprocessing, tree
 from stream_retrain import Challenge, Ignore, On, Pipeline, Reset, Schema, watch_and_react
 from stream_retrain.engines.replay.replay import replay_events
 from stream_retrain.facts.shard import DriftDetected, LeadChanged
-from stream_retrain.facts.values import Event
+from stream_retrain.facts.values import Event, Features
 from stream_retrain.models import AdditiveClassifier
 
 FEATURES: Final = tuple("abcdef")
@@ -86,13 +86,13 @@ def made(run: Run) -> Made:
     return Made(log, truth)
 
 
-def drawn(run: Run, rng: random.Random, number: int) -> tuple[dict[str, float], bool]:
+def drawn(run: Run, rng: random.Random, number: int) -> tuple[Features, bool]:
     middle, width = run.events // 2, run.events // 5
     changed = number >= middle
     if run.kind == "gradual":
         changed = rng.random() < (number - middle + width / 2) / width
     y = rng.random() < run.positives * (3 if run.kind == "prevalence" and changed else 1)
-    x = {name: rng.gauss(0, 1) for name in FEATURES}
+    x: dict[str, Any] = {name: rng.gauss(0, 1) for name in FEATURES}
     if y:
         first = 2 if changed and run.kind in ("swap", "gradual") else 0
         shift = -SHIFT if changed and run.kind == "flip" else SHIFT
