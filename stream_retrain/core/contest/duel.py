@@ -21,20 +21,20 @@ Rules:
 - Each change of lead begins a generation.
 - The models are foreign code. A contestant that raises where another does not is out and the duel goes on; if it was serving, the
   champion, or else the first who is left, takes over. Where everyone raises it is the event's fault: it is raised, and nobody is out.
-- It ends when `events_max` events were scored since the last one joined, of classifiers with `rarest_min` labels of the rarest class among
-  them or `events_limit` events in all; when nobody is left to compare with; or when everyone is the same model: not one difference in
-  100 events (labels tell less than probabilities do, so of labels 10 of the rarest class must be among these).
+- It ends when enough was seen (`core.contest.ending`), or when nobody is left to compare with.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from stream_retrain.core.contest.evidence import Evidence, RelativeLoss
-from stream_retrain.core.contest.loss import Scoring, scoring_of
-from stream_retrain.core.serve.predictor import Prediction, Predictor, gives_probabilities, label_is_most_probable, predictor
+from stream_retrain.core.contest.contestant import Asked, Ballot, Contestant
+from stream_retrain.core.contest.ending import SAME_EVENTS, Ending
+from stream_retrain.core.contest.evidence import Evidence
+from stream_retrain.core.contest.scorer import Scorer
+from stream_retrain.core.serve.predictor import Prediction, Predictor, label_is_most_probable, predictor
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.facts.duel import (
     ContestantFailed,
@@ -52,9 +52,6 @@ __all__ = ["Asked", "Ballot", "Contestant", "Duel", "DuelSpec", "rule_of"]
 
 CHAMPION: Final = 0
 NO_PREDICTION: Final[Prediction] = (None, None)
-SAME_EVENTS: Final = 100
-SAME_RAREST: Final = 10
-CLASSES_MAX: Final = 1_000
 _DUEL: Final = Part.of(
     "duel",
     "number",
@@ -67,38 +64,11 @@ _DUEL: Final = Part.of(
     "led",
     "loss_sums",
     "scored",
-    "events_left",
     "test",
-    "relative",
-    "loss",
-    "labels",
-    "same",
+    "scorer",
+    "ending",
     schema=2,
 )
-
-
-class Contestant(NamedTuple):
-    """A model in a duel, and what facts call it: "champion", "fresh", "since_change"."""
-
-    name: str
-    model: Any
-    family: str = ""
-    """Of a model that is not the pipeline's: the challenger it came as; empty: it is the pipeline's own."""
-
-
-class Ballot(NamedTuple):
-    """What each contestant of duel number `duel` predicted for one question, as far as its loss asks for it; keep it with the question."""
-
-    duel: int
-    votes: tuple[Any, ...]
-
-
-class Asked(NamedTuple):
-    """The served model's prediction, everyone's, and what asking did (almost always nothing)."""
-
-    prediction: Prediction
-    ballot: Ballot
-    facts: list[DuelFact]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +99,10 @@ class DuelSpec:
             It has no end before the lead changes.
         """
         contestants = [champion, *challengers]
-        loss: LossName = "relative"
-        if self.task != "regression":
-            loss = self.scoring(probabilities=all(gives_probabilities(each.model) for each in contestants)).name
+        scorer = Scorer.start(self.evidence, self.task, [each.model for each in contestants])
+        ending = self.ending(scorer.name)
+        if not rematch:
+            ending.begin()
         rivals = max(places, len(challengers))
         none = [0] * len(contestants)
         return self.build(
@@ -146,18 +117,15 @@ class DuelSpec:
                 led=(),
                 loss_sums=none,
                 scored=none,
-                events_left=None if rematch else self.evidence.events_max,
                 test=self.evidence.build(contestants=rivals + 1).snapshot(),
-                relative=RelativeLoss().snapshot() if self.task == "regression" else None,
-                loss=loss,
-                labels=(),
-                same=0,
+                scorer=scorer.snapshot(),
+                ending=ending.snapshot(),
             )
         )
 
-    def scoring(self, *, probabilities: bool) -> Scoring:
-        """How predictions of classifiers are scored, where all give probabilities or not."""
-        return scoring_of(self.evidence.loss, self.task, probabilities=probabilities)
+    def ending(self, loss: LossName, saved: Saved | None = None) -> Ending:
+        """When a duel by a loss ends. Raises `StateError`."""
+        return Ending(self.evidence, saved, numbers=loss == "relative", by_label=loss in ("miss", "cost"))
 
     def build(self, saved: Saved) -> Duel:
         """The duel as it was saved. Raises `StateError`."""
@@ -187,15 +155,10 @@ class Duel:
         self._led: set[int] = set(values["led"])
         self._loss_sums: list[float] = list(values["loss_sums"])
         self._scored: list[int] = list(values["scored"])
-        self._events_left: int | None = values["events_left"]
         self._test = spec.evidence.build(values["test"])
-        self._relative = RelativeLoss(values["relative"]) if spec.task == "regression" else None
-        self.loss: LossName = values["loss"]
-        self._scoring = spec.scoring(probabilities=self.loss != "miss")
-        self._labels: dict[Any, int] = dict(values["labels"])
-        """Of the events that count for its end, by class."""
-        self._same: int | None = values["same"]
-        """Events in which all have had the same loss, since the last one joined; None: not in all of them."""
+        self._scorer = Scorer(spec.evidence, spec.task, values["scorer"])
+        self.loss: LossName = self._scorer.name
+        self._ending = spec.ending(self.loss, values["ending"])
         self._install()
 
     @property
@@ -216,12 +179,7 @@ class Duel:
     @property
     def over(self) -> bool:
         """Whether the duel has ended, or will with the next label."""
-        if len(self._in) < 2 or self._twins:
-            return True
-        left, evidence = self._events_left, self._spec.evidence
-        if left is None or left > 0:
-            return False
-        return self._relative is not None or self._rarest >= evidence.rarest_min or evidence.events_max - left >= evidence.events_limit
+        return self._ending.due or self._ending.twins or len(self._in) < 2
 
     @property
     def shows_nothing(self) -> bool:
@@ -248,7 +206,7 @@ class Duel:
             except Exception as error:  # noqa: BLE001 - models are foreign code; see the module's docstring
                 failures = {**(failures or {}), index: error}
         facts = self._drop(offset, time_s, failures) if failures else []
-        vote = self._vote
+        vote = self._scorer.vote
         ballot = Ballot(self.number, tuple([vote(y_pred, proba) for y_pred, proba in predictions]))
         served = predictions[self._test.served]
         return Asked(served if self._shows_proba else (served[0], None), ballot, facts)
@@ -275,7 +233,7 @@ class Duel:
         result: DuelResult = "undecided"
         if test.served != CHAMPION:
             result = "promoted"
-        elif self._twins or all(index in self._failed or index in self._led or test.rejects(index) for index in challengers):
+        elif self._ending.twins or all(index in self._failed or index in self._led or test.rejects(index) for index in challengers):
             result = "kept"
         return DuelEnded(
             offset=offset,
@@ -296,7 +254,7 @@ class Duel:
             raise ValueError(f"duel {self.number} has places for {self._rivals} challengers, and all are taken; start it with more places")
         self._contestants.append(challenger)
         self._loss_sums, self._scored = [*self._loss_sums, 0.0], [*self._scored, 0]
-        self._events_left, self._labels, self._same = self._spec.evidence.events_max, {}, 0
+        self._ending.joined()
         self._install()
 
     def snapshot(self) -> Saved:
@@ -312,12 +270,9 @@ class Duel:
             led=sorted(self._led),
             loss_sums=list(self._loss_sums),
             scored=list(self._scored),
-            events_left=self._events_left,
             test=self._test.snapshot(),
-            relative=self._relative.snapshot() if self._relative else None,
-            loss=self.loss,
-            labels=tuple(self._labels.items()),
-            same=self._same,
+            scorer=self._scorer.snapshot(),
+            ending=self._ending.snapshot(),
         )
 
     def standings(self) -> tuple[ContestantStanding, ...]:
@@ -332,10 +287,8 @@ class Duel:
 
     def _install(self) -> None:
         """The contestants still in, each with its predictor and its `learn_one`."""
-        spec, served, scoring = self._spec, self._test.served, self._scoring
-        of_proba = self._relative is None and scoring.of_proba
-        self._shows_proba = spec.proba or self._relative is not None or label_is_most_probable(self.leader.model)
-        self._vote = _number if self._relative is not None else scoring.vote
+        spec, served, of_proba = self._spec, self._test.served, self._scorer.of_proba
+        self._shows_proba = spec.proba or spec.task == "regression" or label_is_most_probable(self.leader.model)
         self._in: list[tuple[int, Predictor, Callable[[Features, Any], None]]] = [
             (index, predictor(each.model, spec.task, proba=of_proba or (spec.proba and index == served)), each.model.learn_one)
             for index, each in enumerate(self._contestants)
@@ -343,20 +296,14 @@ class Duel:
         ]
 
     def _score(self, offset: int, time_s: float, y: Any, votes: tuple[Any, ...], facts: list[DuelFact]) -> None:
-        losses = self._losses(y, votes)
+        losses = self._scorer.losses(y, votes, self._failed)
         if losses is None:
             return
         if len(losses) < len(self._contestants):  # somebody joined after the question was asked
             losses += [None] * (len(self._contestants) - len(losses))
         if losses[self._test.served] is None:
             return
-        if self._events_left is not None:
-            self._events_left -= 1
-            if self._relative is None and (y in self._labels or len(self._labels) < CLASSES_MAX):
-                self._labels[y] = self._labels.get(y, 0) + 1
-        if self._same is not None:
-            told = [loss for loss in losses if loss is not None]
-            self._same = self._same + 1 if told.count(told[0]) == len(told) > 1 else None if len(told) > 1 else self._same
+        self._ending.count(y, losses)
         sums, scored = self._loss_sums, self._scored
         for index, loss in enumerate(losses):
             if loss is not None:
@@ -365,34 +312,12 @@ class Duel:
         if (taker := self._test.update(losses)) is not None:
             facts.append(self._lead(offset, time_s, taker, "evidence"))
 
-    @property
-    def _rarest(self) -> int:
-        """Labels of the rarest class: of all but the most frequent, which of two classes is the same."""
-        return sum(self._labels.values()) - max(self._labels.values(), default=0)
-
-    @property
-    def _twins(self) -> bool:
-        """Whether all contestants are, by all that is seen of them, one and the same model."""
-        if self._same is None or self._same < SAME_EVENTS or self._events_left is None:
-            return False
-        return self._relative is not None or self._scoring.of_proba or self._rarest >= SAME_RAREST
-
-    def _losses(self, y: Any, votes: tuple[Any, ...]) -> list[float | None] | None:
-        """The loss of each prediction; None for a contestant that is out, and for everyone while there is no scale."""
-        if self._relative is not None:
-            numbers: Any = [None if index in self._failed else vote for index, vote in enumerate(votes)]
-            return self._relative.losses(y, numbers)
-        loss = self._scoring.loss
-        if self._failed:
-            return [None if index in self._failed else loss(y, vote) for index, vote in enumerate(votes)]
-        return [loss(y, vote) for vote in votes]
-
     def _lead(self, offset: int, time_s: float, taker: int, cause: LeadCause) -> LeadChanged:
         number, before, now = self.number, self.served, self._contestants[taker].name
         events, standings = self._test.events, self.standings()
         self._led.add(taker)
-        if self._events_left is None:
-            self._events_left = self._spec.evidence.events_max
+        if self._ending.is_open:
+            self._ending.begin()
         self._test.lead(taker)
         self.generation += 1
         self._install()
@@ -423,7 +348,3 @@ class Duel:
         if served in failures:
             facts.append(self._lead(offset, time_s, self._in[0][0], "failure"))
         return facts
-
-
-def _number(y_pred: Any, _: Any) -> Any:
-    return y_pred
