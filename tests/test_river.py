@@ -43,7 +43,11 @@ TOUCHED: list[tuple[str, Callable[[], Any], str]] = [
     ("_last_step", lambda: SCALED, "the model at the end of a pipeline"),
     ("_multiclass", lambda: SCALED, "whether a classifier takes more than two classes"),
     ("_get_params", lambda: SCALED["LogisticRegression"], "the parameters of an estimator, to find randomness without a seed"),
-    ("_wrapped_model", lambda: imblearn.RandomUnderSampler(SCALED, {True: 1.0}, seed=1), "whether what a wrapper wraps gives probabilities"),
+    (
+        "_wrapped_model",
+        lambda: imblearn.RandomUnderSampler(SCALED, {True: 1.0}, seed=1),
+        "whether what a wrapper wraps gives probabilities",
+    ),
     ("_helper", drift.ADWIN, "ADWIN's window, fed without two calls an event"),
     ("_reset", drift.ADWIN, "ADWIN begins afresh after an alarm that counted"),
     ("_sum_increase", page_hinkley, "Page-Hinkley's statistics, for readings and the side that crossed"),

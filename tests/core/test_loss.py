@@ -116,6 +116,7 @@ LOGISTIC = linear_model.LogisticRegression()
         (imblearn.RandomUnderSampler(LOGISTIC, {False: 0.5, True: 0.5}, seed=1), True),
         (VOTING, False),
         (preprocessing.StandardScaler() | VOTING, False),
+        (imblearn.RandomUnderSampler(preprocessing.StandardScaler() | VOTING, {True: 1.0}, seed=1), False),
         (imblearn.RandomUnderSampler(VOTING, {False: 0.5, True: 0.5}, seed=1), False),
     ],
     ids=str,

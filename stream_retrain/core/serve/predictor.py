@@ -45,7 +45,8 @@ def gives_probabilities(model: Any) -> bool:
     step = last_step(model)
     if type(step).predict_proba_one is base.Classifier.predict_proba_one:
         return False
-    return not isinstance(step, base.Wrapper) or gives_probabilities(step._wrapped_model)
+    wrapped = last_step(step._wrapped_model) if isinstance(step, base.Wrapper) else None
+    return not isinstance(wrapped, base.Classifier) or gives_probabilities(wrapped)
 
 
 def _number(predict_one: Callable[[Features], Any], x: Features) -> Prediction:
