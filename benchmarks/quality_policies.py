@@ -71,7 +71,7 @@ class Policy:
     model: Callable[[Any, Ledger], Any]
     react: Callable[[], Any] | None = None
     """The reaction to a drift."""
-    watch: Callable[[str], Watch] | None = None
+    watch: Callable[[str], list[Watch]] | None = None
     """What is watched for a task; None: what the project recommends."""
     around: bool = True
     alarmed: bool = True
@@ -81,27 +81,27 @@ class Policy:
     def pipeline(self, champion: Any, setting: Setting, ledger: Ledger) -> Pipeline:
         """What a shard runs; without a reaction nothing is watched either, and replacements are entered in the ledger."""
         reaction = self.react() if self.react else None
-        watch = self.watch(setting.task) if self.watch else recommended_watch(setting.task)
+        watches = self.watch(setting.task) if self.watch else recommended_watches(setting.task)
         return Pipeline(
             name="quality",
             task=setting.task,  # type: ignore[arg-type]
             source="stream",
             schema=Schema(label="target of the stream", features=setting.features),
             model=self.model(champion, ledger),
-            watch=[watch] if reaction else [],
-            react=[On.drift(watch.signal, reaction)] if reaction else [],
+            watch=watches if reaction else [],
+            react=[On.drift(watch.signal, reaction) for watch in watches] if reaction else [],
         )
 
 
-def recommended_watch(task: str) -> Watch:
+def recommended_watches(task: str) -> list[Watch]:
     """What `watch_and_react` gives a new pipeline."""
-    watch: Watch = watch_and_react(task)["watch"][0]  # type: ignore[arg-type]
-    return watch
+    watches: list[Watch] = watch_and_react(task)["watch"]  # type: ignore[arg-type]
+    return watches
 
 
-def hddma(_: str) -> Watch:
+def hddma(_: str) -> list[Watch]:
     """A detector of 0/1 errors that fires more often where errors come in runs, and costs more."""
-    return Watch("error", binary.HDDMA())
+    return [Watch("error", binary.HDDMA())]
 
 
 def scaled(model: Any, setting: Setting) -> Any:

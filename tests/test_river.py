@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from river import compose, drift, linear_model, preprocessing, proba, tree
+from river import compose, drift, imblearn, linear_model, preprocessing, proba, tree
 from river.tree.splitter import GaussianSplitter
 
 import stream_retrain
@@ -42,6 +42,11 @@ def splitter() -> Any:
 TOUCHED: list[tuple[str, Callable[[], Any], str]] = [
     ("_last_step", lambda: SCALED, "the model at the end of a pipeline"),
     ("_multiclass", lambda: SCALED, "whether a classifier takes more than two classes"),
+    (
+        "_wrapped_model",
+        lambda: imblearn.RandomUnderSampler(SCALED, {True: 1.0}, seed=1),
+        "whether what a wrapper wraps gives probabilities",
+    ),
     ("_helper", drift.ADWIN, "ADWIN's window, fed without two calls an event"),
     ("_reset", drift.ADWIN, "ADWIN begins afresh after an alarm that counted"),
     ("_sum_increase", page_hinkley, "Page-Hinkley's statistics, for readings and the side that crossed"),

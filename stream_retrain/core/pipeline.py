@@ -112,7 +112,7 @@ class Pipeline:
             return ()
         measured = [*self.scores.metrics, *(metric_named(each.metric) for each in self.triggers if isinstance(each, Threshold))]
         names = [f"metric {type(metric).__name__}" for metric in measured if needs_proba(metric)]
-        names += [f"watch {watch.signal!r}" for watch in _watches(self) if watch.signal in ("loss", "prediction")]
+        names += [f"watch {watch.signal!r}" for watch in _watches(self) if watch.signal in ("loss", "rank", "prediction")]
         return tuple(dict.fromkeys(names))
 
     def trial(self) -> Trial:

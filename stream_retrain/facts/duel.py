@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from stream_retrain.facts.telling import Counter, Level
 
-__all__ = ["ContestantFailed", "ContestantStanding", "DuelEnded", "DuelFact", "DuelResult", "DuelStarted", "LeadCause", "LeadChanged"]
+__all__ = [
+    "ContestantFailed",
+    "ContestantStanding",
+    "DuelEnded",
+    "DuelFact",
+    "DuelResult",
+    "DuelStarted",
+    "LeadCause",
+    "LeadChanged",
+    "LossName",
+]
 
 LeadCause: TypeAlias = Literal["evidence", "failure"]
 DuelResult: TypeAlias = Literal["promoted", "kept", "undecided"]
+LossName: TypeAlias = Literal["log", "brier", "miss", "cost", "relative"]
+"""By which loss a duel is decided: of probabilities, of labels, by the author's costs; or of a regression (`RelativeLoss`)."""
+LOSSES: Final[dict[str, str]] = {
+    "log": "log loss",
+    "brier": "Brier score",
+    "miss": "share of labels missed",
+    "cost": "mean cost",
+    "relative": "relative error",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +38,7 @@ class ContestantStanding:
 
     name: str
     loss_mean: float
-    """Over all events of the duel it was scored on: the share of labels missed, or the mean `RelativeLoss`."""
+    """Over all events of the duel it was scored on, by the loss of the duel, from 0 to 1."""
     events: int
     e_value: float
     """Evidence that it is better than the model that served until now, since the last change; 1 is none."""
@@ -43,11 +62,12 @@ class DuelStarted:
     """Events each has learned for the duel, in the order of `contestants`; the champion's 0 means it is as it was."""
     generation: int
     cause: str
+    loss: LossName
 
     @property
     def sentence(self) -> str:
         rematch = ", a rematch" if self.cause == "rematch" else ""
-        return f"duel {self.duel} started{rematch}: {', '.join(self.contestants)}"
+        return f"duel {self.duel} started{rematch}: {', '.join(self.contestants)}; the {LOSSES[self.loss]} decides"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +89,11 @@ class LeadChanged:
     standings: tuple[ContestantStanding, ...]
     generation: int
     """The number under which it serves."""
+    loss: LossName
 
     @property
     def sentence(self) -> str:
-        why = "the evidence says that its loss is lower" if self.cause == "evidence" else f"{self.before} raised"
+        why = f"the evidence says that its {LOSSES[self.loss]} is lower" if self.cause == "evidence" else f"{self.before} raised"
         return f"{self.now} serves in place of {self.before}: {why}"
 
 
@@ -100,8 +121,8 @@ class ContestantFailed:
 class DuelEnded:
     """The duel is over and `winner` is the champion.
 
-    `promoted`: it is a challenger. `kept`: it is the champion, and every challenger was shown to be worse, lost the lead again, or
-    failed. `undecided`: it is the champion, and of some challenger nothing was shown.
+    `promoted`: it is a challenger. `kept`: it is the champion, and every challenger was shown to be worse, lost the lead again, failed, or
+    predicted the same as it. `undecided`: it is the champion, and of some challenger nothing was shown.
     """
 
     kind: ClassVar[str] = "duel.ended"
@@ -119,11 +140,12 @@ class DuelEnded:
     standings: tuple[ContestantStanding, ...]
     generation: int
     """The winner's."""
+    loss: LossName
 
     @property
     def sentence(self) -> str:
         stands = f"{self.winner} is the champion" if self.result == "promoted" else "the champion stays"
-        return f"duel {self.duel} ended, {self.result}: {stands}"
+        return f"duel {self.duel} ended, {self.result} by {LOSSES[self.loss]}: {stands}"
 
 
 DuelFact: TypeAlias = DuelStarted | LeadChanged | ContestantFailed | DuelEnded

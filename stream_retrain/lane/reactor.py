@@ -198,7 +198,9 @@ class Reactor:
         )
         self._requested = False
         carried_out = False
-        decisions = self._policy.decide(moment, in_duel=self.succession.busy, in_training=self.succession.training is not None)
+        succession = self.succession
+        in_training = succession.training is not None
+        decisions = self._policy.decide(moment, in_duel=succession.busy, in_training=in_training, replaceable=succession.replaceable)
         facts += [
             MetricFailed(offset=offset, time_s=time_s, metric=each.metric, detail=each.detail, repeated=each.repeated) for each in failures
         ]

@@ -39,7 +39,7 @@ class Says(base.Classifier):
         self.learned += 1
 
 
-SPEC = DuelSpec(evidence=Evidence(events_max=60), task="binary")
+SPEC = DuelSpec(evidence=Evidence(events_max=60, rarest_min=0), task="binary")
 
 
 def duel(champion: Any, *rivals: Any, spec: DuelSpec = SPEC, places: int | None = None) -> Duel:
@@ -218,7 +218,7 @@ def test_one_that_joined_and_leads_is_not_scored_on_questions_from_before() -> N
 def test_a_place_that_is_kept_costs_evidence_from_the_start() -> None:
     alone, kept = (told(run(duel(Says(False, turns_at=0), Says(False), places=places or 0)))[-1] for places in (1, 4))
     assert alone == kept == ("kept", 59, "champion", 0)
-    spec = DuelSpec(evidence=Evidence(events_min=1), task="binary")
+    spec = DuelSpec(evidence=Evidence(events_min=1, rarest_min=0), task="binary")
     first = [told(run(duel(Says(False), Says(True), spec=spec, places=places or 0)))[0][1] for places in (1, 4)]
     assert first[0] < first[1]
 
@@ -331,3 +331,111 @@ def test_facts_are_values() -> None:
     assert pickle.loads(pickle.dumps(facts)) == facts
     with pytest.raises(dataclasses.FrozenInstanceError):
         facts[0].offset = 1  # type: ignore[misc]
+
+
+class Sure(base.Classifier):
+    """Gives the probability of True that the event says under its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def predict_proba_one(self, x: dict[str, Any], **_: Any) -> dict[bool, float]:
+        return {False: 1 - x[self.name], True: x[self.name]}
+
+    def learn_one(self, x: dict[str, Any], y: Any, **_: Any) -> None:
+        pass
+
+
+def rare(fought: Duel, count: int, every: int = 50) -> list[DuelFact]:
+    """Labels of which each `every`-th is True; "good" knows a little of it, "none" nothing. Both always answer False."""
+    facts: list[DuelFact] = []
+    for number in range(count):
+        y = number % every == every - 1
+        x = {"n": number, "none": 1 / every, "good": 0.3 if y else 0.01}
+        asked = fought.ask(number, 0.0, x)
+        facts += [*asked.facts, *fought.step(number, 0.0, x, y, asked.ballot)]
+        if fought.over:
+            break
+    return facts
+
+
+def rarely(**evidence: Any) -> DuelSpec:
+    return DuelSpec(evidence=Evidence(events_max=1_000, **evidence), task="binary")
+
+
+def test_a_rare_class_decides_by_log_loss_and_not_by_labels_missed() -> None:
+    [lead, ended] = rare(duel(Sure("none"), Sure("good"), spec=rarely(rarest_min=0)), 1_000)
+    assert isinstance(lead, LeadChanged)
+    assert isinstance(ended, DuelEnded)
+    assert (lead.loss, ended.loss, ended.result) == ("log", "log", "promoted")
+    [ended] = rare(duel(Sure("none"), Sure("good"), spec=rarely(rarest_min=0, loss="miss")), 1_000)
+    assert isinstance(ended, DuelEnded)
+    assert (ended.loss, ended.changes) == ("miss", 0)
+
+
+def test_a_duel_goes_on_until_enough_of_the_rarest_class_was_seen() -> None:
+    [*_, ended] = rare(duel(Sure("none"), Sure("good"), spec=rarely()), 5_000)
+    assert isinstance(ended, DuelEnded)
+    assert ended.events == 2_500, "the fiftieth"
+
+
+def test_a_duel_ends_at_twenty_times_its_events_whatever_it_lacks() -> None:
+    spec = DuelSpec(evidence=Evidence(events_max=50), task="binary")
+    [*_, ended] = rare(duel(Sure("none"), Sure("good"), spec=spec), 5_000, every=10**6)
+    assert isinstance(ended, DuelEnded)
+    assert ended.events == 1_000
+
+
+def test_twins_end_at_once() -> None:
+    [ended] = rare(duel(Sure("good"), Sure("good"), spec=rarely()), 5_000)
+    assert isinstance(ended, DuelEnded)
+    assert (ended.result, ended.events) == ("kept", 100)
+
+
+def test_models_that_only_give_the_same_labels_are_twins_when_the_rare_ones_were_seen() -> None:
+    """Two that answer False to everything may still differ in what matters."""
+    [ended] = rare(duel(Says(False), Says(False), spec=rarely()), 5_000)
+    assert isinstance(ended, DuelEnded)
+    assert (ended.loss, ended.result, ended.events) == ("miss", "kept", 500)
+
+
+def test_one_that_differs_is_no_twin() -> None:
+    facts = rare(duel(Sure("good"), Sure("good"), Sure("none"), spec=rarely(rarest_min=0)), 5_000)
+    assert [fact.events for fact in facts if isinstance(fact, DuelEnded)] == [1_000]
+
+
+def test_where_a_contestant_gives_no_probabilities_labels_decide_for_all() -> None:
+    assert duel(Sure("good"), Says(True)).loss == "miss"
+    assert duel(Sure("good"), Sure("none")).loss == "log"
+
+
+def test_one_that_joins_without_probabilities_changes_no_loss_and_is_taken_to_be_sure() -> None:
+    fought = duel(Sure("good"), Sure("none"), places=2, spec=rarely())
+    fought.join(Contestant("trained", Says(True)))
+    rare(fought, 10)
+    assert fought.loss == "log"
+    assert fought.standings()[2].loss_mean == 1.0
+
+
+def test_the_served_prediction_shows_no_probabilities_it_would_not_show_outside() -> None:
+    class Both(Sure):
+        def predict_one(self, x: dict[str, Any], **_: Any) -> bool:
+            return bool(x[self.name] > 0.1)
+
+    x = {"n": 0, "good": 0.3, "none": 0.02}
+    for proba in (False, True):
+        asked = duel(Both("good"), Sure("none"), spec=dataclasses.replace(rarely(), proba=proba)).ask(0, 0.0, x)
+        assert asked.prediction == (True, {False: 0.7, True: 0.3} if proba else None)
+        assert asked.ballot.votes == (0.3, 0.02)
+
+
+def test_restored_with_rare_labels_it_goes_the_same_way() -> None:
+    whole, cut = (duel(Sure("none"), Sure("good"), spec=rarely()) for _ in range(2))
+    rare(whole, 2_000)
+    rare(cut, 1_000)
+    spec = rarely()
+    cut = spec.build(pickle.loads(pickle.dumps(cut.snapshot())))
+    assert cut.loss == "log"
+    rare(cut, 1_000)
+    assert cut.standings() == whole.standings()
+    assert digest(cut.snapshot()) == digest(whole.snapshot())

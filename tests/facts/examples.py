@@ -50,7 +50,16 @@ _ALL: Final[tuple[ShardFact, ...]] = (
     MemberRestarted(offset=21, time_s=TIME_S, member="tree", restarts=1, generation=2),
     LeaderChanged(offset=22, time_s=TIME_S, before="tree", now="linear", weights={"tree": 0.25, "linear": 0.75}, generation=2),
     LeaderWavered(offset=23, time_s=TIME_S, now="tree", generation=2),
-    DuelStarted(offset=10, time_s=TIME_S, duel=1, contestants=("champion", "fresh"), trained_on=(0, 0), generation=2, cause="drift:error"),
+    DuelStarted(
+        offset=10,
+        time_s=TIME_S,
+        duel=1,
+        contestants=("champion", "fresh"),
+        trained_on=(0, 0),
+        generation=2,
+        cause="drift:error",
+        loss="log",
+    ),
     LeadChanged(
         offset=50,
         time_s=TIME_S,
@@ -61,6 +70,7 @@ _ALL: Final[tuple[ShardFact, ...]] = (
         events=40,
         standings=STANDINGS,
         generation=3,
+        loss="log",
     ),
     ContestantFailed(offset=51, time_s=TIME_S, duel=1, name="fresh", detail="OverflowError: math range error"),
     DuelEnded(
@@ -73,6 +83,7 @@ _ALL: Final[tuple[ShardFact, ...]] = (
         changes=1,
         standings=STANDINGS,
         generation=3,
+        loss="log",
     ),
 )
 EXAMPLES: Final[dict[type[ShardFact], ShardFact]] = {type(fact): fact for fact in _ALL}

@@ -65,13 +65,18 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     (MemberRestarted, {"restarts": 2}, "member tree restarted; 2 restarts so far"),
     (LeaderChanged, {}, "member linear leads in place of tree"),
     (LeaderWavered, {}, "member tree leads for now"),
-    (DuelStarted, {}, "duel 1 started: champion, fresh"),
-    (DuelStarted, {"cause": "rematch", "contestants": ("champion", "rival")}, "duel 1 started, a rematch: champion, rival"),
-    (LeadChanged, {}, "fresh serves in place of champion: the evidence says that its loss is lower"),
+    (DuelStarted, {}, "duel 1 started: champion, fresh; the log loss decides"),
+    (
+        DuelStarted,
+        {"cause": "rematch", "contestants": ("champion", "rival")},
+        "duel 1 started, a rematch: champion, rival; the log loss decides",
+    ),
+    (LeadChanged, {}, "fresh serves in place of champion: the evidence says that its log loss is lower"),
+    (LeadChanged, {"loss": "miss"}, "fresh serves in place of champion: the evidence says that its share of labels missed is lower"),
     (LeadChanged, {"cause": "failure"}, "fresh serves in place of champion: champion raised"),
     (ContestantFailed, {}, "fresh is out of duel 1: it raised OverflowError: math range error"),
-    (DuelEnded, {}, "duel 1 ended, promoted: fresh is the champion"),
-    (DuelEnded, {"result": "undecided", "winner": "champion"}, "duel 1 ended, undecided: the champion stays"),
+    (DuelEnded, {}, "duel 1 ended, promoted by log loss: fresh is the champion"),
+    (DuelEnded, {"result": "undecided", "winner": "champion"}, "duel 1 ended, undecided by log loss: the champion stays"),
 ]
 facts_of_each_kind = pytest.mark.parametrize("kind", SHARD_FACTS, ids=lambda kind: kind.__name__)
 

@@ -41,6 +41,7 @@ CLASSIFIES = streams.pipeline(
         Watch("feature:a", drift.PageHinkley()),
         Watch("feature:b", KSWIN),
         Watch("prediction", KSWIN, every=1),
+        Watch("rank"),
         Watch("categories:word", drift.ADWIN()),
     ],
     react=[

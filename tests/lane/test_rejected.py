@@ -44,7 +44,7 @@ RESETTING = streams.pipeline(
     pending_rows_max=30,
     pending_age_max_s=30.0,
 )
-CHALLENGE = Challenge(challengers=("fresh", "since_change"), evidence=Evidence(events_max=100))
+CHALLENGE = Challenge(challengers=("fresh", "since_change"), evidence=Evidence(events_max=100, loss="miss"))
 DUELLING = dataclasses.replace(RESETTING, react=[On(Every(events=150), CHALLENGE), *LOOKING_ON])
 PIPELINES = pytest.mark.parametrize("spec", [RESETTING, DUELLING], ids=["alone", "in a duel"])
 LATE, EARLY, BEFORE = 10_000, 9_000, 200

@@ -13,6 +13,7 @@ Rules:
 
 - Test, then train: predictions are scored as they were when the question was asked, however late the label. A question asked before the
   duel has no ballot, one asked in an earlier duel has that duel's: such labels train all models and are not counted as evidence.
+- By which loss is settled when the duel starts, from what its contestants give (`core.contest.loss`); one that joins later changes nothing.
 - A model that cannot predict yet has missed (classification): that counts against it.
 - The loser stays until the end and may win its place back. Nothing restarts a duel, and a drift during it does not either.
 - A rematch has no end before the lead changes; from there on it is a duel like any other. The pipeline's own model has one with a
@@ -20,21 +21,32 @@ Rules:
 - Each change of lead begins a generation.
 - The models are foreign code. A contestant that raises where another does not is out and the duel goes on; if it was serving, the
   champion, or else the first who is left, takes over. Where everyone raises it is the event's fault: it is raised, and nobody is out.
-- It ends when `events_max` events were scored since the last one joined, or when nobody is left to compare with.
+- It ends when enough was seen (`core.contest.ending`), or when nobody is left to compare with.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from stream_retrain.core.contest.evidence import Evidence, RelativeLoss
-from stream_retrain.core.serve.predictor import Prediction, Predictor, has_failed, predictor
+from stream_retrain.core.contest.contestant import Asked, Ballot, Contestant
+from stream_retrain.core.contest.ending import SAME_EVENTS, Ending
+from stream_retrain.core.contest.evidence import Evidence
+from stream_retrain.core.contest.scorer import Scorer
+from stream_retrain.core.serve.predictor import Prediction, Predictor, label_is_most_probable, predictor
 from stream_retrain.core.state import Part, Saved
-from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, DuelEnded, DuelFact, DuelResult, LeadCause, LeadChanged
-from stream_retrain.facts.values import Features, Label
+from stream_retrain.facts.duel import (
+    ContestantFailed,
+    ContestantStanding,
+    DuelEnded,
+    DuelFact,
+    DuelResult,
+    LeadCause,
+    LeadChanged,
+    LossName,
+)
+from stream_retrain.facts.values import Features
 
 __all__ = ["Asked", "Ballot", "Contestant", "Duel", "DuelSpec", "rule_of"]
 
@@ -52,34 +64,11 @@ _DUEL: Final = Part.of(
     "led",
     "loss_sums",
     "scored",
-    "events_left",
     "test",
-    "relative",
+    "scorer",
+    "ending",
+    schema=2,
 )
-
-
-class Contestant(NamedTuple):
-    """A model in a duel, and what facts call it: "champion", "fresh", "since_change"."""
-
-    name: str
-    model: Any
-    family: str = ""
-    """Of a model that is not the pipeline's: the challenger it came as; empty: it is the pipeline's own."""
-
-
-class Ballot(NamedTuple):
-    """What each contestant of duel number `duel` predicted for one question; keep it with the question."""
-
-    duel: int
-    votes: tuple[Label | None, ...]
-
-
-class Asked(NamedTuple):
-    """The served model's prediction, everyone's, and what asking did (almost always nothing)."""
-
-    prediction: Prediction
-    ballot: Ballot
-    facts: list[DuelFact]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +78,7 @@ class DuelSpec:
     evidence: Evidence
     task: str
     proba: bool = False
-    """Whether the served model's probabilities are wanted; the others are asked for their label only."""
+    """Whether the served model's probabilities are wanted, whatever the loss asks for."""
 
     def start(
         self,
@@ -110,6 +99,10 @@ class DuelSpec:
             It has no end before the lead changes.
         """
         contestants = [champion, *challengers]
+        scorer = Scorer.start(self.evidence, self.task, [each.model for each in contestants])
+        ending = self.ending(scorer.name)
+        if not rematch:
+            ending.begin()
         rivals = max(places, len(challengers))
         none = [0] * len(contestants)
         return self.build(
@@ -124,11 +117,15 @@ class DuelSpec:
                 led=(),
                 loss_sums=none,
                 scored=none,
-                events_left=None if rematch else self.evidence.events_max,
                 test=self.evidence.build(contestants=rivals + 1).snapshot(),
-                relative=RelativeLoss().snapshot() if self.task == "regression" else None,
+                scorer=scorer.snapshot(),
+                ending=ending.snapshot(),
             )
         )
+
+    def ending(self, loss: LossName, saved: Saved | None = None) -> Ending:
+        """When a duel by a loss ends. Raises `StateError`."""
+        return Ending(self.evidence, saved, numbers=loss == "relative", by_label=loss in ("miss", "cost"))
 
     def build(self, saved: Saved) -> Duel:
         """The duel as it was saved. Raises `StateError`."""
@@ -158,9 +155,10 @@ class Duel:
         self._led: set[int] = set(values["led"])
         self._loss_sums: list[float] = list(values["loss_sums"])
         self._scored: list[int] = list(values["scored"])
-        self._events_left: int | None = values["events_left"]
         self._test = spec.evidence.build(values["test"])
-        self._relative = RelativeLoss(values["relative"]) if spec.task == "regression" else None
+        self._scorer = Scorer(spec.evidence, spec.task, values["scorer"])
+        self.loss: LossName = self._scorer.name
+        self._ending = spec.ending(self.loss, values["ending"])
         self._install()
 
     @property
@@ -181,7 +179,14 @@ class Duel:
     @property
     def over(self) -> bool:
         """Whether the duel has ended, or will with the next label."""
-        return (self._events_left is not None and self._events_left <= 0) or len(self._in) < 2
+        return self._ending.due or self._ending.twins or len(self._in) < 2
+
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether a hundred scored events and more have shown nothing in favour of any challenger."""
+        test = self._test
+        no_rival = (index == test.served or test.e_value(index) <= 1 for index, *_ in self._in)
+        return test.changes == 0 and test.events >= SAME_EVENTS and all(no_rival)
 
     @property
     def rivals(self) -> list[Contestant]:
@@ -201,11 +206,10 @@ class Duel:
             except Exception as error:  # noqa: BLE001 - models are foreign code; see the module's docstring
                 failures = {**(failures or {}), index: error}
         facts = self._drop(offset, time_s, failures) if failures else []
-        return Asked(predictions[self._test.served], Ballot(self.number, tuple(map(self._vote, predictions))), facts)
-
-    def _vote(self, prediction: Prediction) -> Label | None:
-        """The label or number; a failed prediction of a number is infinitely wrong, as one of a label is wrong anyway."""
-        return math.inf if self._relative is not None and has_failed(prediction) else prediction[0]
+        vote = self._scorer.vote
+        ballot = Ballot(self.number, tuple([vote(y_pred, proba) for y_pred, proba in predictions]))
+        served = predictions[self._test.served]
+        return Asked(served if self._shows_proba or not served[1] else (served[0], None), ballot, facts)
 
     def step(self, offset: int, time_s: float, x: Features, y: Any, ballot: Ballot | None) -> list[DuelFact]:
         """Take a label: everyone learns it, the ballot of its question is scored. Raises what the served model raised if everyone did."""
@@ -229,7 +233,7 @@ class Duel:
         result: DuelResult = "undecided"
         if test.served != CHAMPION:
             result = "promoted"
-        elif all(index in self._failed or index in self._led or test.rejects(index) for index in challengers):
+        elif self._ending.twins or all(index in self._failed or index in self._led or test.rejects(index) for index in challengers):
             result = "kept"
         return DuelEnded(
             offset=offset,
@@ -241,6 +245,7 @@ class Duel:
             changes=test.changes,
             standings=self.standings(),
             generation=self.generation,
+            loss=self.loss,
         )
 
     def join(self, challenger: Contestant) -> None:
@@ -249,7 +254,7 @@ class Duel:
             raise ValueError(f"duel {self.number} has places for {self._rivals} challengers, and all are taken; start it with more places")
         self._contestants.append(challenger)
         self._loss_sums, self._scored = [*self._loss_sums, 0.0], [*self._scored, 0]
-        self._events_left = self._spec.evidence.events_max
+        self._ending.joined()
         self._install()
 
     def snapshot(self) -> Saved:
@@ -265,9 +270,9 @@ class Duel:
             led=sorted(self._led),
             loss_sums=list(self._loss_sums),
             scored=list(self._scored),
-            events_left=self._events_left,
             test=self._test.snapshot(),
-            relative=self._relative.snapshot() if self._relative else None,
+            scorer=self._scorer.snapshot(),
+            ending=self._ending.snapshot(),
         )
 
     def standings(self) -> tuple[ContestantStanding, ...]:
@@ -282,23 +287,23 @@ class Duel:
 
     def _install(self) -> None:
         """The contestants still in, each with its predictor and its `learn_one`."""
-        spec, served = self._spec, self._test.served
+        spec, served, of_proba = self._spec, self._test.served, self._scorer.of_proba
+        self._shows_proba = spec.proba or spec.task == "regression" or label_is_most_probable(self.leader.model)
         self._in: list[tuple[int, Predictor, Callable[[Features, Any], None]]] = [
-            (index, predictor(each.model, spec.task, proba=spec.proba and index == served), each.model.learn_one)
+            (index, predictor(each.model, spec.task, proba=of_proba or (spec.proba and index == served)), each.model.learn_one)
             for index, each in enumerate(self._contestants)
             if index not in self._failed
         ]
 
-    def _score(self, offset: int, time_s: float, y: Any, votes: tuple[Label | None, ...], facts: list[DuelFact]) -> None:
-        losses = self._losses(y, votes)
+    def _score(self, offset: int, time_s: float, y: Any, votes: tuple[Any, ...], facts: list[DuelFact]) -> None:
+        losses = self._scorer.losses(y, votes, self._failed)
         if losses is None:
             return
         if len(losses) < len(self._contestants):  # somebody joined after the question was asked
             losses += [None] * (len(self._contestants) - len(losses))
         if losses[self._test.served] is None:
             return
-        if self._events_left is not None:
-            self._events_left -= 1
+        self._ending.count(y, losses)
         sums, scored = self._loss_sums, self._scored
         for index, loss in enumerate(losses):
             if loss is not None:
@@ -307,21 +312,12 @@ class Duel:
         if (taker := self._test.update(losses)) is not None:
             facts.append(self._lead(offset, time_s, taker, "evidence"))
 
-    def _losses(self, y: Any, votes: tuple[Label | None, ...]) -> list[float | None] | None:
-        """The loss of each prediction; None for a contestant that is out, and for everyone while there is no scale."""
-        if self._relative is not None:
-            numbers: Any = [None if index in self._failed else vote for index, vote in enumerate(votes)]
-            return self._relative.losses(y, numbers)
-        if self._failed:
-            return [None if index in self._failed else y != vote for index, vote in enumerate(votes)]
-        return [y != vote for vote in votes]
-
     def _lead(self, offset: int, time_s: float, taker: int, cause: LeadCause) -> LeadChanged:
         number, before, now = self.number, self.served, self._contestants[taker].name
         events, standings = self._test.events, self.standings()
         self._led.add(taker)
-        if self._events_left is None:
-            self._events_left = self._spec.evidence.events_max
+        if self._ending.is_open:
+            self._ending.begin()
         self._test.lead(taker)
         self.generation += 1
         self._install()
@@ -335,6 +331,7 @@ class Duel:
             events=events,
             standings=standings,
             generation=self.generation,
+            loss=self.loss,
         )
 
     def _drop(self, offset: int, time_s: float, failures: dict[int, Exception]) -> list[DuelFact]:

@@ -32,9 +32,10 @@ variables by betting"; Shafer 2021, "Testing by betting"; for forecasters that a
   different times) violates the null, though neither is better on average: the lead may follow the runs. Runs that hit both alike are
   covered. With labels that come h events late, "everything seen before" is meant at the label's coming, not at the question's.
 
+Which loss: of classifiers see `core.contest.loss`, of numbers `RelativeLoss`.
+
 Numbers: capital above 1e200 is cut to it, and capital that underflows is 0: both keep E a supermartingale, and neither matters below
-that. In the hot loop most events of a classifier leave d = 0, which costs a
-comparison.
+that.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ import operator
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from stream_retrain.core.contest.loss import Loss, loss_faults
 from stream_retrain.core.state import Part, Saved
 
 __all__ = ["Evidence", "PairedTest", "RelativeLoss"]
@@ -54,6 +56,7 @@ BET_AGAINST: Final = 0.2
 STAKED_AT_START: Final = 0.75
 STAKED_EVERY_EVENTS: Final = 100
 CAPITAL_MAX: Final = 1e200  # cut as often as is staked: until then even capital that doubles stays far below the largest float
+OVERTIME: Final = 20
 CLIP_SCALES: Final = 4.0
 SCALE_EVENTS: Final = 100
 _TEST: Final = Part.of("paired test", "served", "changes", "events", "since_change", "capital", "against")
@@ -70,8 +73,20 @@ class Evidence:
     events_min: int = 10
     """Events since the last change before there can be one."""
     events_max: int = 1_000
-    """Events after which the duel ends and whoever serves stays. A fresh tree often needs more than 500 to overtake a stale one."""
+    """Events after which the duel ends and whoever serves stays, unless `rarest_min` asks for more. A fresh tree often needs more than 500
+    to overtake a stale one."""
     bets: tuple[float, ...] = BETS
+    loss: Loss = "log"
+    """What is compared, of classifiers: "log" or "brier" of the probabilities ("miss" where a contestant gives none), "miss", the share
+    of labels missed, or costs by (label, predicted label), from 0 to 1."""
+    rarest_min: int = 50
+    """Labels of the rarest class without which a duel of classifiers goes on beyond `events_max`, to 20 times that at most. Of more than
+    two classes: of all but the most frequent, together."""
+
+    @property
+    def events_limit(self) -> int:
+        """Events after which a duel ends whatever it still lacks."""
+        return self.events_max * OVERTIME
 
     def build(self, saved: Saved | None = None, *, contestants: int = 2) -> PairedTest:
         """A running test: from the start, for the served model and its rivals, or as it was saved. Raises `StateError`."""
@@ -96,6 +111,9 @@ class Evidence:
             yield f"events_max is {self.events_max}, below events_min {self.events_min}"
         if not self.bets or not all(0 < bet < 1 for bet in self.bets):
             yield f"bets are {self.bets}; use shares between 0 and 1, at least one"
+        if not isinstance(self.rarest_min, int) or self.rarest_min < 0:
+            yield f"rarest_min is {self.rarest_min!r}; use a whole number of labels, 0 for no such minimum"
+        yield from loss_faults(self.loss)
 
 
 class PairedTest:

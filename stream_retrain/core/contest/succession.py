@@ -5,6 +5,9 @@ Rules:
 - The served model is the champion, or in a duel whoever leads it; each change of it begins a generation.
 - A duel is not restarted. A challenger that comes from the trainer joins the duel its rule began, or begins one of its own; while
   another rule's duel lasts it waits, and learns every event meanwhile.
+- A rule that only the trainer carries out may train again while its duel lasts, if a hundred events have shown nothing in favour of
+  the challenger: the newer one then takes its place (the old duel ends, undecided, and another starts). Where something is shown by the
+  time it comes, it waits for the duel's end.
 - Where a duel ends with a champion that is not the pipeline's model, the best of the duel that is has a rematch with it, without end
   until the lead changes. A rematch holds nothing up: the next duel takes its rival over, a reset ends it.
 - One training at a time. It is part of the state: after a restart it is asked for again, under the same number.
@@ -87,6 +90,9 @@ class Succession:
         if any(isinstance(rule.do, Race) for rule in pipeline.react):
             self._recent = collections.deque(values["recent"], maxlen=LOOK_BACK_EVENTS)
         self._commands: list[Command] = []
+        races = [rule.do if isinstance(rule.do, Race) else None for rule in pipeline.react]
+        self._by_trainer = [race is not None and all(each.by_trainer for each in race.contestants()) for race in races]
+        """Of each rule, whether all its challengers come from the trainer, so that its duel keeps no place for one."""
 
     @property
     def remembers(self) -> bool:
@@ -107,6 +113,14 @@ class Succession:
     def busy(self) -> bool:
         """Whether a duel is in progress that nothing may interrupt."""
         return self.duel is not None and not self.duel.rematch
+
+    @property
+    def replaceable(self) -> int | None:
+        """The rule whose challenger a new training of it may replace."""
+        duel = self.duel
+        if duel is None or not self.busy or not duel.shows_nothing:
+            return None
+        return duel.rule if self._by_trainer[duel.rule] else None
 
     def outstanding(self) -> Train | None:
         """The command of the training it waits for."""
@@ -147,9 +161,12 @@ class Succession:
         if training is None or training.number != trained.training:
             return []
         self.training = self.base = None
-        if self.duel is not None and self.busy and self.duel.rule != training.rule:
-            self._waiting.append((training, trained))
-            return []
+        if self.duel is not None and self.busy:
+            if self.replaceable == training.rule:
+                return self._replaced(offset, time_s, self.duel, training, trained)
+            if self.duel.rule != training.rule or self._by_trainer[training.rule]:
+                self._waiting.append((training, trained))
+                return []
         ended, staying = self._make_way(offset, time_s)
         return [*ended, *self._enter(offset, time_s, training, trained, staying)]
 
@@ -239,6 +256,12 @@ class Succession:
         ended = self.duel.end(offset, time_s)
         return [ended], self._conclude(self.duel)
 
+    def _replaced(self, offset: int, time_s: float, duel: Duel, training: Training, trained: Trained) -> list[ShardFact]:
+        """End a duel that shows nothing, for a newer challenger; who is in it from a rematch stays."""
+        ended, staying = duel.end(offset, time_s), [each for each in duel.rivals if each.name == RIVAL]
+        self._conclude(duel)
+        return [ended, *self._enter(offset, time_s, training, trained, staying)]
+
     def _conclude(self, duel: Duel) -> list[Contestant]:
         """Make who leads the champion; who else was in the duel, the best first."""
         _, self.champion, self._family = duel.leader
@@ -286,6 +309,7 @@ class Succession:
             trained_on=(0, *trained_on, *(0 for _ in staying)),
             generation=self.generation,
             cause=cause.trigger,
+            loss=self.duel.loss,
         )
 
     def _enter(self, offset: int, time_s: float, training: Training, trained: Trained, staying: list[Contestant]) -> list[ShardFact]:

@@ -59,18 +59,18 @@ class Policy:
         self._triggers = [rule.trigger.build(each["trigger"]) for rule, each in zip(spec.rules, rules, strict=True)]
         self._acted_at: list[int | None] = [each["acted_at"] for each in rules]
 
-    def decide(self, moment: Moment, *, in_duel: bool = False, in_training: bool = False) -> list[Decision]:
+    def decide(self, moment: Moment, *, in_duel: bool = False, in_training: bool = False, replaceable: int | None = None) -> list[Decision]:
         """One decision for each rule whose trigger holds, in the order of the rules.
 
         `in_duel`: nothing restarts a duel in progress, and nothing else changes the model meanwhile. `in_training`: the trainer works
-        for this shard, on one thing at a time.
+        for this shard, on one thing at a time. `replaceable`: the rule that may train another challenger although its duel is in progress.
         """
         decisions: list[Decision] = []
         changed = False
         for index, (rule, trigger) in enumerate(zip(self._rules, self._triggers, strict=True)):
             if not trigger.fires(moment):
                 continue
-            outcome = self._outcome(index, moment, changed=changed, in_duel=in_duel, in_training=in_training)
+            outcome = self._outcome(index, moment, changed=changed, in_duel=in_duel and index != replaceable, in_training=in_training)
             decisions.append(Decision(rule, outcome, index))
             if outcome in ("done", "ignored"):
                 self._acted_at[index] = moment.events_seen

@@ -24,7 +24,16 @@ from stream_retrain.facts.telling import cut, described
 from stream_retrain.facts.values import LABEL_CHARS_MAX, Features, Label
 from stream_retrain.models.probabilities import last_step, most_probable
 
-__all__ = ["FAILED", "Prediction", "Predictor", "Unusable", "has_failed", "label_is_most_probable", "predictor"]
+__all__ = [
+    "FAILED",
+    "Prediction",
+    "Predictor",
+    "Unusable",
+    "gives_probabilities",
+    "has_failed",
+    "label_is_most_probable",
+    "predictor",
+]
 
 Prediction: TypeAlias = tuple[Label | None, Any]
 """The label or number predicted (None: the model cannot predict yet), and the probabilities by label (none: {} or None)."""
@@ -52,12 +61,12 @@ def has_failed(prediction: Prediction) -> bool:
 
 
 def predictor(model: Any, task: str, *, proba: bool) -> Predictor:
-    """The cheapest function that predicts with `model`; `proba`: probabilities are needed."""
+    """The cheapest function that predicts with `model`; `proba`: probabilities are needed, where it gives any."""
     if task == "regression":
         return functools.partial(_number, model.predict_one)
     if label_is_most_probable(model):
         return functools.partial(_most_probable, model.predict_proba_one)
-    if proba:
+    if proba and gives_probabilities(model):
         return functools.partial(_label_and_proba, model.predict_one, model.predict_proba_one)
     return functools.partial(_label, model.predict_one)
 
@@ -66,6 +75,15 @@ def label_is_most_probable(model: Any) -> bool:
     """Whether `predict_one` of this model is River's default, the most probable label of `predict_proba_one`."""
     kind = type(last_step(model))
     return kind.predict_one is base.Classifier.predict_one and kind.predict_proba_one is not base.Classifier.predict_proba_one
+
+
+def gives_probabilities(model: Any) -> bool:
+    """Whether this classifier, and what it wraps, says more than River's default, which is that it has no probabilities."""
+    step = last_step(model)
+    if type(step).predict_proba_one is base.Classifier.predict_proba_one:
+        return False
+    wrapped = last_step(step._wrapped_model) if isinstance(step, base.Wrapper) else None
+    return not isinstance(wrapped, base.Classifier) or gives_probabilities(wrapped)
 
 
 def _number(predict_one: Callable[[Features], Any], x: Features) -> Prediction:

@@ -2,7 +2,8 @@
 
 The table was measured (`benchmarks/calibrate.py` says how): false alarms where nothing changes, delays where something does. Of the
 settings whose false alarms, at the upper end of a 95 % interval and at the worst of several error rates, are rare enough, the
-quickest is taken. The rates hold for values that do not depend on each other; errors that come in runs raise more alarms.
+quickest is taken. The detector of the rank has a calibration of its own (`core.watch.rank`). The rates hold for values that do not depend
+on each other; errors that come in runs raise more alarms.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from stream_retrain.core.react.reactions import Challenge
 from stream_retrain.core.react.rules import On
 from stream_retrain.core.schema import Task
 from stream_retrain.core.watch.calibration_table import TABLE
-from stream_retrain.core.watch.watch import Watch
+from stream_retrain.core.watch.rank import RankDetector
+from stream_retrain.core.watch.watch import RANK, Watch
 
 __all__ = ["FALSE_ALARM_EVERY_EVENTS", "detector_for", "watch_and_react"]
 
@@ -41,12 +43,17 @@ def detector_for(signal: str = "error", *, false_alarm_every_events: int = FALSE
     """The quickest detector that raises at most one false alarm in `false_alarm_every_events`.
 
     signal
-        "error": of a classifier (0 and 1). Any other name: a number, such as a feature, the loss or a regressor's error.
+        "error": of a classifier (0 and 1). "rank": of its rarer classes. Any other name: a number, such as a feature, the
+        loss or a regressor's error.
     kind
         One of the detectors that were measured for it, such as "ADWIN"; None: whichever is the quickest.
 
     Raises ValueError where no setting that was measured is that quiet; the message names the quietest.
     """
+    if signal == RANK:
+        if kind not in (None, RankDetector.__name__):
+            raise ValueError(f"{kind} was not measured on {signal}; use {RankDetector.__name__}")
+        return RankDetector(false_alarm_every_events)
     measured = [row for row in TABLE if row[0] == ("error" if signal == "error" else "feature") and kind in (None, row[1])]
     if not measured:
         raise ValueError(f"{kind} was not measured on {signal}; use one of {', '.join(sorted({row[1] for row in TABLE}))}")
@@ -64,11 +71,14 @@ def detector_for(signal: str = "error", *, false_alarm_every_events: int = FALSE
 def watch_and_react(task: Task, *, false_alarm_every_events: int = FALSE_ALARM_EVERY_EVENTS) -> dict[str, Any]:
     """`watch` and `react` to begin with: `Pipeline(..., **watch_and_react("binary"))`.
 
-    The error is watched for getting worse, and challengers race the model when it does.
+    The error is watched for getting worse, of a classifier the rank of its rarer classes too, and challengers race the model when one does.
     """
     signal = "error" if task != "regression" else "loss"
     detector = detector_for(signal, false_alarm_every_events=false_alarm_every_events, kind="ADWIN" if task == "regression" else None)
-    return {"watch": [Watch(signal, detector)], "react": [On.drift(signal, Challenge())]}
+    watch = [Watch(signal, detector)]
+    if task != "regression":
+        watch.append(Watch(RANK, detector_for(RANK, false_alarm_every_events=false_alarm_every_events)))
+    return {"watch": watch, "react": [On.drift(each.signal, Challenge()) for each in watch]}
 
 
 def _delay(events: float | None) -> float:

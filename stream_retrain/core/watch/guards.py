@@ -40,7 +40,10 @@ CATEGORIES_WARM_UP_EVENTS: Final = 200
 class Guard(Protocol):
     """A running detector on one signal."""
 
-    detector: Any
+    @property
+    def detector(self) -> Any:
+        """To read."""
+        ...
 
     def update(self, value: Any) -> Direction | None:
         """Take the next value; the direction of a change just detected that was asked for, else None."""

@@ -2,6 +2,7 @@
 
 error           0 or 1 for classification (the label was missed), |y - y_pred| for regression
 loss            log loss in nats for classification (probabilities clipped to at least 0.001), (y - y_pred)^2 for regression
+rank            how a class other than the most frequent is ranked (see `core.watch.rank`): 1 is right, 0.5 is no skill
 prediction      probability of the positive class (binary), of the predicted one (multiclass), or the predicted value
 feature:NAME    a numeric feature
 categories:NAME how rare the category of a text or boolean feature is, in bits (see `core.watch.guards.OfCategories`)
@@ -27,7 +28,7 @@ __all__ = [
     "signal_of",
 ]
 
-OF_THE_MODEL: Final = ("error", "loss", "prediction")
+OF_THE_MODEL: Final = ("error", "loss", "rank", "prediction")
 OF_FEATURES: Final = ("feature", "categories")
 CATEGORIES: Final = "categories:"
 PROBABILITY_MIN: Final = 1e-3
@@ -37,7 +38,7 @@ ERRORS_FOR_SCALE: Final = 100
 WORST_SCALES: Final = 4.0
 
 Signal: TypeAlias = Callable[[Any, Any, Any], Any]
-"""From (y, y_pred, probabilities) to the value; None where the model gave no probabilities."""
+"""From (y, y_pred, probabilities) to the value, of `rank` to what its guard makes it from; None where the model gave no probabilities."""
 
 
 def signal_of(name: str, task: str) -> Signal:
@@ -51,6 +52,8 @@ def signal_of(name: str, task: str) -> Signal:
             return lambda y, y_pred, _: regression_loss(y, y_pred)
         case "loss", False:
             return lambda y, _, proba: classification_loss(y, proba) if proba else None
+        case "rank", _:
+            return lambda y, _, proba: (y, proba) if proba else None
         case "prediction", True:
             return lambda _, y_pred, __: float(y_pred)
         case _:
@@ -95,7 +98,7 @@ class WorstError:
 
     def of(self, signal: str) -> float | None:
         """The value of a signal; None where a failed prediction has none."""
-        if signal == "prediction":
+        if signal in ("prediction", "rank"):
             return None
         if not self._regression:
             return 1 if signal == "error" else -math.log(PROBABILITY_MIN)

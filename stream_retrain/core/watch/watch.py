@@ -9,6 +9,7 @@ asked for is passed over:
 - ADWIN: its estimate after the cut against the one before (as in MOA's ADWINChangeDetector);
 - PageHinkley: built with the `mode` that fits; in both directions, the test statistic that crossed the threshold;
 - the binary detectors: one-sided by construction; their input is flipped where they watch the other side;
+- `rank` has a detector of its own, which sees ranks get worse only;
 - any other detector: the mean of the last 30 values against the mean of all before, since its last alarm.
 
 Warnings come from the warning zone of DDM, EDDM, HDDMA, HDDMW and FHDDM. Detectors without one get a second, more sensitive copy of
@@ -38,12 +39,14 @@ from stream_retrain.core.watch.guards import (
     Wanted,
     page_hinkley_statistics,
 )
+from stream_retrain.core.watch.rank import RankDetector, RankGuard
 from stream_retrain.core.watch.signals import CATEGORIES, OF_FEATURES, OF_THE_MODEL
 from stream_retrain.facts.observation import Reading
 
-__all__ = ["Watch", "reading"]
+__all__ = ["RANK", "Watch", "reading"]
 
 KSWIN_EVERY: Final = 50
+RANK: Final = "rank"
 RISING: Final = (binary.DDM, binary.EDDM, binary.HDDMA, binary.HDDMW)
 FALLING: Final = (binary.FHDDM,)
 
@@ -52,8 +55,10 @@ FALLING: Final = (binary.FHDDM,)
 class Watch:
     """A River detector on a signal.
 
+    detector
+        None: for the signal rank, a `RankDetector`.
     direction
-        The change to report; None: "up" for error and loss, "both" for the others.
+        The change to report; None: "up" for error and loss, "down" for rank, "both" for the others.
     every
         Show it each n-th value only; None: every value, and every 50th for KSWIN, of which one update costs more than most models.
     warning
@@ -61,14 +66,20 @@ class Watch:
     """
 
     signal: str
-    detector: Any
+    detector: Any = None
     direction: Wanted | None = None
     every: int | None = None
     warning: Any = None
 
+    def __post_init__(self) -> None:
+        if self.signal == RANK and self.detector is None:
+            object.__setattr__(self, "detector", RankDetector())
+
     @property
     def wanted(self) -> Wanted:
         """The direction asked for, or the one that suits the signal."""
+        if self.signal == RANK:
+            return self.direction or "down"
         return self.direction or ("up" if self.signal in ("error", "loss") else "both")
 
     @property
@@ -89,6 +100,8 @@ class Watch:
 
     def build(self, saved: Saved | None = None) -> Guard:
         """A running guard: fresh, or as it was saved. Raises `StateError`."""
+        if self.signal == RANK:
+            return RankGuard(self.detector, saved)
         return self._sampled(self.detector, saved)
 
     def build_warner(self, guard: Guard, saved: Saved | None = None) -> Guard:
@@ -158,13 +171,16 @@ class Watch:
             yield f"{where}: direction is {self.direction!r}; use up, down or both"
         if self.every is not None and not (isinstance(self.every, int) and self.every >= 1):
             yield f"{where}: every is {self.every!r}; use a whole number of at least 1"
+        if self.signal == RANK:
+            yield from (f"{where}: {fault}" for fault in self._rank_faults(task))
+            return
         for detector in (self.detector, *([self.warning] if self.warning is not None else [])):
             yield from (f"{where}: {fault}" for fault in self._detector_faults(detector, task))
 
     def _signal_faults(self, schema: Schema) -> Iterator[str]:
         if self.feature is None:
             if self.signal not in OF_THE_MODEL:
-                yield "no such signal; use error, loss, prediction, feature:NAME or categories:NAME"
+                yield "no such signal; use error, loss, rank, prediction, feature:NAME or categories:NAME"
             return
         kind = schema.feature_type(self.feature)
         if kind is None:
@@ -174,8 +190,24 @@ class Watch:
         elif kind is float and self.signal.startswith(CATEGORIES):
             yield f"{self.feature!r} is a number without categories; use 'feature:{self.feature}'"
 
+    def _rank_faults(self, task: str) -> Iterator[str]:
+        if task == "regression":
+            yield "numbers have no classes to rank; watch the error or the loss of a regression"
+        if not isinstance(self.detector, RankDetector):
+            yield f"its detector is a RankDetector, one for each class, and not {self.detector!r}; leave it out"
+        elif not self.detector.false_alarm_every_events > 0:
+            yield f"false_alarm_every_events is {self.detector.false_alarm_every_events!r}; use events above 0"
+        if self.direction not in (None, "down"):
+            yield "ranks are watched for getting worse; leave the direction out"
+        if self.every not in (None, 1):
+            yield "every event is needed to rank the rare ones; leave `every` out"
+        if self.warning is not None:
+            yield "it gives no warnings; leave `warning` out"
+
     def _detector_faults(self, detector: Any, task: str) -> Iterator[str]:
         name = type(detector).__name__
+        if isinstance(detector, RankDetector):
+            yield f"{name} watches the signal 'rank' and no other"
         if not isinstance(detector, base.DriftDetector | base.BinaryDriftDetector):
             yield f"{detector!r} is not a River drift detector"
         elif isinstance(detector, base.BinaryDriftDetector):
@@ -198,6 +230,8 @@ def reading(detector: Any) -> Reading:
         rise, fall = page_hinkley_statistics(detector)
         statistic = {"up": rise, "down": fall}.get(detector.mode, max(rise, fall))
         return Reading(statistic=statistic, threshold=detector.threshold, warning=warning)
+    if isinstance(detector, RankDetector):
+        return Reading(statistic=detector.statistic, threshold=detector.threshold, estimate=detector.estimate)
     if isinstance(detector, drift.KSWIN):
         return Reading(statistic=float(detector.p_value), threshold=detector.alpha, width=len(detector.window), warning=warning)
     return Reading(warning=warning)

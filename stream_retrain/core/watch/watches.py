@@ -3,6 +3,9 @@
 Those on the model's signals are shown every labelled event; those on features every question when it is asked, whether or not its label
 ever comes. A failed prediction is shown as the worst error, so that rules act.
 
+What another model is no matter for, goes on: detectors on features; and those on the rank, which begin afresh with another generation only,
+so that a duel the champion wins does not cost what they know of it.
+
 A detector is foreign code. One that raises is replaced by a fresh one, and that is a fact; the event counts as learned.
 """
 
@@ -16,8 +19,9 @@ from stream_retrain.core.react.triggers import Caution
 from stream_retrain.core.serve.predictor import Prediction, has_failed
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.core.watch.guards import Direction, Guard
+from stream_retrain.core.watch.rank import RankGuard
 from stream_retrain.core.watch.signals import Signal, WorstError, signal_of
-from stream_retrain.core.watch.watch import Watch, reading
+from stream_retrain.core.watch.watch import RANK, Watch, reading
 from stream_retrain.facts.observation import Reading
 from stream_retrain.facts.shard import DetectorFailed, DriftDetected, WarningRaised
 from stream_retrain.facts.telling import raised
@@ -27,7 +31,12 @@ __all__ = ["Seen", "Watches"]
 
 Seen: TypeAlias = DriftDetected | WarningRaised | DetectorFailed
 _Update: TypeAlias = Callable[[Any], "Direction | None"]
-_WATCHES: Final = Part.of("watches", "watches", "errors", schema=2, migrations={1: lambda values: {**values, "errors": (0.0, 0)}})
+_WATCHES: Final = Part.of(
+    "watches",
+    *("watches", "errors", "generation"),
+    schema=2,
+    migrations={1: lambda values: {**values, "errors": (0.0, 0), "generation": None}},
+)
 _WATCH: Final = Part.of("watch", "guard", "warner")
 
 
@@ -41,9 +50,11 @@ class Watches:
         self._warn = [watch.signal in asked and watch.warns for watch in pipeline.watch]
         self._guards: list[Guard] = []
         self._warners: list[Guard | None] = []
-        fresh: Saved = {"watches": [None] * len(pipeline.watch), "errors": (0.0, 0)}
+        fresh: Saved = {"watches": [None] * len(pipeline.watch), "errors": (0.0, 0), "generation": None}
         kept = fresh if saved is None else _WATCHES.load(saved)
         self._worst = WorstError(pipeline.task, *kept["errors"])
+        self._generation: int | None = kept["generation"]
+        """The one whose ranks are watched."""
         for each, watch, warns in zip(kept["watches"], pipeline.watch, self._warn, strict=True):
             values = {"guard": None, "warner": None} if each is None else _WATCH.load(each)
             guard = watch.build(values["guard"])
@@ -54,7 +65,7 @@ class Watches:
     def begin_afresh(self) -> None:
         """Fresh detectors on the model's signals, for another model; those on features go on."""
         for index, watch in enumerate(self._pipeline.watch):
-            if watch.feature is None:
+            if watch.feature is None and watch.signal != RANK:
                 self._renew(index)
         self._sort()
 
@@ -65,6 +76,8 @@ class Watches:
         failed = y_pred is None
         if failed and not has_failed(prediction):
             return ()
+        if self._ranked and generation != self._generation:
+            self._rank_anew(generation)
         if self._measures and not failed:
             self._worst.observe(abs(y - y_pred))
         for index, update, warn, signal in self._of_model:
@@ -107,7 +120,16 @@ class Watches:
                 for guard, warner in zip(self._guards, self._warners, strict=True)
             ],
             errors=(self._worst.scale, self._worst.events),
+            generation=self._generation,
         )
+
+    def _rank_anew(self, generation: int) -> None:
+        """Another model serves: its ranks are compared with its own past."""
+        if self._generation is not None:
+            for index in self._ranked:
+                self._renew(index)
+            self._sort()
+        self._generation = generation
 
     def _renew(self, index: int) -> None:
         watch = self._pipeline.watch[index]
@@ -118,6 +140,7 @@ class Watches:
         """Those that watch the model's signals, each with its signal, and those that watch features."""
         self._of_model: list[tuple[int, _Update, _Update | None, Signal]] = []
         self._of_features: list[tuple[int, _Update, _Update | None, str]] = []
+        self._ranked = [index for index, watch in enumerate(self._pipeline.watch) if watch.signal == RANK]
         for index, (watch, guard, warner) in enumerate(zip(self._pipeline.watch, self._guards, self._warners, strict=True)):
             warn = warner.update if warner else None
             if watch.feature is not None:
@@ -131,13 +154,16 @@ class Watches:
         watch: Watch = self._pipeline.watch[index]
         if direction is None:
             return WarningRaised(offset=offset, time_s=time_s, signal=watch.signal, detector=watch.detector_name, generation=generation)
+        guard = self._guards[index]
+        if isinstance(guard, RankGuard):
+            value = guard.value
         return DriftDetected(
             offset=offset,
             time_s=time_s,
             signal=watch.signal,
             detector=watch.detector_name,
             direction=direction,
-            value=None if isinstance(value, str) else float(value),
+            value=None if value is None or isinstance(value, str) else float(value),
             generation=generation,
         )
 

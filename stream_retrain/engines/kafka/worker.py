@@ -7,7 +7,8 @@ The protocol, each part written where it is done, each step with a fail point (`
 - commit, when `commit_interval_ms` (a few of them while catching up) or `commit_events_max` is due: 1 to 4 the transaction
   (`kafka.sink`); 5 drop the outputs, 6 append to the windows (`driver.committed`); then at most one checkpoint (`driver`).
 - assign: 1 read committed offsets, what is noted beside them and what is retained; 2 fence and restore each shard
-  (`engines.driver.restore`); 3 give its start offset with the assignment itself, since pausing or seeking right after an assignment loses it.
+  (`engines.driver.restore`); 3 give its start offset with the assignment itself, since pausing or seeking right after an assignment
+  loses it.
 - replay: a state of a partition in this very loop, not a loop of its own (`driver.take`).
 - revoke, within one deadline: 1 commit; 2 checkpoint; 3 forget; 4 unassign.
 - lost: 1 forget, commit nothing; 2 unassign.
