@@ -26,7 +26,7 @@ from stream_retrain.core.schema import Schema, is_optional
 from stream_retrain.core.scores import needs_proba
 from stream_retrain.core.serve.predictor import predictor
 from stream_retrain.core.watch.guards import CATEGORIES_WARM_UP_EVENTS
-from stream_retrain.core.watch.watch import Watch, reading
+from stream_retrain.core.watch.watch import RANK, Watch, reading
 from stream_retrain.facts.values import Features, Label
 
 __all__ = ["Candidate", "Declared", "Made", "Trial", "example_events"]
@@ -249,6 +249,9 @@ def _signal(watch: Watch, task: str) -> Iterator[Any]:
             yield TEXTS[number % len(TEXTS)]
         elif watch.signal == "error" and task != "regression":
             yield int(number % 7 == 0 or (number > VALUES / 2 and number % 3 > 0))
+        elif watch.signal == RANK:
+            rare = number % 5 == 0
+            yield rare, {True: 0.8 if rare else 0.1, False: 0.2 if rare else 0.9}
         else:
             yield 0.1 * (number % 7) + (2.0 if number > VALUES / 2 else 0.0)
 
