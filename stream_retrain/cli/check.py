@@ -10,6 +10,7 @@ from rich.table import Table
 
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, loaded, print_json
 from stream_retrain.cli.streams import own_output
+from stream_retrain.core.inside import named
 from stream_retrain.core.pipeline import Pipeline
 
 __all__ = ["check"]
@@ -46,7 +47,7 @@ def _described(pipeline: Pipeline) -> dict[str, Any]:
         "keep_null": bool(schema.keep_null),
         "features": {name: getattr(kind, "__name__", str(kind)) for name, kind in schema.features.items()},
     }
-    shown["model"] = str(pipeline.model)
+    shown["model"] = named(pipeline.model)
     shown["watch"] = [f"{watch.signal}: {watch.detector_name} ({watch.wanted})" for watch in pipeline.watch]
     shown["react"] = [f"{rule.trigger} -> {rule.do}" for rule in pipeline.react]
     shown["metrics"] = [type(metric).__name__ for metric in pipeline.scores.metrics]

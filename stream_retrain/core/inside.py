@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from river import preprocessing, proba
 
-__all__ = ["fills_nulls", "inside", "unseeded"]
+__all__ = ["fills_nulls", "inside", "named", "unseeded"]
 
+NAME_CHARACTERS_MAX: Final = 200
 SEEDS: Final = ("seed", "random_state")
 IMPUTERS: Final = (preprocessing.StatImputer, preprocessing.PreviousImputer)
 _PLAIN: Final = (
@@ -54,6 +55,15 @@ def unseeded(declared: Any) -> Iterator[str]:
 def fills_nulls(declared: Any) -> bool:
     """Whether there is an imputer inside."""
     return any(isinstance(value, IMPUTERS) for value, _ in inside(declared))
+
+
+def named(model: Any) -> str:
+    """How a model writes itself, if that is short; else its class. Some of River's cannot be written."""
+    try:
+        text = str(model)
+    except Exception:  # noqa: BLE001 - the model is foreign code
+        text = ""
+    return text if text and len(text) <= NAME_CHARACTERS_MAX and "\n" not in text else type(model).__name__
 
 
 def _attributes(value: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from river import base
 
 from stream_retrain.core.digest import digest
-from stream_retrain.core.inside import fills_nulls, unseeded
+from stream_retrain.core.inside import fills_nulls, named, unseeded
 from stream_retrain.core.react.combinations import Trigger, leaves
 from stream_retrain.core.react.policy import PolicySpec
 from stream_retrain.core.react.reactions import Race, race_faults
@@ -183,7 +183,7 @@ def _model_faults(where: str, model: Any, task: Task) -> Iterator[str]:
     if not isinstance(model, wanted):
         yield f"{where}: a {task} task needs a River {wanted.__name__.lower()}, not {type(model).__name__}"
     elif task == "multiclass" and not model._multiclass:
-        yield f"{where}: {model} knows two classes only; wrap it in river.multiclass.OneVsRestClassifier"
+        yield f"{where}: {named(model)} knows two classes only; wrap it in river.multiclass.OneVsRestClassifier"
     else:
         yield from _seed_faults(where, model)
 

@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple
 from river import metrics
 
 from stream_retrain.core.contest.training import copy_of
+from stream_retrain.core.inside import named
 from stream_retrain.core.schema import Schema, is_optional
 from stream_retrain.core.scores import needs_proba
 from stream_retrain.core.serve.predictor import predictor
@@ -36,7 +37,6 @@ VALUES: Final = 60
 """A detector is shown at least so many."""
 TEXTS: Final = ("red apples and pears", "late train to the sea", "green pears", "the sea is blue today", "no train today", "two red trains")
 LABELS_MAX: Final = 6
-NAME_CHARACTERS_MAX: Final = 200
 
 
 class Candidate(NamedTuple):
@@ -110,14 +110,14 @@ class Trial:
         try:
             model = candidate.begin()
         except Exception as error:  # noqa: BLE001 - the model is foreign code: what it raises is what its author must read
-            self.faults.append(f"{where}: {_name(candidate.model)} cannot be copied to begin with: {type(error).__name__}: {error}")
+            self.faults.append(f"{where}: {named(candidate.model)} cannot be copied to begin with: {type(error).__name__}: {error}")
             return
         lessons = list(example_events(self._declared.schema, self._declared.task))
-        self._take(Made(where, _name(model), model, lessons), self._model_faults(where, model))
+        self._take(Made(where, named(model), model, lessons), self._model_faults(where, model))
 
     def _model_faults(self, where: str, model: Any) -> Iterator[str]:
         declared = self._declared
-        name = _name(model)
+        name = named(model)
         ask = predictor(model, declared.task, proba=bool(declared.proba_for))
         answer: Any = None
         for x, y in example_events(declared.schema, declared.task):
@@ -187,12 +187,6 @@ class Trial:
             pickle.dumps((guard.snapshot(), warner and warner.snapshot()))
         except Exception as error:  # noqa: BLE001 - a detector is foreign code
             yield f"{where} cannot watch it: {type(error).__name__}: {error}; use another detector"
-
-
-def _name(model: Any) -> str:
-    """How a model writes itself, if that is short; else its class."""
-    text = str(model)
-    return text if len(text) <= NAME_CHARACTERS_MAX and "\n" not in text else type(model).__name__
 
 
 def example_events(schema: Schema, task: str) -> Iterator[tuple[Features, Label]]:

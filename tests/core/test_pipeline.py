@@ -174,6 +174,7 @@ def test_what_works_later_is_not_refused() -> None:
     streams.pipeline(**{**THREE, "metrics": [metrics.MacroF1(), metrics.CohenKappa(), metrics.CrossEntropy()]})
     streams.pipeline(metrics=[metrics.F1(), metrics.ROCAUC(), metrics.MutualInfo()])
     streams.pipeline(model=Odd(np.bool_(True)))
+    streams.pipeline(model=compose.SelectType((int, float)) | LR())  # which River cannot write
     both = streams.pipeline(metrics=[metrics.Accuracy() + metrics.ROCAUC(), metrics.F1()])
     assert [type(metric).__name__ for metric in both.scores.metrics] == ["Accuracy", "ROCAUC", "F1"]
     streams.pipeline(**NUMBERS | {"model": compose.TargetTransformRegressor(linear_model.LinearRegression(), np.log1p, np.expm1)})

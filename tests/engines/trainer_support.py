@@ -23,6 +23,7 @@ from stream_retrain.core.contest.training import Training, train
 from stream_retrain.core.digest import digest
 from stream_retrain.core.react.reactions import Challenge
 from stream_retrain.core.react.rules import On
+from stream_retrain.core.trial import EVENTS, example_events
 from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgressed, Trainer
 from stream_retrain.facts.values import Learned, ShardId
 from stream_retrain.stores.ports import Stores, WindowLimits
@@ -34,6 +35,11 @@ MODEL = preprocessing.StandardScaler() | linear_model.LogisticRegression()
 TREE = tree.HoeffdingTreeClassifier(grace_period=50)
 LAST_2000 = Challenger(name="long", window=Window(rows=2_000), passes=2)
 _Result = TypeVar("_Result")
+
+
+TRIED = 2 * EVENTS
+"""Rows a model learns in the trial at load."""
+EXAMPLES = {x["a"] for x, _ in example_events(streams.pipeline().schema, "binary")}
 
 
 class _Failing(base.Classifier):  # type: ignore[misc]
@@ -51,19 +57,19 @@ class Slow(_Failing):
 
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
         self.learned += 1
-        if self.learned > 2:  # the trial at load
+        if self.learned > TRIED:
             time.sleep(0.01)
 
 
 class Stuck(_Failing):
-    """Sleeps for a minute in its tenth row."""
+    """Sleeps for a minute in its tenth row after the trial at load."""
 
     def __init__(self) -> None:
         self.learned = 0
 
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
         self.learned += 1
-        if self.learned == 10:
+        if self.learned == TRIED + 10:
             time.sleep(60)
 
 
@@ -78,14 +84,14 @@ class Hungry(_Failing):
 
 
 class Raising(_Failing):
-    """Learns the two rows of the trial at load, and raises on every other."""
+    """Learns the rows of the trial at load, and raises on every other."""
 
     def __init__(self) -> None:
         self.learned = 0
 
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
         self.learned += 1
-        if self.learned > 2 or "a" not in x or x["a"] not in (0.5, 1.5):
+        if self.learned > TRIED or x["a"] not in EXAMPLES:
             raise ZeroDivisionError("no such row")
 
 
