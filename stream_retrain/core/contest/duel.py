@@ -26,12 +26,11 @@ Rules:
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from stream_retrain.core.contest.evidence import Evidence, RelativeLoss
-from stream_retrain.core.serve.predictor import Prediction, Predictor, has_failed, predictor
+from stream_retrain.core.serve.predictor import Prediction, Predictor, predictor, vote_of
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, DuelEnded, DuelFact, DuelResult, LeadCause, LeadChanged
 from stream_retrain.facts.values import Features, Label
@@ -201,11 +200,9 @@ class Duel:
             except Exception as error:  # noqa: BLE001 - models are foreign code; see the module's docstring
                 failures = {**(failures or {}), index: error}
         facts = self._drop(offset, time_s, failures) if failures else []
-        return Asked(predictions[self._test.served], Ballot(self.number, tuple(map(self._vote, predictions))), facts)
-
-    def _vote(self, prediction: Prediction) -> Label | None:
-        """The label or number; a failed prediction of a number is infinitely wrong, as one of a label is wrong anyway."""
-        return math.inf if self._relative is not None and has_failed(prediction) else prediction[0]
+        return Asked(
+            predictions[self._test.served], Ballot(self.number, tuple([vote_of(each, self._spec.task) for each in predictions])), facts
+        )
 
     def step(self, offset: int, time_s: float, x: Features, y: Any, ballot: Ballot | None) -> list[DuelFact]:
         """Take a label: everyone learns it, the ballot of its question is scored. Raises what the served model raised if everyone did."""

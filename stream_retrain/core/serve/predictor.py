@@ -24,7 +24,7 @@ from stream_retrain.facts.telling import cut, described
 from stream_retrain.facts.values import LABEL_CHARS_MAX, Features, Label
 from stream_retrain.models.probabilities import last_step, most_probable
 
-__all__ = ["FAILED", "Prediction", "Predictor", "Unusable", "has_failed", "label_is_most_probable", "predictor"]
+__all__ = ["FAILED", "Prediction", "Predictor", "Unusable", "has_failed", "label_is_most_probable", "predictor", "vote_of"]
 
 Prediction: TypeAlias = tuple[Label | None, Any]
 """The label or number predicted (None: the model cannot predict yet), and the probabilities by label (none: {} or None)."""
@@ -49,6 +49,11 @@ def has_failed(prediction: Prediction) -> bool:
     """Whether a prediction failed, which is more than that the model cannot predict yet."""
     y_pred, proba = prediction
     return y_pred is None and (proba is False or proba.__class__ is Unusable)
+
+
+def vote_of(prediction: Prediction, task: str) -> Label | None:
+    """What a prediction is in a duel; a failed one of a number is infinitely wrong, as one of a label is wrong anyway."""
+    return math.inf if task == "regression" and has_failed(prediction) else prediction[0]
 
 
 def predictor(model: Any, task: str, *, proba: bool) -> Predictor:
