@@ -177,18 +177,14 @@ class Reactor:
         """Show the policy the event, and carry out what it decides; whether anything was."""
         generation = self.generation
         events_seen, newest_time_s = seen
-        noticed, self._noticed = self._noticed, []
         failures: list[MetricFailure] = []
+        drifted, warned = self._said(signs)
         moment = Moment(
             events_seen=events_seen,
             time_s=newest_time_s,
             generation=generation,
-            drifted=frozenset(
-                [sign.signal for sign in signs if isinstance(sign, DriftDetected)] + [signal for signal, drifted in noticed if drifted]
-            ),
-            warned=frozenset(
-                [sign.signal for sign in signs if isinstance(sign, WarningRaised)] + [signal for signal, drifted in noticed if not drifted]
-            ),
+            drifted=drifted,
+            warned=warned,
             requested=self._requested,
             y=y,
             y_pred=prediction[0],
@@ -196,8 +192,7 @@ class Reactor:
             failed=has_failed(prediction),
             metric_failures=failures,
         )
-        self._requested = False
-        carried_out = False
+        self._requested = carried_out = False
         succession = self.succession
         in_training = succession.training is not None
         decisions = self._policy.decide(moment, in_duel=succession.busy, in_training=in_training, replaceable=succession.replaceable)
@@ -221,6 +216,13 @@ class Reactor:
                 carried_out = True
                 facts += self._carry_out(offset, time_s, decision, events_seen)
         return carried_out
+
+    def _said(self, signs: Sequence[Seen]) -> tuple[frozenset[str], frozenset[str]]:
+        """The signals on which a drift was detected, and those on which a warning began, at this label and at the questions before it."""
+        noticed, self._noticed = self._noticed, []
+        drifted = [sign.signal for sign in signs if isinstance(sign, DriftDetected)] + [signal for signal, drift in noticed if drift]
+        warned = [sign.signal for sign in signs if isinstance(sign, WarningRaised)] + [signal for signal, drift in noticed if not drift]
+        return frozenset(drifted), frozenset(warned)
 
     def _carry_out(self, offset: int, time_s: float, decision: Decision, events_seen: int) -> list[ShardFact]:
         cause = Cause(offset, time_s, decision.index, str(decision.rule.trigger), events_seen)

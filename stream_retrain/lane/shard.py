@@ -90,6 +90,8 @@ class Shard:
         self._open_classes = pipeline.task == "multiclass" and pipeline.schema.classes is None
         self._classes: dict[Any, None] = dict.fromkeys(values["classes"])
         """The labels learned so far, where the schema does not name them."""
+        self._new_class = -1
+        """The offset of the last event that brought a new class."""
         self._failed_through: int = values["failed_through"]
         """How many questions there had been with the last one whose prediction failed."""
         self._scores = pipeline.scores.build(values["scores"])
@@ -189,16 +191,13 @@ class Shard:
         """Take events from `at` on, until something happens that changes what is bound here, or to the end; where the next one is."""
         reactor, duel, binary, keeps_proba = self._reactor, self._reactor.succession.duel, self._binary, self._keeps_proba
         predict, learn, generation, follow = reactor.predict, reactor.learn, reactor.generation, reactor.label
-        notices, classes = reactor.notices, self._classes if self._open_classes else None
+        classes = self._classes if self._open_classes else None
         waiting, predicted, learned, scored = self._questions.waiting, done.predicted.append, done.learned.append, done.scored.append
         for event in itertools.islice(events, at, None):
             at += 1
             offset, id_, time_s, x, y = event
-            new = classes is not None and y is not None and y not in classes
-            if new and self._odd(event, done):
-                continue
             known = self._known(event) if waiting else None
-            if (x if known is None else y) is None:
+            if (x if known is None else y) is None or (classes is not None and y not in classes and self._odd(event, done)):
                 self._pass_over(event, known is not None, done)
                 continue
             happened: list[DuelFact] = _NOTHING if duel is None else []
@@ -212,36 +211,28 @@ class Shard:
                 if y is not None and duel is None:
                     learn(x, y)
             except Exception as error:  # noqa: BLE001 - the model is foreign code; see the module's docstring
-                self._refuse(event, error, happened, done)
-                if happened:
+                if self._refuse(event, error, happened, done):
                     return at
                 continue
             if time_s > self._newest_time_s:
                 self._newest_time_s = time_s
             if waiting:
                 done.facts += self._questions.settle(offset, self._newest_time_s, None if known is None else id_)
-            y_pred, proba = prediction
+            y_pred, proba = prediction if prediction[0] is not None else (prediction := self._none(event, prediction, asked, done))
             if known is None:
-                if y_pred is None:
-                    prediction = y_pred, proba = self._none(event, prediction, asked, done)
                 probability = (proba.get(True, 0.0) if binary else proba.get(y_pred)) if proba else None
                 predicted(Predicted(id_, offset, y_pred, probability, asked))
                 self.questions_seen += 1
             if duel is not None:
                 done.facts += reactor.race_goes_on(x, y, happened, self.events_seen)
             if y is None:
-                done.facts += self._questions.ask(offset, id_, (time_s, x, prediction, asked, ballot))
-                if notices:
-                    reactor.question(offset, time_s, x, done.facts)
+                self._ask(event, (time_s, x, prediction, asked, ballot), done)
             else:
-                if new:
-                    self._classes[y] = None
                 if y_pred is not None:
                     scored((y, y_pred, proba if keeps_proba else None))
                 self.events_seen += 1
                 learned((offset, time_s, x, y, y_pred))
-                seen = self.events_seen, self._newest_time_s
-                if follow(offset, time_s, x, y, prediction, asked, seen, done.facts, known is None):
+                if follow(offset, time_s, x, y, prediction, asked, (self.events_seen, self._newest_time_s), done.facts, known is None):
                     return at
             if happened:
                 return at
@@ -254,8 +245,16 @@ class Shard:
             return None
         return question
 
+    def _ask(self, event: Event, question: Question, done: Done) -> None:
+        """A question without a label waits, and the detectors of features see it."""
+        done.facts += self._questions.ask(event.offset, event.id, question)
+        if self._reactor.notices:
+            self._reactor.question(event.offset, event.time_s, question[1], done.facts)
+
     def _pass_over(self, event: Event, known: bool, done: Done) -> None:
-        """A question that waits already is asked again; or the answer to a question that does not wait."""
+        """A question that waits already is asked again; the answer to one that does not wait; or a label that was refused."""
+        if event.y is not None and (known or event.x is not None):
+            return
         if known:
             detail = f"question {cut(event.id, 200)!r} was asked before and waits for its answer"
             done.facts.append(Rejected(offset=event.offset, reason="duplicate", detail=detail))
@@ -264,14 +263,20 @@ class Shard:
         done.facts += self._questions.settle(event.offset, self._newest_time_s)
         done.facts.append(Unmatched(offset=event.offset, id=event.id, reason="no_question"))
 
-    def _refuse(self, event: Event, error: Exception, happened: Sequence[DuelFact], done: Done) -> None:
+    def _refuse(self, event: Event, error: Exception, happened: Sequence[DuelFact], done: Done) -> bool:
+        """The model raised; whether that changed who serves or races."""
+        if self._new_class == event.offset and self._open_classes:
+            self._classes.popitem()
         if happened:
             done.facts += self._reactor.take_over(happened, self.events_seen)
         done.facts.append(Rejected(offset=event.offset, reason="model", detail=f"the model raised {raised(error)}"))
+        return bool(happened)
 
     def _odd(self, event: Event, done: Done) -> bool:
-        """Whether a label that is new cannot be a class of the task."""
+        """Whether a label that is new cannot be a class of the task; else it is one, unless the model raises on it."""
         classes, y = self._classes, event.y
+        if y is None:
+            return False
         first, most = next(iter(classes), y), self._pipeline.classes_max
         if type(first) is not type(y):
             kind, others = ("a text", "integers") if isinstance(y, str) else ("an integer", "texts")
@@ -279,6 +284,7 @@ class Shard:
         elif len(classes) >= most:
             detail = f"the label is a new class, and there are classes_max = {most} already"
         else:
+            classes[y], self._new_class = None, event.offset
             return False
         done.facts.append(Rejected(offset=event.offset, reason="schema", detail=detail, field=self._pipeline.schema.label))
         return True

@@ -24,7 +24,7 @@ from stream_retrain.models.usual import UsualRanges
 __all__ = ["QuickTree", "QuickTreeRegressor"]
 
 CATEGORIES_MAX: Final = 64
-LEAVES_MAX: Final = 200
+LEAVES_MAX: Final = 500
 """A tree with so many leaves does not grow any more; each goes on learning."""
 LEAF_EVENTS_MAX: Final = 20_000
 """A leaf that has not been split after so many events is not split any more: no feature tells its events apart."""
