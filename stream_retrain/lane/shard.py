@@ -63,7 +63,8 @@ REQUESTS_KEPT: Final = 1_000
 
 def _tokens_of_none(values: Saved) -> Saved:
     """Schema 1 knew requests by number; those it had are no longer there to be met again."""
-    return {**{key: value for key, value in values.items() if key != "requests_through"}, "requests_taken": ()}
+    kept = {key: value for key, value in values.items() if key not in ("requests_through", "requests_taken")}
+    return {**kept, "requests_taken": ()} if "requests_through" in values else kept
 
 
 _SHARD: Final = Part.of(

@@ -85,7 +85,8 @@ def changes_of(part: Saved) -> Iterator[tuple[Change, str]]:
         yield renamed(key), said if key == SCHEMA else f"{said}; it has besides {key}_renamed"
     yield with_more, "is not whole: it has besides more"
     yield of_schema(part[SCHEMA] + 1), f"has schema {part[SCHEMA] + 1}, and this release reads {part[SCHEMA]}"
-    yield of_schema(0), f"has schema 0, and this release reads {part[SCHEMA]}"
+    older = f"has schema {part[SCHEMA] - 1}, and this release reads {part[SCHEMA]}"
+    yield of_schema(part[SCHEMA] - 1), "is not whole: it lacks requests_taken" if "requests_taken" in part else older
     yield of_schema(None), "has no schema number"
 
 
@@ -125,6 +126,15 @@ def test_the_two_shards_hold_every_part_there_is() -> None:
             met[keys] = met.get(keys, 0) + 1
     assert set(met) == set(NAMES)
     assert all(met[keys] >= len(names) for keys, names in NAMES.items())
+
+
+def test_a_shard_of_schema_1_is_migrated_and_its_requests_are_forgotten() -> None:
+    pipeline, made = RICH["classifies"]
+    shard, _ = made()
+    saved = {key: value for key, value in shard.snapshot().items() if key != "requests_taken"}
+    again = Shard(pipeline, {**saved, SCHEMA: 1, "requests_through": 1_764_000_000_000})
+    assert tuple(again.requests_taken) == ()
+    assert again.events_seen == shard.events_seen
 
 
 def test_the_two_shards_are_in_the_middle_of_everything() -> None:
