@@ -289,7 +289,8 @@ def storm(stack: LocalStack, seconds: float, seed: int, rate: float) -> Came:
         progress.stop()
         fleet.stop()
         say(f"workers: {fleet.summary()}")
-        say(f"longest standstill by partition: { {number: round(took, 1) for number, took in sorted(progress.longest_s.items())} }")
+        longest = {number: round(took_s, 1) for number, took_s in sorted(progress.longest_s.items())}
+        say(f"longest standstill by partition: {longest}; looks that failed: {dict(progress.failures)}")
         deleted = frozenset({DEAD_LETTERS} if chaos.done["topic_delete"] else ())
         verdict = judge(settings, pipeline, publisher.published, deleted)
         stop_s = max(fleet.obeyed_s, default=0.0)

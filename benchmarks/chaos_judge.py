@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -85,9 +87,12 @@ class ProgressSampler:
     def __init__(self, settings: Settings, pipeline: Pipeline, partitions: Callable[[], int]) -> None:
         self.longest_s: dict[int, float] = {}
         self.moved_at_s: dict[int, float] = {}
+        self.failures: collections.Counter[str] = collections.Counter()
+        """Looks that came to nothing: they count as no movement."""
         self._source = pipeline.source
         self._partitions = partitions
-        self._consumer = _observer(settings, pipeline, "read_uncommitted")
+        self._observed = functools.partial(_observer, settings, pipeline, "read_uncommitted")
+        self._consumer = self._observed()
         self._offsets: dict[int, int] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -110,9 +115,12 @@ class ProgressSampler:
         while not self._stopped.wait(SAMPLE_EVERY_S):
             places = [TopicPartition(self._source, number) for number in range(self._partitions())]
             try:
-                committed = {place.partition: place.offset for place in self._consumer.committed(places, 2.0) if not place.error}
-                ends = {place.partition: self._consumer.get_watermark_offsets(place, 2.0)[1] for place in places}
-            except KafkaException:
+                committed = {place.partition: place.offset for place in self._consumer.committed(places, 4.0) if not place.error}
+                ends = {place.partition: self._consumer.get_watermark_offsets(place, 4.0)[1] for place in places}
+            except KafkaException as error:
+                self.failures[error.args[0].name()] += 1
+                self._consumer.close()
+                self._consumer = self._observed()  # so that nothing of a broker that is gone is waited for
                 continue
             for partition, offset in committed.items():
                 self._note(partition, offset, ends.get(partition, 0), time.monotonic())

@@ -206,7 +206,9 @@ class Broker:
         self._complete()
         return member.id
 
-    def heartbeat(self, member_id: int, owned: frozenset[int], wants_rebalance: bool) -> tuple[int, frozenset[int]] | None:
+    def heartbeat(
+        self, member_id: int, owned: frozenset[int], wants_rebalance: bool, unserved: bool = False
+    ) -> tuple[int, frozenset[int]] | None:
         """What the member has now, by the generation it is in; None: it is no member any more."""
         member = self.members.get(member_id)
         if member is None:
@@ -214,7 +216,7 @@ class Broker:
         member.heartbeat_s = self.now_s
         if wants_rebalance:
             self.rebalance()
-        if self.preparing and (wants_rebalance or not member.joined):
+        if self.preparing and not unserved and (wants_rebalance or not member.joined):
             member.joined, member.owned = True, owned
             self._complete()
         return self.generation, member.assigned

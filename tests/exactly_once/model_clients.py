@@ -129,7 +129,8 @@ class ModelConsumer:
         if not self._process.running or self._member is None or self._lost:
             return
         owned = frozenset(self._positions)
-        answer = self._broker.heartbeat(self._member, owned, self._gave_up)
+        unserved = bool(self._target - owned)  # the client joins again only once the application has served what it was given
+        answer = self._broker.heartbeat(self._member, owned, self._gave_up, unserved)
         if answer is None:
             self._lost = True
             return

@@ -149,11 +149,11 @@ class TransactionalSink:
                         translated.output = output
                     raise translated from None
 
-    def _call(self, doing: str, call: Callable[[], Any], until_s: float, timeout_s: float = CALL_TIMEOUT_S) -> None:
+    def _call(self, doing: str, call: Callable[[], Any], until_s: float, timeout_s: float | None = None) -> None:
         """Call until it holds; repeat what Kafka refuses for a moment, and nothing that timed out."""
         while True:
             try:
-                self._calls(call, timeout_s)
+                self._calls(call, timeout_s or self._patience(until_s))
                 return
             except StuckError:
                 self._in_doubt = True
