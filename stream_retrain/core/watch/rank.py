@@ -12,7 +12,8 @@ probabilities wander raises no alarm.
 the most that x is expected to be on average, each bettor b has R <- (R + 1)(1 + b (x / m - 1)). While the mean of x is at most m, R grows
 by at most 1 a value on average, so the mean number of values between false alarms is at least the threshold. m is the mean of past values
 without the newest `LAG_VALUES`, fading over `MEMORY_VALUES`, plus one standard error. It is an estimate, so the bound is not exact: the
-threshold is `CALIBRATED` times what the bound asks for, which was measured (`benchmarks/rare.py`). False alarms are counted in events and
+threshold is `CALIBRATED` times what the bound asks for, as was measured on rare classes; a tree that still grows
+raises more (`docs/reactions.md`). False alarms are counted in events and
 values come with the class's share, so the threshold follows it.
 
 After an alarm R starts again and the past is kept: a change that is not dealt with raises the alarm again. A model that never ranked well
