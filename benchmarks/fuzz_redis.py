@@ -30,7 +30,7 @@ from stream_retrain import On, Pipeline, Reset, Retrain, Schema, Window
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.core.contest.training import Training
 from stream_retrain.engines.driver import Driver, DriverLimits
-from stream_retrain.engines.driver.restore import Log
+from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.trainer import Job, TrainerLimits, train_job
 from stream_retrain.engines.trainer.rq import RqTrainer, job_of
 from stream_retrain.errors import StoreError, StreamRetrainError

@@ -31,7 +31,7 @@ from benchmarks.throughput import stream
 from stream_retrain import Pipeline
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.engines.driver import Driver, DriverLimits
-from stream_retrain.engines.driver.restore import Log
+from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.kafka.clients import Clients, admin_client, base_config, confluent_clients
 from stream_retrain.engines.kafka.publish import publish_rows
 from stream_retrain.engines.kafka.topics import prepare_topics

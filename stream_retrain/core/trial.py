@@ -25,10 +25,11 @@ from stream_retrain.core.contest.training import copy_of
 from stream_retrain.core.inside import named
 from stream_retrain.core.schema import Schema, is_optional
 from stream_retrain.core.scores import needs_proba
-from stream_retrain.core.serve.predictor import predictor
+from stream_retrain.core.serve.predictor import label_is_most_probable
 from stream_retrain.core.watch.guards import CATEGORIES_WARM_UP_EVENTS
 from stream_retrain.core.watch.watch import RANK, Watch, reading
 from stream_retrain.facts.values import Features, Label
+from stream_retrain.models.probabilities import most_probable
 
 __all__ = ["Candidate", "Declared", "Made", "Trial", "example_events"]
 
@@ -118,12 +119,11 @@ class Trial:
     def _model_faults(self, where: str, model: Any) -> Iterator[str]:
         declared = self._declared
         name = named(model)
-        ask = predictor(model, declared.task, proba=bool(declared.proba_for))
         answer: Any = None
         for x, y in example_events(declared.schema, declared.task):
             given = dict(x)
             try:
-                answer, proba = ask(given)
+                answer, proba = _asked(model, declared, given)
                 changed = given != x or list(given) != list(x)
                 model.learn_one(given, y)
             except Exception as error:  # noqa: BLE001 - the model is foreign code: what it raises is what its author must read
@@ -187,6 +187,16 @@ class Trial:
             pickle.dumps((guard.snapshot(), warner and warner.snapshot()))
         except Exception as error:  # noqa: BLE001 - a detector is foreign code
             yield f"{where} cannot watch it: {type(error).__name__}: {error}; use another detector"
+
+
+def _asked(model: Any, declared: Declared, x: Features) -> tuple[Any, Any]:
+    """What a model answers, and its probabilities, as they are: a `predictor` turns what is unusable into a failed prediction."""
+    if declared.task == "regression":
+        return model.predict_one(x), None
+    if label_is_most_probable(model):
+        proba = model.predict_proba_one(x)
+        return (most_probable(dict(proba)) if isinstance(proba, Mapping) else None), proba
+    return model.predict_one(x), model.predict_proba_one(x) if declared.proba_for else None
 
 
 def example_events(schema: Schema, task: str) -> Iterator[tuple[Features, Label]]:

@@ -196,9 +196,7 @@ class Reactor:
         succession = self.succession
         in_training = succession.training is not None
         decisions = self._policy.decide(moment, in_duel=succession.busy, in_training=in_training, replaceable=succession.replaceable)
-        facts += [
-            MetricFailed(offset=offset, time_s=time_s, metric=each.metric, detail=each.detail, repeated=each.repeated) for each in failures
-        ]
+        facts += _failures(offset, time_s, failures)
         for decision in decisions:
             rule = decision.rule
             facts.append(
@@ -241,3 +239,7 @@ class Reactor:
         self.predict = predictor(served, self._pipeline.task, proba=self._pipeline.needs_proba)
         self._adaptation = Adaptation(served, adaptation)
         self._adapts = self._adaptation.adapts
+
+
+def _failures(offset: int, time_s: float, failures: Sequence[MetricFailure]) -> list[MetricFailed]:
+    return [MetricFailed(offset=offset, time_s=time_s, metric=each.metric, detail=each.detail, repeated=each.repeated) for each in failures]

@@ -151,7 +151,7 @@ def ranked() -> Pipeline:
 def see(watches: Watches, generation: int, values: Iterator[Shown]) -> list[Any]:
     told: list[Any] = []
     for number, (y, proba) in enumerate(values):
-        told += watches.see(number, 0.0, {}, y, (proba[True] > 0.5, proba), generation, of_now=True)
+        told += watches.see(number, 0.0, y, (proba[True] > 0.5, proba), generation)
     return told
 
 

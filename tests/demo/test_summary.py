@@ -15,6 +15,8 @@ from stream_retrain.engines.replay.replay import replay
 
 PIPELINE = flights_pipeline("small")
 COUNT = 240
+WRITTEN_MS = 1_400_000_000_000
+"""Records are written after the events happened."""
 INCIDENT_AT = dict.fromkeys(range(len(AIRPORTS)), COUNT // 2)
 
 
@@ -32,7 +34,7 @@ def flight(number: int) -> dict[str, Any]:
 
 
 def stored(values: list[dict[str, Any]]) -> list[Stored]:
-    return [Stored(offset, b"k", json.dumps(value).encode(), {}, offset) for offset, value in enumerate(values)]
+    return [Stored(offset, b"k", json.dumps(value).encode(), {}, WRITTEN_MS + offset) for offset, value in enumerate(values)]
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from river import linear_model
 from stream_retrain import Pipeline
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.engines.driver import Driver, DriverLimits
+from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.driver.open_lane import stub_of
-from stream_retrain.engines.driver.restore import Log
 from stream_retrain.errors import StaleEpochError, StateError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import CheckpointFailed, Restored, WentLive, WorkerFact

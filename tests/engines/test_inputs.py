@@ -11,7 +11,7 @@ from river import tree
 from stream_retrain import Evidence, FineTune, On, Pipeline, Reset, Retrain, Window
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.engines.driver import Driver, DriverLimits
-from stream_retrain.engines.driver.restore import Log
+from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.failpoints import arm, disarm
 from stream_retrain.engines.replay.replay import replay_events
 from stream_retrain.engines.trainer import InlineTrainer

@@ -224,8 +224,16 @@ class Picky(metrics.MAE):  # type: ignore[misc]
 
 
 class Numberless(metrics.MAE):  # type: ignore[misc]
+    """A metric that has no number any more once a label was above 5."""
+
+    gone = False
+
+    def update(self, y_true: Any, y_pred: Any, w: float = 1.0) -> None:
+        self.gone = self.gone or y_true > 5
+        super().update(y_true, y_pred, w)
+
     def get(self) -> Any:
-        return {"no": "number"}
+        return {"no": "number"} if self.gone else super().get()
 
 
 def numbers(labels: list[float]) -> list[Event]:

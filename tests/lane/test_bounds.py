@@ -67,7 +67,7 @@ def test_no_record_makes_an_output_much_larger_than_it_may_be_and_nothing_raises
     rules = [On(Every(events=1), Ignore()), On.request(Ignore())]
     pipeline = multiclass(react=rules, watch=[Watch("error", drift.ADWIN()), Watch("feature:n", drift.PageHinkley())])
     lane = lane_of(pipeline)
-    lane.receive(Request(number=1, reason=reason))
+    lane.receive(Request(reason=reason))
     step = lane.take(Records.of(Record(offset, key, value, at) for offset, (key, value, at) in enumerate(given_)))
     assert step is not None
     assert len(step.predicted) + sum(isinstance(fact, Rejected) for fact in step.facts) <= len(given_)

@@ -85,8 +85,9 @@ def changes_of(part: Saved) -> Iterator[tuple[Change, str]]:
         yield renamed(key), said if key == SCHEMA else f"{said}; it has besides {key}_renamed"
     yield with_more, "is not whole: it has besides more"
     yield of_schema(part[SCHEMA] + 1), f"has schema {part[SCHEMA] + 1}, and this release reads {part[SCHEMA]}"
-    older = f"has schema {part[SCHEMA] - 1}, and this release reads {part[SCHEMA]}"
-    yield of_schema(part[SCHEMA] - 1), "is not whole: it lacks requests_taken" if "requests_taken" in part else older
+    yield of_schema(0), f"has schema 0, and this release reads {part[SCHEMA]}"
+    if "requests_taken" in part:
+        yield of_schema(1), "is not whole: it lacks requests_taken"
     yield of_schema(None), "has no schema number"
 
 

@@ -1,6 +1,6 @@
 """The driver: what carries the lanes of a worker, whatever feeds it."""
 
 from stream_retrain.engines.driver.driver import Driver, DriverLimits, Opened, Unsent
-from stream_retrain.engines.driver.restore import Log
+from stream_retrain.engines.driver.log import Log
 
 __all__ = ["Driver", "DriverLimits", "Log", "Opened", "Unsent"]

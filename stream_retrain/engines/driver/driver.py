@@ -37,9 +37,10 @@ from stream_retrain.codec.seal import seal
 from stream_retrain.codec.state import dump_state
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.driver.inputs import Inputs
+from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.driver.open_lane import OpenLane
 from stream_retrain.engines.driver.outage import Outage
-from stream_retrain.engines.driver.restore import Log, Missing, Restore, Unfit, restore
+from stream_retrain.engines.driver.restore import Missing, Restore, Unfit, restore
 from stream_retrain.engines.driver.window_feed import WindowFeed
 from stream_retrain.engines.failpoints import FailPoint, reach
 from stream_retrain.engines.trainer import Trainer

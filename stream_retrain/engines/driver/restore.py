@@ -33,6 +33,7 @@ from stream_retrain.codec.checkpoint import checkpoint_header, header_misfit, op
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import Header, unseal
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import Event, ShardId
@@ -41,49 +42,13 @@ from stream_retrain.lane.change import adapted, unfit_parts
 from stream_retrain.lane.shard import Shard
 from stream_retrain.stores.ports import Stores
 
-__all__ = ["Log", "Missing", "Restore", "RestoredShard", "Unfit", "restore"]
+__all__ = ["Missing", "Restore", "RestoredShard", "Unfit", "restore"]
 
 Missing: TypeAlias = Literal["earliest", "latest", "fail"]
 Unfit: TypeAlias = Literal["fail", "rebuild", "window"]
 CHOICES = (
     "To learn again from what the topic retains, start with --rebuild; to begin with a model trained on the window, with --warm-restart"
 )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Log:
-    """A partition's log as the engine finds it."""
-
-    committed: int | None
-    """The next offset to put something out for, as last committed; None: nothing was."""
-    low: int
-    """The first offset that is retained."""
-    high: int
-    """The offset the next record will get."""
-    start: str = "earliest"
-    """Where to begin when nothing was committed."""
-    topic_id: str = ""
-    """Kafka's id of the topic; empty: not known."""
-    committed_topic_id: str = ""
-    """The id it had when `committed` was committed; empty: not known."""
-    answered: int = 0
-    """Where nothing is committed: the next offset after the last one of which an output is found."""
-
-    @property
-    def made_anew(self) -> bool:
-        """Whether what is committed is of another topic of the same name."""
-        return self.is_other(self.committed_topic_id)
-
-    def is_other(self, topic_id: str) -> bool:
-        """Whether that id is of another topic."""
-        return bool(topic_id and self.topic_id) and topic_id != self.topic_id
-
-    @property
-    def live_from(self) -> int:
-        """The first offset whose outputs are not committed."""
-        if self.committed is not None:
-            return max(self.committed, self.low)
-        return self.low if self.start == "earliest" else self.high
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def read_range(settings: Settings, pipeline: Pipeline, job: Job, wanted: TopicRa
     answer.
     """
     consumer = reader_client(settings)
-    decoder = EventDecoder(pipeline.schema, pipeline.task, record_bytes_max=settings.record_bytes_max)
+    decoder = EventDecoder.of(pipeline, record_bytes_max=settings.record_bytes_max)
     try:
         stretches = _stretches(consumer, wanted, job, settings)
         reader = _Reader(consumer, wanted.topic, stretches, settings)
