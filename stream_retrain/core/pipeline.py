@@ -27,7 +27,7 @@ from stream_retrain.core.react.triggers import Declared as Beside
 from stream_retrain.core.schema import TASKS, Schema, Task, is_optional
 from stream_retrain.core.scores import ScoreSpec, default_metrics, each_metric, metric_faults, needs_proba
 from stream_retrain.core.trial import Candidate, Declared, Trial
-from stream_retrain.core.watch.watch import Watch
+from stream_retrain.core.watch.watch import RANK, Watch
 from stream_retrain.errors import PipelineError
 
 __all__ = ["Pipeline"]
@@ -246,7 +246,8 @@ def _sound(pipeline: Pipeline) -> Declared:
         metrics=[("metrics", metric) for metric in scored] + [(f"react {each}", metric_named(each.metric)) for each in thresholds],
         watches=watches,
         warned=frozenset(each.signal for each in pipeline.triggers if isinstance(each, Caution)),
-        proba_for=pipeline.proba_for,
+        proba_for=tuple(name for name in pipeline.proba_for if name != f"watch {RANK!r}"),
+        proba=pipeline.needs_proba,
     )
 
 

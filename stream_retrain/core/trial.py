@@ -25,7 +25,7 @@ from stream_retrain.core.contest.training import copy_of
 from stream_retrain.core.inside import named
 from stream_retrain.core.schema import Schema, is_optional
 from stream_retrain.core.scores import needs_proba
-from stream_retrain.core.serve.predictor import label_is_most_probable
+from stream_retrain.core.serve.predictor import gives_probabilities, label_is_most_probable
 from stream_retrain.core.watch.guards import CATEGORIES_WARM_UP_EVENTS
 from stream_retrain.core.watch.watch import RANK, Watch, reading
 from stream_retrain.facts.values import Features, Label
@@ -79,7 +79,9 @@ class Declared:
     warned: frozenset[str]
     """The signals whose warnings a rule asks for."""
     proba_for: Sequence[str]
-    """What needs a classifier's probabilities."""
+    """What needs a classifier's probabilities, and could not be without them."""
+    proba: bool
+    """Whether something is of them, where the model gives any."""
 
 
 class Trial:
@@ -196,7 +198,8 @@ def _asked(model: Any, declared: Declared, x: Features) -> tuple[Any, Any]:
     if label_is_most_probable(model):
         proba = model.predict_proba_one(x)
         return (most_probable(dict(proba)) if isinstance(proba, Mapping) else None), proba
-    return model.predict_one(x), model.predict_proba_one(x) if declared.proba_for else None
+    proba = declared.proba_for or (declared.proba and gives_probabilities(model))
+    return model.predict_one(x), model.predict_proba_one(x) if proba else None
 
 
 def example_events(schema: Schema, task: str) -> Iterator[tuple[Features, Label]]:
