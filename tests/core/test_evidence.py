@@ -66,6 +66,7 @@ def with_gaps(rates: list[float], rng: random.Random) -> Iterator[Losses]:
 NULLS = {"independent": independent, "shared runs": in_shared_runs, "hard questions": one_hard_question, "gaps": with_gaps}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spend", [None, 0.5])
 @pytest.mark.parametrize("name", NULLS)
 @pytest.mark.parametrize("rates", [[0.3, 0.3, 0.3], [0.2, 0.2, 0.35]])

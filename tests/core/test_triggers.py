@@ -160,6 +160,7 @@ signals = st.sets(st.sampled_from("ab")).map(frozenset)
 moments = st.lists(st.tuples(signals, signals, st.booleans(), st.floats(0, 4), st.booleans(), st.booleans() | st.none(), st.integers(0, 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRIGGERS)
 @given(given_=moments)
 def test_restored_before_every_event_a_trigger_fires_where_it_would(name: str, given_: list[tuple[Any, ...]]) -> None:

@@ -104,6 +104,7 @@ def test_without_a_trainer_the_training_fails_and_says_so() -> None:
     assert "no trainer" in worker.of(TrainingFailed)[0].error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("died_at", [1_100, 1_200, 1_300, 1_450, 2_200])
 def test_whoever_takes_over_has_the_same_challenger(died_at: int) -> None:
     """A crash without a last checkpoint: what was committed is answered once, and the duel ends as if nothing had been."""

@@ -381,6 +381,7 @@ def test_the_log_has_what_cutting_could_change() -> None:
     assert all(len(outputs) > 10 for outputs in WHOLE["outputs"].values())
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(cuts=st.lists(st.integers(FIRST, END), max_size=12))
 def test_any_cutting_of_the_records_gives_the_same_outputs_facts_rows_and_state(cuts: list[int]) -> None:

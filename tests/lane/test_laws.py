@@ -111,6 +111,7 @@ for model in (tree.HoeffdingTreeClassifier(grace_period=20), forest.ARFClassifie
 """
 
 
+@pytest.mark.slow
 def test_state_is_a_function_of_the_log_whatever_the_hash_seed() -> None:
     """Another process orders its sets of strings in another way; the state must not depend on that."""
     root = str(Path(__file__).parents[2])

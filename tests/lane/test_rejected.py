@@ -198,6 +198,7 @@ def run(spec: Pipeline, log: list[Event], cuts: list[int]) -> tuple[Shard, tuple
     return shard, joined(shard.process(log[start:end]) for start, end in itertools.pairwise(borders))
 
 
+@pytest.mark.slow
 @PIPELINES
 @settings(max_examples=25, deadline=None)
 @given(chosen=insertions, cuts=st.lists(st.integers(0, 2_000), max_size=5))

@@ -123,6 +123,7 @@ def test_what_the_trainer_trained_races_both() -> None:
     assert of(ChallengerJoined, facts)[0].duel == of(DuelStarted, facts)[0].duel == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "duels"),
     [(once(challenge()), 2), (On.every(events=900, do=challenge()), 3), (On.every(events=900, do=challenge(rematch=False)), 2)],

@@ -165,6 +165,7 @@ def goes_on(shard: Shard, coming: list[Event]) -> tuple[Any, str]:
     return joined(outcomes), shard.digest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RICH)
 def test_from_its_bytes_it_goes_on_as_if_it_had_never_stopped(name: str) -> None:
     pipeline, made = RICH[name]

@@ -47,6 +47,7 @@ def predict(model: Any, x: dict[str, Any]) -> Any:
     return model.predict_proba_one(x) if isinstance(model, base.Classifier) else model.predict_one(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CHECKED, ids=lambda kind: kind.__name__)
 def test_rivers_estimator_checks_pass(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     stub = types.ModuleType("sklearn")

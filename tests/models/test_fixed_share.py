@@ -228,6 +228,7 @@ print(digest(predictions))
 """
 
 
+@pytest.mark.slow
 def test_predictions_do_not_depend_on_the_hash_seed() -> None:
     root = Path(__file__).parents[2]
     printed = {

@@ -64,12 +64,14 @@ def error_without(make: Callable[[], Any]) -> float:
     return error_at_the_end(make, {}, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", VALUES, ids=str)
 @pytest.mark.parametrize("make", CLASSIFIERS + REGRESSORS)
 def test_a_value_of_a_feature_is_forgotten(make: Callable[[], Any], value: dict[str, Any]) -> None:
     assert error_at_the_end(make, value, []) <= 1.1 * error_without(make) + 0.002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", LABELS, ids=str)
 @pytest.mark.parametrize("make", REGRESSORS)
 def test_a_target_is_forgotten(make: Callable[[], Any], value: dict[str, Any]) -> None:
