@@ -16,7 +16,7 @@ from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.driver.open_lane import stub_of
 from stream_retrain.errors import StaleEpochError, StateError
 from stream_retrain.facts.values import ShardId
-from stream_retrain.facts.worker import CheckpointFailed, Restored, WentLive, WorkerFact
+from stream_retrain.facts.worker import CheckpointFailed, Processed, Restored, WentLive, WorkerFact
 from stream_retrain.lane.batch import Record, Records
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS, Output
 from stream_retrain.stores import connect
@@ -121,6 +121,8 @@ def test_after_a_crash_nothing_is_answered_twice_and_the_state_is_as_if_it_never
     assert by_topic(first.sent + second.sent) == by_topic(whole.sent)
     assert second.digest == whole.digest
     assert [fact.offset for fact in second.told if isinstance(fact, WentLive)] == [committed]
+    silent = sum(fact.records for fact in second.told if isinstance(fact, Processed) and fact.replayed)
+    assert silent == committed - second.opened.offset, "batches do not end there"
     window = stores.window.last(SHARD, 10_000)
     assert [row.offset for row in window] == [number for number in range(3_000) if number % 100]
 

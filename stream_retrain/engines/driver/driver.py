@@ -156,6 +156,13 @@ class Driver:
         opened = self._open.get(partition)
         if opened is None:
             return None
+        if isinstance(given, Records) and opened.lane.replaying and len(before := given.before(opened.lane.live_from)) < len(given):
+            if len(before):  # what is silent and what is live are told apart
+                self._learn(opened, before)
+            given = given.since(opened.lane.live_from)
+        return self._learn(opened, given)
+
+    def _learn(self, opened: OpenLane, given: Records | Batch) -> Step | None:
         started = time.perf_counter()
         step = opened.lane.take(given)
         if step is None:
