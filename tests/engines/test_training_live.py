@@ -132,7 +132,7 @@ def test_a_training_of_a_minute_holds_nothing_up(services: Services, settings: S
         steps = [after - earlier for earlier, after in zip(polls, polls[3:], strict=False)]
         assert min(steps) > 0, "three seconds without a prediction"
         running.wait_for(lambda: said(running, "duel 0 ended"))
-        assert said(running, "promoted: retrained")
+        assert said(running, "retrained is the champion")
         assert running.stop() < 5.0
     decisions = decoded([record.value or b"" for record in read_topic(services, f"{pipeline.name}.decisions")[0]])
     kinds = [event["type"].split(".", 2)[2] for event in decisions]

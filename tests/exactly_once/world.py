@@ -102,7 +102,7 @@ class FailingStores:
 
     def __init__(self, on_saved: Callable[[ShardId, int], None]) -> None:
         self.state: StoreState = "up"
-        self.real: Stores = memory_stores()
+        self.real: Stores = memory_stores(KEYRING)
         self._kept: dict[Any, Any] = self.real.checkpoints._shards._kept  # type: ignore[attr-defined]
         self._on_saved = on_saved
         self._picture: dict[Any, Any] = {}

@@ -129,22 +129,19 @@ def _worker_class(rq: Any, outcomes: collections.Counter[str]) -> Any:
         def execute_job(self, job: Any, queue: Any) -> Any:
             try:
                 super().execute_job(job, queue)
-                outcome = job.return_value(refresh=True)
+                _count(outcomes, job)
+            except rq.exceptions.StopRequested:  # told to stop just after the training ended
+                _count(outcomes, job)
+                raise
             except Exception as error:  # noqa: BLE001 - a call's fields are whatever somebody put there
                 error.job_id = job.id  # type: ignore[attr-defined]
                 _forget_call(self, error)
-                return
-            if outcome in OUTCOMES:
-                outcomes[outcome] += 1
 
         def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
             """The next call; None where none waits, which ends the loop. What cannot be read is dropped."""
             for _ in range(UNREADABLE_MAX):
                 try:
                     found = super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
-                except rq.exceptions.StopRequested:
-                    outcomes["ended"] = 1
-                    raise
                 except Exception as error:  # noqa: BLE001 - the queue holds whatever somebody put there
                     _forget_call(self, error)
                 else:
@@ -167,8 +164,16 @@ def _worker_class(rq: Any, outcomes: collections.Counter[str]) -> Any:
     return TrainingWorker
 
 
+def _count(outcomes: collections.Counter[str], job: Any) -> None:
+    outcome = job.return_value(refresh=True)
+    if outcome in OUTCOMES:
+        outcomes[outcome] += 1
+
+
 def _forget_call(worker: Any, error: Exception) -> None:
-    """Remove from RQ's keys what could not be read, so that it does not come again at the next start."""
+    """Remove from RQ's keys what could not be read, so that it does not come again at the next start. Being told to stop goes on up."""
+    if isinstance(error, require_rq().exceptions.StopRequested):
+        raise error
     LOG.warning("a call in the trainer's queue is dropped: %s: %s", type(error).__name__, " ".join(str(error).split())[:300])
     job_id = getattr(error, "job_id", None)
     for queue in worker.queues:
