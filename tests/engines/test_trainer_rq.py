@@ -25,6 +25,7 @@ from stream_retrain.core.contest.training import train
 from stream_retrain.core.digest import digest
 from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgressed, TrainerLimits
 from stream_retrain.engines.trainer.rq import LEASE_S, RqTrainer, queue_name
+from stream_retrain.engines.trainer.rq_worker import _forget_call
 from stream_retrain.errors import SettingsError
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import Ending, Stores
@@ -359,3 +360,10 @@ def test_without_rq_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, sto
     monkeypatch.setitem(sys.modules, "rq", None)
     with pytest.raises(SettingsError, match=r"pip install 'stream_retrain\[rq\]'"):
         asking(made("without"), valkey_url, stores)
+
+
+def test_being_told_to_stop_is_never_taken_for_a_call_that_cannot_be_read() -> None:
+    from rq.exceptions import StopRequested
+
+    with pytest.raises(StopRequested):
+        _forget_call(None, StopRequested())
