@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from stream_retrain.errors import StateError
 
-__all__ = ["SCHEMA", "Part", "Saved"]
+__all__ = ["REMEDY", "SCHEMA", "Part", "Saved"]
 
 SCHEMA: Final = "schema"
 Saved: TypeAlias = dict[str, Any]
@@ -46,28 +46,29 @@ class Part:
         """As `load`, where each of `parts` is a part of its own and must be there. Raises `StateError`."""
         values = self.load(saved)
         if absent := [name for name in parts if values[name] is None]:
-            raise StateError(f"the part {self.name!r} of the saved state is not whole: it has no {', '.join(absent)}. {_REMEDY}")
+            raise StateError(f"the part {self.name!r} of the saved state is not whole: it has no {', '.join(absent)}. {REMEDY}")
         return values
 
     def load(self, saved: Any) -> Saved:
         """The values of a saved part. Raises `StateError` where it is none, lacks a key, has another, or is of a number nobody migrates."""
         if not isinstance(saved, dict) or not isinstance(saved.get(SCHEMA), int):
-            raise StateError(f"the part {self.name!r} of the saved state has no schema number: {_REMEDY}")
+            raise StateError(f"the part {self.name!r} of the saved state has no schema number. {REMEDY}")
         number, values = saved[SCHEMA], {key: value for key, value in saved.items() if key != SCHEMA}
         while number != self.schema:
             if number not in self.migrations:
                 raise StateError(
                     f"the part {self.name!r} of the saved state has schema {number}, and this release reads {self.schema}: start the"
-                    f" release that wrote it, or {_REMEDY}"
+                    f" release that wrote it. {REMEDY}"
                 )
             number, values = number + 1, self.migrations[number](values)
         if values.keys() != self.keys:
             lacks, more = sorted(self.keys - values.keys()), sorted(values.keys() - self.keys)
             listed = "; ".join(f"{what} {', '.join(keys)}" for what, keys in (("it lacks", lacks), ("it has besides", more)) if keys)
-            raise StateError(f"the part {self.name!r} of the saved state is not whole: {listed}. {_REMEDY[0].upper()}{_REMEDY[1:]}")
+            raise StateError(f"the part {self.name!r} of the saved state is not whole: {listed}. {REMEDY}")
         return values
 
 
-_REMEDY: Final = (
-    "to learn again from what the topic retains, start with --rebuild; to begin with a model trained on the window, with --warm-restart"
+REMEDY: Final = (
+    "To learn again from what the topic retains, start with --rebuild; to begin with a model trained on the window, with --warm-restart"
 )
+"""What to do about a state that cannot be used, as a sentence."""

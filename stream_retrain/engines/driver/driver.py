@@ -156,10 +156,10 @@ class Driver:
         opened = self._open.get(partition)
         if opened is None:
             return None
-        if isinstance(given, Records) and opened.lane.replaying and len(before := given.before(opened.lane.live_from)) < len(given):
-            if len(before):  # what is silent and what is live are told apart
-                self._learn(opened, before)
-            given = given.since(opened.lane.live_from)
+        lane = opened.lane
+        if isinstance(given, Records) and lane.replaying and len(given) and given.offsets[-1] >= lane.live_from:
+            self._learn(opened, given.before(lane.live_from))  # what is silent and what is live are told apart
+            given = given.since(lane.live_from)
         return self._learn(opened, given)
 
     def _learn(self, opened: OpenLane, given: Records | Batch) -> Step | None:

@@ -15,7 +15,7 @@ taught here, if it is little, and by the trainer again, if it is not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from typing import Final, assert_never
 
 from stream_retrain.codec.keyring import Keyring
@@ -47,14 +47,12 @@ class Inputs:
         keyring: Keyring,
         trainer: Trainer | None,
         tell: Tell,
-        clock_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._pipeline = pipeline
         self._stores = stores
         self._keyring = keyring
         self._trainer = trainer
         self._tell = tell
-        self._clock_s = clock_s
         self._jobs: dict[ShardId, Job] = {}
         self._came: dict[ShardId, JobDone | JobFailed] = {}
         self._looked_at_s: dict[ShardId, float] = {}
@@ -142,9 +140,9 @@ class Inputs:
             _, model = open_model(result.sealed, self._pipeline, job.shard, self._keyring)
         except StateError as error:
             return [NotTrained(training=result.training, error=str(error))]
-        started = self._clock_s()
+        started = time.perf_counter()
         caught_up = train(model, rows)
-        seconds = self._clock_s() - started
+        seconds = time.perf_counter() - started
         self._tell(TrainerTold(shard=job.shard, training=result.training, rows=result.rows, rows_total=result.rows, caught_up_s=seconds))
         return [
             Trained(

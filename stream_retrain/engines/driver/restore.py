@@ -33,6 +33,7 @@ from stream_retrain.codec.checkpoint import checkpoint_header, header_misfit, op
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import Header, unseal
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.state import REMEDY
 from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.errors import StateError
@@ -46,9 +47,6 @@ __all__ = ["Missing", "Restore", "RestoredShard", "Unfit", "restore"]
 
 Missing: TypeAlias = Literal["earliest", "latest", "fail"]
 Unfit: TypeAlias = Literal["fail", "rebuild", "window"]
-CHOICES = (
-    "To learn again from what the topic retains, start with --rebuild; to begin with a model trained on the window, with --warm-restart"
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ def _restored(wanted: Restore, epoch: int, stored: list[bytes], stores: Stores, 
         return _without_checkpoint(wanted, epoch, tell)
     match wanted.unfit:
         case "fail":
-            raise StateError(f"{found.misfit}. {CHOICES}")
+            raise StateError(f"{found.misfit}. {REMEDY}")
         case "rebuild":
             stores.checkpoints.delete(wanted.id, epoch)  # or a later one, at a lower offset, would be refused
             return _from_the_log(wanted, epoch, tell)
@@ -138,7 +136,7 @@ def _shard(wanted: Restore, saved: Any) -> Shard:
     except StateError as error:
         raise StateError(f"{wanted.id}: {error}") from None
     except (ValueError, TypeError, LookupError, AttributeError) as error:  # lists of other lengths than the pipeline's, and the like
-        raise StateError(f"{wanted.id}: the saved state does not fit its pipeline ({error!r}). {CHOICES}") from None
+        raise StateError(f"{wanted.id}: the saved state does not fit its pipeline ({error!r}). {REMEDY}") from None
 
 
 def _without_checkpoint(wanted: Restore, epoch: int, tell: Tell) -> RestoredShard:
