@@ -31,6 +31,7 @@ __all__ = [
     "TrainerTold",
     "TransactionAborted",
     "WentLive",
+    "WindowCleared",
     "WindowRefilled",
     "WorkerFact",
     "WorkerState",
@@ -182,6 +183,13 @@ class WindowRefilled:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WindowCleared:
+    """A rebuild has emptied a window: its rows are of what the shard does not go on from."""
+
+    shard: ShardId
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerTold:
     """How a training gets on, or that it was handed over."""
 
@@ -223,6 +231,7 @@ WorkerFact: TypeAlias = (
     | CheckpointFailed
     | StoreLost
     | StoreRegained
+    | WindowCleared
     | WindowRefilled
     | TrainerTold
     | WorkerStateChanged

@@ -111,6 +111,10 @@ class WindowStore(Protocol):
         """What the window holds; None if it is empty."""
         ...
 
+    def clear(self, shard: ShardId, epoch: int) -> bool:
+        """Delete every row; whether there were any. Raises `StaleEpochError`."""
+        ...
+
 
 class CheckpointStore(Protocol):
     """The newest checkpoints of each shard (at least the last two), as sealed bytes."""

@@ -22,6 +22,7 @@ from stream_retrain.facts.worker import (
     TrainerTold,
     TransactionAborted,
     WentLive,
+    WindowCleared,
     WindowRefilled,
     WorkerFact,
     WorkerStateChanged,
@@ -49,7 +50,7 @@ def log_fact(fact: WorkerFact) -> None:
             _log_restored(fact)
         case Assigned() | WentLive() | Released():
             _log_assignment(fact)
-        case Checkpointed() | CheckpointFailed() | StoreLost() | StoreRegained() | WindowRefilled():
+        case Checkpointed() | CheckpointFailed() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled():
             _log_store(fact)
         case TrainerTold(caught_up_s=None):
             LOG.debug("%s training %d: %d rows learned", fact.shard, fact.training, fact.rows)
@@ -99,7 +100,7 @@ def _log_restored(fact: Restored) -> None:
         LOG.warning("%s dropped %d waiting questions: their labels will find no question", fact.shard, fact.questions_dropped)
 
 
-def _log_store(fact: Checkpointed | CheckpointFailed | StoreLost | StoreRegained | WindowRefilled) -> None:
+def _log_store(fact: Checkpointed | CheckpointFailed | StoreLost | StoreRegained | WindowCleared | WindowRefilled) -> None:
     match fact:
         case Checkpointed():
             LOG.debug("%s checkpoint at %d: %d bytes, %.0f ms", fact.shard, fact.offset, fact.bytes, fact.seconds * 1000)
@@ -109,6 +110,8 @@ def _log_store(fact: Checkpointed | CheckpointFailed | StoreLost | StoreRegained
             LOG.warning("the store does not answer, the shards go on without it: %s", fact.error)
         case StoreRegained():
             LOG.info("the store answers again after %.1f s", fact.away_s)
+        case WindowCleared():
+            LOG.warning("%s window cleared: it begins with what the rebuild learns", fact.shard)
         case WindowRefilled():
             LOG.warning("%s window appended again: %s", fact.shard, fact.error)
 

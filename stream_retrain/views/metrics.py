@@ -47,6 +47,7 @@ from stream_retrain.facts.worker import (
     TrainerTold,
     TransactionAborted,
     WentLive,
+    WindowCleared,
     WindowRefilled,
     WorkerFact,
     WorkerStateChanged,
@@ -131,7 +132,7 @@ class Metrics:
                 self._count("restores", fact.how)
                 self._gauges["store_up", ()] = 1
                 self._counts["questions_dropped", ()] += fact.questions_dropped or 0
-            case WentLive():
+            case WentLive() | WindowCleared():
                 pass
             case _:
                 typing.assert_never(fact)

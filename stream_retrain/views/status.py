@@ -26,6 +26,7 @@ from stream_retrain.facts.worker import (
     TrainerTold,
     TransactionAborted,
     WentLive,
+    WindowCleared,
     WindowRefilled,
     WorkerFact,
     WorkerStateChanged,
@@ -108,7 +109,7 @@ class Status:
             case Retrying():
                 self.state, self.detail = "degraded", f"{fact.error}; trying again in {fact.wait_s:.1f} s"
                 self._shards.clear()
-            case TrainerTold():
+            case TrainerTold() | WindowCleared():
                 pass
             case _:
                 assert_never(fact)

@@ -16,7 +16,7 @@ from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.driver.open_lane import stub_of
 from stream_retrain.errors import StaleEpochError, StateError
 from stream_retrain.facts.values import ShardId
-from stream_retrain.facts.worker import CheckpointFailed, Processed, Restored, WentLive, WorkerFact
+from stream_retrain.facts.worker import CheckpointFailed, Processed, Restored, WentLive, WindowCleared, WorkerFact
 from stream_retrain.lane.batch import Record, Records
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS, Output
 from stream_retrain.stores import connect
@@ -282,6 +282,19 @@ class TestATopicMadeAnew:
         new.checkpoint()
         again = Bench(stores, committed=100, log={"topic_id": "new", "committed_topic_id": "new"})
         assert again.offset == 100
+
+    @pytest.mark.parametrize(("committed", "checkpoint"), [(900, True), (900, False), (None, True)])
+    def test_leaves_nothing_of_the_earlier_one_in_the_window(self, stores: Stores, committed: int | None, checkpoint: bool) -> None:
+        """Its rows stand at higher offsets than those of the new topic, which would not be taken."""
+        old = Bench(stores, log={"topic_id": "old"})
+        old.run(900)
+        if checkpoint:
+            old.checkpoint()
+        log = {"topic_id": "new", "committed_topic_id": "old" if committed else ""}
+        new = Bench(stores, committed=committed, limits={"checkpoint_unfit": "rebuild"}, log=log)
+        assert [fact.shard for fact in new.told if isinstance(fact, WindowCleared)] == [SHARD]
+        new.run(100)
+        assert [row.offset for row in stores.window.last(SHARD, 10_000)] == list(range(1, 100))
 
     @pytest.mark.parametrize("log", [{}, {"topic_id": "a"}, {"committed_topic_id": "a"}, {"topic_id": "a", "committed_topic_id": "a"}])
     def test_is_not_seen_where_an_id_is_not_known_or_the_same(self, stores: Stores, log: dict[str, str]) -> None:

@@ -18,8 +18,10 @@ from stream_retrain import Pipeline
 from stream_retrain.engines.kafka.orphans import orphans_in
 from stream_retrain.engines.kafka.publish import create_topic
 from stream_retrain.engines.kafka.topics import CommitNote
+from stream_retrain.facts.values import ShardId
 from stream_retrain.loading import load_pipeline
 from stream_retrain.settings import load_settings
+from stream_retrain.stores import connect
 from tests.conftest import Services
 from tests.engines.support import Worker, read_topic, worker
 
@@ -183,6 +185,9 @@ class TestAWorker:
         with place.worker(checkpoint_unfit="rebuild") as told:
             told.wait_for(has(told, 80))
             told.stop()
+        assert "window cleared" in told.log
+        window = connect(place.services.redis_url).window.last(ShardId(place.pipeline.name, place.source, 0), 10_000)
+        assert [row.offset for row in window] == list(range(80))
         with place.worker() as after:
             after.wait_for(lambda: after.status()["ready"] and shard_of(after) != {})
             after.stop()

@@ -13,7 +13,7 @@ from river import linear_model, metrics
 from stream_retrain import Schema
 from stream_retrain.codec.seal import Header, seal, unseal
 from stream_retrain.errors import StateError, StoreError
-from stream_retrain.facts.worker import CheckpointFailed, Restored, StoreLost, StoreRegained, WindowRefilled
+from stream_retrain.facts.worker import CheckpointFailed, Restored, StoreLost, StoreRegained, WindowCleared, WindowRefilled
 from stream_retrain.lane.batch import Record, Records
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import Stores
@@ -74,6 +74,45 @@ def test_after_a_rebuild_checkpoints_are_taken_again(stores: Stores) -> None:
     bench.checkpoint()
     assert not [fact for fact in bench.told if isinstance(fact, CheckpointFailed) and "state never goes back" in fact.error]
     assert unseal(stores.checkpoints.load(SHARD)[0], KEYRING)[0].offset == 400
+
+
+def test_a_rebuild_fills_the_window_from_the_log_alone(stores: Stores) -> None:
+    """What is there was made from another schema, or by another pipeline: its rows fit no model of this one."""
+    checkpointed(stores, 900)
+    narrow = dataclasses.replace(PIPELINE, schema=Schema(id="id", label="y", features={"a": float}))
+    bench = Bench(stores, committed=900, low=600, pipeline=narrow, limits={"checkpoint_unfit": "rebuild"})
+    assert [fact.shard for fact in bench.told if isinstance(fact, WindowCleared)] == [SHARD]
+    bench.run(950)
+    rows = stores.window.last(SHARD, 10_000)
+    assert (rows[0].offset, {tuple(row.x) for row in rows}) == (601, {("a",)})
+
+
+@pytest.mark.parametrize("missing", ["earliest", "latest"])
+def test_a_window_is_kept_where_only_the_checkpoint_is_lost(stores: Stores, missing: str) -> None:
+    checkpointed(stores, 900)
+    stores.checkpoints.delete(SHARD, stores.checkpoints.claim(SHARD))
+    bench = Bench(stores, committed=900, low=600, limits={"checkpoint_missing": missing})
+    assert not [fact for fact in bench.told if isinstance(fact, WindowCleared)]
+    assert stores.window.last(SHARD, 10_000)[0].offset == 1
+
+
+def test_a_crash_within_a_rebuild_leaves_it_to_be_done_again(stores: Stores) -> None:
+    """Checkpoints go last: without one there would be nothing to rebuild, and the window would stay."""
+    checkpointed(stores, 900)
+
+    class Window:
+        def clear(self, *_: Any) -> bool:
+            raise StoreError("the connection is lost")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(stores.window, name)
+
+    rebuild: dict[str, Any] = {"pipeline": OTHER, "low": 600, "limits": {"checkpoint_unfit": "rebuild"}}
+    with pytest.raises(StoreError, match="is lost"):
+        Bench(dataclasses.replace(stores, window=Window()), committed=900, **rebuild)
+    bench = Bench(stores, committed=900, **rebuild)
+    bench.run(950)
+    assert stores.window.last(SHARD, 10_000)[0].offset == 601
 
 
 def test_a_changed_pipeline_can_begin_with_a_model_trained_on_the_window(stores: Stores) -> None:

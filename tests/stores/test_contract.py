@@ -49,6 +49,23 @@ class TestWindow:
         assert stores.window.append(SHARD, epoch, chunk(2, 9), ROOMY, after=3) == 6
         assert offsets(stores.window.last(SHARD, 100)) == list(range(10))
 
+    def test_it_can_be_cleared_and_begins_anew_with_lower_offsets(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        assert not stores.window.clear(SHARD, epoch)
+        stores.window.append(SHARD, epoch, chunk(50, 59), ROOMY)
+        assert stores.window.clear(SHARD, epoch)
+        assert (stores.window.span(SHARD), stores.window.last(SHARD, 100)) == (None, [])
+        assert stores.window.append(SHARD, epoch, chunk(3, 7), ROOMY) == 5
+        assert offsets(stores.window.last(SHARD, 100)) == [3, 4, 5, 6, 7]
+
+    def test_only_its_owner_clears_it(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        stores.window.append(SHARD, epoch, chunk(0, 3), ROOMY)
+        stores.checkpoints.claim(SHARD)
+        with pytest.raises(StaleEpochError):
+            stores.window.clear(SHARD, epoch)
+        assert offsets(stores.window.last(SHARD, 100)) == [0, 1, 2, 3]
+
     def test_shards_do_not_affect_each_other(self, stores: Stores) -> None:
         other = SHARD._replace(partition=1)
         stores.window.append(SHARD, stores.checkpoints.claim(SHARD), chunk(0, 3), ROOMY)

@@ -22,6 +22,7 @@ from stream_retrain.facts.worker import (
     TrainerTold,
     TransactionAborted,
     WentLive,
+    WindowCleared,
     WindowRefilled,
     WorkerFact,
     WorkerStateChanged,
@@ -63,6 +64,7 @@ def lines(log: pytest.LogCaptureFixture, *facts: WorkerFact) -> Lines:
         (CheckpointFailed(shard=SHARD, error="Redis is full"), [(WARNING, f"{HERE} checkpoint: Redis is full")]),
         (StoreLost(error="timeout"), [(WARNING, "the store does not answer, the shards go on without it: timeout")]),
         (StoreRegained(away_s=2.5), [(INFO, "the store answers again after 2.5 s")]),
+        (WindowCleared(shard=SHARD), [(WARNING, f"{HERE} window cleared: it begins with what the rebuild learns")]),
         (WindowRefilled(shard=SHARD, error="it lost rows"), [(WARNING, f"{HERE} window appended again: it lost rows")]),
         (
             TrainerTold(shard=SHARD, training=5, rows=200, rows_total=900),

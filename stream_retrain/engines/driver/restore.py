@@ -19,9 +19,9 @@ Where nothing can be restored, the operator has said what then, and it is told w
 - none is stored, and nothing was committed: the shard is new;
 - none is stored, though offsets were committed (`checkpoint_missing`): learn again from the first retained offset, silently up to
   the committed one; or begin untrained at the committed one; or refuse;
-- none that is stored fits (`checkpoint_unfit`): refuse; or learn again from the first retained offset; or begin at the committed
-  offset with a model trained on the window. What a window has taught is an input, no function of the log, so such a
-  shard is checkpointed before anything later is committed.
+- none that is stored fits (`checkpoint_unfit`): refuse; or clear the window and learn again from the first retained offset; or begin at
+  the committed offset with a model trained on the window. What a window has taught is an input, no function of the log, so such a shard is
+  checkpointed before anything later is committed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import Event, ShardId
-from stream_retrain.facts.worker import CheckpointFailed, Restored, Tell
+from stream_retrain.facts.worker import CheckpointFailed, Restored, Tell, WindowCleared
 from stream_retrain.lane.change import adapted, unfit_parts
 from stream_retrain.lane.shard import Shard
 from stream_retrain.stores.ports import Stores
@@ -88,10 +88,13 @@ class _Search:
 
 def restore(wanted: Restore, stores: Stores, tell: Tell) -> RestoredShard:
     """Bring a shard back, by the numbered steps of this module. Raises `StateError` and `StoreError`."""
+    made_anew = wanted.log.made_anew
     wanted = _of_this_topic(wanted)
     _check_committed(wanted)
     epoch = stores.checkpoints.claim(wanted.id)
     reach("assign.claimed")
+    if made_anew:
+        _clear_window(wanted, epoch, stores, tell)
     stored = stores.checkpoints.load(wanted.id)
     reach("assign.checkpoint_read")
     begins = wanted.log.committed is None
@@ -111,10 +114,17 @@ def _restored(wanted: Restore, epoch: int, stored: list[bytes], stores: Stores, 
         case "fail":
             raise StateError(f"{found.misfit}. {REMEDY}")
         case "rebuild":
+            _clear_window(wanted, epoch, stores, tell)  # before the checkpoints: with none, nothing would be rebuilt after a crash
             stores.checkpoints.delete(wanted.id, epoch)  # or a later one, at a lower offset, would be refused
             return _from_the_log(wanted, epoch, tell)
         case "window":
             return _from_the_window(wanted, epoch, found.sound, stores, tell)
+
+
+def _clear_window(wanted: Restore, epoch: int, stores: Stores, tell: Tell) -> None:
+    """A rebuild begins with what the log retains: rows of another topic or schema would be learned from, and keep out those of this one."""
+    if stores.window.clear(wanted.id, epoch):
+        tell(WindowCleared(shard=wanted.id))
 
 
 def _from_checkpoint(

@@ -71,6 +71,12 @@ class MemoryWindowStore:
             newest_time_s=max(chunk.newest_time_s for chunk in chunks),
         )
 
+    def clear(self, shard: ShardId, epoch: int) -> bool:
+        with self._shards.owned(shard, epoch) as stored:
+            held, stored.rows = bool(stored.chunks), 0
+            stored.chunks.clear()
+            return held
+
 
 def _left_out(last_offset: int, error: StateError) -> None:
     LOG.warning("a chunk of a window is left out (offset %d): %s", last_offset, error)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["APPEND", "CLAIM", "DELETE", "GUARD", "LOAD", "RESET", "SAVE", "SPAN", "TAIL"]
+__all__ = ["APPEND", "CLAIM", "CLEAR", "DELETE", "GUARD", "LOAD", "SAVE", "SPAN", "TAIL"]
 
 _READ: Final = """
 local function whole(text)
@@ -146,15 +146,15 @@ return found and found[1]
 )
 """KEYS: epoch, window. The newest entry."""
 
-RESET: Final = (
+CLEAR: Final = (
     GUARD
     + """
-redis.call('DEL', KEYS[2])
+local held = redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[1], ARGV[1])
-return {'ok', ''}
+return {'ok', tostring(held)}
 """
 )
-"""KEYS: epoch, window. ARGV: epoch. Deletes a window whose end is none of ours: nothing can be appended to it."""
+"""KEYS: epoch, window. ARGV: epoch. Deletes a window; whether there was one, as 1 or 0."""
 
 SPAN: Final = (
     _READ

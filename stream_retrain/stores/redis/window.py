@@ -38,7 +38,7 @@ class RedisWindowStore:
         self._append = server.client.register_script(scripts.APPEND)
         self._span = server.client.register_script(scripts.SPAN)
         self._tail = server.client.register_script(scripts.TAIL)
-        self._reset = server.client.register_script(scripts.RESET)
+        self._clear = server.client.register_script(scripts.CLEAR)
         self._told: set[tuple[ShardId, object]] = set()
 
     def append(self, shard: ShardId, epoch: int, chunk: WindowChunk, limits: WindowLimits, *, after: int | None = None) -> int:
@@ -81,9 +81,7 @@ class RedisWindowStore:
 
     def _begin_anew(self, shard: ShardId, epoch: int, damage: str) -> None:
         LOG.warning("the window of %s is damaged at its end and begins anew: %s", shard, damage)
-        answer: Any = self._server.call(f"reset the window of shard {shard}", lambda: self._reset(keys=_keys(shard), args=[epoch]))
-        if answer[0] == b"stale":
-            raise stale_epoch(shard, epoch, int(answer[1]))
+        self.clear(shard, epoch)
 
     def last(self, shard: ShardId, rows_max: int, *, since_time_s: float | None = None, through_offset: int | None = None) -> list[Learned]:
         left_out = functools.partial(self._left_out, shard)
@@ -155,6 +153,12 @@ class RedisWindowStore:
             oldest_time_s=number(oldest, "an oldest time"),
             newest_time_s=number(newest, "a newest time"),
         )
+
+    def clear(self, shard: ShardId, epoch: int) -> bool:
+        answer: Any = self._server.call(f"clear the window of shard {shard}", lambda: self._clear(keys=_keys(shard), args=[epoch]))
+        if answer[0] == b"stale":
+            raise stale_epoch(shard, epoch, int(answer[1]))
+        return bool(answer[1] == b"1")
 
 
 def _keys(shard: ShardId) -> list[str]:
