@@ -1,7 +1,7 @@
 """A digest of the user's own source code that a pipeline runs: two processes with the same one train and predict by the same code.
 
 `Pipeline.digest` covers what is declared, and of a class its name alone: a method that was edited while a worker runs changes nothing in
-it. So the digest of the sources travels with every training.
+it. So the digest of the sources travels with every training. A process on the same machine can look at the files before it runs them.
 
 The user's own modules are those that define what the pipeline is made of, and those they refer to in turn, unless they stand in the
 standard library, among installed packages, or in River or here (their versions are compared elsewhere).
@@ -16,13 +16,13 @@ import pickletools
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from stream_retrain.core.pipeline import Pipeline
 
-__all__ = ["sources_digest"]
+__all__ = ["edited", "source_files", "sources_digest"]
 
 _OURS: Final = frozenset({"river", "stream_retrain"})
 _INSTALLED: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
@@ -30,15 +30,31 @@ _INSTALLED: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "plat
 
 def sources_digest(pipeline: Pipeline) -> str:
     """The digest, by the names and contents of the modules as this process has loaded them; the same for all who have none."""
-    found: dict[str, str] = {}
+    found = _sources(pipeline)
+    listed = "".join(f"{name} {found[name][1]}\n" for name in sorted(found))
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def source_files(pipeline: Pipeline) -> dict[str, str]:
+    """The files of those modules, and the digest of each as this process has loaded it."""
+    return dict(_sources(pipeline).values())
+
+
+def edited(files: Mapping[str, str]) -> str | None:
+    """The first of the files that is another now; None: all are as they were. Nothing of them is run."""
+    return next((file for file, digest in files.items() if _digest(file) != digest), None)
+
+
+def _sources(pipeline: Pipeline) -> dict[str, tuple[str, str]]:
+    """File and digest of each module of the user's that the pipeline runs, by its name."""
+    found: dict[str, tuple[str, str]] = {}
     waiting = [module for name in _named_in(pipeline) if (module := sys.modules.get(name)) is not None]
     while waiting:
         module = waiting.pop()
         if module.__name__ not in found and (source := _source(module)) is not None:
             found[module.__name__] = source
             waiting += _referred(module)
-    listed = "".join(f"{name} {found[name]}\n" for name in sorted(found))
-    return hashlib.sha256(listed.encode()).hexdigest()
+    return found
 
 
 def _named_in(pipeline: Pipeline) -> set[str]:
@@ -58,20 +74,24 @@ def _referred(module: types.ModuleType) -> Iterator[types.ModuleType]:
             yield home
 
 
-def _source(module: types.ModuleType) -> str | None:
-    """The digest of a module's source; None for a module that is not the user's."""
+def _source(module: types.ModuleType) -> tuple[str, str] | None:
+    """The file of a module's source, and its digest; None for a module that is not the user's."""
     name, file = module.__name__, getattr(module, "__file__", None)
     if name.partition(".")[0] in _OURS or file is None or file.startswith(_INSTALLED):
         return None
     state: Any = getattr(module.__spec__, "loader_state", None)
     if isinstance(state, tuple):  # a pipeline's file, loaded by `loading`: the digest of what was run
-        return str(state[1])
-    return _of_file(file)
+        return file, str(state[1])
+    return file, _as_imported(file)
 
 
 @functools.cache
-def _of_file(file: str) -> str:
+def _as_imported(file: str) -> str:
     """Read once, soon after it was imported: what it is edited to later is not what this process runs."""
+    return _digest(file)
+
+
+def _digest(file: str) -> str:
     try:
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()
     except OSError:

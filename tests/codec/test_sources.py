@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stream_retrain.codec.sources import sources_digest
+from stream_retrain.codec.sources import edited, source_files, sources_digest
 from stream_retrain.loading import load_pipeline
 
 OWN = """
@@ -42,6 +42,18 @@ def test_it_is_of_the_code_alone_and_not_of_where_it_stands(tmp_path: Path) -> N
 def test_a_neighbour_that_the_code_uses_is_part_of_it(tmp_path: Path) -> None:
     (tmp_path / "neighbour_of_own.py").write_text("FACTOR = 1\n")
     assert digest_of(tmp_path, "pass", "import neighbour_of_own")[1] != digest_of(tmp_path, "pass")[1]
+
+
+def test_which_file_was_edited_can_be_told_without_running_it(tmp_path: Path) -> None:
+    (tmp_path / "neighbour_of_told.py").write_text("FACTOR = 1\n")
+    (tmp_path / "told.py").write_text(OWN.format(body="pass", imported="import neighbour_of_told"))
+    files = source_files(load_pipeline(str(tmp_path / "told.py")))
+    assert set(files) == {str(tmp_path / "told.py"), str(tmp_path / "neighbour_of_told.py")}
+    assert edited(files) is None
+    (tmp_path / "neighbour_of_told.py").write_text("raise SystemExit\n")
+    assert edited(files) == str(tmp_path / "neighbour_of_told.py")
+    (tmp_path / "neighbour_of_told.py").unlink()
+    assert edited(files) == str(tmp_path / "neighbour_of_told.py")
 
 
 def test_pipelines_of_river_alone_have_the_same(tmp_path: Path) -> None:

@@ -217,12 +217,42 @@ def test_a_pipeline_of_a_file_is_loaded_by_its_name(stores: Stores, trainers: Tr
     trainer = trainers(of, target=str(file))
     trainer.submit(support.job(of, epoch, 999))
     assert support.digest_of(support.until(trainer, JobDone), of) == support.taught(of.model, rows)
-    file.write_text(
-        file.read_text() + "\nmine = Pipeline(**{name: getattr(mine, name) for name in mine.__slots__} | {'rolling_events': 7})\n"
-    )
+
+
+def test_a_pipeline_that_is_declared_otherwise_by_now_is_refused(stores: Stores, trainers: Trainers, tmp_path: Path) -> None:
+    from stream_retrain.loading import load_pipeline
+
+    file = tmp_path / "trainer_plain.py"
+    plain = PIPELINE_FILE.replace("NAME", support.pipeline().name).replace("model=Mine()", "model=linear_model.LogisticRegression()")
+    file.write_text(f"from river import linear_model\n{plain[plain.index('mine = ') :]}")
+    file.write_text(f"{plain[: plain.index('class Mine')]}\n{file.read_text()}")
+    of = load_pipeline(str(file))
+    epoch = support.fill(stores, of, support.rows(1_000))
+    file.write_text(file.read_text().replace("rows=2_000", "rows=2_001"))
     late = trainers(of, target=str(file))
     late.submit(support.job(of, epoch, 999))
     assert "it has changed since the worker loaded it" in support.until(late, JobFailed).error
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_nothing_is_run_of_code_that_was_edited_meanwhile(stores: Stores, trainers: Trainers, tmp_path: Path, which: int) -> None:
+    """Not even to see that it was: a pipeline's parts are tried when it is loaded, and a neighbour runs when it is imported."""
+    from stream_retrain.loading import load_pipeline
+
+    mark, file, neighbour = tmp_path / "mark", tmp_path / "trainer_edited.py", f"neighbour_of_edited_{which}"
+    edited = (file.name, f"{neighbour}.py")[which]
+    (tmp_path / f"{neighbour}.py").write_text("FACTOR = 1\n")
+    file.write_text(f"import {neighbour}\n" + PIPELINE_FILE.replace("NAME", support.pipeline().name))
+    of = load_pipeline(str(file))
+    epoch = support.fill(stores, of, support.rows(1_000))
+    trainer = trainers(of, target=str(file))
+    edit = tmp_path / edited
+    edit.write_text(edit.read_text() + f"\nopen({str(mark)!r}, 'w').close()\n")
+    trainer.submit(support.job(of, epoch, 999))
+    error = support.until(trainer, JobFailed).error
+    assert "its code has changed since the worker loaded it" in error
+    assert edited in error
+    assert not mark.exists()
 
 
 PARENT = """

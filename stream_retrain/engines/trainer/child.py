@@ -2,7 +2,8 @@
 
 1. It sends `Up` and receives a `Hello`: the pipeline, the URL of the stores, the keys. Secrets come this way only, never on a command
    line.
-2. It loads the pipeline and sends `Ready`; if that fails, it sends `Broken` and ends.
+2. It loads the pipeline and sends `Ready`; if that fails, it sends `Broken` and ends. Code that was edited meanwhile is not even run: a
+   pipeline is tried when it is loaded.
 3. For each job: it trains, sends `Progressed` at intervals, and then the `JobDone` or `Failed`.
 4. It ends when the worker has ended, or when no job has come for `IDLE_S_MAX`.
 
@@ -16,11 +17,11 @@ import os
 import pickle
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.codec.sources import sources_digest
+from stream_retrain.codec.sources import edited, sources_digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.trainer.channel import Channel
 from stream_retrain.engines.trainer.confine import end_with_parent, limit_memory, lower_priority
@@ -47,6 +48,8 @@ class Hello:
     digest: str
     sources: str
     """The digest of the user's code that the worker has loaded (`codec.sources`)."""
+    files: Mapping[str, str]
+    """The files of that code, each with its digest."""
     redis_url: str
     keyring: Keyring = dataclasses.field(repr=False)
     memory_bytes_max: int
@@ -111,6 +114,8 @@ def main(descriptor: int, parent: int) -> None:
 
 def _loaded(hello: Hello) -> _Train:
     """The function that carries out jobs, for the pipeline that the worker has. Raises what loading the pipeline raises."""
+    if (file := edited(hello.files)) is not None:
+        raise PipelineError([f"its code has changed since the worker loaded it, in {file}: start the worker again"], hello.target or "")
     pipeline: Pipeline = load_pipeline(hello.target) if hello.pipeline is None else pickle.loads(hello.pipeline)  # type: ignore[arg-type]
     if pipeline.digest() != hello.digest:
         raise PipelineError(["it has changed since the worker loaded it: start the worker again"], hello.target or pipeline.name)

@@ -25,7 +25,7 @@ import time
 from typing import Final, Literal, assert_never
 
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.codec.sources import sources_digest
+from stream_retrain.codec.sources import source_files, sources_digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.backoff import Backoff
 from stream_retrain.engines.trainer.channel import Channel
@@ -87,6 +87,7 @@ class ProcessTrainer:
             pipeline=pickle.dumps(pipeline) if target is None else None,
             digest=pipeline.digest(),
             sources=sources_digest(pipeline),
+            files=source_files(pipeline),
             redis_url=redis_url,
             keyring=keyring,
             memory_bytes_max=limits.memory_bytes_max,
