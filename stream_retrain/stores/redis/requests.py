@@ -96,7 +96,7 @@ def _member(asked: Asked) -> bytes:
 
 
 def _asked(member: bytes) -> Asked:
-    token, _, reason = text(member, "a request", _MEMBER_BYTES_MAX).partition(" ")
-    if not _TOKEN.fullmatch(token):
+    token, space, reason = text(member, "a request", _MEMBER_BYTES_MAX).partition(" ")
+    if not space or not _TOKEN.fullmatch(token):  # or it could not be dropped: it would be another member than this one
         raise StateError(f"a request has no token: {member[:40]!r}")
     return Asked(token, reason)
