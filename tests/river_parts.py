@@ -212,13 +212,8 @@ def declared(task: str, model: Any, **more: Any) -> Pipeline:
     features: dict[str, Any] = {"t": str} if text else {"a": float, "b": float, "c": int}
     if nulls:
         features["n"] = float | None
-    schema = Schema(features=features, label="y", classes=labels(model) if task == "multiclass" else None)
+    schema = Schema(features=features, label="y", classes=("x", "y", "z") if task == "multiclass" else None)
     return checkpointable(Pipeline(name="part", task=task, source="parts", schema=schema, model=model, **more))  # type: ignore[arg-type]
-
-
-def labels(model: Any) -> tuple[Any, ...]:
-    """Text; whole numbers for the one tree of River that walks a set of labels, whose order a restore may change (see docs/models.md)."""
-    return (0, 1, 2) if type(model).__name__ == "HoeffdingAdaptiveTreeClassifier" else ("x", "y", "z")
 
 
 def records(pipeline: Pipeline) -> list[bytes]:

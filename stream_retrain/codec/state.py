@@ -4,6 +4,9 @@ River keeps a random generator of 2.5 kB in every Gaussian (`river.proba.Gaussia
 a Hoeffding tree). It serves sampling only, and where its seed is None it is nothing a log could determine; left out, the
 checkpoint of a tree is several times smaller and quicker to write. A restored Gaussian gets a fresh one.
 
+Some of River's classifiers add up or compare probabilities in the order of a set of labels. The order of a set depends on the order in
+which its members were added, which pickle does not keep. So such a set is written in an order that, added one by one, gives the same set.
+
 Only bytes whose seal was verified may be given to `load_state`.
 """
 
@@ -11,23 +14,37 @@ from __future__ import annotations
 
 import copyreg
 import io
+import itertools
+import operator
 import pickle
 import random
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import Any, Final
 
-from river import proba
+from river import dummy, forest, multiclass, neighbors, proba, tree
 
 from stream_retrain.codec.allowlist import Restricted
 
 __all__ = ["dump_state", "load_state"]
+
+LABELLED: Final[dict[type, str]] = {
+    dummy.NoChangeClassifier: "classes",
+    forest.AMFClassifier: "_classes",
+    multiclass.OneVsOneClassifier: "classes",
+    neighbors.KNNClassifier: "classes",
+    tree.HoeffdingAdaptiveTreeClassifier: "classes",
+}
+"""The classifiers that iterate over a set of labels, and the attribute that holds it."""
+PERMUTED_MAX: Final = 7
+ORDERED_MAX: Final = 30
+"""Labels of which an order is looked for: among all orders up to the first number, above it step by step, and not always found."""
 
 
 def dump_state(state: Any) -> bytes:
     """The bytes of `state`. Raises what pickle raises for what cannot be pickled."""
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, protocol=5)
-    pickler.dispatch_table = copyreg.dispatch_table | {proba.Gaussian: _reduce_gaussian}
+    pickler.dispatch_table = copyreg.dispatch_table | {proba.Gaussian: _reduce_gaussian} | dict.fromkeys(LABELLED, _reduce_labelled)
     pickler.dump(state)
     return buffer.getvalue()
 
@@ -54,3 +71,51 @@ def _gaussian(kind: Any, kept: dict[str, Any]) -> Any:  # named in `codec.allowl
     gaussian = kind.__new__(kind)
     gaussian.__dict__.update(kept, _rng=random.Random())
     return gaussian
+
+
+class _Added:
+    """Stands for a set in a state that is written; what is read is a set again."""
+
+    __slots__ = ("_labels",)
+
+    def __init__(self, labels: list[Any]) -> None:
+        self._labels = labels
+
+    def __reduce__(self) -> tuple[type[set[Any]], tuple[list[Any]]]:
+        return set, (self._labels,)
+
+
+def _reduce_labelled(model: Any) -> Any:
+    """The model's own way, with its labels in an order in which they can be added again."""
+    how, made_of, state, *rest = model.__reduce_ex__(5)
+    name = LABELLED[type(model)]
+    return how, made_of, {**state, name: _Added(_as_added(state[name]))}, *rest
+
+
+def _as_added(labels: set[Any]) -> list[Any]:
+    """The labels in an order that gives a set which iterates as this one does; in the order of this one where no such order is found."""
+    wanted = list(labels)
+    if list(set(wanted)) == wanted or len(wanted) > ORDERED_MAX:
+        return wanted
+    if len(wanted) <= PERMUTED_MAX:
+        return next((list(order) for order in itertools.permutations(wanted) if list(set(order)) == wanted), wanted)
+    order, wrong = wanted, _wrong(wanted, wanted)
+    while wrong:
+        nearest = min(_moved(order), key=lambda moved: _wrong(moved, wanted))
+        if (left := _wrong(nearest, wanted)) >= wrong:
+            return wanted
+        order, wrong = nearest, left
+    return order
+
+
+def _wrong(order: list[Any], wanted: list[Any]) -> int:
+    """How many labels stand elsewhere in the set of an order than they should."""
+    return sum(map(operator.ne, set(order), wanted))
+
+
+def _moved(order: list[Any]) -> Iterator[list[Any]]:
+    """Each label moved to each place: of two that want one place in a set's table, the one that was added first has it."""
+    for old, new in itertools.permutations(range(len(order)), 2):
+        moved = order[:old] + order[old + 1 :]
+        moved.insert(new, order[old])
+        yield moved

@@ -183,7 +183,9 @@ class TestJobs:
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("member", [b"", b" no token", b"nospace", b"notatoken! x", b"token \xff\xfe", b"token " + b"A" * 2_000_000, b"\x00"])
+@pytest.mark.parametrize(
+    "member", [b"", b" no token", b"nospace", b"notatoken! x", b"token \xff\xfe", b"token " + b"A" * 2_000_000, b"\x00"]
+)
 def test_a_request_that_cannot_be_read_is_dropped(own_valkey: str, raw: Any, member: bytes) -> None:
     stores = connect(own_valkey)
     stores.requests.ask(SHARD, "a real one")
