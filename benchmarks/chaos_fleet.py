@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -64,9 +65,18 @@ class Fleet:
     def add(self) -> str:
         """One more."""
         name = f"worker-{next(self._numbers)}"
-        self._processes[name] = self._stack.process(name, self._command, self._environment)
-        self._processes[name].spawn()
+        self._spawn(name)
         return name
+
+    def _spawn(self, name: str, more: Mapping[str, str] | None = None) -> Process:
+        """Start one, this time with `more` in its environment."""
+        self._processes[name] = process = self._stack.process(name, self._command, {**self._environment, **(more or {})})
+        process.spawn()
+        return process
+
+    def runs(self, name: str) -> bool:
+        """Whether it has not ended."""
+        return self._processes[name].alive
 
     def choose(self, rng: random.Random) -> str | None:
         """One that runs and that nothing is being done to."""
@@ -112,8 +122,22 @@ class Fleet:
             if (asked_s := self._asked_at_s.pop(process, None)) is not None:
                 self.obeyed_s.append(time.monotonic() - asked_s)
             process.kill()
-        self._processes[name].spawn()
+        self._spawn(name)
         self._busy.discard(name)
+
+    def start_all(self, more: Mapping[str, str] | None = None) -> None:
+        """Start all that have ended, this time with `more` in their environment."""
+        self._restart_at_s.clear()
+        for name in self.names:
+            if not self.runs(name):
+                self._spawn(name, more)
+
+    def trial(self, limit_s: float) -> tuple[int | None, str]:
+        """Start one alone, and wait until it has ended by itself; its exit code, None where it had to be killed, and what it said."""
+        process = self._spawn(self.names[0])
+        exit_code = process.wait(limit_s)
+        process.kill()
+        return exit_code, process.output()
 
     def dismiss(self, name: str) -> None:
         """SIGTERM, and it does not come back."""
@@ -129,7 +153,7 @@ class Fleet:
     def look_after(self) -> None:
         """Start again what ended by itself, a moment later."""
         self._watch_asked()
-        for name, process in self._processes.items():
+        for name, process in list(self._processes.items()):
             if name in self._busy or process.alive:
                 continue
             if name not in self._restart_at_s:
@@ -137,7 +161,7 @@ class Fleet:
                 self._restart_at_s[name] = time.monotonic() + RESTART_AFTER_S
             elif time.monotonic() >= self._restart_at_s[name]:
                 del self._restart_at_s[name]
-                process.spawn()
+                self._spawn(name)
 
     def stop(self) -> None:
         """SIGTERM to all, and wait until they have written their last checkpoints."""

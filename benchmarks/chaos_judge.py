@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -25,10 +26,20 @@ from stream_retrain.lane.step import OUTPUT_KINDS
 from stream_retrain.settings import Settings
 from stream_retrain.stores import connect
 
-__all__ = ["CheckpointSampler", "ProgressSampler", "judge", "wait_until_committed"]
+__all__ = ["CheckpointSampler", "ProgressSampler", "Standstill", "judge", "wait_until_committed"]
 
 SAMPLE_EVERY_S: Final = 0.5
 ANSWER_S: Final = 10.0
+LOOK_S: Final = 2.0
+TOLD_FROM_S: Final = 20.0
+
+
+class Standstill(NamedTuple):
+    """A partition did not move from `began_s` on, though records waited."""
+
+    partition: int
+    began_s: float
+    took_s: float
 
 
 def _observer(settings: Settings, pipeline: Pipeline, isolation: str = "read_committed") -> Consumer:
@@ -50,6 +61,7 @@ class CheckpointSampler:
         self._stores = connect(settings.redis_url)
         self._consumer = _observer(settings, pipeline)
         self._flushes = flushes
+        self._looking = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -63,22 +75,32 @@ class CheckpointSampler:
         if self._thread.is_alive():
             self._thread.join()
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Meanwhile nothing is looked at: the group has no offsets."""
+        with self._looking:
+            yield
+
     def _run(self) -> None:
         known = 0
         while not self._stopped.wait(SAMPLE_EVERY_S):
             for shard in [ShardId(self._pipeline.name, self._pipeline.source, number) for number in range(self._partitions())]:
-                flushes = self._flushes()
-                try:
-                    stored = self._stores.checkpoints.load(shard)
-                    [place] = self._consumer.committed([TopicPartition(shard.topic, shard.partition)], ANSWER_S)
-                except (StoreError, KafkaException):
-                    continue
-                if flushes != self._flushes() or not stored or place.error:
-                    continue
-                if flushes != known:
-                    known = flushes
-                    self.watch.forget()
-                self.watch.saw(shard, unseal(stored[0], Keyring.unsigned())[0].offset, place.offset if place.offset >= 0 else None)
+                with self._looking:
+                    known = self._look(shard, known)
+
+    def _look(self, shard: ShardId, known: int) -> int:
+        flushes = self._flushes()
+        try:
+            stored = self._stores.checkpoints.load(shard)
+            [place] = self._consumer.committed([TopicPartition(shard.topic, shard.partition)], ANSWER_S)
+        except (StoreError, KafkaException):
+            return known
+        if flushes != self._flushes() or not stored or place.error:
+            return known
+        if flushes != known:
+            self.watch.forget()
+        self.watch.saw(shard, unseal(stored[0], Keyring.unsigned())[0].offset, place.offset if place.offset >= 0 else None)
+        return flushes
 
 
 class ProgressSampler:
@@ -89,11 +111,13 @@ class ProgressSampler:
         self.moved_at_s: dict[int, float] = {}
         self.failures: collections.Counter[str] = collections.Counter()
         """Looks that came to nothing: they count as no movement."""
+        self.long: list[Standstill] = []
         self._source = pipeline.source
         self._partitions = partitions
         self._observed = functools.partial(_observer, settings, pipeline, "read_uncommitted")
         self._consumer = self._observed()
         self._offsets: dict[int, int] = {}
+        self._looking = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -111,26 +135,40 @@ class ProgressSampler:
         """By partition, how long after `began_s` it moved, as far as it has."""
         return {number: at_s - began_s for number, at_s in list(self.moved_at_s.items()) if at_s > began_s}
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Meanwhile all stand still on purpose: that does not count."""
+        with self._looking:
+            yield
+            now_s = time.monotonic()
+            self.moved_at_s = dict.fromkeys(self.moved_at_s, now_s)
+
     def _run(self) -> None:
         while not self._stopped.wait(SAMPLE_EVERY_S):
-            places = [TopicPartition(self._source, number) for number in range(self._partitions())]
-            try:
-                committed = {place.partition: place.offset for place in self._consumer.committed(places, 4.0) if not place.error}
-                ends = {place.partition: self._consumer.get_watermark_offsets(place, 4.0)[1] for place in places}
-            except KafkaException as error:
-                self.failures[error.args[0].name()] += 1
-                self._consumer.close()
-                self._consumer = self._observed()  # so that nothing of a broker that is gone is waited for
-                continue
-            for partition, offset in committed.items():
-                self._note(partition, offset, ends.get(partition, 0), time.monotonic())
+            with self._looking:
+                self._look()
+
+    def _look(self) -> None:
+        places = [TopicPartition(self._source, number) for number in range(self._partitions())]
+        try:
+            committed = {place.partition: place.offset for place in self._consumer.committed(places, LOOK_S) if not place.error}
+            ends = {place.partition: self._consumer.get_watermark_offsets(place, LOOK_S)[1] for place in places}
+        except KafkaException as error:
+            self.failures[error.args[0].name()] += 1
+            self._consumer.close()
+            self._consumer = self._observed()  # so that nothing of a broker that is gone is waited for
+            return
+        for partition, offset in committed.items():
+            self._note(partition, offset, ends.get(partition, 0), time.monotonic())
 
     def _note(self, partition: int, offset: int, end: int, now_s: float) -> None:
         """Where nothing waits, nothing can move: that is no standstill."""
         if self._offsets.get(partition) != offset or offset >= end:
-            began_s = self.moved_at_s.get(partition)
-            if began_s is not None:
-                self.longest_s[partition] = max(self.longest_s.get(partition, 0.0), now_s - began_s)
+            began_s = self.moved_at_s.get(partition, now_s)
+            took_s = now_s - began_s
+            self.longest_s[partition] = max(self.longest_s.get(partition, 0.0), took_s)
+            if took_s >= TOLD_FROM_S:
+                self.long.append(Standstill(partition, began_s, took_s))
             self._offsets[partition], self.moved_at_s[partition] = offset, now_s
 
 

@@ -63,7 +63,8 @@ class Publisher:
 
     def __init__(self, settings: Settings, topic: str, partitions: int, seed: int, rate: float) -> None:
         # Nothing is given up on: an idempotent producer that expires a record would leave a hole in its order.
-        forever = {"enable.idempotence": True, "message.timeout.ms": 0, "linger.ms": 20}
+        # Until it knows an added partition, which by default takes it five minutes, it publishes nothing at all.
+        forever = {"enable.idempotence": True, "message.timeout.ms": 0, "linger.ms": 20, "topic.metadata.refresh.interval.ms": 1_000}
         self._producer = Producer({**base_config(settings), **forever})
         self._topic = topic
         self._seed = seed

@@ -13,7 +13,7 @@ from stream_retrain.engines.driver import Unsent
 from stream_retrain.engines.kafka import bounded
 from stream_retrain.engines.kafka import sink as sink_module
 from stream_retrain.engines.kafka.clients import Clients
-from stream_retrain.engines.kafka.condition import ABORTS_MAX, Condition
+from stream_retrain.engines.kafka.condition import ABORTED_MAX_S, ABORTS_MAX, Condition
 from stream_retrain.engines.kafka.sink import OutputRefusedError, TransactionAbortedError, TransactionalSink
 from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.errors import BrokerError, FencedError
@@ -189,22 +189,29 @@ class TestCondition:
         return [fact.state for fact in self.told if isinstance(fact, WorkerStateChanged)]
 
     def test_one_abort_is_nothing_and_two_in_a_row_are_told(self) -> None:
-        self.condition.aborted("once", ends=False)
+        self.condition.aborted("once", 0.1, ends=False)
         assert self.states == []
-        self.condition.aborted("twice", ends=False)
+        self.condition.aborted("twice", 0.1, ends=False)
         assert self.states == ["degraded"]
         self.condition.committed()
         assert self.states == ["degraded", "running"]
 
     def test_aborts_without_end_end_the_attempt(self) -> None:
         for _ in range(ABORTS_MAX - 1):
-            self.condition.aborted("the topic is gone", ends=False)
+            self.condition.aborted("the topic is gone", 0.1, ends=False)
         with pytest.raises(BrokerError, match=r"5 transactions in a row were aborted.*the topic is gone"):
-            self.condition.aborted("the topic is gone", ends=False)
+            self.condition.aborted("the topic is gone", 0.1, ends=False)
+
+    def test_two_that_took_long_end_it_as_well_and_one_does_not(self) -> None:
+        self.condition.aborted("the topic is gone", ABORTED_MAX_S * 2, ends=False)
+        self.condition.committed()
+        self.condition.aborted("the topic is gone", ABORTED_MAX_S / 2, ends=False)
+        with pytest.raises(BrokerError, match=r"2 transactions in a row were aborted.*the topic is gone"):
+            self.condition.aborted("the topic is gone", ABORTED_MAX_S / 2, ends=False)
 
     def test_aborts_whose_cause_is_removed_go_on(self) -> None:
         for _ in range(10 * ABORTS_MAX):
-            self.condition.aborted("too large", ends=True)
+            self.condition.aborted("too large", ABORTED_MAX_S, ends=True)
         assert self.states == []
 
     def test_an_idle_worker_notices_that_kafka_is_back(self) -> None:

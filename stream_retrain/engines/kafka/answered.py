@@ -1,7 +1,7 @@
 """Through which offset of a partition answers are found in the output topics: for a group whose offsets Kafka has forgotten.
 
-An output stands in the partition of its input and names the input's offset: a prediction in its value, a dead letter in its headers.
-Both come in the order of the input, so the last ones say how far it was answered.
+An output stands in the partition of its input and names the input's offset: a prediction and a decision in their values, a dead letter
+in its headers. Each kind comes in the order of the input, so the last ones say how far it was answered.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from stream_retrain.engines.kafka.clients import broker_error, reader_client
 from stream_retrain.engines.kafka.topics import output_topic
-from stream_retrain.lane.step import DEAD_LETTERS, PREDICTIONS
+from stream_retrain.lane.step import OUTPUT_KINDS
 from stream_retrain.settings import Settings
 
 __all__ = ["answered_through"]
@@ -28,7 +28,7 @@ def answered_through(settings: Settings, pipeline: str, partition: int) -> int:
     """The offset after the last one that was answered; 0 where none was. Raises `BrokerError`."""
     consumer = reader_client(settings)
     try:
-        return max(_last(consumer, TopicPartition(output_topic(pipeline, kind), partition)) for kind in (PREDICTIONS, DEAD_LETTERS)) + 1
+        return max(_last(consumer, TopicPartition(output_topic(pipeline, kind), partition)) for kind in OUTPUT_KINDS) + 1
     except KafkaException as error:
         raise broker_error("reading the last outputs", error, settings) from None
     finally:
@@ -66,6 +66,7 @@ def _offset_of(message: Message) -> int:
     if "sr_offset" in headers:
         return int(headers["sr_offset"] or -1)
     try:
-        return int(json.loads(message.value() or b"{}").get("offset", -1))
-    except (ValueError, AttributeError):
+        value = json.loads(message.value() or b"{}")
+        return int(value.get("data", value).get("offset", -1))  # a decision is a CloudEvent
+    except (ValueError, TypeError, AttributeError):
         return -1

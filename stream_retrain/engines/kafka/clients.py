@@ -142,6 +142,9 @@ def consumer_client(settings: Settings, group: str, instance: str, on_error: OnE
             "fetch.queue.backoff.ms": 20,
             "queued.min.messages": 10_000,
             "queued.max.messages.kbytes": 16_384,
+            # The client hands over what it fetched of one partition before the next. With its 1 MB that is 10,000 small records, and a
+            # worker that is behind and lives for seconds only would give each of its lives to the same partition.
+            "max.partition.fetch.bytes": 131_072,
             "topic.metadata.refresh.interval.ms": 60_000,  # a new partition is found within a minute, not five
             **base_config(settings),
             "group.id": group,

@@ -16,6 +16,8 @@ __all__ = ["ABORTS_MAX", "Condition"]
 
 ABORTS_MAX: Final = 5
 """In a row."""
+ABORTED_MAX_S: Final = 8.0
+"""How long they may have taken together, from the second on: where an output topic is gone, each takes a transaction's whole time."""
 PROBE_EVERY_S: Final = 1.0
 
 
@@ -25,21 +27,21 @@ class Condition:
     def __init__(self, tell: Tell, answers: Callable[[], bool]) -> None:
         self._tell = tell
         self._answers = answers
-        self._aborts = 0
+        self._aborts, self._aborted_s = 0, 0.0
         self._probe_at_s = 0.0
         self.is_degraded = False
 
-    def aborted(self, why: str, *, ends: bool) -> None:
-        """A transaction was aborted; `ends`: its cause was removed. Raises `BrokerError` for one too many."""
-        self._aborts = 0 if ends else self._aborts + 1
-        if self._aborts >= ABORTS_MAX:
+    def aborted(self, why: str, took_s: float, *, ends: bool) -> None:
+        """A transaction was aborted, `took_s` after it began; `ends`: its cause was removed. Raises `BrokerError` for one too many."""
+        self._aborts, self._aborted_s = (0, 0.0) if ends else (self._aborts + 1, self._aborted_s + took_s)
+        if self._aborts >= ABORTS_MAX or (self._aborts > 1 and self._aborted_s >= ABORTED_MAX_S):
             raise BrokerError(f"{self._aborts} transactions in a row were aborted, so the shards are opened again: {why}")
         if self._aborts > 1:
             self.degraded(why)
 
     def committed(self) -> None:
         """A transaction was committed."""
-        self._aborts = 0
+        self._aborts, self._aborted_s = 0, 0.0
         self._recovered()
 
     def degraded(self, why: str) -> None:

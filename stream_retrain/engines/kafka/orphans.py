@@ -1,82 +1,98 @@
 """Partitions that no member of the group has, though it is stable: found, and given out again.
 
-Under cooperative assignment a partition moves in two rebalances: its owner gives it up in the first, another gets it in the second,
-which the owner asks for. A static member that starts again in between is given what the first had left it, and asks for nothing: the
-partition is nobody's, until something else makes the group rebalance. A member killed at the wrong moment is enough.
+Two things leave a partition without an owner, both because a static member that starts again is given what it had, and the group does
+not rebalance for it:
 
-So a worker that has joined looks at the group a few times, without waiting for the answer. Where a partition is nobody's twice in a
-row, it makes the group rebalance: a consumer without an instance joins, and leaves again. It looks no longer than that: librdkafka was
-seen to end its process (an assertion) where a broker died while such a request was under way.
+- under cooperative assignment a partition moves in two rebalances: its owner gives it up in the first, another gets it in the second,
+  which the owner asks for. A member that starts again in between is given what the first had left it, and asks for nothing;
+- a partition was added to the topic, and the group's leader starts again before it has noticed: it knows the new one from its start
+  on, so that nothing changes for it; and what the others ask for does not count.
+
+So each worker looks at the group: a few times soon after it has joined, now and then later. Where a partition is nobody's twice in a
+row, it waits a moment, so that not all workers do the same at the same time, looks once more, and makes the group rebalance: a consumer
+without an instance joins, and leaves again.
+
+All of that is done in a thread of its own. The group is asked for by `list_groups`, which waits for the answer, and not by
+`describe_consumer_groups`: of the requests that go to a coordinator, librdkafka (2.16) gives one up twice if it timed out before the
+coordinator was found, and an assertion ends the process as soon as a broker is back.
 """
 
 from __future__ import annotations
 
 import logging
+import random
+import struct
 import threading
 import time
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from confluent_kafka import Consumer, ConsumerGroupState, KafkaException
+from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from stream_retrain.engines.kafka.clients import base_config
-from stream_retrain.engines.kafka.topics import SourceTopic
 from stream_retrain.settings import Settings
 
-__all__ = ["Orphans", "orphans_in"]
+__all__ = ["Orphans", "assigned_places", "orphans_in"]
 
 LOG: Final = logging.getLogger("stream_retrain.worker")
-LOOK_EVERY_S: Final = 4.0
-LOOKS_MAX: Final = 6
+SOON_S: Final = 4.0
+SOON_LOOKS: Final = 6
+"""Those that came to nothing do not count."""
+LATER_S: Final = 30.0
+JITTER_S: Final = 3.0
 ASK_TIMEOUT_S: Final = 5.0
 JOIN_TIMEOUT_S: Final = 20.0
+STABLE: Final = "Stable"
 
 
 class Orphans:
     """Protocol of use: one for each time the group is joined; `look` once a turn."""
 
-    def __init__(self, admin: AdminClient, settings: Settings, group: str, topic: str, source: SourceTopic) -> None:
+    def __init__(self, admin: AdminClient, settings: Settings, group: str, topic: str) -> None:
         self._admin = admin
         self._settings = settings
         self._group = group
         self._topic = topic
-        self._source = source
-        self._asked: Future[Any] | None = None
         self._next_s: float | None = None
-        self._looks = LOOKS_MAX if settings.static_membership else 0
+        self._soon = SOON_LOOKS
         self._before: frozenset[int] = frozenset()
-        self._nudge: threading.Thread | None = None
+        self._thread: threading.Thread | None = None
 
     def look(self, now_s: float) -> None:
-        """Ask, or see to what was answered; returns at once."""
-        if self._asked is None:
-            if self._next_s is None:
-                self._next_s = now_s + LOOK_EVERY_S
-            if self._looks and now_s >= self._next_s:
-                self._looks -= 1
-                self._next_s = now_s + LOOK_EVERY_S
-                asked: Future[Any] = self._admin.describe_consumer_groups([self._group], request_timeout=ASK_TIMEOUT_S)[self._group]
-                self._asked = asked
+        """Begin to look, where that is due; returns at once."""
+        if not self._settings.static_membership or (self._thread is not None and self._thread.is_alive()):
             return
-        if not self._asked.done():
-            return
-        asked, self._asked = self._asked, None
-        if asked.exception() is not None:
-            self._before = frozenset()
-            return
-        found = orphans_in(asked.result(), self._topic, self._source.partitions)
-        lasting, self._before = found & self._before, found
-        if lasting:
-            self._before, self._looks = frozenset(), LOOKS_MAX
-            self._give_out(sorted(lasting))
+        if self._next_s is None:
+            self._next_s = now_s + SOON_S
+        if now_s >= self._next_s:
+            self._next_s = now_s + (SOON_S if self._soon or self._before else LATER_S)
+            self._thread = threading.Thread(target=self.look_now, name="orphans", daemon=True)
+            self._thread.start()
 
-    def _give_out(self, partitions: list[int]) -> None:
-        if self._nudge is not None and self._nudge.is_alive():
+    def look_now(self) -> None:
+        """One look; it lasts as long as Kafka takes to answer, and longer where something has to be done."""
+        if (found := self.found()) is None:
             return
-        LOG.warning("partitions %s are nobody's, though the group is stable: it is made to rebalance", partitions)
-        self._nudge = threading.Thread(target=self._join_and_leave, name="rebalance", daemon=True)
-        self._nudge.start()
+        self._soon = max(0, self._soon - 1)
+        lasting, self._before = found & self._before, found
+        if not lasting:
+            return
+        time.sleep(random.uniform(0.0, JITTER_S))
+        if lasting := lasting & (self.found() or frozenset()):
+            LOG.warning("partitions %s are nobody's, though the group is stable: it is made to rebalance", sorted(lasting))
+            self._before, self._soon = frozenset(), SOON_LOOKS
+            self._join_and_leave()
+
+    def found(self) -> frozenset[int] | None:
+        """The partitions that are nobody's now; None where Kafka does not say."""
+        try:
+            groups = self._admin.list_groups(self._group, ASK_TIMEOUT_S)
+            topic = self._admin.list_topics(self._topic, ASK_TIMEOUT_S).topics[self._topic]
+        except KafkaException:
+            return None
+        group = next((each for each in groups if each.id == self._group and each.error is None), None)
+        return None if group is None or topic.error is not None else orphans_in(group, self._topic, topic.partitions)
 
     def _join_and_leave(self) -> None:
         consumer = Consumer(
@@ -100,9 +116,27 @@ class Orphans:
             consumer.close()
 
 
-def orphans_in(group: Any, topic: str, partitions: int) -> frozenset[int]:
+def orphans_in(group: Any, topic: str, partitions: Iterable[int]) -> frozenset[int]:
     """The partitions of the topic that no member has, as the coordinator describes the group; none while it rebalances."""
-    if group.state != ConsumerGroupState.STABLE or not group.members:
+    if group.state != STABLE or not group.members:
         return frozenset()
-    owned = {place.partition for member in group.members for place in member.assignment.topic_partitions if place.topic == topic}
-    return frozenset(range(partitions)) - owned
+    owned = {number for member in group.members for name, number in assigned_places(member.assignment or b"") if name == topic}
+    return frozenset(partitions) - owned
+
+
+def assigned_places(assignment: bytes) -> Iterator[tuple[str, int]]:
+    """Topic and partition of each place in a member's assignment, as the consumer protocol writes it; an empty one has none."""
+    if not assignment:
+        return
+    at = 2  # the version
+    for _ in range(_int(assignment, at)):
+        name_ends = at + 6 + struct.unpack_from(">h", assignment, at + 4)[0]
+        name, count = assignment[at + 6 : name_ends].decode(), _int(assignment, name_ends)
+        for number in range(count):
+            yield name, _int(assignment, name_ends + 4 * (number + 1))
+        at = name_ends + 4 * count
+
+
+def _int(given: bytes, at: int) -> int:
+    number: int = struct.unpack_from(">i", given, at)[0]
+    return number

@@ -77,7 +77,7 @@ def run_worker(
     admin = admin_client(settings)
     source = KafkaSource(admin, pipeline, settings)
     source.prepare()
-    orphans = Orphans(admin, settings, settings.group_of(pipeline.name), pipeline.source, source)
+    orphans = Orphans(admin, settings, settings.group_of(pipeline.name), pipeline.source)
     if stop():
         return
     worker = Worker(pipeline, settings, stores, keyring, instance, confluent_clients(settings), tell, trainer, source=source, stop=stop)
@@ -236,19 +236,19 @@ class Worker:
         unsent = self._driver.unsent(partitions)
         if not unsent.offsets:
             return True
-        started = time.perf_counter()
+        started, began_s = time.perf_counter(), self._clock_s()
         reach("commit.due")
         try:
             self._sink.send(unsent, self._source, self._consumer, self._takeover.note, deadline_s)
         except TransactionAbortedError as error:
-            self._aborted(error)
+            self._aborted(error, self._clock_s() - began_s)
             return False
         self._tell(Committed(outputs=len(unsent.outputs), offsets=unsent.offsets, seconds=time.perf_counter() - started))
         self._driver.committed(unsent.offsets)
         self._condition.committed()
         return True
 
-    def _aborted(self, error: TransactionAbortedError) -> None:
+    def _aborted(self, error: TransactionAbortedError, took_s: float) -> None:
         """Say so; of an output that was refused for its size a stub goes out next time. Raises `BrokerError` where it does not end."""
         told, replaced = str(error), None
         if isinstance(error, OutputRefusedError):
@@ -257,7 +257,7 @@ class Worker:
         if replaced is not None:
             told = f"{told}. It goes out without its value: {replaced}"
         self._tell(TransactionAborted(error=told))
-        self._condition.aborted(told, ends=replaced is not None)
+        self._condition.aborted(told, took_s, ends=replaced is not None)
 
     def _look(self, now_s: float) -> None:
         """About once a second: how shards stand, how far behind what is committed is, and whether the topic is still the same one."""

@@ -1,0 +1,109 @@
+"""Offsets that Kafka forgets, as it does where a group was away for longer than `offsets.retention.minutes`.
+
+1. every worker is told to stop, and has to be gone in time;
+2. the group's offsets are deleted, which Kafka does once the last static member's session has ended;
+3. a worker that starts has to refuse, and to name the cause;
+4. then all start, told to rebuild; they go on where the answers end, and the fault is over when each partition has an offset again.
+
+A shard without a checkpoint is not told from one of a new group: then nothing is deleted, and the workers start as they were.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final, NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from benchmarks.chaos_fleet import SESSION_TIMEOUT_S, Fleet
+from stream_retrain import Pipeline
+from stream_retrain.engines.kafka.clients import admin_client, base_config
+from stream_retrain.facts.values import ShardId
+from stream_retrain.settings import Settings
+from stream_retrain.stores import connect
+
+__all__ = ["Expired", "expire_offsets"]
+
+CAUSE: Final = "offsets.retention.minutes"
+REFUSED: Final = 1
+EMPTY_WITHIN_S: Final = SESSION_TIMEOUT_S + 20.0
+STABLE_WITHIN_S: Final = 45.0
+"""Kafka looks every 10 s for transactions that took too long."""
+REFUSED_WITHIN_S: Final = 40.0
+BACK_WITHIN_S: Final = 60.0
+REBUILD: Final = {"STREAM_RETRAIN_CHECKPOINT_UNFIT": "rebuild"}
+
+
+class Expired(NamedTuple):
+    """What to say of it, and what was not as it should be."""
+
+    told: str
+    wrong: list[str]
+
+
+def expire_offsets(fleet: Fleet, settings: Settings, pipeline: Pipeline, partitions: int) -> Expired:
+    """Do it, by the numbered steps of this module."""
+    group, began_s = settings.group_of(pipeline.name), time.monotonic()
+    fleet.stop()
+    stores = connect(settings.redis_url)
+    consumer = Consumer({**base_config(settings), "group.id": group, "enable.auto.commit": False})
+    places = [TopicPartition(pipeline.source, number) for number in range(partitions)]
+    try:
+        begun = [place.partition for place in _committed(consumer, places) if place.offset > 0]
+        bare = [number for number in begun if not stores.checkpoints.load(ShardId(pipeline.name, pipeline.source, number))]
+        if bare or not begun:
+            fleet.start_all()
+            return Expired(f"all were stopped; {bare or 'all'} have no checkpoint, so no offset was deleted", [])
+        _forget(settings, group)
+        wrong = _refusal(fleet)
+        fleet.start_all(REBUILD)
+        if missing := _awaited(consumer, [TopicPartition(pipeline.source, number) for number in begun], fleet):
+            wrong.append(f"offsets expired, and {BACK_WITHIN_S:.0f} s after the workers were told to rebuild {missing} have none")
+    finally:
+        consumer.close()
+    return Expired(f"the group's offsets are gone; {time.monotonic() - began_s:.0f} s later all partitions have one again", wrong)
+
+
+def _committed(consumer: Consumer, places: list[TopicPartition]) -> list[TopicPartition]:
+    """What is committed, once Kafka has ended the last transaction that a worker has left open."""
+    until_s = time.monotonic() + STABLE_WITHIN_S
+    while True:
+        try:
+            return consumer.committed(places, 5.0)
+        except KafkaException:
+            if time.monotonic() > until_s:
+                raise
+
+
+def _forget(settings: Settings, group: str) -> None:
+    """Raises `KafkaException` if the group is not empty in time."""
+    admin, until_s = admin_client(settings), time.monotonic() + EMPTY_WITHIN_S
+    while True:
+        try:
+            admin.delete_consumer_groups([group], request_timeout=15)[group].result()
+            return
+        except KafkaException:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.3)
+
+
+def _refusal(fleet: Fleet) -> list[str]:
+    """What is wrong with how a worker refuses."""
+    exit_code, said = fleet.trial(REFUSED_WITHIN_S)
+    if exit_code == REFUSED and CAUSE in said:
+        return []
+    return [f"offsets expired: a worker ended with {exit_code} and did not name the cause. It said:\n{said}"]
+
+
+def _awaited(consumer: Consumer, places: list[TopicPartition], fleet: Fleet) -> list[int]:
+    """The partitions that have no committed offset in time."""
+    until_s, missing = time.monotonic() + BACK_WITHIN_S, [place.partition for place in places]
+    while missing and time.monotonic() < until_s:
+        fleet.look_after()
+        try:
+            missing = [place.partition for place in consumer.committed(places, 5.0) if place.offset < 0]
+        except KafkaException:
+            continue
+        time.sleep(0.2)
+    return missing
