@@ -1,6 +1,6 @@
 """Exactly once under fire, and progress: real workers, Kafka and Valkey, and faults at seeded random until the time is over.
 
-    python -m benchmarks.chaos [--seconds 300] [--seed 1] [--rate 400] [--brokers 3] [--every-kind] [--keep FOLDER]
+    python -m benchmarks.chaos [--seconds 300] [--seed 1] [--rate 400] [--brokers 3] [--faults KIND,KIND] [--keep FOLDER]
 
 Events are published all the while. Faults come every few seconds and overlap:
 
@@ -8,7 +8,7 @@ Events are published all the while. Faults come every few seconds and overlap:
 - Valkey: suspended, killed and started again, emptied (FLUSHALL);
 - brokers: one at a time is killed (SIGKILL) and started again; the one that leads the source, the group's offsets or the
   transactions as often as any. With `--brokers 1` it is the only one, so every kill comes in the middle of the workers' commits, and
-  most faults are such kills, unless `--every-kind` is given;
+  most faults are such kills, unless `--faults every` is given;
 - topics: dead letters or decisions are deleted (and made anew by a worker), the source gets one more partition;
 - offsets: Kafka forgets the group's; the workers have to refuse, and go on when they are told to rebuild.
 
@@ -133,6 +133,13 @@ def moved_again(progress: ProgressSampler, publisher: Publisher, fleet: Fleet) -
     return time.monotonic() - began_s
 
 
+def chosen(kinds: str | None, brokers: int) -> dict[str, int]:
+    """Kinds of faults, and how often each comes beside the others."""
+    if kinds is None:
+        return MOSTLY_BROKERS if brokers == 1 else EVERY_KIND
+    return EVERY_KIND if kinds == "every" else {kind: EVERY_KIND[kind] for kind in kinds.split(",")}
+
+
 def main() -> int:
     """Run, judge, print."""
     parser = argparse.ArgumentParser(description="Exactly once, with everything killed all the time.")
@@ -140,13 +147,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="what the faults and events are made from (default 1)")
     parser.add_argument("--rate", type=float, default=400.0, help="events a second (default 400)")
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=3, help="how many brokers there are (default 3)")
-    parser.add_argument("--every-kind", action="store_true", help="every kind of fault with a single broker, too")
+    parser.add_argument("--faults", metavar="KINDS", help=f"these only, or 'every' kind of {', '.join(EVERY_KIND)}")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the logs of workers and brokers there")
     arguments = parser.parse_args()
     with LocalStack.start(brokers=arguments.brokers, on_progress=say) as stack:
         try:
-            faults = MOSTLY_BROKERS if arguments.brokers == 1 and not arguments.every_kind else EVERY_KIND
-            came = storm(stack, arguments.seconds, arguments.seed, arguments.rate, faults)
+            came = storm(stack, arguments.seconds, arguments.seed, arguments.rate, chosen(arguments.faults, arguments.brokers))
         finally:
             if arguments.keep:
                 arguments.keep.mkdir(parents=True, exist_ok=True)

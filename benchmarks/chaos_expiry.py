@@ -1,19 +1,20 @@
 """Offsets that Kafka forgets, as it does where a group was away for longer than `offsets.retention.minutes`.
 
-1. every worker is told to stop, and has to be gone in time;
-2. the group's offsets are deleted, which Kafka does once the last static member's session has ended;
-3. a worker that starts has to refuse, and to name the cause;
-4. then all start, told to rebuild; they go on where the answers end, and the fault is over when each partition has an offset again.
-
-A shard without a checkpoint is not told from one of a new group: then nothing is deleted, and the workers start as they were.
+1. the workers go on until every shard has a checkpoint: one without cannot be told from one of a new group;
+2. every worker is told to stop, and has to be gone in time;
+3. the group's offsets are deleted, which Kafka does once the last static member's session has ended;
+4. a worker that starts has to refuse, and to name the cause;
+5. then all start, told to rebuild; they go on where the answers end, and the fault is over when each partition has an offset again.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Final, NamedTuple, TypeAlias
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from benchmarks.chaos_fleet import SESSION_TIMEOUT_S, Fleet
 from stream_retrain import Pipeline
@@ -24,8 +25,11 @@ from stream_retrain.stores import connect
 
 __all__ = ["Expired", "expire_offsets"]
 
+Pause: TypeAlias = Callable[[], AbstractContextManager[None]]
+
 CAUSE: Final = "offsets.retention.minutes"
 REFUSED: Final = 1
+CHECKPOINTED_WITHIN_S: Final = 30.0
 EMPTY_WITHIN_S: Final = SESSION_TIMEOUT_S + 20.0
 STABLE_WITHIN_S: Final = 45.0
 """Kafka looks every 10 s for transactions that took too long."""
@@ -41,27 +45,52 @@ class Expired(NamedTuple):
     wrong: list[str]
 
 
-def expire_offsets(fleet: Fleet, settings: Settings, pipeline: Pipeline, partitions: int) -> Expired:
-    """Do it, by the numbered steps of this module."""
-    group, began_s = settings.group_of(pipeline.name), time.monotonic()
-    fleet.stop()
-    stores = connect(settings.redis_url)
+def expire_offsets(fleet: Fleet, settings: Settings, pipeline: Pipeline, partitions: int, pause: Pause) -> Expired:
+    """Do it, by the numbered steps of this module; `pause` is entered from the second on."""
+    group = settings.group_of(pipeline.name)
     consumer = Consumer({**base_config(settings), "group.id": group, "enable.auto.commit": False})
     places = [TopicPartition(pipeline.source, number) for number in range(partitions)]
     try:
-        begun = [place.partition for place in _committed(consumer, places) if place.offset > 0]
-        bare = [number for number in begun if not stores.checkpoints.load(ShardId(pipeline.name, pipeline.source, number))]
-        if bare or not begun:
-            fleet.start_all()
-            return Expired(f"all were stopped; {bare or 'all'} have no checkpoint, so no offset was deleted", [])
-        _forget(settings, group)
-        wrong = _refusal(fleet)
-        fleet.start_all(REBUILD)
-        if missing := _awaited(consumer, [TopicPartition(pipeline.source, number) for number in begun], fleet):
-            wrong.append(f"offsets expired, and {BACK_WITHIN_S:.0f} s after the workers were told to rebuild {missing} have none")
+        if bare := _without_checkpoint(consumer, places, settings, pipeline, fleet):
+            return Expired(f"{bare} have no checkpoint, so nothing was done", [])
+        if not _begun(consumer, places):
+            return Expired("nothing is committed yet, so nothing was done", [])
+        with pause():
+            began_s = time.monotonic()
+            fleet.stop()
+            begun = _begun(consumer, places)
+            if bare := _bare(begun, settings, pipeline):
+                fleet.start_all()
+                return Expired(f"all were stopped; {bare} have no checkpoint any more, so nothing was deleted", [])
+            _forget(settings, group)
+            wrong = _refusal(fleet)
+            fleet.start_all(REBUILD)
+            if missing := _awaited(consumer, [TopicPartition(pipeline.source, number) for number in begun], fleet):
+                wrong.append(f"offsets expired, and {BACK_WITHIN_S:.0f} s after the workers were told to rebuild {missing} have none")
     finally:
         consumer.close()
     return Expired(f"the group's offsets are gone; {time.monotonic() - began_s:.0f} s later all partitions have one again", wrong)
+
+
+def _without_checkpoint(
+    consumer: Consumer, places: list[TopicPartition], settings: Settings, pipeline: Pipeline, fleet: Fleet
+) -> list[int]:
+    """The partitions of which events were answered and no checkpoint comes in time."""
+    until_s = time.monotonic() + CHECKPOINTED_WITHIN_S
+    while (bare := _bare(_begun(consumer, places), settings, pipeline)) and time.monotonic() < until_s:
+        fleet.look_after()
+        time.sleep(0.2)
+    return bare
+
+
+def _bare(partitions: list[int], settings: Settings, pipeline: Pipeline) -> list[int]:
+    stores = connect(settings.redis_url)
+    return [number for number in partitions if not stores.checkpoints.load(ShardId(pipeline.name, pipeline.source, number))]
+
+
+def _begun(consumer: Consumer, places: list[TopicPartition]) -> list[int]:
+    """The partitions of which anything is committed."""
+    return [place.partition for place in _committed(consumer, places) if place.offset > 0]
 
 
 def _committed(consumer: Consumer, places: list[TopicPartition]) -> list[TopicPartition]:
@@ -82,7 +111,9 @@ def _forget(settings: Settings, group: str) -> None:
         try:
             admin.delete_consumer_groups([group], request_timeout=15)[group].result()
             return
-        except KafkaException:
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return  # an earlier request was carried out, and its answer lost
             if time.monotonic() > until_s:
                 raise
             time.sleep(0.3)

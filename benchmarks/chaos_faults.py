@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import heapq
 import itertools
 import random
@@ -17,7 +16,7 @@ import redis
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.cimpl import NewPartitions
 
-from benchmarks.chaos_expiry import expire_offsets
+from benchmarks.chaos_expiry import Pause, expire_offsets
 from benchmarks.chaos_fleet import SESSION_TIMEOUT_S, STOP_LIMIT_S, Fleet
 from benchmarks.chaos_source import Publisher
 from stream_retrain import Pipeline
@@ -52,7 +51,7 @@ LED_TOPICS: Final = ("__transaction_state", "__consumer_offsets")
 
 
 class Chaos:
-    """Faults in time. `when_asked` is called where all workers stand still because it was asked for, and again when they may go on."""
+    """Faults in time. `pause` is entered while all workers stand still because they were asked to."""
 
     def __init__(
         self,
@@ -64,7 +63,7 @@ class Chaos:
         seed: int,
         *,
         faults: dict[str, int],
-        pause: Callable[[], contextlib.AbstractContextManager[None]],
+        pause: Pause,
     ) -> None:
         self.done: collections.Counter[str] = collections.Counter()
         self.flushes = 0
@@ -223,8 +222,7 @@ class Chaos:
     def _offsets_expire(self) -> str | None:
         """Everything else is healed before, because Kafka forgets the offsets of a group of which nobody is there."""
         self._heal()
-        with self._pause():
-            came = expire_offsets(self._fleet, self._settings, self._pipeline, self._publisher.partitions)
+        came = expire_offsets(self._fleet, self._settings, self._pipeline, self._publisher.partitions, self._pause)
         self.wrong += came.wrong
         return came.told
 
