@@ -39,8 +39,9 @@ REBUILD: Final = {"STREAM_RETRAIN_CHECKPOINT_UNFIT": "rebuild"}
 
 
 class Expired(NamedTuple):
-    """What to say of it, and what was not as it should be."""
+    """Whether it could be done, what to say of it, and what was not as it should be."""
 
+    done: bool
     told: str
     wrong: list[str]
 
@@ -52,16 +53,16 @@ def expire_offsets(fleet: Fleet, settings: Settings, pipeline: Pipeline, partiti
     places = [TopicPartition(pipeline.source, number) for number in range(partitions)]
     try:
         if bare := _without_checkpoint(consumer, places, settings, pipeline, fleet):
-            return Expired(f"{bare} have no checkpoint, so nothing was done", [])
+            return Expired(False, f"{bare} have no checkpoint, so nothing was done", [])
         if not _begun(consumer, places):
-            return Expired("nothing is committed yet, so nothing was done", [])
+            return Expired(False, "nothing is committed yet, so nothing was done", [])
         with pause():
             began_s = time.monotonic()
             fleet.stop()
             begun = _begun(consumer, places)
             if bare := _bare(begun, settings, pipeline):
                 fleet.start_all()
-                return Expired(f"all were stopped; {bare} have no checkpoint any more, so nothing was deleted", [])
+                return Expired(False, f"all were stopped; {bare} have no checkpoint any more, so nothing was deleted", [])
             _forget(settings, group)
             wrong = _refusal(fleet)
             fleet.start_all(REBUILD)
@@ -69,7 +70,7 @@ def expire_offsets(fleet: Fleet, settings: Settings, pipeline: Pipeline, partiti
                 wrong.append(f"offsets expired, and {BACK_WITHIN_S:.0f} s after the workers were told to rebuild {missing} have none")
     finally:
         consumer.close()
-    return Expired(f"the group's offsets are gone; {time.monotonic() - began_s:.0f} s later all partitions have one again", wrong)
+    return Expired(True, f"the group's offsets are gone; {time.monotonic() - began_s:.0f} s later all partitions have one again", wrong)
 
 
 def _without_checkpoint(

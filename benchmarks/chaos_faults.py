@@ -224,7 +224,9 @@ class Chaos:
         self._heal()
         came = expire_offsets(self._fleet, self._settings, self._pipeline, self._publisher.partitions, self._pause)
         self.wrong += came.wrong
-        return came.told
+        if not came.done:
+            self._say(f"offsets did not expire: {came.told}")
+        return came.told if came.done else None
 
     def _leader(self, topic: str) -> int | None:
         found = admin_client(self._settings).list_topics(timeout=5).topics.get(topic)
