@@ -4,9 +4,9 @@
 
 One model at a time goes through the driver over stores in memory: records are decoded, predicted, learned and encoded, rows enter the
 window, and checkpoints are pickled and sealed as often as a worker does it by default. Each line of the report is about the events since
-the line before it. All times are CPU time of the process, so that whatever else runs beside it counts little:
+the line before it. All times are CPU time of the process. That too is longer on a busy machine, so a fixed piece of work is timed with it:
 
-- `us_per_event`: what the driver takes for a record, without its checkpoints;
+- `us_per_event`: what the driver takes for a record, without its checkpoints; `reference_us`: what that work took meanwhile;
 - `batch_ms_max`: the longest batch of 500 records, which a stall inside a model would show in;
 - `pause_ms`: a checkpoint, the median of them; `state_bytes`: the largest one;
 - `rss_mb`: the memory of the process, the stream and the stores included;
@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import random
 import statistics
 import sys
@@ -51,7 +52,7 @@ from stream_retrain.models import (
 )
 from stream_retrain.stores.memory import memory_stores
 
-__all__ = ["MODELS", "Line", "Stream", "run"]
+__all__ = ["MODELS", "Line", "Stream", "reference_work", "run"]
 
 MODELS: Final[dict[str, tuple[Task, Callable[[], Any]]]] = {
     "adaptive_classifier": ("binary", adaptive_classifier),
@@ -69,6 +70,8 @@ BATCH: Final = 500
 """Records of one poll."""
 EVENTS_PER_S: Final = 1_000
 """What the clock of the checkpoints is read from."""
+REFERENCE_EVERY: Final = 5_000
+"""Events between two timings of the fixed piece of work."""
 NOISE: Final = 0.1
 NEW_KIND: Final = 0.002
 """The part of events with a kind that never was before."""
@@ -81,6 +84,7 @@ class Line:
     events: int
     """So far."""
     us_per_event: float
+    reference_us: float
     batch_ms_max: float
     pause_ms: float
     pause_ms_max: float
@@ -154,6 +158,7 @@ class Meter:
 
     def __init__(self) -> None:
         self.events = 0
+        self.reference_s: list[float] = []
         self.cpu_s = self.batch_s_max = self.missed = self.without = 0.0
         self.pauses_s: list[float] = []
         self.state_bytes = 0
@@ -163,6 +168,7 @@ class Meter:
         return Line(
             events=events,
             us_per_event=round(self.cpu_s * 1e6 / self.events, 1),
+            reference_us=round(statistics.fmean(self.reference_s) * 1e6),
             batch_ms_max=round(self.batch_s_max * 1e3, 1),
             pause_ms=round(statistics.median(pauses) * 1e3, 1),
             pause_ms_max=round(max(pauses) * 1e3, 1),
@@ -171,6 +177,12 @@ class Meter:
             error=round(self.missed / self.without, 4),
             changes=changes,
         )
+
+    def refer(self) -> None:
+        """Time the fixed piece of work."""
+        began = time.process_time()
+        reference_work()
+        self.reference_s.append(time.process_time() - began)
 
     def score(self, labels: Sequence[Any], predictions: Sequence[Any], regression: bool) -> None:
         """Add up what was missed, and what would be missed without a model."""
@@ -211,12 +223,23 @@ def run(model: str, events: int, turn_events: int, every: int, tell: Callable[[L
         if len(saved) > before:
             meter.pauses_s.append(time.process_time() - began)
             meter.state_bytes = max(meter.state_bytes, saved[-1].bytes)
+        if len(meter.reference_s) * REFERENCE_EVERY <= meter.events:
+            meter.refer()
         if lane.next_offset % every < BATCH:
             members = lane.observe().members
             tell(meter.line(lane.next_offset, members.changes if members else 0))
             meter = Meter()
         if lane.next_offset >= events:
             return
+
+
+def reference_work() -> float:
+    """About a quarter of a millisecond of what a model does: floats, dicts and calls."""
+    weights = dict.fromkeys(range(64), 0.1)
+    for number in range(2_000):
+        slot = number & 63
+        weights[slot] += 0.01 * (math.tanh(weights[slot]) - 0.5)
+    return weights[0]
 
 
 def _resident_bytes() -> int:

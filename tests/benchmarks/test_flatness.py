@@ -68,6 +68,7 @@ def test_each_line_is_of_its_own_events(model: str) -> None:
     for line in lines:
         assert 0.0 < line.us_per_event < 5_000.0
         assert line.batch_ms_max * 1_000 >= line.us_per_event * BATCH * 0.9
+        assert 10 < line.reference_us < 100_000
         assert line.pause_ms_max >= line.pause_ms > 0.0
         assert 0.0 < line.error < 0.9
 
