@@ -12,9 +12,10 @@ from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.errors import SettingsError, StaleEpochError, StateError, StoreError, WindowGapError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores import connect
-from stream_retrain.stores.ports import Stores, Ticket
+from stream_retrain.stores.ports import Stores, Ticket, WindowSpan
 from stream_retrain.stores.redis import errors
 from stream_retrain.stores.redis.errors import store_error
+from stream_retrain.stores.redis.parse import NUMBER_MAX
 from tests.stores.support import ROOMY, SHARD, chunk, offsets
 
 RING = Keyring(keys=(Key(id="k1", secret=b"a secret of the window"),))
@@ -63,6 +64,25 @@ class TestWindow:
             assert offsets(kept.window.after(SHARD, 3, 100)) == [4, *range(10, 15)]
         assert len([line for line in caplog.messages if "is left out" in line]) == 1, "told once"
         assert kept.window.span(SHARD)
+
+    @pytest.mark.parametrize("value", [b"154.", b".5", b"1.5.3", b"1e", b"1e+", b"1e1000", b"--1", b"+1", b"1,5", b" 1", b"1e9999"])
+    def test_a_time_that_only_lua_would_read_is_none(self, kept: Stores, raw: Any, value: bytes) -> None:
+        rewritten(raw, 1, {b"newest_time_s": value})
+        assert kept.window.span(SHARD) == WindowSpan(rows=10, first_offset=0, last_offset=14, oldest_time_s=0.0, newest_time_s=14.0)
+
+    @pytest.mark.parametrize("value", [b"7", b"-2.5", b"1e0", b"2.5E+00", b"12e-1", b"1.5e300"])
+    def test_a_time_of_any_other_form_is_one(self, kept: Stores, raw: Any, value: bytes) -> None:
+        rewritten(raw, 1, {b"oldest_time_s": value})
+        span = kept.window.span(SHARD)
+        assert span is not None
+        assert (span.rows, span.oldest_time_s) == (15, min(0.0, float(value)))
+
+    def test_rows_that_nobody_could_count_are_no_error(self, kept: Stores, raw: Any) -> None:
+        for at in (0, 1):
+            rewritten(raw, at, {b"rows": b"9007199254740991"})
+        span = kept.window.span(SHARD)
+        assert span is not None
+        assert span.rows == NUMBER_MAX
 
     def test_a_chunk_of_another_place_or_shard_is_left_out(self, kept: Stores, raw: Any) -> None:
         (_, first), *_ = raw.xrange(f"{KEY}window")

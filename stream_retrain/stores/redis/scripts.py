@@ -64,7 +64,8 @@ local function end_of(command, from, to)
     return found and found[1]
 end
 local function finite(text)
-    local number = string.match(text, '^-?[%d.]+[eE]?[+-]?%d*$') and tonumber(text)
+    local digits = string.match(text, '^(-?[%d.]+)[eE][+-]?%d%d?%d?$') or text
+    local number = (string.match(digits, '^-?%d+$') or string.match(digits, '^-?%d+%.%d+$')) and tonumber(text)
     return number and number > -math.huge and number < math.huge
 end
 local function sound(entry)
@@ -174,7 +175,7 @@ while true do
         from = '(' .. entry[1]
     end
     if #entries == 0 then
-        if span then span[3] = string.format('%.0f', span[3]) end
+        if span then span[3] = string.format('%.0f', math.min(span[3], 9007199254740991)) end
         return span
     end
 end
