@@ -6,6 +6,7 @@ import itertools
 import math
 import pickle
 import random
+import statistics
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_retrain.core.contest.evidence import BETS, Evidence, PairedTest, RelativeLoss
+from stream_retrain.core.contest.loss import scoring_of
 
 DUELS = 250
 Losses = list[float | None]
@@ -86,6 +88,109 @@ def test_real_valued_losses_are_covered() -> None:
     spec = Evidence(alpha=0.2, spend=None, events_max=500)
     replaced = sum(bool(lead_changes(spec, real_valued([0.2, 0.2], random.Random(seed)), 2)) for seed in range(DUELS // 2))
     assert replaced <= limit(0.2) / 2
+
+
+def pairs_of_forecasts(kind: str, positives: float, rng: random.Random, par: float) -> Iterator[tuple[bool, float, float]]:
+    """Labels, with the probabilities of the served model and of a rival; with a fitting `par` they are equally good on average."""
+    middle = math.log(positives / (1 - positives))
+
+    def p(logit: float) -> float:
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+
+    while True:
+        told = rng.gauss(0, 1.5)
+        y, noise, other = rng.random() < p(middle + told), rng.gauss(0, 1), rng.gauss(0, 1)
+        match kind:
+            case "both by chance":
+                yield y, p(middle + told + noise), p(middle + told + other)
+            case "rival too sure":
+                yield y, p(middle + 0.3 * told), p(middle + par * told)
+            case "served too sure":
+                yield y, p(middle + par * told), p(middle + 0.3 * told)
+            case "rival knows half":
+                half = rng.random() < 0.5
+                yield y, p(middle + 0.5 * told), p(middle + told) if half else p(middle + 0.5 * told + par * noise)
+
+
+FORECASTS = {
+    ("both by chance", 0.5): 0.0,
+    ("both by chance", 0.03): 0.0,
+    ("rival too sure", 0.5): 2.0,
+    ("rival too sure", 0.03): 1.62,
+    ("served too sure", 0.5): 2.0,
+    ("served too sure", 0.03): 1.62,
+    ("rival knows half", 0.5): 0.56,
+    ("rival knows half", 0.03): 1.03,
+}
+LOG = scoring_of("log", "binary", probabilities=True)
+
+
+def log_duel(spec: Evidence, events: Iterable[tuple[bool, float, float]]) -> int | None:
+    """The event at which the rival takes the lead by log loss."""
+    assert LOG.most_lost is not None
+    test = spec.build(unit=LOG.unit)
+    for y, *votes in itertools.islice(events, spec.events_max):
+        if test.update([LOG.loss(y, vote) for vote in votes], LOG.most_lost(votes, 0)) is not None:
+            return test.events
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "positives"), FORECASTS)
+def test_by_log_loss_too_a_champion_that_is_no_worse_keeps_its_place(kind: str, positives: float) -> None:
+    """Though none of these pairs is equally good on each question, as the promise asks."""
+    spec, par = Evidence(alpha=0.2, events_max=1_000), FORECASTS[kind, positives]
+    gap = [
+        LOG.loss(y, served) - LOG.loss(y, rival)
+        for y, served, rival in itertools.islice(pairs_of_forecasts(kind, positives, random.Random(1), par), 50_000)
+    ]
+    assert abs(statistics.fmean(gap)) < 3 * statistics.stdev(gap) / math.sqrt(len(gap)), "the pair is not equally good"
+    replaced = sum(log_duel(spec, pairs_of_forecasts(kind, positives, random.Random(seed), par)) is not None for seed in range(DUELS))
+    assert replaced <= limit(0.1)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.lists(st.tuples(st.booleans(), st.floats(0, 1), st.floats(0, 1)), max_size=5))
+def test_by_log_loss_evidence_is_not_expected_to_grow_for_a_rival_that_is_not_better(
+    p: float, served: float, rival: float, before: list[tuple[bool, float, float]]
+) -> None:
+    """However high the bets are: p is the probability of a positive, and of the two forecasts the better one is the served model's."""
+    assert LOG.most_lost is not None
+
+    def expected(forecast: float) -> float:
+        return p * LOG.loss(True, forecast) + (1 - p) * LOG.loss(False, forecast)
+
+    served, rival = sorted((served, rival), key=expected)
+    test = Evidence(events_min=10**6, events_max=10**6).build(unit=LOG.unit)
+    for y, *votes in before:
+        test.update([LOG.loss(y, vote) for vote in votes], LOG.most_lost(votes, 0))
+    e_value, snapshot = test.e_value(1), test.snapshot()
+    after = {}
+    for y in (False, True):
+        next_ = Evidence(events_min=10**6, events_max=10**6).build(snapshot, unit=LOG.unit)
+        next_.update([LOG.loss(y, served), LOG.loss(y, rival)], LOG.most_lost([served, rival], 0))
+        after[y] = next_.e_value(1)
+        assert all(held >= 0 for held in next_.snapshot()["capital"][1]), "nobody owes anything"
+    assert p * after[True] + (1 - p) * after[False] <= e_value * (1 + 1e-9)
+
+
+def test_by_log_loss_a_rare_class_is_decided_in_half_the_time() -> None:
+    """The served model gives every event the share of positives; the rival finds half of them."""
+
+    def stream(rng: random.Random) -> Iterator[tuple[bool, float, float]]:
+        while True:
+            y = rng.random() < 0.03
+            yield y, 0.03, 0.5 if rng.random() < (0.5 if y else 0.015) else 0.016
+
+    def at(spec: Evidence, seed: int, *, unit: float) -> int:
+        test = spec.build(unit=unit)
+        for y, *votes in stream(random.Random(seed)):
+            if test.update([LOG.loss(y, vote) for vote in votes], LOG.most_lost(votes, 0) if LOG.most_lost else None) is not None:
+                break
+        return test.events
+
+    spec = Evidence(events_max=10**6)
+    shares, nats = (statistics.median(at(spec, seed, unit=unit) for seed in range(40)) for unit in (1.0, LOG.unit))
+    assert nats < 0.5 * shares
 
 
 def test_spent_by_halves_a_whole_duel_has_a_false_change_in_at_most_alpha() -> None:

@@ -79,6 +79,30 @@ def test_without_probabilities_the_labels_decide() -> None:
     assert scoring_of(COSTS, "binary", probabilities=False).name == "cost"
 
 
+SAID = st.one_of(st.just({}), st.dictionaries(st.sampled_from("abc"), st.floats(0, 1), min_size=1))
+
+
+@given(st.lists(SAID, min_size=2, max_size=4), st.sampled_from("abcd"))
+def test_of_log_loss_it_is_known_before_the_label_how_much_a_rival_can_lose(said: list[dict[str, float]], y: str) -> None:
+    """Also where the label is one that nobody has heard of; and it is no more than some label would cost."""
+    log = scoring_of("log", "multiclass", probabilities=True)
+    assert log.most_lost is not None
+    votes = [log.vote(None, proba) for proba in said]
+    lost = {label: [log.loss(label, vote) - log.loss(label, votes[1]) for vote in votes] for label in "abcd"}
+    most = log.most_lost(votes, 1)
+    assert all(one <= bound for one, bound in zip(lost[y], most, strict=True))
+    assert most == [max(0.0, *(lost[label][index] for label in "abc")) for index in range(len(votes))]
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=2, max_size=4))
+def test_of_two_classes_it_is_what_the_worse_label_would_cost(votes: list[float | None]) -> None:
+    log = scoring_of("log", "binary", probabilities=True)
+    assert log.most_lost is not None
+    expected = [max(log.loss(y, vote) - log.loss(y, votes[0]) for y in (False, True)) for vote in votes]
+    assert log.most_lost(votes, 0) == expected
+    assert scoring_of("brier", "binary", probabilities=True).most_lost is None
+
+
 def test_a_vote_is_small() -> None:
     assert scoring_of("log", "binary", probabilities=True).vote(True, {True: 0.7, False: 0.3}) == 0.7
     many = {f"class {number}": 0.001 for number in range(100)} | {"a": 0.9}

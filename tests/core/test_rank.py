@@ -30,8 +30,8 @@ def shown(count: int, seed: int, *, positives: float = 0.02, skill: float = 2.0,
         yield y, {False: 1 - p, True: p}
 
 
-def guard(every: float = 100_000, saved: Saved | None = None) -> RankGuard:
-    return RankGuard(RankDetector(every), saved)
+def guard(every: float = 100_000, saved: Saved | None = None, share_max: float = 0.2) -> RankGuard:
+    return RankGuard(RankDetector(every, share_max), saved)
 
 
 def alarms(running: RankGuard, values: Iterator[Shown]) -> list[int]:
@@ -55,7 +55,19 @@ def test_a_change_that_is_not_dealt_with_raises_it_again() -> None:
 @pytest.mark.parametrize("positives", [0.01, 0.1, 0.4])
 def test_false_alarms_are_rare_at_any_share(positives: float) -> None:
     """On 200,000 events; a Poisson count of mean 2 that exceeds this once in a thousand."""
-    assert len(alarms(guard(), shown(200_000, 7, positives=positives, skill=1.0))) <= 8
+    assert len(alarms(guard(share_max=1.0), shown(200_000, 7, positives=positives, skill=1.0))) <= 8
+
+
+def test_of_a_class_that_is_not_rare_the_error_tells() -> None:
+    """Its ranks are its past all the same: once it is rare, it is compared with them."""
+    for share_max, positives, told in ((0.2, 0.1, True), (0.2, 0.4, False), (1.0, 0.4, True)):
+        running = guard(share_max=share_max)
+        alarms(running, shown(10_000, 1, positives=positives))
+        assert bool(alarms(running, shown(3_000, 2, positives=positives, skill=0.0))) is told
+    running = guard()
+    alarms(running, shown(10_000, 1, positives=0.3))
+    assert alarms(running, shown(6_000, 2, positives=0.05)) == [], "the same ranks, of fewer"
+    assert alarms(running, shown(3_000, 3, positives=0.05, skill=0.0))
 
 
 def test_what_is_not_a_change_of_ranks_is_not_seen() -> None:
@@ -66,8 +78,10 @@ def test_what_is_not_a_change_of_ranks_is_not_seen() -> None:
 
 
 def test_a_young_model_raises_none() -> None:
-    running = guard(every=1)
-    assert all(number >= YOUNG_EVENTS - 1 for number in alarms(running, shown(YOUNG_EVENTS * 3, 4, positives=0.3, skill=0.2)))
+    running = guard(every=1, share_max=1.0)
+    found = alarms(running, shown(YOUNG_EVENTS * 3, 4, positives=0.3, skill=0.2))
+    assert found
+    assert all(number >= YOUNG_EVENTS - 1 for number in found)
 
 
 def test_of_several_classes_each_but_the_most_frequent_is_ranked() -> None:
@@ -128,6 +142,7 @@ def test_it_is_declared_without_a_detector_or_with_its_own() -> None:
     [
         (Watch("rank", drift.ADWIN()), "its detector is a RankDetector"),
         (Watch("rank", RankDetector(0)), "use events above 0"),
+        (Watch("rank", RankDetector(share_max=0)), "share_max is 0; use a share above 0"),
         (Watch("rank", direction="both"), "leave the direction out"),
         (Watch("rank", every=2), "leave `every` out"),
         (Watch("rank", warning=drift.ADWIN()), "leave `warning` out"),

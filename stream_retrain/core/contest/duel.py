@@ -34,6 +34,7 @@ from stream_retrain.core.contest.contestant import Asked, Ballot, Contestant
 from stream_retrain.core.contest.ending import SAME_EVENTS, Ending
 from stream_retrain.core.contest.evidence import Evidence
 from stream_retrain.core.contest.scorer import Scorer
+from stream_retrain.core.contest.tally import Tally
 from stream_retrain.core.serve.predictor import Prediction, Predictor, label_is_most_probable, predictor
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.facts.duel import (
@@ -153,10 +154,9 @@ class Duel:
         self._contestants: list[Contestant] = [Contestant(*each) for each in values["contestants"]]
         self._failed: set[int] = set(values["failed"])
         self._led: set[int] = set(values["led"])
-        self._loss_sums: list[float] = list(values["loss_sums"])
-        self._scored: list[int] = list(values["scored"])
-        self._test = spec.evidence.build(values["test"])
+        self._tally = Tally(values["loss_sums"], values["scored"])
         self._scorer = Scorer(spec.evidence, spec.task, values["scorer"])
+        self._test = spec.evidence.build(values["test"], unit=self._scorer.unit)
         self.loss: LossName = self._scorer.name
         self._ending = spec.ending(self.loss, values["ending"])
         self._install()
@@ -192,9 +192,7 @@ class Duel:
     def rivals(self) -> list[Contestant]:
         """Those still in who do not serve, the smallest mean loss first."""
         others = [index for index, *_ in self._in if index != self._test.served]
-        return [
-            self._contestants[index] for index in sorted(others, key=lambda index: self._loss_sums[index] / max(1, self._scored[index]))
-        ]
+        return [self._contestants[index] for index in sorted(others, key=self._tally.loss_mean)]
 
     def ask(self, offset: int, time_s: float, x: Features) -> Asked:
         """Let everyone predict a question. Raises what the served model raised if everyone did."""
@@ -253,7 +251,7 @@ class Duel:
         if len(self._contestants) > self._rivals:
             raise ValueError(f"duel {self.number} has places for {self._rivals} challengers, and all are taken; start it with more places")
         self._contestants.append(challenger)
-        self._loss_sums, self._scored = [*self._loss_sums, 0.0], [*self._scored, 0]
+        self._tally.joined()
         self._ending.joined()
         self._install()
 
@@ -268,8 +266,8 @@ class Duel:
             contestants=[tuple(each) for each in self._contestants],
             failed=sorted(self._failed),
             led=sorted(self._led),
-            loss_sums=list(self._loss_sums),
-            scored=list(self._scored),
+            loss_sums=list(self._tally.loss_sums),
+            scored=list(self._tally.scored),
             test=self._test.snapshot(),
             scorer=self._scorer.snapshot(),
             ending=self._ending.snapshot(),
@@ -280,10 +278,14 @@ class Duel:
         return tuple(map(self._standing, range(len(self._contestants))))
 
     def _standing(self, index: int) -> ContestantStanding:
-        name, events, test = self._contestants[index].name, self._scored[index], self._test
-        e_value, against = test.e_value(index), test.e_value_against(index)
-        loss_mean = self._loss_sums[index] / max(1, events)
-        return ContestantStanding(name=name, loss_mean=loss_mean, events=events, e_value=e_value, e_value_against=against)
+        test, tally = self._test, self._tally
+        return ContestantStanding(
+            name=self._contestants[index].name,
+            loss_mean=tally.loss_mean(index),
+            events=tally.scored[index],
+            e_value=test.e_value(index),
+            e_value_against=test.e_value_against(index),
+        )
 
     def _install(self) -> None:
         """The contestants still in, each with its predictor and its `learn_one`."""
@@ -304,12 +306,8 @@ class Duel:
         if losses[self._test.served] is None:
             return
         self._ending.count(y, losses)
-        sums, scored = self._loss_sums, self._scored
-        for index, loss in enumerate(losses):
-            if loss is not None:
-                sums[index] += loss
-                scored[index] += 1
-        if (taker := self._test.update(losses)) is not None:
+        self._tally.count(losses)
+        if (taker := self._test.update(losses, self._scorer.most_lost(votes, self._test.served))) is not None:
             facts.append(self._lead(offset, time_s, taker, "evidence"))
 
     def _lead(self, offset: int, time_s: float, taker: int, cause: LeadCause) -> LeadChanged:

@@ -9,6 +9,9 @@
 Each is fixed before the label is known and lies in [0, 1], which is all the test of `core.contest.evidence` asks for. No prediction, or a
 probability that is no number, is the worst loss.
 
+Of log loss the predictions also tell, before the label comes, how much worse than the served model a rival can turn out on this event. That
+is mostly little, so bets on log loss are higher: they are for each nat (`unit`), and cut where an event can cost more (`most_lost`).
+
 A vote is kept as small as the loss allows: of a binary task the probability of the positive class, of several classes the probabilities
 that can change the loss, for the other losses the label. A contestant without probabilities in a duel that is scored by them is taken to
 be sure of its label.
@@ -17,7 +20,7 @@ be sure of its label.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from stream_retrain.facts.duel import LossName
@@ -44,6 +47,10 @@ class Scoring(NamedTuple):
     """What to keep of a label predicted and its probabilities."""
     loss: Callable[[Any, Vote], float]
     """The loss of a vote, given the label."""
+    unit: float = 1.0
+    """The difference between two losses on which a bet is its share of the capital."""
+    most_lost: Callable[[Sequence[Vote], int], list[float]] | None = None
+    """Of votes, and which of them is the served one: the most by which the loss of each can be above its, whatever the label; None: 1."""
 
 
 def scoring_of(loss: Loss, task: str, *, probabilities: bool) -> Scoring:
@@ -52,9 +59,12 @@ def scoring_of(loss: Loss, task: str, *, probabilities: bool) -> Scoring:
         return Scoring("cost", False, _label, _Costs(loss))
     if loss == "miss" or not probabilities:
         return Scoring("miss", False, _label, _missed)
-    if task == "binary":
-        return Scoring(loss, True, _of_the_positive, _binary_log if loss == "log" else _binary_brier)
-    return Scoring(loss, True, _that_matter if loss == "log" else _all, _log if loss == "log" else _brier)
+    binary = task == "binary"
+    if loss == "brier":
+        return Scoring(loss, True, *((_of_the_positive, _binary_brier) if binary else (_all, _brier)))
+    if binary:
+        return Scoring(loss, True, _of_the_positive, _binary_log, PER_NAT, _binary_most_lost)
+    return Scoring(loss, True, _that_matter, _log, PER_NAT, _most_lost)
 
 
 def loss_faults(loss: object) -> Iterator[str]:
@@ -116,6 +126,12 @@ def _binary_log(y: Any, vote: Vote) -> float:
     return -math.log(p) * PER_NAT if p > PROBABILITY_MIN else 1.0
 
 
+def _binary_most_lost(votes: Sequence[Vote], served: int) -> list[float]:
+    log = _binary_log
+    yes, no = log(True, votes[served]), log(False, votes[served])
+    return [max(log(True, vote) - yes, log(False, vote) - no) for vote in votes]
+
+
 def _binary_brier(y: Any, vote: Vote) -> float:
     return 1.0 if vote is None else float((vote - y) ** 2)
 
@@ -123,6 +139,12 @@ def _binary_brier(y: Any, vote: Vote) -> float:
 def _log(y: Any, vote: Vote) -> float:
     p: float = vote.get(y, 0.0)
     return -math.log(p) * PER_NAT if p > PROBABILITY_MIN else 1.0
+
+
+def _most_lost(votes: Sequence[Vote], served: int) -> list[float]:
+    """On a label to which the served model gives no more than the minimum nobody loses more than it."""
+    own = [(label, _log(label, votes[served])) for label in votes[served]]
+    return [max([0.0, *(_log(label, vote) - loss for label, loss in own)]) for vote in votes]
 
 
 def _brier(y: Any, vote: Vote) -> float:

@@ -23,7 +23,7 @@ _SCORER: Final = Part.of("scorer of a duel", "loss", "relative")
 class Scorer:
     """Turns predictions into votes, and votes and a label into losses."""
 
-    __slots__ = ("_loss", "_relative", "name", "of_proba", "vote")
+    __slots__ = ("_loss", "_most_lost", "_relative", "name", "of_proba", "unit", "vote")
 
     def __init__(self, evidence: Evidence, task: str, saved: Saved) -> None:
         """As it was saved. Raises `StateError`."""
@@ -34,6 +34,8 @@ class Scorer:
         self.of_proba = scoring.of_proba and self._relative is None
         self.vote: Callable[[Any, Any], Any] = scoring.vote if self._relative is None else _number
         self._loss = scoring.loss
+        self.unit = scoring.unit if self._relative is None else 1.0
+        self._most_lost = scoring.most_lost if self._relative is None else None
 
     @classmethod
     def start(cls, evidence: Evidence, task: str, models: Iterable[Any]) -> Scorer:
@@ -51,6 +53,10 @@ class Scorer:
         if out:
             return [None if index in out else loss(y, vote) for index, vote in enumerate(votes)]
         return [loss(y, vote) for vote in votes]
+
+    def most_lost(self, votes: Sequence[Any], served: int) -> list[float] | None:
+        """The most by which each one's loss can be above the served model's, whatever the label; None: 1 for all."""
+        return None if self._most_lost is None else self._most_lost(votes, served)
 
     def snapshot(self) -> Saved:
         """What the constructor needs to go on from here."""

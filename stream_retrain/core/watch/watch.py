@@ -197,6 +197,8 @@ class Watch:
             yield f"its detector is a RankDetector, one for each class, and not {self.detector!r}; leave it out"
         elif not self.detector.false_alarm_every_events > 0:
             yield f"false_alarm_every_events is {self.detector.false_alarm_every_events!r}; use events above 0"
+        elif not 0 < self.detector.share_max <= 1:
+            yield f"share_max is {self.detector.share_max!r}; use a share above 0, 1.0 for every class"
         if self.direction not in (None, "down"):
             yield "ranks are watched for getting worse; leave the direction out"
         if self.every not in (None, 1):
