@@ -254,6 +254,8 @@ def _signal(watch: Watch, task: str) -> Iterator[Any]:
     for number in itertools.count():
         if watch.signal.startswith("categories:"):
             yield TEXTS[number % len(TEXTS)]
+        elif watch.signal.startswith("missing:"):
+            yield None if number % 7 == 0 or (number > VALUES / 2 and number % 3 > 0) else 1.0
         elif watch.signal == "error" and task != "regression":
             yield int(number % 7 == 0 or (number > VALUES / 2 and number % 3 > 0))
         elif watch.signal == RANK:

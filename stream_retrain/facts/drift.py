@@ -25,11 +25,15 @@ class DriftDetected:
     detector: str
     direction: Literal["up", "down"]
     value: float | None
-    """The signal's value at this event, in the signal's own unit; None for a category."""
+    """The signal's value at this event, in the signal's own unit; None for a category, and where an optional feature that is a number is
+    missing more often than before (up) or less often (down)."""
     generation: int
 
     @property
     def sentence(self) -> str:
+        if self.value is None and self.signal.startswith("feature:"):
+            more = "more" if self.direction == "up" else "less"
+            return f"{self.signal.removeprefix('feature:')} is missing {more} often than before"
         return f"{self.detector} detected that {self.signal} went {self.direction}"
 
 

@@ -1,8 +1,8 @@
 """Running detectors on one signal, each under a guard that tells the direction of the change it reports (see `core.watch.watch`).
 
-A guard takes the signal's values in order; `update` returns the direction of a change just detected, if it was asked for. Two kinds wrap
-another: `Sampled` shows it every n-th value, `OfCategories` turns text into a number first. `OfZone` says when a detector enters its
-warning zone.
+A guard takes the signal's values in order; `update` returns the direction of a change just detected, if it was asked for. Three kinds wrap
+another: `Sampled` shows it every n-th value, `OfCategories` turns text into a number first, `OfMissing` whether there is a value. `OfZone`
+says when a detector enters its warning zone.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "Guard",
     "MeansGuard",
     "OfCategories",
+    "OfMissing",
     "OfZone",
     "PageHinkleyGuard",
     "Sampled",
@@ -198,7 +199,7 @@ class OfCategories:
 
     The mean of that is the entropy of the categories' frequencies (in cross-entropy with those of the past), so it moves when they
     change. Counting starts again after each alarm; the first 200 values are counted only. At most 1,000 categories are told apart;
-    the others count as one.
+    the others count as one, with the missing values.
     """
 
     PART: ClassVar = Part.of("guard of categories", "inner", "counts", "total")
@@ -226,6 +227,22 @@ class OfCategories:
 
     def snapshot(self) -> Saved:
         return self.PART.save(inner=self._inner.snapshot(), counts=dict(self._counts), total=self._total)
+
+
+class OfMissing:
+    """A guard of how often a value is missing: its detector is shown 1 for None, and else 0."""
+
+    __slots__ = ("_inner", "detector")
+
+    def __init__(self, inner: Guard) -> None:
+        self.detector = inner.detector
+        self._inner = inner
+
+    def update(self, value: Any) -> Direction | None:
+        return self._inner.update(int(value is None))
+
+    def snapshot(self) -> Saved:
+        return self._inner.snapshot()
 
 
 class OfZone:

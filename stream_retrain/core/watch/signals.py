@@ -4,8 +4,9 @@ error           0 or 1 for classification (the label was missed), |y - y_pred| f
 loss            log loss in nats for classification (probabilities clipped to at least 0.001), (y - y_pred)^2 for regression
 rank            how a class other than the most frequent is ranked (see `core.watch.rank`): 1 is right, 0.5 is no skill
 prediction      probability of the positive class (binary), of the predicted one (multiclass), or the predicted value
-feature:NAME    a numeric feature
+feature:NAME    a numeric feature; of an optional one also how often it is missing (see `core.watch.watches`)
 categories:NAME how rare the category of a text or boolean feature is, in bits (see `core.watch.guards.OfCategories`)
+missing:NAME    1 where an optional feature is null or absent, else 0
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from stream_retrain.facts.values import Label
 
 __all__ = [
     "CATEGORIES",
+    "FEATURE",
+    "MISSING",
     "OF_FEATURES",
     "OF_THE_MODEL",
     "Signal",
@@ -29,8 +32,10 @@ __all__ = [
 ]
 
 OF_THE_MODEL: Final = ("error", "loss", "rank", "prediction")
-OF_FEATURES: Final = ("feature", "categories")
+OF_FEATURES: Final = ("feature", "categories", "missing")
 CATEGORIES: Final = "categories:"
+FEATURE: Final = "feature:"
+MISSING: Final = "missing:"
 PROBABILITY_MIN: Final = 1e-3
 ERROR_MAX: Final = 1e150
 """A larger error of a number counts as this, so that its square is finite."""

@@ -25,7 +25,7 @@ from typing import Any, Final
 from river import base, drift
 from river.drift import binary
 
-from stream_retrain.core.schema import Schema
+from stream_retrain.core.schema import Schema, is_optional
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.core.watch.guards import (
     AdwinGuard,
@@ -33,6 +33,7 @@ from stream_retrain.core.watch.guards import (
     Guard,
     MeansGuard,
     OfCategories,
+    OfMissing,
     OfZone,
     PageHinkleyGuard,
     Sampled,
@@ -40,12 +41,14 @@ from stream_retrain.core.watch.guards import (
     page_hinkley_statistics,
 )
 from stream_retrain.core.watch.rank import RankDetector, RankGuard
-from stream_retrain.core.watch.signals import CATEGORIES, OF_FEATURES, OF_THE_MODEL
+from stream_retrain.core.watch.signals import CATEGORIES, FEATURE, MISSING, OF_FEATURES, OF_THE_MODEL
 from stream_retrain.facts.observation import Reading
 
 __all__ = ["RANK", "Watch", "reading"]
 
 KSWIN_EVERY: Final = 50
+MISSING_ADWIN: Final[dict[str, Any]] = {"delta": 0.02, "clock": 8}
+"""Fewer than one false alarm in 100,000 events (`core.watch.calibration_table`)."""
 RANK: Final = "rank"
 RISING: Final = (binary.DDM, binary.EDDM, binary.HDDMA, binary.HDDMW)
 FALLING: Final = (binary.FHDDM,)
@@ -58,7 +61,7 @@ class Watch:
     detector
         None: for the signal rank, a `RankDetector`.
     direction
-        The change to report; None: "up" for error and loss, "down" for rank, "both" for the others.
+        The change to report; None: "up" for error, loss and missing values, "down" for rank, "both" for the others.
     every
         Show it each n-th value only; None: every value, and every 50th for KSWIN, of which one update costs more than most models.
     warning
@@ -80,13 +83,20 @@ class Watch:
         """The direction asked for, or the one that suits the signal."""
         if self.signal == RANK:
             return self.direction or "down"
-        return self.direction or ("up" if self.signal in ("error", "loss") else "both")
+        return self.direction or ("up" if self.signal in ("error", "loss") or self.signal.startswith(MISSING) else "both")
 
     @property
     def feature(self) -> str | None:
         """The feature this watches, or None."""
         kind, _, name = self.signal.partition(":")
         return name if kind in OF_FEATURES else None
+
+    @property
+    def of_missing(self) -> Watch | None:
+        """Of a number: what sees that an optional one is missing more often than before, or less, which its own detector is never shown."""
+        if not self.signal.startswith(FEATURE):
+            return None
+        return Watch(f"{MISSING}{self.feature}", drift.ADWIN(**MISSING_ADWIN), direction="both")
 
     @property
     def detector_name(self) -> str:
@@ -121,6 +131,8 @@ class Watch:
         return self.every or (KSWIN_EVERY if isinstance(spec, drift.KSWIN) else 1)
 
     def _of_numbers(self, spec: Any, saved: Saved | None) -> Guard:
+        if self.signal.startswith(MISSING):
+            return OfMissing(self._guarded(spec, saved))
         if not self.signal.startswith(CATEGORIES):
             return self._guarded(spec, saved)
         values = _values(OfCategories.PART, saved)
@@ -180,11 +192,14 @@ class Watch:
     def _signal_faults(self, schema: Schema) -> Iterator[str]:
         if self.feature is None:
             if self.signal not in OF_THE_MODEL:
-                yield "no such signal; use error, loss, rank, prediction, feature:NAME or categories:NAME"
+                yield "no such signal; use error, loss, rank, prediction, feature:NAME, categories:NAME or missing:NAME"
             return
         kind = schema.feature_type(self.feature)
         if kind is None:
             yield f"the schema has no feature {self.feature!r}; it has {', '.join(schema.features)}"
+        elif self.signal.startswith(MISSING):
+            if not is_optional(schema.features[self.feature]):
+                yield f"{self.feature!r} is never missing, because a record without it is refused; declare it `{kind.__name__} | None`"
         elif kind is str and not self.signal.startswith(CATEGORIES):
             yield f"{self.feature!r} is a string, and detectors watch numbers; use 'categories:{self.feature}'"
         elif kind is float and self.signal.startswith(CATEGORIES):
@@ -213,8 +228,8 @@ class Watch:
         if not isinstance(detector, base.DriftDetector | base.BinaryDriftDetector):
             yield f"{detector!r} is not a River drift detector"
         elif isinstance(detector, base.BinaryDriftDetector):
-            if self.signal != "error" or task == "regression":
-                yield f"{name} takes 0 and 1 only, so it can watch the error of a classifier and nothing else"
+            if not self.signal.startswith(MISSING) and (self.signal != "error" or task == "regression"):
+                yield f"{name} takes 0 and 1 only, so it can watch the error of a classifier, missing values, and nothing else"
             elif self.wanted == "both" and not getattr(detector, "two_sided_test", False):
                 yield f"{name} sees one direction only; use up or down"
 

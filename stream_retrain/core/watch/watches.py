@@ -3,6 +3,9 @@
 Those on the model's signals are shown every labelled event; those on features every question when it is asked, whether or not its label
 ever comes. A failed prediction is shown as the worst error, so that rules act.
 
+A detector of numbers is shown none where an optional feature is missing. So beside it another one watches how often that is, unless the
+pipeline has a watch of that itself: the drift of `feature:NAME` is then one without a value.
+
 What another model is no matter for, goes on: detectors on features; and those on the rank, which begin afresh with another generation only,
 so that a duel the champion wins does not cost what they know of it.
 
@@ -16,11 +19,12 @@ from typing import Any, Final, TypeAlias
 
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.triggers import Caution
+from stream_retrain.core.schema import is_optional
 from stream_retrain.core.serve.predictor import Prediction, has_failed
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.core.watch.guards import Direction, Guard
 from stream_retrain.core.watch.rank import RankGuard
-from stream_retrain.core.watch.signals import Signal, WorstError, signal_of
+from stream_retrain.core.watch.signals import FEATURE, MISSING, Signal, WorstError, signal_of
 from stream_retrain.core.watch.watch import RANK, Watch, reading
 from stream_retrain.facts.observation import Reading
 from stream_retrain.facts.shard import DetectorFailed, DriftDetected, WarningRaised
@@ -37,7 +41,7 @@ _WATCHES: Final = Part.of(
     schema=2,
     migrations={1: lambda values: {**values, "errors": (0.0, 0), "generation": None}},
 )
-_WATCH: Final = Part.of("watch", "guard", "warner")
+_WATCH: Final = Part.of("watch", "guard", "warner", "missing", schema=2, migrations={1: lambda values: {**values, "missing": None}})
 
 
 class Watches:
@@ -50,16 +54,19 @@ class Watches:
         self._warn = [watch.signal in asked and watch.warns for watch in pipeline.watch]
         self._guards: list[Guard] = []
         self._warners: list[Guard | None] = []
+        self._missing: list[Guard | None] = []
         fresh: Saved = {"watches": [None] * len(pipeline.watch), "errors": (0.0, 0), "generation": None}
         kept = fresh if saved is None else _WATCHES.load(saved)
         self._worst = WorstError(pipeline.task, *kept["errors"])
         self._generation: int | None = kept["generation"]
         """The one whose ranks are watched."""
         for each, watch, warns in zip(kept["watches"], pipeline.watch, self._warn, strict=True):
-            values = {"guard": None, "warner": None} if each is None else _WATCH.load(each)
+            values = {"guard": None, "warner": None, "missing": None} if each is None else _WATCH.load(each)
             guard = watch.build(values["guard"])
             self._guards.append(guard)
             self._warners.append(watch.build_warner(guard, values["warner"]) if warns else None)
+            of_missing = _of_missing(pipeline, watch)
+            self._missing.append(of_missing.build(values["missing"]) if of_missing else None)
         self._sort()
 
     def begin_afresh(self) -> None:
@@ -93,10 +100,12 @@ class Watches:
     def notice(self, offset: int, time_s: float, x: Features, generation: int) -> Sequence[Seen]:
         """Show the detectors on features a question; what they say."""
         seen: list[Seen] | None = None
-        for index, update, warn, feature in self._of_features:
+        for index, update, warn, feature, nulls, missing in self._of_features:
             number: Any = x.get(feature)
             try:
-                if number is not None and ((direction := update(number)) or (warn and warn(number))):
+                if missing is not None and (direction := missing(number)):
+                    seen = [*(seen or ()), self._told(offset, time_s, index, direction, None, generation)]
+                if (nulls or number is not None) and ((direction := update(number)) or (warn and warn(number))):
                     seen = seen or []
                     seen.append(self._told(offset, time_s, index, direction, number, generation))
             except Exception as error:  # noqa: BLE001 - the same
@@ -116,8 +125,8 @@ class Watches:
         """What is needed to go on from here; shares objects with the guards, so serialise it at once."""
         return _WATCHES.save(
             watches=[
-                _WATCH.save(guard=guard.snapshot(), warner=warner.snapshot() if warner else None)
-                for guard, warner in zip(self._guards, self._warners, strict=True)
+                _WATCH.save(guard=guard.snapshot(), warner=warner and warner.snapshot(), missing=missing and missing.snapshot())
+                for guard, warner, missing in zip(self._guards, self._warners, self._missing, strict=True)
             ],
             errors=(self._worst.scale, self._worst.events),
             generation=self._generation,
@@ -139,12 +148,14 @@ class Watches:
     def _sort(self) -> None:
         """Those that watch the model's signals, each with its signal, and those that watch features."""
         self._of_model: list[tuple[int, _Update, _Update | None, Signal]] = []
-        self._of_features: list[tuple[int, _Update, _Update | None, str]] = []
+        self._of_features: list[tuple[int, _Update, _Update | None, str, bool, _Update | None]] = []
         self._ranked = [index for index, watch in enumerate(self._pipeline.watch) if watch.signal == RANK]
         for index, (watch, guard, warner) in enumerate(zip(self._pipeline.watch, self._guards, self._warners, strict=True)):
             warn = warner.update if warner else None
             if watch.feature is not None:
-                self._of_features.append((index, guard.update, warn, watch.feature))
+                missing = self._missing[index]
+                nulls = not watch.signal.startswith(FEATURE)
+                self._of_features.append((index, guard.update, warn, watch.feature, nulls, missing.update if missing else None))
             else:
                 self._of_model.append((index, guard.update, warn, signal_of(watch.signal, self._pipeline.task)))
         self.of_model, self.of_features = bool(self._of_model), bool(self._of_features)
@@ -157,6 +168,8 @@ class Watches:
         guard = self._guards[index]
         if isinstance(guard, RankGuard):
             value = guard.value
+        elif watch.signal.startswith(MISSING):
+            value = value is None
         return DriftDetected(
             offset=offset,
             time_s=time_s,
@@ -174,3 +187,11 @@ class Watches:
         return DetectorFailed(
             offset=offset, time_s=time_s, signal=watch.signal, detector=watch.detector_name, detail=raised(error), generation=generation
         )
+
+
+def _of_missing(pipeline: Pipeline, watch: Watch) -> Watch | None:
+    """What watches beside a watch how often its feature is missing."""
+    own = watch.of_missing
+    if own is None or own.signal in {each.signal for each in pipeline.watch}:
+        return None
+    return own if is_optional(pipeline.schema.features.get(watch.feature or "")) else None
