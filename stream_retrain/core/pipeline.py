@@ -47,7 +47,7 @@ class Pipeline:
         Detectors on signals, and the rules that say what to do when one fires.
     metrics
         River metrics to score by, running and over the last `rolling_events`; empty: accuracy, or MAE and R2. A sum of metrics is each of
-        them.
+        them. If the first one is of labels, such as F1, no duel promotes a model that is worse by it (`Evidence.metric_margin`).
     window_rows_max, window_age_max_s
         What the window of labelled events keeps, by rows and by event time; 0 rows: no window.
     pending_rows_max, pending_age_max_s
@@ -89,6 +89,12 @@ class Pipeline:
     def scores(self) -> ScoreSpec:
         """What it is scored by."""
         return ScoreSpec(tuple(each_metric(self.metrics)) or default_metrics(self.task), self.rolling_events)
+
+    @property
+    def metric_of_labels(self) -> Any:
+        """The first metric that was declared, if a classifier's labels are what it is of; else None."""
+        first = next(each_metric(self.metrics), None)
+        return None if first is None or self.task == "regression" or needs_proba(first) else first
 
     @property
     def policy(self) -> PolicySpec:

@@ -141,10 +141,14 @@ class DuelEnded:
     generation: int
     """The winner's."""
     loss: LossName
+    held_by: str | None
+    """The metric of the pipeline by which a contestant was worse that the evidence had favoured: so it was not given the lead."""
 
     @property
     def sentence(self) -> str:
         stands = f"{self.winner} is the champion" if self.result == "promoted" else "the champion stays"
+        if self.held_by is not None:
+            stands += f"; another has the lower loss, and was held up because its {self.held_by} is worse"
         return f"duel {self.duel} ended, {self.result} by {LOSSES[self.loss]}: {stands}"
 
 

@@ -84,6 +84,7 @@ _ALL: Final[tuple[ShardFact, ...]] = (
         standings=STANDINGS,
         generation=3,
         loss="log",
+        held_by=None,
     ),
 )
 EXAMPLES: Final[dict[type[ShardFact], ShardFact]] = {type(fact): fact for fact in _ALL}

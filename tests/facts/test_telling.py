@@ -49,6 +49,8 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     (PredictionFailed, {}, "the prediction of generation 2 is not usable: nan is not a finite number"),
     (MetricFailed, {}, "metric RMSLE raised ValueError: math domain error; it goes on without this prediction"),
     (DriftDetected, {}, "ADWIN detected that error went up"),
+    (DriftDetected, {"signal": "feature:a", "value": None}, "a is missing more often than before"),
+    (DriftDetected, {"signal": "feature:a", "value": None, "direction": "down"}, "a is missing less often than before"),
     (WarningRaised, {}, "DDM on error entered its warning zone"),
     (DetectorFailed, {}, "KSWIN on feature:a raised ValueError: too few; a fresh one takes its place"),
     (Requested, {}, "a reaction was requested: a new season"),
@@ -77,6 +79,11 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     (ContestantFailed, {}, "fresh is out of duel 1: it raised OverflowError: math range error"),
     (DuelEnded, {}, "duel 1 ended, promoted by log loss: fresh is the champion"),
     (DuelEnded, {"result": "undecided", "winner": "champion"}, "duel 1 ended, undecided by log loss: the champion stays"),
+    (
+        DuelEnded,
+        {"result": "undecided", "winner": "champion", "held_by": "F1"},
+        "duel 1 ended, undecided by log loss: the champion stays; another has the lower loss, and was held up because its F1 is worse",
+    ),
 ]
 facts_of_each_kind = pytest.mark.parametrize("kind", SHARD_FACTS, ids=lambda kind: kind.__name__)
 

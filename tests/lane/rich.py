@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from river import drift, tree
+from river import drift, metrics, tree
 from river.drift import binary
 
 from stream_retrain import Challenge, Drift, Every, Evidence, Ignore, On, Pipeline, Reset, Retrain, Schema, Shard, Threshold, Watch, Window
@@ -17,7 +17,7 @@ from tests.lane.support import wanted
 
 DRIFT_AT, DELAY, STOP = 600, 20, 1_900
 WORDS = ("red", "green", "blue", "grey", "pink")
-SCHEMA = Schema(id="id", label="y", features={**dict.fromkeys(streams.FEATURES, float), "word": str})
+SCHEMA = Schema(id="id", label="y", features={**dict.fromkeys(streams.FEATURES, float), "word": str, "maybe": float | None})
 LONG = Evidence(alpha=0.01, events_max=100_000)
 KSWIN = drift.KSWIN(seed=1, alpha=1e-5)
 
@@ -43,7 +43,9 @@ CLASSIFIES = streams.pipeline(
         Watch("prediction", KSWIN, every=1),
         Watch("rank"),
         Watch("categories:word", drift.ADWIN()),
+        Watch("missing:maybe", binary.HDDMA()),
     ],
+    metrics=[metrics.F1()],
     react=[
         On.drift("error", Challenge(window=Window(rows=5_000), evidence=LONG)),
         On.warning("error", Ignore()),

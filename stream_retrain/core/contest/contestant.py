@@ -24,6 +24,8 @@ class Ballot(NamedTuple):
 
     duel: int
     votes: tuple[Any, ...]
+    labels: tuple[Any, ...] = ()
+    """The labels they predicted, where the duel is also guarded by a metric of them."""
 
 
 class Asked(NamedTuple):

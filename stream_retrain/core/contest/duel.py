@@ -19,6 +19,7 @@ Rules:
 - A rematch has no end before the lead changes; from there on it is a duel like any other. The pipeline's own model has one with a
   champion of another family.
 - Each change of lead begins a generation.
+- Evidence alone does not change it where the pipeline is judged by a metric of labels (`core.contest.metric_guard`).
 - The models are foreign code. A contestant that raises where another does not is out and the duel goes on; if it was serving, the
   champion, or else the first who is left, takes over. Where everyone raises it is the event's fault: it is raised, and nobody is out.
 - It ends when enough was seen (`core.contest.ending`), or when nobody is left to compare with.
@@ -33,6 +34,7 @@ from typing import Any, Final
 from stream_retrain.core.contest.contestant import Asked, Ballot, Contestant
 from stream_retrain.core.contest.ending import SAME_EVENTS, Ending
 from stream_retrain.core.contest.evidence import Evidence
+from stream_retrain.core.contest.metric_guard import MetricGuard
 from stream_retrain.core.contest.scorer import Scorer
 from stream_retrain.core.contest.tally import Tally
 from stream_retrain.core.serve.predictor import Prediction, Predictor, label_is_most_probable, predictor
@@ -55,20 +57,10 @@ CHAMPION: Final = 0
 NO_PREDICTION: Final[Prediction] = (None, None)
 _DUEL: Final = Part.of(
     "duel",
-    "number",
-    "rule",
-    "rematch",
-    "generation",
-    "rivals",
-    "contestants",
-    "failed",
-    "led",
-    "loss_sums",
-    "scored",
-    "test",
-    "scorer",
-    "ending",
-    schema=2,
+    *("number", "rule", "rematch", "generation", "rivals", "contestants", "failed", "led", "loss_sums", "scored"),
+    *("test", "scorer", "ending", "guard"),
+    schema=3,
+    migrations={2: lambda values: {**values, "guard": None}},
 )
 
 
@@ -80,6 +72,8 @@ class DuelSpec:
     task: str
     proba: bool = False
     """Whether the served model's probabilities are wanted, whatever the loss asks for."""
+    metric: Any = None
+    """A River metric of labels that a change of lead must not make worse."""
 
     def start(
         self,
@@ -121,8 +115,14 @@ class DuelSpec:
                 test=self.evidence.build(contestants=rivals + 1).snapshot(),
                 scorer=scorer.snapshot(),
                 ending=ending.snapshot(),
+                guard=None,
             )
         )
+
+    def guard(self, saved: Saved | None) -> MetricGuard | None:
+        """What keeps the lead from whom the metric says to be worse. Raises `StateError`."""
+        margin = self.evidence.metric_margin
+        return None if self.metric is None or margin is None else MetricGuard(self.metric, margin, saved)
 
     def ending(self, loss: LossName, saved: Saved | None = None) -> Ending:
         """When a duel by a loss ends. Raises `StateError`."""
@@ -159,6 +159,7 @@ class Duel:
         self._test = spec.evidence.build(values["test"], unit=self._scorer.unit)
         self.loss: LossName = self._scorer.name
         self._ending = spec.ending(self.loss, values["ending"])
+        self._guard = spec.guard(values["guard"])
         self._install()
 
     @property
@@ -205,7 +206,8 @@ class Duel:
                 failures = {**(failures or {}), index: error}
         facts = self._drop(offset, time_s, failures) if failures else []
         vote = self._scorer.vote
-        ballot = Ballot(self.number, tuple([vote(y_pred, proba) for y_pred, proba in predictions]))
+        labels = () if self._guard is None else tuple([y_pred for y_pred, _ in predictions])
+        ballot = Ballot(self.number, tuple([vote(y_pred, proba) for y_pred, proba in predictions]), labels)
         served = predictions[self._test.served]
         return Asked(served if self._shows_proba or not served[1] else (served[0], None), ballot, facts)
 
@@ -219,7 +221,7 @@ class Duel:
                 failures = {**(failures or {}), index: error}
         facts = self._drop(offset, time_s, failures) if failures else []
         if ballot is not None and ballot.duel == self.number:
-            self._score(offset, time_s, y, ballot.votes, facts)
+            self._score(offset, time_s, y, ballot, facts)
         if self.over:
             facts.append(self.end(offset, time_s))
         return facts
@@ -244,6 +246,7 @@ class Duel:
             standings=self.standings(),
             generation=self.generation,
             loss=self.loss,
+            held_by=self._guard.name if self._guard is not None and self._guard.holds else None,
         )
 
     def join(self, challenger: Contestant) -> None:
@@ -253,6 +256,8 @@ class Duel:
         self._contestants.append(challenger)
         self._tally.joined()
         self._ending.joined()
+        if self._guard is not None:
+            self._guard.joined()
         self._install()
 
     def snapshot(self) -> Saved:
@@ -271,21 +276,12 @@ class Duel:
             test=self._test.snapshot(),
             scorer=self._scorer.snapshot(),
             ending=self._ending.snapshot(),
+            guard=self._guard and self._guard.snapshot(),
         )
 
     def standings(self) -> tuple[ContestantStanding, ...]:
         """How each contestant stands now, in the order they came."""
-        return tuple(map(self._standing, range(len(self._contestants))))
-
-    def _standing(self, index: int) -> ContestantStanding:
-        test, tally = self._test, self._tally
-        return ContestantStanding(
-            name=self._contestants[index].name,
-            loss_mean=tally.loss_mean(index),
-            events=tally.scored[index],
-            e_value=test.e_value(index),
-            e_value_against=test.e_value_against(index),
-        )
+        return self._tally.standings([each.name for each in self._contestants], self._test)
 
     def _install(self) -> None:
         """The contestants still in, each with its predictor and its `learn_one`."""
@@ -297,17 +293,21 @@ class Duel:
             if index not in self._failed
         ]
 
-    def _score(self, offset: int, time_s: float, y: Any, votes: tuple[Any, ...], facts: list[DuelFact]) -> None:
+    def _score(self, offset: int, time_s: float, y: Any, ballot: Ballot, facts: list[DuelFact]) -> None:
+        guard, served, votes = self._guard, self._test.served, ballot.votes
         losses = self._scorer.losses(y, votes, self._failed)
         if losses is None:
             return
         if len(losses) < len(self._contestants):  # somebody joined after the question was asked
             losses += [None] * (len(self._contestants) - len(losses))
-        if losses[self._test.served] is None:
+        if losses[served] is None:
             return
         self._ending.count(y, losses)
         self._tally.count(losses)
-        if (taker := self._test.update(losses, self._scorer.most_lost(votes, self._test.served))) is not None:
+        if guard is not None:
+            guard.count(y, ballot.labels)
+        taker = self._test.update(losses, self._scorer.most_lost(votes, served))
+        if taker is not None and (guard is None or guard.allows(served, taker)):
             facts.append(self._lead(offset, time_s, taker, "evidence"))
 
     def _lead(self, offset: int, time_s: float, taker: int, cause: LeadCause) -> LeadChanged:

@@ -90,6 +90,9 @@ class Evidence:
     rarest_min: int = 50
     """Labels of the rarest class without which a duel of classifiers goes on beyond `events_max`, to 20 times that at most. Of more than
     two classes: of all but the most frequent, together."""
+    metric_margin: float | None = 0.05
+    """Where the first metric a pipeline declares is of labels: how much worse by it a contestant may be, on the same recent events, and
+    still be given the lead. None: the loss alone decides."""
 
     @property
     def events_limit(self) -> int:
@@ -125,6 +128,8 @@ class Evidence:
             yield f"bets are {self.bets}; use shares between 0 and 1, at least one"
         if not isinstance(self.rarest_min, int) or self.rarest_min < 0:
             yield f"rarest_min is {self.rarest_min!r}; use a whole number of labels, 0 for no such minimum"
+        if self.metric_margin is not None and not self.metric_margin >= 0:
+            yield f"metric_margin is {self.metric_margin!r}; use a difference of the metric's values, such as 0.05, or None"
         yield from loss_faults(self.loss)
 
 

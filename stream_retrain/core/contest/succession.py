@@ -341,10 +341,10 @@ class Succession:
 
     def _spec(self, rule: int) -> DuelSpec:
         reaction: Any = self._pipeline.react[rule].do
-        return DuelSpec(evidence=reaction.evidence, task=self._pipeline.task, proba=self._pipeline.needs_proba)
+        of = self._pipeline
+        return DuelSpec(evidence=reaction.evidence, task=of.task, proba=of.needs_proba, metric=of.metric_of_labels)
 
 
 def _fresh(pipeline: Pipeline) -> Saved:
-    none = dict.fromkeys(("duel", "training", "base"))
-    zero = dict.fromkeys(("generation", "duels", "trainings"), 0)
-    return {"champion": pipeline.model.clone(), "family": "", "waiting": (), "recent": (), **zero, **none}
+    nothing = dict.fromkeys(("duel", "training", "base")) | dict.fromkeys(("generation", "duels", "trainings"), 0)
+    return {"champion": pipeline.model.clone(), "family": "", "waiting": (), "recent": (), **nothing}

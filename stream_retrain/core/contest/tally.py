@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stream_retrain.core.contest.evidence import PairedTest
+from stream_retrain.facts.duel import ContestantStanding
+
 __all__ = ["Tally"]
 
 
@@ -31,3 +34,16 @@ class Tally:
     def loss_mean(self, index: int) -> float:
         """0 where it was never scored."""
         return self.loss_sums[index] / max(1, self.scored[index])
+
+    def standings(self, names: Sequence[str], test: PairedTest) -> tuple[ContestantStanding, ...]:
+        """How each stands, with the evidence about it."""
+        return tuple(
+            ContestantStanding(
+                name=name,
+                loss_mean=self.loss_mean(index),
+                events=self.scored[index],
+                e_value=test.e_value(index),
+                e_value_against=test.e_value_against(index),
+            )
+            for index, name in enumerate(names)
+        )
