@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from river import active, base, linear_model, metrics, preprocessing
+from river import active, base, linear_model, metrics, neighbors, preprocessing
 
 from stream_retrain import Challenge, Evidence, Ignore, On, Pipeline, Reset, Schema, Shard
 from stream_retrain.core.serve.predictor import FAILED, Unusable, has_failed, predictor
@@ -160,6 +160,17 @@ def test_probabilities_that_can_be_used_are_pythons(proba: Any, y_pred: Any) -> 
 def test_probabilities_that_cannot_be_used_are_a_failed_prediction(proba: Any) -> None:
     made, why = predictor(Probable(proba), "multiclass", proba=True)({})
     assert (made, type(why)) == (None, Unusable)
+
+
+def test_labels_that_a_model_keeps_in_a_set_come_in_one_order() -> None:
+    """Of `KNNClassifier`, where neighbours tie; where the order is the model's own, it is left."""
+    nearest = neighbors.KNNClassifier(n_neighbors=3, weighted=False, engine=neighbors.LazySearch())
+    model = preprocessing.StandardScaler() | nearest
+    for label in ("plum", "fig", "kiwi"):
+        model.learn_one({"a": 1.0}, label)
+    y_pred, proba = predictor(model, "multiclass", proba=False)({"a": 1.0})
+    assert (y_pred, list(proba)) == ("fig", ["fig", "kiwi", "plum"])
+    assert predictor(Probable({"plum": 0.5, "fig": 0.5}), "multiclass", proba=True)({})[0] == "plum"
 
 
 def test_a_failed_prediction_goes_out_as_null_is_learned_and_only_the_first_of_a_run_is_told() -> None:

@@ -98,7 +98,7 @@ def test_restored_and_gone_on_is_never_stopped(pipeline: Pipeline, stops: list[i
 
 
 PROGRAM = """
-from river import drift, forest, tree
+from river import drift, forest, metrics, neighbors, tree
 from stream_retrain import Schema, Shard, Watch, On, Reset
 from tests.core import streams
 words = ["red", "green", "blue", "grey", "pink"]
@@ -108,6 +108,11 @@ for model in (tree.HoeffdingTreeClassifier(grace_period=20), forest.ARFClassifie
     shard = Shard(streams.pipeline(schema=schema, model=model))
     outcome = shard.process(streams.events(pairs))
     print(shard.digest(), outcome.predicted[-1])
+nearest = neighbors.KNNClassifier(n_neighbors=3, weighted=False, engine=neighbors.LazySearch(window_size=100))
+parts = {"task": "multiclass", "model": nearest, "metrics": [metrics.CrossEntropy()], "watch": [], "react": []}
+shard = Shard(streams.pipeline(schema=Schema(id="id", label="word", features=dict.fromkeys(streams.FEATURES, float)), **parts))
+asked = [({name: round(x[name]) for name in streams.FEATURES}, x["word"]) for x, _ in pairs]
+print([(each.prediction, each.probability) for each in shard.process(streams.events(asked)).predicted])
 """
 
 

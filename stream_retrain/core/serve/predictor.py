@@ -7,6 +7,7 @@ the probabilities and taking that label is then one call for both, and equal to 
 This is the border to foreign code. What a model answers is looked at here, once:
 
 - Python's own labels and numbers pass at the cost of a look at their type; NumPy's become Python's.
+- Probabilities that a model lists in the order of a set are put in an order that does not depend on the process.
 - Anything else (a number that is not finite, a probability that is none, a tuple) is a failed prediction: no label, and an `Unusable` that
   says why in place of the probabilities. It is false, as no probabilities are. `FAILED` is what is kept of it with the question.
 """
@@ -33,6 +34,7 @@ __all__ = [
     "has_failed",
     "label_is_most_probable",
     "predictor",
+    "walks_a_set",
 ]
 
 Prediction: TypeAlias = tuple[Label | None, Any]
@@ -65,7 +67,8 @@ def predictor(model: Any, task: str, *, proba: bool) -> Predictor:
     if task == "regression":
         return functools.partial(_number, model.predict_one)
     if label_is_most_probable(model):
-        return functools.partial(_most_probable, model.predict_proba_one)
+        ask = model.predict_proba_one
+        return functools.partial(_most_probable, functools.partial(_in_order, ask) if walks_a_set(model) else ask)
     if proba and gives_probabilities(model):
         return functools.partial(_label_and_proba, model.predict_one, model.predict_proba_one)
     return functools.partial(_label, model.predict_one)
@@ -75,6 +78,12 @@ def label_is_most_probable(model: Any) -> bool:
     """Whether `predict_one` of this model is River's default, the most probable label of `predict_proba_one`."""
     kind = type(last_step(model))
     return kind.predict_one is base.Classifier.predict_one and kind.predict_proba_one is not base.Classifier.predict_proba_one
+
+
+def walks_a_set(model: Any) -> bool:
+    """Whether a model keeps its labels in a set, as `KNNClassifier` does: then which of two equally probable ones is the first, depends on
+    the hash seed of the process."""
+    return isinstance(getattr(last_step(model), "classes", None), set)
 
 
 def gives_probabilities(model: Any) -> bool:
@@ -91,6 +100,12 @@ def _number(predict_one: Callable[[Features], Any], x: Features) -> Prediction:
     if y_pred.__class__ is float and -INFINITE < y_pred < INFINITE:
         return y_pred, None
     return _looked_at(y_pred, None, _as_number)
+
+
+def _in_order(predict_proba_one: Callable[[Features], dict[Any, float]], x: Features) -> dict[Any, float]:
+    """Probabilities in the order of the labels' texts, which is the same in every process."""
+    proba = predict_proba_one(x)
+    return dict(sorted(proba.items(), key=lambda pair: str(pair[0]))) if proba.__class__ is dict else proba
 
 
 def _most_probable(predict_proba_one: Callable[[Features], dict[Any, float]], x: Features) -> Prediction:
