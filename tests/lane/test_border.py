@@ -166,9 +166,9 @@ def test_labels_that_a_model_keeps_in_a_set_come_in_one_order() -> None:
     """Of `KNNClassifier`, where neighbours tie; where the order is the model's own, it is left."""
     nearest = neighbors.KNNClassifier(n_neighbors=3, weighted=False, engine=neighbors.LazySearch())
     model = preprocessing.StandardScaler() | nearest
-    for label in ("plum", "fig", "kiwi"):
-        model.learn_one({"a": 1.0}, label)
-    y_pred, proba = predictor(model, "multiclass", proba=False)({"a": 1.0})
+    for a, label in enumerate(("plum", "fig", "kiwi")):
+        model.learn_one({"a": float(a)}, label)
+    y_pred, proba = predictor(model, "multiclass", proba=False)({"a": 9.0})
     assert (y_pred, list(proba)) == ("fig", ["fig", "kiwi", "plum"])
     assert predictor(Probable({"plum": 0.5, "fig": 0.5}), "multiclass", proba=True)({})[0] == "plum"
 
