@@ -11,9 +11,14 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from stream_retrain.errors import LocalStackError
 from stream_retrain.local import LocalStack
+
+# How long an example takes says how busy the machine is, and nothing about us.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @dataclasses.dataclass(frozen=True)
