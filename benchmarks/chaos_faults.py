@@ -32,16 +32,16 @@ WORKERS_MIN, WORKERS_MAX = 2, 3
 GAP_S: Final = (2.2, 4.6)
 """Between two faults."""
 EVERY_KIND: Final = {
-    "worker_kill": 6,
-    "worker_zombie": 3,
-    "worker_stop": 2,
-    "worker_join_or_leave": 2,
-    "store_suspend": 2,
-    "store_kill": 2,
-    "store_flush": 1,
-    "broker_kill": 3,
-    "topic_delete": 1,
-    "partition_add": 1,
+    "worker_kill": 18,
+    "worker_zombie": 9,
+    "worker_stop": 6,
+    "worker_join_or_leave": 6,
+    "store_suspend": 6,
+    "store_kill": 6,
+    "store_flush": 3,
+    "broker_kill": 9,
+    "topic_delete": 3,
+    "partition_add": 3,
     "offsets_expire": 1,
 }
 """Kinds of faults, and how often each is chosen beside the others."""

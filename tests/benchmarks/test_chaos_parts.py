@@ -60,7 +60,7 @@ class TestProgress:
         (None, 1, MOSTLY_BROKERS),
         (None, 3, EVERY_KIND),
         ("every", 1, EVERY_KIND),
-        ("store_flush,offsets_expire", 3, {"store_flush": 1, "offsets_expire": 1}),
+        ("store_flush,offsets_expire", 3, {"store_flush": 3, "offsets_expire": 1}),
     ],
 )
 def test_kinds_of_faults_are_chosen(kinds: str | None, brokers: int, weights: dict[str, int]) -> None:

@@ -7,9 +7,9 @@ import json
 import pytest
 from confluent_kafka import Producer
 
-from stream_retrain.engines.kafka.answered import answered_through
+from stream_retrain.engines.kafka.answered import TAIL, answered_through
 from stream_retrain.engines.kafka.publish import create_topic
-from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, OUTPUT_KINDS, PREDICTIONS
+from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, OUTPUT_KINDS, PREDICTIONS, OutputKind
 from stream_retrain.settings import load_settings
 from tests.conftest import Services
 
@@ -21,14 +21,33 @@ OUTPUTS = {
 
 
 @pytest.mark.services
-@pytest.mark.parametrize(("kinds", "through"), [([], 0), ([PREDICTIONS], 6), ([PREDICTIONS, DEAD_LETTERS], 7), (list(OUTPUT_KINDS), 9)])
-def test_the_last_output_of_any_kind_counts(services: Services, kinds: list[str], through: int) -> None:
+def test_the_last_output_of_any_kind_counts_in_each_partition(services: Services) -> None:
     """A label alone has no prediction, and a drift that it shows is a decision."""
     settings, pipeline = load_settings(None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers}), services.name("answers")
+    kinds: list[list[OutputKind]] = [[], [PREDICTIONS], [PREDICTIONS, DEAD_LETTERS], list(OUTPUT_KINDS), [DEAD_LETTERS]]
     producer = Producer({"bootstrap.servers": services.bootstrap_servers})
     for kind, (value, headers) in OUTPUTS.items():
-        create_topic(settings, f"{pipeline}.{kind}", 1, {})
-        if kind in kinds:
-            producer.produce(f"{pipeline}.{kind}", value, headers=headers, partition=0)
+        create_topic(settings, f"{pipeline}.{kind}", len(kinds), {})
+        for partition, given in enumerate(kinds):
+            if kind in given:
+                producer.produce(f"{pipeline}.{kind}", value, headers=headers, partition=partition)
     assert producer.flush(20) == 0
-    assert answered_through(settings, pipeline, 0) == through
+    found = answered_through(settings, pipeline, range(len(kinds)))
+    assert [found.get(partition, 0) for partition in range(len(kinds))] == [0, 6, 7, 9, 7]
+    assert answered_through(settings, pipeline, [2]) == {2: 7}
+
+
+@pytest.mark.services
+def test_an_answer_is_found_below_any_number_of_aborted_ones(services: Services) -> None:
+    settings, pipeline = load_settings(None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers}), services.name("answers")
+    for kind in OUTPUT_KINDS:
+        create_topic(settings, f"{pipeline}.{kind}", 1, {})
+    producer = Producer({"bootstrap.servers": services.bootstrap_servers, "transactional.id": pipeline})
+    producer.init_transactions(20)
+    for offset, commits in ((4, True), (5, False)):
+        producer.begin_transaction()
+        for _ in range(1 if commits else 2 * TAIL):
+            producer.produce(f"{pipeline}.{PREDICTIONS}", json.dumps({"offset": offset}).encode(), partition=0)
+        producer.flush(20)
+        producer.commit_transaction(20) if commits else producer.abort_transaction(20)
+    assert answered_through(settings, pipeline, [0]) == {0: 5}

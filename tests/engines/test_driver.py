@@ -11,7 +11,7 @@ from river import linear_model
 
 from stream_retrain import Pipeline
 from stream_retrain.codec.keyring import Key, Keyring
-from stream_retrain.engines.driver import Driver, DriverLimits
+from stream_retrain.engines.driver import Driver, DriverLimits, Unsent
 from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.driver.open_lane import stub_of
 from stream_retrain.errors import StaleEpochError, StateError
@@ -315,6 +315,23 @@ class TestForgottenOffsets:
         assert (bench.opened.offset, bench.opened.live_from) == (900, live_from)
         bench.run(1_000)
         assert len(bench.of(PREDICTIONS)) + len(bench.of(DEAD_LETTERS)) == 1_000 - live_from
+
+    def test_where_the_answers_end_is_committed_before_the_replay_gets_there(self, stores: Stores) -> None:
+        """Who is killed in the replay would be refused again."""
+        checkpointed(stores, 900)
+        bench = Bench(stores, limits={"checkpoint_unfit": "rebuild"}, log={"answered": 950})
+        assert bench.driver.unsent() == Unsent([], {SHARD: 950})
+        bench.driver.committed({SHARD: 950})
+        bench.run(920, commit=False)
+        assert bench.driver.unsent() == Unsent([], {})
+        after = Bench(stores, committed=950)
+        assert (after.opened.offset, after.opened.live_from) == (900, 950)
+
+    def test_an_ordinary_replay_has_nothing_to_commit(self, stores: Stores) -> None:
+        checkpointed(stores, 900)
+        bench = Bench(stores, committed=950)
+        bench.run(920, commit=False)
+        assert bench.driver.unsent() == Unsent([], {})
 
 
 class TestARefusedOutput:

@@ -135,7 +135,8 @@ class Driver:
             lane=lane,
             epoch=restored.epoch,
             feed=WindowFeed(id_, restored.epoch, self._stores.window, self._window),
-            # Where a group begins is committed at once, or `start = "latest"` would begin elsewhere after a crash.
+            # Where a group begins is committed at once, also ahead of a replay: after a crash `start = "latest"` would begin elsewhere,
+            # and where offsets had expired somebody would have to tell it again to rebuild.
             committed=restored.live_from - 1 if restored.begins else restored.live_from,
             checkpointed=restored.offset,
             checkpointed_at_s=now_s,
@@ -200,7 +201,7 @@ class Driver:
         """The outputs and offsets to commit, of all partitions or of some; they stay here until `committed` says they are."""
         chosen = [opened for opened in self._chosen(partitions) if opened.uncommitted]
         outputs = [output for opened in chosen for output in opened.outputs]
-        return Unsent(outputs, {opened.id: opened.lane.next_offset for opened in chosen})
+        return Unsent(outputs, {opened.id: opened.position for opened in chosen})
 
     def shorten(self, kind: OutputKind | None, partition: int | None, refused: Output | None) -> str | None:
         """Replace an unsent output that its topic refused for its size by a stub; which one, None where there is none to replace."""

@@ -47,9 +47,14 @@ class OpenLane:
         return self.lane.replaying or self.lane.next_offset == self.committed
 
     @property
+    def position(self) -> int:
+        """The offset to commit: in a replay that is where it ends, which is answered already."""
+        return max(self.lane.next_offset, self.lane.live_from)
+
+    @property
     def uncommitted(self) -> bool:
-        """Whether there is something to commit."""
-        return not self.lane.replaying and self.lane.next_offset > self.committed
+        """Whether there is something to commit; in a replay only where nothing that is committed counts."""
+        return self.position > self.committed
 
     @property
     def replay_debt(self) -> int:

@@ -1,4 +1,4 @@
-"""Through which offset of a partition answers are found in the output topics: for a group whose offsets Kafka has forgotten.
+"""Through which offsets answers are found in the output topics: for a group whose offsets Kafka has forgotten.
 
 An output stands in the partition of its input and names the input's offset: a prediction and a decision in their values, a dead letter
 in its headers. Each kind comes in the order of the input, so the last ones say how far it was answered.
@@ -6,8 +6,10 @@ in its headers. Each kind comes in the order of the input, so the last ones say 
 
 from __future__ import annotations
 
+import collections
 import json
 import time
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -24,41 +26,45 @@ TAIL: Final = 1_000
 """Offsets looked at first; where all of them are control or aborted records, the whole partition is."""
 
 
-def answered_through(settings: Settings, pipeline: str, partition: int) -> int:
-    """The offset after the last one that was answered; 0 where none was. Raises `BrokerError`."""
+def answered_through(settings: Settings, pipeline: str, partitions: Iterable[int]) -> dict[int, int]:
+    """By partition the offset after the last one that was answered, 0 where none was; all are read at once. Raises `BrokerError`."""
+    places = [TopicPartition(output_topic(pipeline, kind), partition) for partition in partitions for kind in OUTPUT_KINDS]
+    through: collections.Counter[int] = collections.Counter()
     consumer = reader_client(settings)
     try:
-        return max(_last(consumer, TopicPartition(output_topic(pipeline, kind), partition)) for kind in OUTPUT_KINDS) + 1
+        ends = {place: consumer.get_watermark_offsets(place, TIMEOUT_S) for place in places}
+        tails = {place: max(low, high - TAIL) for place, (low, high) in ends.items()}
+        last = _last(consumer, tails)
+        bare = {place: ends[place][0] for place, start in tails.items() if place not in last and start > ends[place][0]}
+        for place, offset in (last | _last(consumer, bare)).items():
+            through[place.partition] = max(through[place.partition], offset + 1)
     except KafkaException as error:
         raise broker_error("reading the last outputs", error, settings) from None
     finally:
         consumer.close()
+    return dict(through)
 
 
-def _last(consumer: Consumer, place: TopicPartition) -> int:
-    low, high = consumer.get_watermark_offsets(place, TIMEOUT_S)
-    for start in dict.fromkeys((max(low, high - TAIL), low)):
-        found = max(map(_offset_of, _tail(consumer, place, start)), default=-1)
-        if found >= 0:
-            return found
-    return -1
-
-
-def _tail(consumer: Consumer, place: TopicPartition, start: int) -> list[Message]:
-    consumer.assign([TopicPartition(place.topic, place.partition, start)])
-    messages: list[Message] = []
+def _last(consumer: Consumer, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    """The last offset that is named from each start on, where any is."""
+    last: dict[TopicPartition, int] = {}
+    open_ = set(starts)
+    consumer.assign([TopicPartition(place.topic, place.partition, start) for place, start in starts.items()])
     until_s = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < until_s:
+    while open_:
+        if time.monotonic() > until_s:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"the end of {len(open_)} partitions was not reached"))
         for message in consumer.consume(TAIL, 0.1):
-            error = message.error()
+            place, error = TopicPartition(message.topic() or "", message.partition() or 0), message.error()
+            until_s = time.monotonic() + TIMEOUT_S
             if error is None:
-                messages.append(message)
-                until_s = time.monotonic() + TIMEOUT_S
+                if (offset := _offset_of(message)) >= 0:
+                    last[place] = max(offset, last.get(place, -1))
             elif error.code() == KafkaError._PARTITION_EOF:
-                return messages
+                open_.discard(place)
             else:
                 raise KafkaException(error)
-    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the end of the topic was not reached"))
+    return last
 
 
 def _offset_of(message: Message) -> int:

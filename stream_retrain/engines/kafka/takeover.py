@@ -67,9 +67,16 @@ class Takeover:
             if place.error is not None:
                 raise broker_error(f"reading the committed offset of {place.topic}/{place.partition}", place.error, self._settings)
         began_with = self._began(found)
-        by_number = {place.partition: place for place in found}
+        by_number, answered = {place.partition: place for place in found}, self._answered(found)
         for place in places:
-            yield place, self._log(by_number[place.partition], began_with)
+            yield place, self._log(by_number[place.partition], began_with, answered.get(place.partition, 0))
+
+    def _answered(self, places: list[TopicPartition]) -> dict[int, int]:
+        """Through where those were answered whose offsets Kafka may have forgotten: looked for only where the worker would go on there."""
+        forgotten = [place.partition for place in places if place.offset < 0]
+        if not forgotten or not self._topic.id or self._settings.checkpoint_unfit == "fail":
+            return {}
+        return answered_through(self._settings, self._pipeline, forgotten)
 
     def _began(self, places: list[TopicPartition]) -> int | None:
         """How many partitions the source had when the group began, by what stands beside any of its offsets; None: it begins now."""
@@ -83,12 +90,11 @@ class Takeover:
         self._began_with = min((note.partitions for note in notes), default=0)
         return self._began_with
 
-    def _log(self, place: TopicPartition, began_with: int | None) -> Log:
+    def _log(self, place: TopicPartition, began_with: int | None, answered: int) -> Log:
         """A partition that was added after the group had begun begins with its first record."""
         low, high = self._patiently(lambda: self._consumer.get_watermark_offsets(place, CALL_TIMEOUT_S))
         committed, note = place.offset if place.offset >= 0 else None, CommitNote.read(place.metadata)
         added = began_with is not None and place.partition >= began_with
-        forgotten = committed is None and bool(self._topic.id) and self._settings.checkpoint_unfit != "fail"
         return Log(
             committed,
             low,
@@ -96,7 +102,7 @@ class Takeover:
             "earliest" if added else self._settings.start,
             topic_id=self._topic.id,
             committed_topic_id=note.topic_id if note is not None else "",
-            answered=answered_through(self._settings, self._pipeline, place.partition) if forgotten else 0,
+            answered=answered,
         )
 
     def _patiently(self, call: Callable[[], Any]) -> Any:
