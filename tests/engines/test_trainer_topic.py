@@ -14,7 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 from stream_retrain import Pipeline, Schema
 from stream_retrain.compose import trainer_of
 from stream_retrain.core.contest.challenger import Challenger, TopicRange, Window
-from stream_retrain.engines.kafka import topic_range
+from stream_retrain.engines.kafka import range_reader
 from stream_retrain.engines.kafka.topic_range import read_range
 from stream_retrain.engines.trainer import JobDone, ProcessTrainer
 from stream_retrain.engines.trainer.rq import RqTrainer
@@ -78,8 +78,8 @@ def read(settings: Settings, of: Pipeline, wanted: TopicRange, through: int = 10
 
 
 def test_all_partitions_come_in_order_of_time(settings: Settings, topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topic_range, "HELD_RECORDS_MAX", 500)
-    monkeypatch.setattr(topic_range, "BATCH", 100)
+    monkeypatch.setattr(range_reader, "HELD_RECORDS_MAX", 500)
+    monkeypatch.setattr(range_reader, "BATCH", 100)
     topic.fill(3_000)
     expected = [row for _, row in topic.rows]
     assert read(settings, pipeline(), TopicRange(topic=topic.name)) == expected

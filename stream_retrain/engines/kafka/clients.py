@@ -10,6 +10,7 @@ errors. confluent-kafka is one implementation; the tests have another, a model o
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import logging
 import time
 from collections.abc import Callable
@@ -201,11 +202,22 @@ def reader_client(settings: Settings) -> Consumer:
 
 
 def partitions_of(consumer: Consumer, topic: str, settings: Settings) -> list[int]:
-    """The partitions of a topic. Raises `BrokerError` where it does not exist, `KafkaException` where Kafka does not answer."""
+    """The partitions of a topic.
+
+    Raises `BrokerError` where it does not exist, with the names that are most like it, and `KafkaException` where Kafka does not answer.
+    """
     found = consumer.list_topics(topic, READ_TIMEOUT_S).topics[topic]
     if found.error is not None:
-        raise broker_error(f"reading topic {topic!r}", found.error, settings)
+        failed = broker_error(f"reading topic {topic!r}", found.error, settings)
+        raise BrokerError(f"{failed}{_like(consumer, topic)}")
     return sorted(found.partitions)
+
+
+def _like(consumer: Consumer, topic: str) -> str:
+    """The topics whose names are most like this one, as the end of a sentence."""
+    names = [name for name in consumer.list_topics(timeout=READ_TIMEOUT_S).topics if not name.startswith("__") and name != topic]
+    near = difflib.get_close_matches(topic, names, n=5, cutoff=0.5)
+    return f"; topics with names like it: {', '.join(near)}" if near else f"; there are {len(names)} other topics"
 
 
 def broker_error(doing: str, error: KafkaException | KafkaError, settings: Settings) -> BrokerError:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.cimpl import NewTopic
 
 from stream_retrain.engines.kafka.clients import admin_client, base_config, broker_error, built
 from stream_retrain.errors import BrokerError
+from stream_retrain.lane.formats.rows import encode_row, key_text
 from stream_retrain.settings import Settings
 
 __all__ = ["create_topic", "publish_rows"]
@@ -62,13 +62,12 @@ def publish_rows(
             failed.append(error)
 
     producer = built(Producer, {"linger.ms": 20, "compression.type": "lz4", **base_config(settings), "enable.idempotence": True})
-    encode = msgspec.json.Encoder().encode
     sent, started_s = 0, time.monotonic()
     for row in rows:
-        name = _key_text(row[key]) if key is not None else None
+        name = key_text(row[key]) if key is not None else None
         place = partition_of[name] if partition_of is not None and name is not None else PARTITION_UNASSIGNED
         try:
-            _produce(producer, topic, encode(row), name, delivered, place)
+            _produce(producer, topic, encode_row(row), name, delivered, place)
         except KafkaException as error:  # refused before it is sent, because it is too large
             raise broker_error(f"publishing row {sent + 1:,} to {topic!r}", error, settings) from None
         sent += 1
@@ -85,11 +84,6 @@ def publish_rows(
         raise BrokerError(str(cause))
     on_sent(sent)
     return sent
-
-
-def _key_text(value: Any) -> str | None:
-    """Text as it is, anything else as JSON writes it; null is no key."""
-    return value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _produce(

@@ -10,7 +10,6 @@ record's own timestamp, which is of the log as well, so that a replay agrees. (A
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 import math
 from collections.abc import Callable, Mapping
@@ -25,14 +24,12 @@ from stream_retrain.facts.shard import Rejected
 from stream_retrain.facts.telling import cut
 from stream_retrain.facts.values import ID_CHARS_MAX, LABEL_CHARS_MAX, Event, Features
 from stream_retrain.lane.batch import Batch, Record, Records
+from stream_retrain.lane.formats.event_time import TIME_MAX_S, TIME_MIN_S, seconds_of, time_type
 
 __all__ = ["EventDecoder"]
 
 DAY_S: Final = 86_400.0
 FIELD_BYTES_MAX: Final = 1_000
-# Of the years 1 to 9999, which RFC 3339 can write.
-TIME_MIN_S: Final = -62_135_596_800.0
-TIME_MAX_S: Final = 253_402_300_799.0
 Integer: Final = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 # Of a tuple that is there already; a NamedTuple's own constructor takes three times as long.
@@ -116,7 +113,7 @@ class EventDecoder:
                 id_ = _text_id(id_, schema.id)
         time_s = timestamp_ms / 1000
         if schema.time is not None and (written := row.pop(schema.time, None)) is not None:
-            stamped_s, time_s = time_s, _seconds(written, schema)
+            stamped_s, time_s = time_s, seconds_of(written, schema)
             if time_s - stamped_s > self._ahead_max_s and timestamp_ms >= 0:
                 raise self._too_far_ahead(time_s, time_s - stamped_s)
         if not TIME_MIN_S <= time_s <= TIME_MAX_S:
@@ -160,7 +157,7 @@ def _row_type(schema: Schema, task: str) -> Any:
     if schema.id is not None:
         fields[schema.id] = Annotated[str, msgspec.Meta(max_length=ID_CHARS_MAX)] | int
     if schema.time is not None:
-        fields[schema.time] = Annotated[dt.datetime, msgspec.Meta(tz=True)] if schema.time_unit == "iso" else float
+        fields[schema.time] = time_type(schema)
     return cast(Any, TypedDict)("Row", fields, total=False)
 
 
@@ -193,13 +190,6 @@ def _text_id(value: Any, field: str) -> str:
     if len(text) > ID_CHARS_MAX:
         raise EventError("schema", f"the id {field!r} is longer than {ID_CHARS_MAX} digits", field)
     return text
-
-
-def _seconds(value: Any, schema: Schema) -> float:
-    """A field of time in seconds since the epoch."""
-    if schema.time_unit == "iso":
-        return cast(dt.datetime, value).timestamp()
-    return float(value) / 1000 if schema.time_unit == "ms" else float(value)
 
 
 def _schema_error(error: msgspec.ValidationError) -> EventError:
