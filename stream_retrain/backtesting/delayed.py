@@ -126,6 +126,8 @@ class _Waiting:
     def due(self, event: Event) -> Iterator[Record]:
         """The answers that come before this event."""
         self._time_s = event.time_s
+        if self._counts_events and event.x is None:
+            return
         order, now = self._order, self._questions if self._counts_events else event.time_s
         while order and order[0][0] <= now:
             due, number = heapq.heappop(order)

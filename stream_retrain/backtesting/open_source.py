@@ -12,7 +12,7 @@ file become is said in `row_source`, how labels are delayed in `label_delay`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,10 +67,8 @@ def open_source(
         source = TopicSource(given, settings)
     else:
         dealt = _partitioner(settings, partition_by, partitions)
-        also = None if delay is None else delay.field
-        fields = fields_of(pipeline.schema, partition_by, also)
-        opened = _opened(given, pipeline, fields)
-        source = RowSource(opened, pipeline.schema, partition_by, dealt, also)
+        needed = fields_of(pipeline.schema, partition_by, None if delay is None else delay.field)
+        source = RowSource(_opened(given, pipeline, {*needed, *pipeline.schema.features}), pipeline.schema, needed, partition_by, dealt)
     if delay is None:
         return source
     return DelayedLabels(source, delay, pipeline, record_bytes_max=settings.record_bytes_max)
@@ -84,7 +82,7 @@ def _partitioner(settings: Settings, partition_by: str | None, partitions: int) 
     return Partitioner(partitions, settings.kafka.get("partitioner", DEFAULT) if partitions > 1 else DEFAULT)
 
 
-def _opened(given: str | Path | Iterable[Mapping[str, Any]], pipeline: Pipeline, fields: Mapping[str, str]) -> GivenRows:
+def _opened(given: str | Path | Iterable[Mapping[str, Any]], pipeline: Pipeline, fields: Set[str]) -> GivenRows:
     # A question waits among at most so many, so a label that is not there by then is of no use to it.
     rows_tried = max(ROWS_TRIED_MIN, pipeline.pending_rows_max)
     if not isinstance(given, str | Path):

@@ -13,6 +13,7 @@ in time.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime as dt
 import math
@@ -50,26 +51,24 @@ class GivenRows(NamedTuple):
     notes: Sequence[str] = ()
 
 
-def fields_of(schema: Schema, *others: str | None) -> dict[str, str]:
-    """The fields that rows must have, each with what it is: those of the schema but optional features, and `others`."""
-    named = {schema.id: "the id", schema.time: "the event time", schema.label: "the label"}
+def fields_of(schema: Schema, key: str | None, delay: str | None) -> dict[str, str]:
+    """The fields that rows must have, each with what it is: those of the schema but optional features, the key and the label delay's."""
+    named = {delay: "for the label delay", key: "the key", schema.id: "the id", schema.time: "the event time", schema.label: "the label"}
     named |= dict.fromkeys(schema.required, "a feature")
-    for name in others:
-        named.setdefault(name, "asked for")
     return {name: what for name, what in named.items() if name is not None}
 
 
 class RowSource:
     """A source of rows."""
 
-    def __init__(self, given: GivenRows, schema: Schema, key: str | None, partitioner: Partitioner, *also: str | None) -> None:
-        """`also`: further fields that rows must have. Raises `SettingsError` where the file itself says that one is missing."""
+    def __init__(self, given: GivenRows, schema: Schema, needed: Mapping[str, str], key: str | None, partitioner: Partitioner) -> None:
+        """`needed` is what `fields_of` gives. Raises `SettingsError` where the file itself says that one of them is missing."""
         self.name = given.name
         self._given = given
         self._schema = schema
         self._key = key
         self._partitioner = partitioner
-        self._needed = fields_of(schema, key, *also)
+        self._needed = needed
         self._tally = _Tally()
         if given.columns is not None and (missing := self._needed.keys() - set(given.columns)):
             raise self._without(missing, given.columns)
@@ -90,6 +89,7 @@ class RowSource:
         offsets: dict[int, int] = {}
         missing, seen = set(self._needed), dict[str, None]()
         partition = stamp_ms = 0
+        deal = copy.copy(self._partitioner)  # it remembers, and each reading begins anew
         for number, row in self._given.read():
             tally.rows += 1
             key: bytes | None = None
@@ -102,7 +102,7 @@ class RowSource:
                     seen.update(dict.fromkeys(row))
                 stamp_ms, row = self._stamped(row, stamp_ms)
                 key = self._key_of(row)
-                partition = self._partitioner(key)
+                partition = deal(key)
                 tally.stamp(partition, stamp_ms)
                 value = self._encoded(number, row)
             offset = offsets[partition] = offsets.get(partition, -1) + 1
@@ -124,12 +124,13 @@ class RowSource:
             if value.tzinfo is None:
                 self._tally.without_zone = True
                 value = value.replace(tzinfo=dt.UTC)
-            value = written(value.timestamp(), schema) if schema.time_unit != "iso" else value
-            row = {**row, schema.time: value}
-        try:
-            time_s = seconds_of(msgspec.convert(value, time_type(schema)), schema)
-        except (msgspec.ValidationError, ValueError, OverflowError):
-            time_s = math.nan
+            time_s = value.timestamp()
+            row = {**row, schema.time: value if schema.time_unit == "iso" else written(time_s, schema)}
+        else:
+            try:
+                time_s = seconds_of(msgspec.convert(value, time_type(schema)), schema)
+            except (msgspec.ValidationError, ValueError, OverflowError):
+                time_s = math.nan
         if TIME_MIN_S <= time_s <= TIME_MAX_S:
             return math.ceil(time_s * 1000), row
         self._tally.without_time += 1
@@ -150,13 +151,13 @@ class RowSource:
             raise SettingsError(f"{self.name}: row {number}: it cannot be written as JSON: {error}") from None
 
     def _without(self, missing: set[str], columns: Sequence[str] | Mapping[str, None]) -> SettingsError:
-        named = " and ".join(f"{name!r} ({self._needed[name]})" for name in sorted(missing))
+        lacking = ", ".join(f"{name!r} ({self._needed[name]})" for name in sorted(missing))
         if not columns:
             first = f", the first of which is line {self._tally.first_broken}" if self._tally.first_broken else ""
             return SettingsError(f"{self.name}: none of its first {self._tally.rows:,} lines is a row{first}")
         there = ", ".join(map(repr, list(columns)[:NAMED_MAX])) + (", ..." if len(columns) > NAMED_MAX else "")
-        which = "it has" if self._given.columns is not None else f"none of its first {self._tally.rows:,} rows has"
-        return SettingsError(f"{self.name}: {which} no field {named}; there are {there}")
+        which = "it has" if self._given.columns is not None else f"its first {self._tally.rows:,} rows have"
+        return SettingsError(f"{self.name}: {which} no field {lacking}; there are {there}")
 
 
 @dataclasses.dataclass(slots=True)

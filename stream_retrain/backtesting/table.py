@@ -8,7 +8,7 @@ UTC; a duration is its seconds. NaN becomes null when the row is encoded.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,15 +49,15 @@ class Table:
         """How many rows it has."""
         return int(self._parquet.metadata.num_rows)
 
-    def without_zone(self, columns: Iterable[str]) -> list[str]:
+    def without_zone(self, columns: Set[str]) -> list[str]:
         """Those of these columns that are timestamps which do not say of which zone."""
         types = self._arrow.types
-        kinds = {name: self._parquet.schema_arrow.field(name).type for name in columns if name in self.columns}
+        kinds = {name: self._parquet.schema_arrow.field(name).type for name in self.columns if name in columns}
         return [name for name, kind in kinds.items() if types.is_timestamp(kind) and kind.tz is None]
 
-    def rows(self, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def rows(self, columns: Set[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Its rows, numbered from 1, with those of these columns that it has."""
-        names = [name for name in columns if name in self.columns]
+        names = [name for name in self.columns if name in columns]
         number = 0
         try:
             for batch in self._parquet.iter_batches(BATCH_ROWS, columns=names, use_threads=False):

@@ -14,7 +14,7 @@ __all__ = ["publish"]
 
 
 def publish(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=".csv, .jsonl or .ndjson, plain or .gz", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=".csv, .jsonl or .ndjson, plain, .gz or .zst", show_default=False)],
     topic: Annotated[str, typer.Option(help="The topic; made if it is missing.")],
     key: Annotated[str | None, typer.Option(metavar="FIELD", help="The field that decides the partition.")] = None,
     partitions: Annotated[int, typer.Option(help="Partitions of a topic that is made.", min=1)] = 1,

@@ -50,7 +50,9 @@ def _asked(consumer: Consumer, topic: str, partitions: Sequence[int], bound: Bou
         case AtOffset():
             return {partition: offset for partition in partitions if (offset := bound.of(partition)) is not None}
         case AtTime(ms):
-            found = consumer.offsets_for_times([TopicPartition(topic, partition, ms) for partition in partitions], TIMEOUT_S)
+            # To Kafka a time below 0 is a word of its own, such as "the end".
+            asked = [TopicPartition(topic, partition, max(0, ms)) for partition in partitions]
+            found = consumer.offsets_for_times(asked, TIMEOUT_S)
             for place in found:
                 if place.error is not None:
                     raise KafkaException(place.error)

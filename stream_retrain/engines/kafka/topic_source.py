@@ -40,6 +40,10 @@ class TopicSource:
         self._range = parse_range(text)
         with self._consumer() as consumer:
             self._stretches = self._find(consumer)
+        if not self.estimate():
+            cut = sum(stretch.deleted for stretch in self._stretches.values())
+            why = f": retention has deleted its {cut:,} offsets" if cut and not isinstance(self._range.start, AtTime) else ""
+            raise SettingsError(f"{self.name}: the range is empty{why}{self._held()}")
         self._read_notes: list[str] = []
         self._compacted = _is_compacted(settings, self._range.topic)
 
@@ -66,7 +70,7 @@ class TopicSource:
                     back += 1
                 yield partition, record
             if not count:
-                raise SettingsError(f"{self.name}: no committed record is in the range{self._held(self._stretches)}")
+                raise SettingsError(f"{self.name}: no committed record is in the range{self._held()}")
             self._read_notes = list(self._odd(count, back, self._find(consumer)))
 
     @contextlib.contextmanager
@@ -86,16 +90,12 @@ class TopicSource:
         if unknown := sorted(named - set(there)):
             said = ", ".join(map(str, unknown))
             raise SettingsError(f"{self.name}: topic {topic!r} has the partitions 0 to {there[-1]}, and not {said}")
-        stretches = find_stretches(consumer, topic, chosen or there, start, end)
-        if not any(stretch.offsets for stretch in stretches.values()):
-            cut = sum(stretch.deleted for stretch in stretches.values())
-            why = f": retention has deleted its {cut:,} offsets" if cut and not isinstance(start, AtTime) else ""
-            raise SettingsError(f"{self.name}: the range is empty{why}{self._held(stretches)}")
-        return stretches
+        return find_stretches(consumer, topic, chosen or there, start, end)
 
-    def _held(self, stretches: dict[int, Stretch]) -> str:
-        """What the topic holds, as the end of a sentence."""
-        held = [f"partition {number} offsets {each.low} to {each.high - 1}" for number, each in stretches.items() if each.high > each.low]
+    def _held(self) -> str:
+        """What the topic held when it was opened, as the end of a sentence."""
+        there = {number: each for number, each in self._stretches.items() if each.high > each.low}
+        held = [f"partition {number} offsets {each.low} to {each.high - 1}" for number, each in there.items()]
         more = ", ..." if len(held) > LISTED_MAX else ""
         return f"; topic {self._range.topic!r} holds {', '.join(held[:LISTED_MAX]) or 'nothing'}{more}"
 
@@ -127,9 +127,9 @@ def _deleted(wanted: RangeText, stretches: dict[int, Stretch]) -> list[str]:
 
 def _is_compacted(settings: Settings, topic: str) -> bool:
     """Whether the topic's clean-up compacts it; False where one may not ask."""
-    wanted = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    wanted, admin = ConfigResource(ConfigResource.Type.TOPIC, topic), admin_client(settings)
     try:
-        [asked] = admin_client(settings).describe_configs([wanted], request_timeout=TIMEOUT_S).values()
+        [asked] = admin.describe_configs([wanted], request_timeout=TIMEOUT_S).values()
         return "compact" in (asked.result(TIMEOUT_S)["cleanup.policy"].value or "")
     except (KafkaException, KeyError, TimeoutError):
         return False

@@ -38,12 +38,12 @@ def opened(file: Path) -> Iterator[IO[bytes]]:
             yield raw
 
 
-def share_read(file: Path, stream: IO[bytes]) -> float:
-    """About which share of the file has been read, by the bytes on disk; above 0."""
+def share_read(file: Path, stream: IO[bytes], count: int) -> float:
+    """About which share of the file has been read, above 0, where `count` bytes were read from the stream."""
     if isinstance(stream, gzip.GzipFile):
         at = stream.fileobj.tell()
     elif isinstance(stream, io.BufferedReader) and isinstance(stream.raw, _Frames):
-        at = stream.raw.at
+        at = stream.raw.at * count // max(1, stream.raw.decompressed)
     else:
         at = stream.tell()
     return min(1.0, max(1, at) / max(1, file.stat().st_size))
@@ -72,6 +72,8 @@ class _Frames(io.RawIOBase):
         self._given = b""
         """Of the file, and not yet given to a frame."""
         self._ready = memoryview(b"")
+        self.decompressed = 0
+        """How many bytes it has given, or has ready."""
 
     @property
     def at(self) -> int:
@@ -103,6 +105,7 @@ class _Frames(io.RawIOBase):
             self._ready = memoryview(self._frame.decompress(piece))
         except self._error as error:
             raise OSError(f"Not a Zstandard file, or a damaged one: {error}") from None
+        self.decompressed += len(self._ready)
         if self._frame.eof:
             self._given, self._frame = self._frame.unused_data, None
         return True

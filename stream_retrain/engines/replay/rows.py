@@ -93,7 +93,7 @@ def estimate_rows(file: Path) -> int:
     try:
         with opened(file) as stream:
             block = stream.read(_COUNTED_BYTES)
-            share = share_read(file, stream) if len(block) == _COUNTED_BYTES else 1.0
+            share = share_read(file, stream, len(block)) if len(block) == _COUNTED_BYTES else 1.0
     except UNREADABLE as error:
         raise _unreadable(file, error) from None
     lines = round(block.count(b"\n") / share)
