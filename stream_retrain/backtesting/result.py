@@ -81,6 +81,8 @@ class DuelPoint:
     events: int
     """Of the duel, so far."""
     e_value: float
+    passes_at: float | None = None
+    """The e-value at which it would take the lead, were it the only challenger: 1 over the error that the next change may have."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

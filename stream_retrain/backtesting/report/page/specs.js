@@ -1,0 +1,246 @@
+// The charts, declared in Vega-Lite: one function a chart. Colours are the page's CSS variables, so dark mode and print need no redrawing.
+
+const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif';
+const CAUSES = ["var(--neutral)", "var(--v1)", "var(--v0)", "var(--v2)", "var(--v3)", "var(--v4)", "var(--v5)"];
+const CONTESTANTS = ["var(--v0)", "var(--v1)", "var(--v2)", "var(--v3)", "var(--v4)", "var(--v5)", "var(--v6)"];
+
+const CONFIG = {
+  background: null,
+  font: FONT,
+  view: { stroke: null },
+  axis: {
+    domainColor: "var(--line)", gridColor: "var(--grid)", tickColor: "var(--line)", labelColor: "var(--soft)", titleColor: "var(--soft)",
+    labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelOverlap: true,
+  },
+  axisX: { grid: false, labelFlush: true, labelPadding: 4 },
+  axisY: { domain: false, ticks: false, labelPadding: 6, tickCount: 5 },
+};
+
+const variantScale = (of) => ({ domain: LOOKS.map((_, v) => String(v)), range: LOOKS.map((look) => look[of]) });
+// One scale for the markers of lines and those of marks, because the layers of a chart share it.
+const shapeScale = () => ({
+  domain: [...LOOKS.map((_, v) => String(v)), ...Object.keys(KINDS)],
+  range: [...LOOKS.map((look) => look.shape), ...Object.values(KINDS).map((kind) => kind.shape)],
+});
+const GUTTER = 58; // left of every chart along the x axis, so that they stand under each other
+const RIGHT = 12;
+
+function xAxis(labels = true) {
+  const time = STATE.axis === "time";
+  return {
+    type: time ? "temporal" : "quantitative",
+    scale: { type: time ? "utc" : "linear", domainMin: { expr: "lo" }, domainMax: { expr: "hi" }, nice: false, ...(time ? {} : { zero: false }) },
+    axis: { title: null, labels, ticks: labels, format: time ? undefined : ",d", tickCount: { expr: "max(2, floor(width / 110))" }, labelBound: 12 },
+  };
+}
+
+const BETWEEN = () => {
+  const [lo, hi] = domain();
+  return [{ name: "lo", value: lo }, { name: "hi", value: hi }];
+};
+const onAxis = (spec) => ({ width: "container", padding: { left: 0, right: RIGHT, top: 6, bottom: 4 }, params: BETWEEN(), ...spec });
+const yAxis = (more = {}) => ({ title: null, minExtent: GUTTER, maxExtent: GUTTER, ...more });
+
+const incidentRule = () => ({
+  data: { name: "incidents" },
+  mark: { type: "rule", stroke: "var(--incident)", strokeWidth: 2, strokeDash: [3, 2] },
+  encoding: { x: { field: "x", ...xAxis() } },
+});
+const incidentText = () => ({
+  data: { name: "incidents" },
+  mark: { type: "text", align: "left", baseline: "top", dx: 4, fill: "var(--incident)", fontSize: 11, limit: 180 },
+  encoding: { x: { field: "x", ...xAxis() }, y: { value: 0 }, text: { field: "text" } },
+});
+
+// Lines by variant; `rules` are heights to draw across, `threshold` says that rows have a line of their own to be compared with.
+function lines({ height, format, rules = [], threshold = false, replacements = false, y = {} }) {
+  const x = { field: "x", ...xAxis() };
+  const yField = (field) => ({ field, type: "quantitative", scale: { zero: false, nice: true, ...y }, axis: yAxis({ format }) });
+  const look = {
+    color: { field: "v", type: "nominal", scale: variantScale("colour"), legend: null },
+    detail: { field: "v", type: "nominal" },
+  };
+  const layer = [
+    ...rules.map((rule) => ({
+      data: { values: [{ y: rule }] },
+      mark: { type: "rule", stroke: "var(--line)", strokeWidth: 1.2 },
+      encoding: { y: yField("y") },
+    })),
+    incidentRule(),
+    {
+      mark: { type: "line", strokeWidth: 2, strokeJoin: "round", clip: true },
+      encoding: { x, y: yField("y"), ...look, strokeDash: { field: "v", type: "nominal", scale: variantScale("dash"), legend: null } },
+    },
+    {
+      transform: [{ filter: "datum.mark && isValid(datum.y)" }],
+      mark: { type: "point", filled: true, size: 46, opacity: 1, clip: true },
+      encoding: { x, y: yField("y"), color: look.color, shape: { field: "v", type: "nominal", scale: shapeScale(), legend: null } },
+    },
+    incidentText(),
+  ];
+  if (threshold)
+    layer.splice(1, 0, {
+      transform: [{ filter: "isValid(datum.t)" }],
+      mark: { type: "line", strokeWidth: 1.5, strokeDash: [5, 4], opacity: 0.9, clip: true },
+      encoding: { x, y: yField("t"), ...look },
+    });
+  if (replacements)
+    layer.push({
+      data: { name: "replacements" },
+      mark: { type: "point", filled: true, size: 95, opacity: 1, stroke: "var(--paper)", strokeWidth: 1.5, clip: true },
+      encoding: {
+        x, y: yField("y"), color: look.color,
+        shape: { field: "kind", type: "nominal", scale: shapeScale(), legend: null },
+      },
+    });
+  return onAxis({ height, data: { name: "rows" }, layer });
+}
+
+const whenTip = () => [
+  { field: "position", type: "quantitative", title: "position", format: ",d" },
+  { field: "p", type: "nominal", title: "partition" },
+];
+
+const LANE = 30;
+function marks(lanes) {
+  const x = { field: "x", ...xAxis() };
+  const y = (band) => ({ field: "lane", type: "ordinal", scale: { domain: lanes.map((_, lane) => lane) }, axis: null, bandPosition: band });
+  const color = { field: "v", type: "nominal", scale: variantScale("colour"), legend: null };
+  const tooltip = [{ field: "name", type: "nominal", title: "variant" }, { field: "text", type: "nominal", title: "what" }, ...whenTip(), { field: "offset", type: "quantitative", title: "offset", format: ",d" }];
+  const named = { calculate: "variants[datum.v]", as: "name" };
+  return onAxis({
+    height: Math.max(1, lanes.length) * LANE,
+    params: [...BETWEEN(), { name: "variants", value: DATA.variants.map((variant) => variant.name) }],
+    padding: { left: GUTTER, right: RIGHT, top: 6, bottom: 4 },
+    data: { name: "rows" },
+    layer: [
+      {
+        data: { name: "lanes" },
+        mark: { type: "rule", stroke: "var(--grid)" },
+        encoding: { y: y(1), x: { value: 0 }, x2: { value: "width" } },
+      },
+      incidentRule(),
+      {
+        transform: [named, { filter: "datum.kind === 'drift'" }],
+        mark: { type: "tick", orient: "vertical", thickness: 1.5, bandSize: 11, opacity: 0.75 },
+        encoding: { x, y: y(0.7), color, tooltip },
+      },
+      {
+        transform: [named, { filter: "datum.kind !== 'drift'" }],
+        mark: { type: "point", size: 80, filled: true, opacity: 1, stroke: "var(--paper)", strokeWidth: 1 },
+        encoding: { x, y: y(0.7), color, shape: { field: "kind", type: "nominal", scale: shapeScale(), legend: null }, tooltip },
+      },
+      {
+        data: { name: "lanes" },
+        mark: { type: "text", align: "left", baseline: "middle", fontSize: 11, fill: "var(--soft)", limit: { expr: "width" } },
+        encoding: { y: y(0.2), x: { value: 0 }, text: { field: "name", type: "nominal" } },
+      },
+    ],
+  });
+}
+
+function timeline({ lanes }, causes, step) {
+  const y = { field: "lane", type: "ordinal", scale: { domain: [...Array(Math.max(1, lanes)).keys()], paddingInner: 0.12 }, axis: null };
+  const x = { field: "x", ...xAxis() };
+  const wide = "(datum.x2 - datum.x) / (hi - lo) * width > 8 + 7 * length(toString(datum.generation))";
+  return onAxis({
+    height: Math.max(1, lanes) * step,
+    params: [...BETWEEN(), { name: "variants", value: DATA.variants.map((variant) => variant.name) }],
+    padding: { left: GUTTER, right: RIGHT, top: 6, bottom: 4 },
+    data: { name: "rows" },
+    layer: [
+      {
+        transform: [{ calculate: "variants[datum.v]", as: "name" }],
+        mark: { type: "bar", stroke: "var(--paper)", strokeWidth: 1, cornerRadius: 2 },
+        encoding: {
+          x, x2: { field: "x2" }, y,
+          color: { field: "cause", type: "nominal", scale: { domain: causes, range: CAUSES }, legend: null },
+          tooltip: [
+            { field: "name", type: "nominal", title: "variant" }, { field: "p", type: "nominal", title: "partition" },
+            { field: "generation", type: "quantitative" }, { field: "cause", type: "nominal", title: "put there by" },
+            { field: "from", type: "quantitative", title: "from position", format: ",d" }, { field: "until", type: "quantitative", title: "until", format: ",d" },
+          ],
+        },
+      },
+      {
+        transform: [{ filter: wide }, { calculate: "(datum.x + datum.x2) / 2", as: "middle" }],
+        mark: { type: "text", fill: "var(--on-bar)", fontSize: Math.min(11, step - 3), fontWeight: 600, baseline: "middle" },
+        encoding: { x: { ...x, field: "middle" }, y: { ...y, bandPosition: 0.5 }, text: { field: "generation", type: "quantitative" } },
+      },
+      incidentRule(),
+      {
+        data: { name: "labels" },
+        mark: { type: "text", align: "left", baseline: "bottom", dy: 1, fontSize: 11, fill: "var(--soft)", limit: { expr: "width" } },
+        encoding: { y: { ...y, bandPosition: 1 }, x: { value: 0 }, text: { field: "text", type: "nominal" } },
+      },
+    ],
+  });
+}
+
+function duels(contestants, top) {
+  const x = { field: "x", ...xAxis() };
+  const y = (field) => ({ field, type: "quantitative", scale: { type: "log", domain: [1e-3, top], clamp: true, nice: false }, axis: yAxis({ format: "~g", tickCount: 6, labelOverlap: true }) });
+  const color = { field: "contestant", type: "nominal", scale: { domain: contestants, range: CONTESTANTS }, legend: null };
+  const dash = { field: "contestant", type: "nominal", scale: { domain: contestants, range: [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2]] }, legend: null };
+  const run = { field: "run", type: "nominal" };
+  return onAxis({
+    height: 280,
+    data: { name: "rows" },
+    layer: [
+      { data: { values: [{ y: 1 }] }, mark: { type: "rule", stroke: "var(--line)" }, encoding: { y: y("y") } },
+      incidentRule(),
+      {
+        transform: [{ filter: "isValid(datum.passes)" }],
+        mark: { type: "line", interpolate: "step-before", stroke: "var(--ink)", strokeWidth: 1.3, strokeDash: [5, 4] },
+        encoding: { x, y: y("passes"), detail: { field: "duel", type: "nominal" } },
+      },
+      { mark: { type: "line", strokeWidth: 2, clip: true }, encoding: { x, y: y("y"), color, strokeDash: dash, detail: run } },
+      {
+        mark: { type: "point", filled: true, size: 60, opacity: 0 },
+        encoding: {
+          x, y: y("y"), color,
+          tooltip: [
+            { field: "contestant", type: "nominal", title: "challenger" }, { field: "number", type: "quantitative", title: "duel" }, ...whenTip(),
+            { field: "events", type: "quantitative", title: "events of the duel", format: ",d" },
+            { field: "e", type: "quantitative", title: "e-value", format: ".4~g" }, { field: "passes", type: "quantitative", title: "passes at", format: ".4~g" },
+          ],
+        },
+      },
+    ],
+  });
+}
+
+const COST_TIP = [
+  { field: "name", type: "nominal", title: "variant" }, { field: "quality", type: "quantitative", format: ".5~g" },
+  { field: "cpu", type: "quantitative", title: "CPU us an event", format: ".3~g" },
+];
+const byVariant = (of) => ({ field: "v", type: "nominal", scale: variantScale(of), legend: null });
+
+function cost(rows) {
+  const x = { field: "cpu", type: "quantitative", scale: { type: "log", nice: false, padding: 24 }, axis: { title: "CPU us an event", grid: true, format: "~g", tickCount: 5 } };
+  const y = { field: "quality", type: "quantitative", scale: { zero: false, padding: 18 }, axis: yAxis() };
+  return {
+    width: "container", height: 280, padding: { left: 0, right: RIGHT, top: 6, bottom: 4 }, data: { name: "rows" },
+    transform: [{ filter: "isValid(datum.quality)" }],
+    layer: [
+      { mark: { type: "point", filled: true, size: 150, opacity: 1, stroke: "var(--paper)" }, encoding: { x, y, color: byVariant("colour"), shape: byVariant("shape"), tooltip: COST_TIP } },
+      ...(rows.length > 7 ? [] : [{ mark: { type: "text", dy: -13, fontSize: 12, fill: "var(--ink)", limit: 130 }, encoding: { x, y, text: { field: "name", type: "nominal" } } }]),
+    ],
+  };
+}
+
+function cpu(rows) {
+  const y = { field: "v", type: "nominal", sort: rows.map((row) => row.v), axis: null };
+  const x = { field: "cpu", type: "quantitative", scale: { nice: true }, axis: { title: null, grid: true, format: "~s", tickCount: 4 } };
+  return {
+    width: "container", height: 36 * Math.max(1, rows.length), padding: { left: 4, right: RIGHT, top: 6, bottom: 4 }, data: { name: "rows" },
+    layer: [
+      { mark: { type: "bar", height: 12, yOffset: 8, cornerRadius: 2 }, encoding: { x, y, color: byVariant("colour"), tooltip: COST_TIP } },
+      {
+        transform: [{ calculate: "format(datum.cpu, '.3~r') + ' us   ' + datum.name", as: "label" }],
+        mark: { type: "text", align: "left", dy: -8, fontSize: 12, fill: "var(--ink)", limit: { expr: "width" } },
+        encoding: { y, x: { value: 0 }, text: { field: "label", type: "nominal" } },
+      },
+    ],
+  };
+}
