@@ -132,13 +132,14 @@ class Browser:
         """Open a file, and wait until a JavaScript expression is true."""
         self.said.clear()
         self.asked.clear()
-        self.call("Page.navigate", url=file.absolute().as_uri())
+        answer = self.call("Page.navigate", url=file.absolute().as_uri())
+        assert "errorText" not in answer, f"{file}: {answer['errorText']}"
         self.until(until)
 
     def until(self, expression: str) -> None:
         """Wait until a JavaScript expression is true."""
         ends = time.monotonic() + TIMEOUT_S
-        while not self.run(f"Boolean({expression})"):
+        while not self.run(f"(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"):
             assert time.monotonic() < ends, f"it did not come true: {expression}; the console says {self.said}"
             time.sleep(0.05)
 

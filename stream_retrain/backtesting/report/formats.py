@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-__all__ = ["count", "loss_text", "moment", "number", "plural", "share"]
+__all__ = ["count", "lead_text", "loss_text", "moment", "number", "plural", "share"]
 
 NONE = "–"
 
@@ -40,6 +40,11 @@ def plural(value: int, noun: str, nouns: str | None = None) -> str:
 def loss_text(value: float | None, task: str) -> str:
     """A loss in the unit of the task: a share of labels, or an error in the label's own unit."""
     return number(value) if task == "regression" else share(value)
+
+
+def lead_text(value: float, task: str, unit: str = " points") -> str:
+    """A difference of two losses: of shares in points, of errors in the label's own unit."""
+    return number(value) if task == "regression" else f"{100 * value:.2f}{unit}"
 
 
 def moment(time_s: float | None) -> str:

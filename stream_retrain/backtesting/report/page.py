@@ -20,7 +20,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final
 
-from stream_retrain.backtesting.report.formats import count, loss_text, moment, number, plural, share
+from stream_retrain.backtesting.report.formats import count, lead_text, loss_text, moment, number, plural, share
 from stream_retrain.backtesting.report.library import charting_library, needed
 from stream_retrain.backtesting.report.payload import payload
 from stream_retrain.backtesting.report.tables import figures, ranking_rows
@@ -73,7 +73,7 @@ def render_report(summary: BacktestSummary, curves: BacktestCurves) -> str:
     page = resources.files(PAGE) / "page"
     library, script = charting_library(), "\n".join(_read(page / name) for name in SCRIPTS)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {"count": count, "moment": moment, "number": number, "plural": plural, "share": share, "loss": loss_text}
+    environment.filters |= {"count": count, "moment": moment, "number": number, "plural": plural, "share": share, "loss": loss_text, "lead": lead_text}
     safe = needed("markupsafe").Markup
     rendered: str = environment.from_string(_read(page / "page.html")).render(
         summary=summary,

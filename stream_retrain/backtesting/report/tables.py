@@ -44,7 +44,7 @@ class RankingRow:
 def figures(summary: BacktestSummary) -> list[Figure]:
     """The row of figures under the verdict."""
     best = next((each for each in ordered(summary) if not each.control), None)
-    rejected = plural(summary.rejected, "record was", "records were") + " none" if summary.rejected else "every record was one"
+    rejected = f"and {plural(summary.rejected, 'record')} rejected" if summary.rejected else "no record rejected"
     found = [
         Figure("Events", count(summary.events), rejected),
         Figure("Labels", count(max((each.labelled for each in summary.variants), default=0)), ""),
@@ -55,14 +55,13 @@ def figures(summary: BacktestSummary) -> list[Figure]:
         found.append(Figure(f"Best {best.metric}", number(best.quality), best.name))
     found.append(Figure("Drifts", count(sum(each.drifts for each in summary.variants)), "over all variants"))
     found.append(Figure("Replacements", count(sum(each.replacements for each in summary.variants)), "of a champion, over all variants"))
-    found.append(Figure("Time covered", _covered(summary), f"{moment(summary.from_time_s)} to {moment(summary.to_time_s)}"))
+    if summary.from_time_s is not None and summary.to_time_s is not None:
+        covered = _covered(summary.to_time_s - summary.from_time_s)
+        found.append(Figure("Time covered", covered, f"{moment(summary.from_time_s)} to {moment(summary.to_time_s)}"))
     return found
 
 
-def _covered(summary: BacktestSummary) -> str:
-    if summary.from_time_s is None or summary.to_time_s is None:
-        return "none"
-    seconds = summary.to_time_s - summary.from_time_s
+def _covered(seconds: float) -> str:
     for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{number(seconds / size, 3 if seconds < 100 * size else len(str(int(seconds / size))))} {unit}"

@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Final, Literal, TypeAlias
 
-from stream_retrain.backtesting.report.formats import loss_text, number, plural
+from stream_retrain.backtesting.report.formats import lead_text, loss_text, number, plural
 from stream_retrain.backtesting.result import BacktestSummary, Comparison, VariantSummary
 
 __all__ = ["REPEATING", "Tone", "Verdict", "ordered", "verdict"]
@@ -47,7 +47,7 @@ def verdict(summary: BacktestSummary) -> Verdict:
     if not variants:
         return Verdict("none", "Nothing can be said of the quality: no labels came.", ())
     best, first = variants[0], scored[0]
-    sentences = [*_loss(summary, best), *_lead(summary, scored), *_controls(summary, variants), *_cost(variants)]
+    sentences = [*_loss(summary, best), *_lead(summary, best, scored), *_controls(summary, variants), *_cost(variants)]
     if first.control:
         headline = f"No variant beat the control “{first.name}”; “{best.name}” came nearest."
         return Verdict("control", headline, tuple(sentences))
@@ -79,21 +79,21 @@ def _loss(summary: BacktestSummary, best: VariantSummary) -> Iterator[str]:
     what = f"it missed {loss_text(best.loss, summary.task)} of {plural(best.labelled, 'label')}"
     if summary.task == "regression":
         what = f"its mean absolute error over {plural(best.labelled, 'label')} is {number(best.loss)}"
-    quality = f"{best.metric} {number(best.quality)}; " if best.quality is not None else ""
+    says_more = best.quality is not None and best.metric != "MAE"
+    quality = f"{best.metric} {number(best.quality)}; " if says_more else ""
     yield f"“{best.name}”: {quality}{what}."
 
 
-def _lead(summary: BacktestSummary, scored: list[VariantSummary]) -> Iterator[str]:
+def _lead(summary: BacktestSummary, best: VariantSummary, scored: list[VariantSummary]) -> Iterator[str]:
     found = _between(summary, scored[0].name)
     if found is None or len(scored) == 1:
         return
-    if summary.task == "regression":
-        size, low, high, unit = number(found.difference), number(found.low), number(found.high), "smaller error"
-    else:
-        size, low, high = (f"{100 * value:.2f}" for value in (found.difference, found.low, found.high))
-        unit = "points fewer misses"
+    size, low, high = (lead_text(value, summary.task, "") for value in (found.difference, found.low, found.high))
+    what = f"That is {size} less than" if summary.task == "regression" else f"That is {size} points fewer misses than"
+    if scored[0] is not best:
+        what = f"“{found.better}” is ahead by {size}{'' if summary.task == 'regression' else ' points'} of"
     says = "" if found.is_shown else ", which includes 0: the next labels could turn it round"
-    yield f"That is {size} {unit} than “{found.worse}”, the next; the paired 95 % interval is {low} to {high}{says}."
+    yield f"{what} “{found.worse}”, the next; the paired 95 % interval is {low} to {high}{says}."
 
 
 def _controls(summary: BacktestSummary, variants: list[VariantSummary]) -> Iterator[str]:

@@ -6,20 +6,25 @@ const partitionWord = () => (STATE.partition === ALL ? (DATA.partitions.length >
 const lossName = DATA.task === "regression" ? "Mean absolute error, by interval" : "Share of labels missed, by interval";
 const qualityName = () => (STATE.quality === "loss" ? lossName : `${STATE.quality}, rolling`);
 const isUp = () => STATE.quality !== "loss" && DATA.metrics.find((metric) => metric.name === STATE.quality).up;
-const within01 = (columns) => columns.every(({ column }) => !column || column.every((value) => value === null || (value >= 0 && value <= 1)));
 
+const onBar = (cause) => ON_CAUSES[causes().indexOf(cause) % ON_CAUSES.length];
 const causes = () => [...new Set(["begin", "reset", ...DATA.generations.map((span) => span[5])])];
 const contestants = () => [...new Set(DATA.duels.map((point) => point[3]))];
-const timelineStep = (lanes) => (lanes > 60 ? 11 : lanes > 24 ? 14 : 17);
+const timelineStep = (lanes) => (lanes > 60 ? 8 : lanes > 24 ? 14 : 17);
 const kappaColumnsBounded = () => kappaColumns().map(({ v, column }) => ({ v, column: column.map((value) => (value === null ? null : Math.max(KAPPA_MIN, value))) }));
 const KAPPA_MIN = -2;
+
+function fewReplacements() {
+  const rows = replacementRows();
+  return rows.length > REPLACEMENTS_MAX ? [] : rows;
+}
 
 // `key` says what a chart must be drawn anew for; for everything else its data are exchanged.
 const CHARTS = {
   quality: {
     title: qualityName, up: isUp, columns: qualityColumns, table: () => lineTable(CHARTS.quality), key: () => STATE.quality,
-    spec: () => lines({ height: 300, format: "~g", replacements: true, y: within01(qualityColumns()) ? {} : {} }),
-    data: () => ({ rows: lineRows(qualityColumns()), incidents: incidentRows(), replacements: replacementRows() }),
+    spec: () => lines({ height: 300, format: "~g", replacements: true, named: true }),
+    data: () => ({ rows: lineRows(qualityColumns()), incidents: incidentRows(), replacements: fewReplacements() }),
     empty: () => (qualityColumns().some(({ column }) => column) ? "" : "No labels came, so there is no quality to draw."),
   },
   marks: {
@@ -28,9 +33,12 @@ const CHARTS = {
     empty: () => (DATA.marks.length ? "" : "No detector fired, and no model was replaced."),
   },
   kappa: {
-    title: () => "Kappa-temporal", up: () => true, columns: kappaColumns, table: () => lineTable(CHARTS.kappa), key: () => "",
+    title: () => `Kappa-temporal${STATE.over > 1 ? ` over ${STATE.over} intervals` : ""}`, up: () => true, columns: kappaColumns, table: () => lineTable(CHARTS.kappa), key: () => "",
     spec: () => lines({ height: 200, format: "~g", rules: [0] }), data: () => ({ rows: lineRows(kappaColumnsBounded()), incidents: incidentRows() }),
-    empty: () => (kappaColumns().length ? "" : "There is no control that repeats the last label to compare with."),
+    empty: () => {
+      if (!qualityColumns().some(({ column }) => column)) return "No labels came.";
+      return kappaColumns().length ? "" : "There is no control that repeats the last label to compare with.";
+    },
   },
   timeline: {
     title: () => "Generations", table: timelineTable, key: () => `${[...STATE.shown].join()}/${STATE.partition}`,
@@ -70,6 +78,7 @@ function readingChart(field, title, height, threshold = false) {
 
 // ---- drawing
 
+const ERRORS_ONLY = 1; // an empty chart is nothing to warn of
 const DRAWN = new Map(); // by chart: its view and for what it was drawn
 const AXIS_VIEWS = () => [...DRAWN].filter(([id, { view }]) => view && !CHARTS[id].apart).map(([id, { view }]) => ({ box: $(`chart-${id}`), view }));
 
@@ -82,7 +91,7 @@ async function draw(id, chart, key) {
   box.querySelector(".plot")?.remove();
   box.prepend(target);
   const spec = { ...chart.spec(), datasets: chart.data(), background: null };
-  const made = await vegaEmbed(target, spec, { mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false, config: CONFIG });
+  const made = await vegaEmbed(target, spec, { mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false, config: CONFIG, logLevel: ERRORS_ONLY });
   if (DRAWN.get(id) === state) state.view = made.view;
   else made.view.finalize();
 }
@@ -95,6 +104,7 @@ async function show(id) {
   $(`empty-${id}`).hidden = !why;
   $(`empty-${id}`).textContent = why;
   $(`chart-${id}`).hidden = Boolean(why);
+  for (const part of $(`box-${id}`).querySelectorAll("details, .choices, .kinds")) part.hidden = Boolean(why);
   if (absent || why) return;
   const key = `${STATE.axis}|${chart.key()}`;
   const drawn = DRAWN.get(id);
@@ -122,6 +132,9 @@ function refresh() {
 function labels() {
   $("title-quality").textContent = [qualityName(), partitionWord()].filter(Boolean).join(", ");
   $("box-quality").querySelector(".hint").textContent = isUp() ? "" : "Lower is better.";
+  $("title-duels").textContent = STATE.duelVariant === null ? "" : `Evidence of each challenger of “${DATA.variants[STATE.duelVariant].name}”`;
+  const metric = DATA.metrics.find((each) => each.name === DATA.metric);
+  $("box-cost").querySelector(".hint").textContent = `${metric && !metric.up ? "Down" : "Up"} and to the left is better.`;
   $("whole").disabled = STATE.from === null;
   const several = DATA.partitions.length > 1;
   $("series-partition").textContent = several && STATE.partition === ALL && DATA.readings.length ? `Detectors belong to one partition; this is partition ${readingPartition()}. Choose another above.` : "";
@@ -174,22 +187,17 @@ function alone(v) {
   refresh();
 }
 
-const picture = (shape, colour) => {
-  const svg = (name, attributes) => {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    return made;
-  };
-  const made = svg("svg", { width: 14, height: 14, viewBox: "0 0 14 14", "aria-hidden": "true" });
-  made.append(glyph(svg, shape, colour, 7));
+function picture(kind, colour, hollow) {
+  const made = shape("svg", { width: 14, height: 14, viewBox: "0 0 14 14", "aria-hidden": "true" });
+  made.append(glyph(kind, colour, 7, hollow));
   return made;
-};
+}
 
 function kinds() {
   const there = Object.keys(KINDS).filter((kind) => DATA.marks.some((mark) => mark[2] === kind));
   $("kinds").replaceChildren(
     ...there.map((kind) => {
-      const button = element("button", { type: "button", class: "chip small", "aria-pressed": STATE.kinds.has(kind) }, picture(KINDS[kind].shape, "currentColor"), element("span", { text: KINDS[kind].name }));
+      const button = element("button", { type: "button", class: "chip small", "aria-pressed": STATE.kinds.has(kind) }, picture(KINDS[kind].shape, "currentColor", true), element("span", { text: KINDS[kind].name }));
       button.addEventListener("click", () => toggle(STATE.kinds, kind, button));
       return button;
     }),
@@ -206,6 +214,8 @@ function choices() {
   options($("axis"), TIMES ? [["time", "event time"], ["position", "position"]] : [["position", "position"]], STATE.axis, chooseAxis);
   STATE.quality = DATA.metrics.some((metric) => metric.name === DATA.metric) ? DATA.metric : "loss";
   options($("quality"), [...DATA.metrics.map((metric) => [metric.name, `${metric.name} (rolling)`]), ["loss", lossName]], STATE.quality, (name) => (STATE.quality = name));
+  STATE.over = DATA.intervals >= 100 ? 5 : 1;
+  options($("over"), [["1", "each interval"], ["5", "5 intervals"], ["20", "20 intervals"]], String(STATE.over), (over) => (STATE.over = Number(over)));
   const series = [...new Map(DATA.readings.map((reading) => [seriesKey(reading), `${reading.detector} on ${reading.signal}`]))];
   STATE.series = series.length ? series[0][0] : null;
   options($("series"), series, STATE.series, (key) => (STATE.series = key));

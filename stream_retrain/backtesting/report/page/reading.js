@@ -22,26 +22,28 @@ function element(name, { text, ...attributes } = {}, ...children) {
   return made;
 }
 
+function shape(name, attributes) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
 // A variant's line and marker, as in the charts.
 function swatch(v) {
-  const svg = (name, attributes) => {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    return made;
-  };
   const look = LOOKS[v];
-  const picture = svg("svg", { width: 30, height: 14, viewBox: "0 0 30 14", "aria-hidden": "true" });
+  const picture = shape("svg", { width: 30, height: 14, viewBox: "0 0 30 14", "aria-hidden": "true" });
   const line = { x1: 1, x2: 29, y1: 7, y2: 7, stroke: look.colour, "stroke-width": 2, "stroke-dasharray": look.dash.join(" ") };
-  picture.append(svg("line", line), glyph(svg, look.shape, look.colour));
+  picture.append(shape("line", line), glyph(look.shape, look.colour));
   return picture;
 }
 
-function glyph(svg, shape, colour, centre = 15) {
+function glyph(kind, colour, centre = 15, hollow = false) {
   const paths = {
     circle: "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", square: "M-3.6-3.6h7.2v7.2h-7.2z", "triangle-up": "M0-4.6L4.6 3.6H-4.6z", diamond: "M0-5L4 0L0 5L-4 0z",
     cross: "M-1.6-4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3z", "triangle-down": "M0 4.6L4.6-3.6H-4.6z", "triangle-right": "M4.6 0L-3.6 4.6V-4.6z", stroke: "M-1-5h2v10h-2z",
   };
-  return svg("path", { d: paths[shape] || paths.circle, fill: colour, transform: `translate(${centre} 7)` });
+  const paint = hollow && kind !== "stroke" ? { fill: "none", stroke: colour, "stroke-width": 1.6 } : { fill: colour };
+  return shape("path", { d: paths[kind] || paths.circle, transform: `translate(${centre} 7)`, ...paint });
 }
 
 // ---- the cursor
@@ -89,6 +91,8 @@ function spokenReadout(chart, interval) {
   return `${range}, ${labelled}: ${values.join("; ") || "no values"}`;
 }
 
+const leftOf = (view) => view.padding().left + view.origin()[0];
+
 function placeCursor(interval) {
   CURSOR.interval = interval;
   const [low, high] = domain();
@@ -96,7 +100,7 @@ function placeCursor(interval) {
     const line = box.querySelector(".cursor");
     const x = interval === null ? null : xOf(positionOf(interval));
     line.hidden = x === null || x < low || x > high;
-    if (!line.hidden) line.style.left = `${view.origin()[0] + view.scale("x")(x)}px`;
+    if (!line.hidden) line.style.left = `${leftOf(view) + view.scale("x")(x)}px`;
   }
 }
 
@@ -147,7 +151,7 @@ const zoomToEverything = () => zoomTo(...extent());
 // ---- pointer and keys of one chart
 
 function placeOf(view, box, event) {
-  const x = event.clientX - box.getBoundingClientRect().left - view.origin()[0];
+  const x = event.clientX - box.getBoundingClientRect().left - leftOf(view);
   return view.scale("x").invert(Math.min(Math.max(0, x), view.width()));
 }
 

@@ -37,6 +37,7 @@ const STATE = {
   partition: ALL,
   axis: "position",
   quality: "loss",
+  over: 1, // intervals that kappa-temporal is taken over
   shown: new Set(DATA.variants.keys()),
   kinds: new Set(Object.keys(KINDS).filter((kind) => KINDS[kind].on)),
   series: null,
@@ -118,18 +119,30 @@ const curvesOf = (partition) => DATA.curves.filter((curve) => curve.p === partit
 const qualityColumn = (curve) => (STATE.quality === "loss" ? curve.loss : curve.metrics[STATE.quality]);
 const qualityColumns = () => curvesOf(STATE.partition).map((curve) => ({ v: curve.v, column: qualityColumn(curve) }));
 
+// Losses of an interval and those before it, `over` in all, each weighted by its labels.
+function runningLoss(loss, over) {
+  const labelled = spansOf(STATE.partition).labelled || [];
+  return loss.map((_, interval) => {
+    let [sum, labels] = [0, 0];
+    for (let at = Math.max(0, interval - over + 1); at <= interval; at++) {
+      if (loss[at] === null) continue;
+      sum += loss[at] * labelled[at];
+      labels += labelled[at];
+    }
+    return labels && loss[interval] !== null ? sum / labels : null;
+  });
+}
+
 function kappaColumns() {
   const curves = curvesOf(STATE.partition);
   const control = curves.find((curve) => curve.v === DATA.repeating);
   if (!control || !control.loss) return [];
+  const base = runningLoss(control.loss, STATE.over);
   return curves
     .filter((curve) => curve.v !== DATA.repeating && curve.loss)
     .map((curve) => ({
       v: curve.v,
-      column: curve.loss.map((loss, interval) => {
-        const base = control.loss[interval];
-        return loss === null || !base ? null : 1 - loss / base;
-      }),
+      column: runningLoss(curve.loss, STATE.over).map((loss, interval) => (loss === null || !base[interval] ? null : 1 - loss / base[interval])),
     }));
 }
 
@@ -157,9 +170,20 @@ function replacementRows() {
   const columns = new Map(qualityColumns().map(({ v, column }) => [v, column]));
   return markRows()
     .filter((row) => REPLACES.has(row.kind))
-    .map((row) => ({ ...row, y: (columns.get(Number(row.v)) || [])[Math.floor(row.position / DATA.records)] }))
+    .map((row) => ({ ...row, y: heightAt(columns.get(Number(row.v)), row.position) }))
     .filter((row) => row.y !== null && row.y !== undefined);
 }
+
+// The height of a line between the ends of two intervals.
+function heightAt(column, position) {
+  if (!column) return null;
+  const interval = Math.min(Math.floor(position / DATA.records), DATA.intervals - 1);
+  const [before, after] = [column[interval - 1], column[interval]];
+  if (before === null || before === undefined || after === null) return after ?? before;
+  const first = interval * DATA.records;
+  return before + ((after - before) * (position - first)) / Math.max(1, positionOf(interval) - first);
+}
+const REPLACEMENTS_MAX = 80; // more of them would hide the lines; the marks below have them all
 
 const shownVariants = () => [...DATA.variants.keys()].filter((v) => STATE.shown.has(v) && !DATA.variants[v].control);
 const incidentRows = () => DATA.incidents.map(([position, text]) => ({ x: xOf(position), text })).filter((row) => inDomain(row.x, row.x));
@@ -179,7 +203,7 @@ function timelineRows() {
         const x = xOf(from);
         const x2 = xOf(until ?? DATA.end);
         if (inDomain(x, x2))
-          bars.push({ lane, v, p, generation, cause, from, until: until ?? DATA.end, x: Math.max(x, low), x2: Math.min(x2, high) });
+          bars.push({ lane, v, p, generation, cause, on: onBar(cause), from, until: until ?? DATA.end, x: Math.max(x, low), x2: Math.min(x2, high) });
       }
       lane++;
     }
@@ -200,7 +224,15 @@ const duelRows = () =>
     }))
     .filter((row) => inDomain(row.x, row.x));
 
-const costRows = () =>
-  [...DATA.variants.entries()]
+function costRows() {
+  const rows = [...DATA.variants.entries()]
     .filter(([v, variant]) => STATE.shown.has(v) && variant.cpu > 0)
     .map(([v, variant]) => ({ v: String(v), name: variant.name, cpu: variant.cpu, quality: variant.quality }));
+  const qualities = rows.map((row) => row.quality).filter((quality) => quality !== null);
+  const height = Math.max(...qualities) - Math.min(...qualities) || 1;
+  for (const row of rows) {
+    const near = rows.filter((other) => Math.abs(Math.log(other.cpu / row.cpu)) < 0.7 && Math.abs(other.quality - row.quality) < height / 9);
+    row.below = near.some((other) => other.quality > row.quality || (other.quality === row.quality && other.v < row.v));
+  }
+  return rows;
+}

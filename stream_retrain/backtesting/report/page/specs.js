@@ -2,6 +2,7 @@
 
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif';
 const CAUSES = ["var(--neutral)", "var(--v1)", "var(--v0)", "var(--v2)", "var(--v3)", "var(--v4)", "var(--v5)"];
+const ON_CAUSES = ["var(--on-neutral)", "var(--on-strong)", "var(--on-strong)", "var(--on-strong)", "var(--on-pale)", "var(--on-pale)", "var(--on-pale)"];
 const CONTESTANTS = ["var(--v0)", "var(--v1)", "var(--v2)", "var(--v3)", "var(--v4)", "var(--v5)", "var(--v6)"];
 
 const CONFIG = {
@@ -17,12 +18,24 @@ const CONFIG = {
 };
 
 const variantScale = (of) => ({ domain: LOOKS.map((_, v) => String(v)), range: LOOKS.map((look) => look[of]) });
+const widthScale = () => ({ domain: LOOKS.map((_, v) => String(v)), range: DATA.variants.map((variant) => (variant.control ? 1.2 : PHONE ? 1.6 : 2)) });
+
 // One scale for the markers of lines and those of marks, because the layers of a chart share it.
 const shapeScale = () => ({
   domain: [...LOOKS.map((_, v) => String(v)), ...Object.keys(KINDS)],
   range: [...LOOKS.map((look) => look.shape), ...Object.values(KINDS).map((kind) => kind.shape)],
 });
-const GUTTER = 58; // left of every chart along the x axis, so that they stand under each other
+const GUTTER = window.innerWidth < 600 ? 44 : 58; // left of every chart along the x axis, so that they stand under each other
+const TICK = "M0,-1L0,1";
+const PHONE = window.innerWidth < 600;
+
+// Where a log axis has its lines: at powers of ten, at least `low` and at most `high`, and at most seven of them.
+function powers(low, high) {
+  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const step = Math.max(1, Math.ceil((last - first) / 6));
+  const lowest = Math.floor(first / step) * step; // so that 1 is among them
+  return Array.from({ length: Math.floor((last - lowest) / step) + 1 }, (_, at) => 10 ** (lowest + at * step));
+}
 const RIGHT = 12;
 
 function xAxis(labels = true) {
@@ -48,12 +61,12 @@ const incidentRule = () => ({
 });
 const incidentText = () => ({
   data: { name: "incidents" },
-  mark: { type: "text", align: "left", baseline: "top", dx: 4, fill: "var(--incident)", fontSize: 11, limit: 180 },
+  mark: { type: "text", align: "left", baseline: "bottom", dx: -4, dy: -4, fill: "var(--incident)", fontSize: 11, limit: 180 },
   encoding: { x: { field: "x", ...xAxis() }, y: { value: 0 }, text: { field: "text" } },
 });
 
 // Lines by variant; `rules` are heights to draw across, `threshold` says that rows have a line of their own to be compared with.
-function lines({ height, format, rules = [], threshold = false, replacements = false, y = {} }) {
+function lines({ height, format, rules = [], threshold = false, replacements = false, named = false, y = {} }) {
   const x = { field: "x", ...xAxis() };
   const yField = (field) => ({ field, type: "quantitative", scale: { zero: false, nice: true, ...y }, axis: yAxis({ format }) });
   const look = {
@@ -68,16 +81,16 @@ function lines({ height, format, rules = [], threshold = false, replacements = f
     })),
     incidentRule(),
     {
-      mark: { type: "line", strokeWidth: 2, strokeJoin: "round", clip: true },
-      encoding: { x, y: yField("y"), ...look, strokeDash: { field: "v", type: "nominal", scale: variantScale("dash"), legend: null } },
+      mark: { type: "line", strokeJoin: "round", clip: true },
+      encoding: { x, y: yField("y"), ...look, strokeWidth: { field: "v", type: "ordinal", scale: widthScale(), legend: null }, strokeDash: { field: "v", type: "nominal", scale: variantScale("dash"), legend: null } },
     },
     {
       transform: [{ filter: "datum.mark && isValid(datum.y)" }],
-      mark: { type: "point", filled: true, size: 46, opacity: 1, clip: true },
+      mark: { type: "point", filled: true, size: PHONE ? 28 : 42, opacity: 1, clip: true },
       encoding: { x, y: yField("y"), color: look.color, shape: { field: "v", type: "nominal", scale: shapeScale(), legend: null } },
     },
-    incidentText(),
   ];
+  if (named) layer.push(incidentText());
   if (threshold)
     layer.splice(1, 0, {
       transform: [{ filter: "isValid(datum.t)" }],
@@ -87,13 +100,13 @@ function lines({ height, format, rules = [], threshold = false, replacements = f
   if (replacements)
     layer.push({
       data: { name: "replacements" },
-      mark: { type: "point", filled: true, size: 95, opacity: 1, stroke: "var(--paper)", strokeWidth: 1.5, clip: true },
+      mark: { type: "point", filled: false, fill: "var(--paper)", size: PHONE ? 50 : 80, opacity: 1, strokeWidth: 2, clip: true },
       encoding: {
-        x, y: yField("y"), color: look.color,
+        x, y: yField("y"), stroke: look.color,
         shape: { field: "kind", type: "nominal", scale: shapeScale(), legend: null },
       },
     });
-  return onAxis({ height, data: { name: "rows" }, layer });
+  return onAxis({ height, data: { name: "rows" }, layer, ...(named ? { padding: { left: 0, right: RIGHT, top: 20, bottom: 4 } } : {}) });
 }
 
 const whenTip = () => [
@@ -122,13 +135,13 @@ function marks(lanes) {
       incidentRule(),
       {
         transform: [named, { filter: "datum.kind === 'drift'" }],
-        mark: { type: "tick", orient: "vertical", thickness: 1.5, bandSize: 11, opacity: 0.75 },
+        mark: { type: "point", shape: TICK, filled: false, size: 130, strokeWidth: 1.5, opacity: 0.8 },
         encoding: { x, y: y(0.7), color, tooltip },
       },
       {
         transform: [named, { filter: "datum.kind !== 'drift'" }],
-        mark: { type: "point", size: 80, filled: true, opacity: 1, stroke: "var(--paper)", strokeWidth: 1 },
-        encoding: { x, y: y(0.7), color, shape: { field: "kind", type: "nominal", scale: shapeScale(), legend: null }, tooltip },
+        mark: { type: "point", size: 70, filled: false, fill: "var(--paper)", opacity: 1, strokeWidth: 2 },
+        encoding: { x, y: y(0.7), stroke: color, shape: { field: "kind", type: "nominal", scale: shapeScale(), legend: null }, tooltip },
       },
       {
         data: { name: "lanes" },
@@ -162,11 +175,11 @@ function timeline({ lanes }, causes, step) {
           ],
         },
       },
-      {
+      ...(step < 11 ? [] : [{
         transform: [{ filter: wide }, { calculate: "(datum.x + datum.x2) / 2", as: "middle" }],
-        mark: { type: "text", fill: "var(--on-bar)", fontSize: Math.min(11, step - 3), fontWeight: 600, baseline: "middle" },
-        encoding: { x: { ...x, field: "middle" }, y: { ...y, bandPosition: 0.5 }, text: { field: "generation", type: "quantitative" } },
-      },
+        mark: { type: "text", fontSize: Math.min(11, step - 3), fontWeight: 600, baseline: "middle" },
+        encoding: { x: { ...x, field: "middle" }, y: { ...y, bandPosition: 0.5 }, text: { field: "generation", type: "quantitative" }, fill: { field: "on", type: "nominal", scale: null } },
+      }]),
       incidentRule(),
       {
         data: { name: "labels" },
@@ -179,7 +192,7 @@ function timeline({ lanes }, causes, step) {
 
 function duels(contestants, top) {
   const x = { field: "x", ...xAxis() };
-  const y = (field) => ({ field, type: "quantitative", scale: { type: "log", domain: [1e-3, top], clamp: true, nice: false }, axis: yAxis({ format: "~g", tickCount: 6, labelOverlap: true }) });
+  const y = (field) => ({ field, type: "quantitative", scale: { type: "log", domain: [1e-3, top], clamp: true, nice: false }, axis: yAxis({ format: "~g", values: powers(1e-3, top) }) });
   const color = { field: "contestant", type: "nominal", scale: { domain: contestants, range: CONTESTANTS }, legend: null };
   const dash = { field: "contestant", type: "nominal", scale: { domain: contestants, range: [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2]] }, legend: null };
   const run = { field: "run", type: "nominal" };
@@ -217,14 +230,22 @@ const COST_TIP = [
 const byVariant = (of) => ({ field: "v", type: "nominal", scale: variantScale(of), legend: null });
 
 function cost(rows) {
-  const x = { field: "cpu", type: "quantitative", scale: { type: "log", nice: false, padding: 24 }, axis: { title: "CPU us an event", grid: true, format: "~g", tickCount: 5 } };
+  const cpus = rows.map((row) => row.cpu);
+  const values = [...new Set(powers(Math.min(...cpus), Math.max(...cpus)).flatMap((power) => [power, 3 * power]))];
+  const x = { field: "cpu", type: "quantitative", scale: { type: "log", nice: false, padding: 44 }, axis: { title: "CPU us an event", grid: true, format: "~g", values } };
   const y = { field: "quality", type: "quantitative", scale: { zero: false, padding: 18 }, axis: yAxis() };
   return {
     width: "container", height: 280, padding: { left: 0, right: RIGHT, top: 6, bottom: 4 }, data: { name: "rows" },
     transform: [{ filter: "isValid(datum.quality)" }],
     layer: [
       { mark: { type: "point", filled: true, size: 150, opacity: 1, stroke: "var(--paper)" }, encoding: { x, y, color: byVariant("colour"), shape: byVariant("shape"), tooltip: COST_TIP } },
-      ...(rows.length > 7 ? [] : [{ mark: { type: "text", dy: -13, fontSize: 12, fill: "var(--ink)", limit: 130 }, encoding: { x, y, text: { field: "name", type: "nominal" } } }]),
+      ...(rows.length > 7
+        ? []
+        : [-14, 15].filter((dy) => rows.some((row) => row.below === dy > 0)).map((dy) => ({
+            transform: [{ filter: `datum.below === ${dy > 0}` }],
+            mark: { type: "text", dy, fontSize: 12, fill: "var(--ink)", limit: 130 },
+            encoding: { x, y, text: { field: "name", type: "nominal" } },
+          }))),
     ],
   };
 }
