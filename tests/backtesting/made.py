@@ -1,8 +1,9 @@
-"""Backtests of any shape, made up from a seed: what a report must stand, from a single variant without labels to twelve on twelve partitions."""
+"""Backtests of any shape, made up from a seed: what a report must stand, from one variant without labels to twelve on twelve partitions."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import random
 from typing import Final
@@ -50,7 +51,7 @@ class Shape:
     seed: int = 1
 
 
-def made(shape: Shape = Shape()) -> tuple[BacktestSummary, BacktestCurves]:  # noqa: B008 - it is frozen
+def made(shape: Shape = Shape()) -> tuple[BacktestSummary, BacktestCurves]:
     """A backtest of a shape: the same for the same shape."""
     return _Maker(shape).make()
 
@@ -85,7 +86,7 @@ class _Maker:
             interval_records=shape.records,
             variants=variants,
             controls=controls,
-            ranking=[self._comparison(*pair) for pair in zip(ranked, ranked[1:], strict=False)],
+            ranking=[self._comparison(*pair) for pair in itertools.pairwise(ranked)],
             incidents=[Incident(text="two columns are swapped", position=self._records // 2)],
             notes=["Retention has deleted 1,204 records of the range asked for."],
             partial=shape.partial,
@@ -189,7 +190,13 @@ class _Maker:
                 width=200 + 50 * (interval % 9),
             )
             tested = dataclasses.replace(
-                reading, signal="feature:price", detector="PageHinkley", statistic=float(interval % 12), threshold=10.0, estimate=None, width=None
+                reading,
+                signal="feature:price",
+                detector="PageHinkley",
+                statistic=float(interval % 12),
+                threshold=10.0,
+                estimate=None,
+                width=None,
             )
             self._curves.readings.extend([reading, tested])
         starts = [0]

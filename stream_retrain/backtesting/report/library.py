@@ -16,30 +16,28 @@ What was compared, with the sizes that a page would have to carry (July to Novem
 
 from __future__ import annotations
 
-import importlib
-from typing import Any, Final
+from typing import Final
 
 from stream_retrain.errors import SettingsError
 
-__all__ = ["charting_library", "needed"]
+__all__ = ["charting_library", "require_report_extra"]
 
 INSTALL: Final = "pip install 'stream_retrain[report]'"
 VEGALITE: Final = "6.4"
 """The bundle's. Asked for by number, so that a newer vl-convert draws the same."""
 
 
-def charting_library() -> str:
-    """Vega, Vega-Lite and vega-embed as one script; it takes a second or two for the first page of a process.
-
-    Raises `SettingsError` where it is not installed.
-    """
-    script: str = needed("vl_convert").javascript_bundle(vl_version=VEGALITE)
-    return script
-
-
-def needed(module: str) -> Any:
-    """A module of the extra `report`. Raises `SettingsError` where it is not installed."""
+def require_report_extra() -> None:
+    """Raise `SettingsError` where the extra `report` is not installed."""
     try:
-        return importlib.import_module(module)
+        import jinja2  # noqa: F401
+        import vl_convert  # noqa: F401
     except ImportError:
         raise SettingsError(f"a report needs vl-convert-python and Jinja2, which are not installed: {INSTALL}") from None
+
+
+def charting_library() -> str:
+    """Vega, Vega-Lite and vega-embed as one script; it takes a second or two for the first page of a process."""
+    import vl_convert
+
+    return vl_convert.javascript_bundle(vl_version=VEGALITE)  # type: ignore[call-arg]  # the snippet may be left out

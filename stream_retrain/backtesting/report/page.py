@@ -3,8 +3,8 @@
 Rules:
 
 - The page loads nothing. Its content security policy lets the two scripts run whose digests it names, and no connection at all.
-- What comes from users (names, notes, texts) is escaped: in HTML by the template, in JSON by writing `<`, `>` and `&` as escapes; the scripts
-  put text into the page as text, never as HTML.
+- What comes from users (names, notes, texts) is escaped: in HTML by the template, in JSON by writing `<`, `>` and `&` as escapes. The
+  script puts text into the page as text, never as HTML.
 - What can be read without a script stands in the HTML: the verdict, the figures, the ranking, the notes. The script draws the charts.
 - The page is a function of the result: no clock, no random identifier.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stream_retrain.backtesting.report.formats import count, lead_text, loss_text, moment, number, plural, share
-from stream_retrain.backtesting.report.library import charting_library, needed
+from stream_retrain.backtesting.report.library import charting_library, require_report_extra
 from stream_retrain.backtesting.report.payload import payload
 from stream_retrain.backtesting.report.tables import figures, ranking_rows
 from stream_retrain.backtesting.report.verdict import verdict
@@ -31,8 +31,8 @@ from stream_retrain.errors import SettingsError
 __all__ = ["check_report_path", "render_report", "write_report"]
 
 PAGE: Final = "stream_retrain.backtesting.report"
-SCRIPTS: Final = ("rows.js", "specs.js", "reading.js", "lists.js", "main.js")
-STYLES: Final = ("page.css", "print.css")
+SCRIPTS: Final = ("rows.js", "axes.js", "specs.js", "reading.js", "lists.js", "charts.js", "choices.js", "main.js")
+STYLES: Final = ("colours.css", "page.css", "charts.css", "phone.css", "print.css")
 
 
 def check_report_path(path: Path) -> None:
@@ -40,8 +40,7 @@ def check_report_path(path: Path) -> None:
 
     Raises `SettingsError` where `path` cannot be written, or the extra `report` is not installed.
     """
-    for module in ("jinja2", "vl_convert"):
-        needed(module)
+    require_report_extra()
     if path.is_dir():
         raise SettingsError(f"{path}: it is a folder; name a file for the report, such as {path / 'report.html'}")
     folder = path.absolute().parent
@@ -69,24 +68,32 @@ def write_report(summary: BacktestSummary, curves: BacktestCurves, path: Path) -
 
 def render_report(summary: BacktestSummary, curves: BacktestCurves) -> str:
     """The page as text. Raises `SettingsError` where the extra `report` is not installed."""
-    jinja2 = needed("jinja2")
+    require_report_extra()
+    import jinja2
+
     page = resources.files(PAGE) / "page"
     library, script = charting_library(), "\n".join(_read(page / name) for name in SCRIPTS)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {"count": count, "moment": moment, "number": number, "plural": plural, "share": share, "loss": loss_text, "lead": lead_text}
-    safe = needed("markupsafe").Markup
-    rendered: str = environment.from_string(_read(page / "page.html")).render(
+    environment.filters |= {
+        "count": count,
+        "moment": moment,
+        "number": number,
+        "plural": plural,
+        "share": share,
+        "loss": loss_text,
+        "lead": lead_text,
+    }
+    return environment.from_string(_read(page / "page.html")).render(
         summary=summary,
         verdict=verdict(summary),
         figures=figures(summary),
         rows=ranking_rows(summary),
         policy=f"default-src 'none'; script-src '{_digest(library)}' '{_digest(script)}'; style-src 'unsafe-inline'; img-src data:",
-        style=safe("\n".join(_read(page / name) for name in STYLES)),
-        data=safe(_embedded(payload(summary, curves))),
-        library=safe(library),
-        script=safe(script),
+        style="\n".join(_read(page / name) for name in STYLES),
+        data=_embedded(payload(summary, curves)),
+        library=library,
+        script=script,
     )
-    return rendered
 
 
 def _read(file: Traversable) -> str:

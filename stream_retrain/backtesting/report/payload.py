@@ -9,6 +9,7 @@ second, third, ... is left out, and the page says how many.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -36,7 +37,8 @@ def payload(summary: BacktestSummary, curves: BacktestCurves) -> dict[str, Any]:
     by_shard = _grouped(curves.intervals, lambda each: (each.variant, ALL if each.partition is None else str(each.partition)))
     if single is not None:
         by_shard = {(variant, ALL): each for (variant, key), each in by_shard.items() if key == ALL or (variant, ALL) not in by_shard}
-    count = 1 + max((each.number for each in [*curves.intervals, *curves.readings]), default=-1)
+    numbers = itertools.chain((each.number for each in curves.intervals), (each.number for each in curves.readings))
+    count = 1 + max(numbers, default=-1)
     marks, left_out = _marks(curves, index)
     return {
         "task": summary.task,

@@ -1,266 +1,36 @@
-// The page: its charts, its choices, and what happens when one is changed.
-
-const $ = (id) => document.getElementById(id);
-const OF_VARIANTS = { count: () => DATA.variants.length };
-const partitionWord = () => (STATE.partition === ALL ? (DATA.partitions.length > 1 ? "all partitions" : "") : `partition ${STATE.partition}`);
-const lossName = DATA.task === "regression" ? "Mean absolute error, by interval" : "Share of labels missed, by interval";
-const qualityName = () => (STATE.quality === "loss" ? lossName : `${STATE.quality}, rolling`);
-const isUp = () => STATE.quality !== "loss" && DATA.metrics.find((metric) => metric.name === STATE.quality).up;
-
-const onBar = (cause) => ON_CAUSES[causes().indexOf(cause) % ON_CAUSES.length];
-const causes = () => [...new Set(["begin", "reset", ...DATA.generations.map((span) => span[5])])];
-const contestants = () => [...new Set(DATA.duels.map((point) => point[3]))];
-const timelineStep = (lanes) => (lanes > 60 ? 8 : lanes > 24 ? 14 : 17);
-const kappaColumnsBounded = () => kappaColumns().map(({ v, column }) => ({ v, column: column.map((value) => (value === null ? null : Math.max(KAPPA_MIN, value))) }));
-const KAPPA_MIN = -2;
-
-function fewReplacements() {
-  const rows = replacementRows();
-  return rows.length > REPLACEMENTS_MAX ? [] : rows;
-}
-
-// `key` says what a chart must be drawn anew for; for everything else its data are exchanged.
-const CHARTS = {
-  quality: {
-    title: qualityName, up: isUp, columns: qualityColumns, table: () => lineTable(CHARTS.quality), key: () => STATE.quality,
-    spec: () => lines({ height: 300, format: "~g", replacements: true, named: true }),
-    data: () => ({ rows: lineRows(qualityColumns()), incidents: incidentRows(), replacements: fewReplacements() }),
-    empty: () => (qualityColumns().some(({ column }) => column) ? "" : "No labels came, so there is no quality to draw."),
-  },
-  marks: {
-    title: () => "Marks", table: markTable, key: () => [...STATE.shown].join(), spec: () => marks(shownVariants()),
-    data: () => ({ rows: markRows(), incidents: incidentRows(), lanes: shownVariants().map((v, lane) => ({ lane, name: DATA.variants[v].name })) }),
-    empty: () => (DATA.marks.length ? "" : "No detector fired, and no model was replaced."),
-  },
-  kappa: {
-    title: () => `Kappa-temporal${STATE.over > 1 ? ` over ${STATE.over} intervals` : ""}`, up: () => true, columns: kappaColumns, table: () => lineTable(CHARTS.kappa), key: () => "",
-    spec: () => lines({ height: 200, format: "~g", rules: [0] }), data: () => ({ rows: lineRows(kappaColumnsBounded()), incidents: incidentRows() }),
-    empty: () => {
-      if (!qualityColumns().some(({ column }) => column)) return "No labels came.";
-      return kappaColumns().length ? "" : "There is no control that repeats the last label to compare with.";
-    },
-  },
-  timeline: {
-    title: () => "Generations", table: timelineTable, key: () => `${[...STATE.shown].join()}/${STATE.partition}`,
-    spec: () => { const rows = timelineRows(); return timeline(rows, causes(), timelineStep(rows.lanes)); },
-    data: () => { const { labels, bars } = timelineRows(); return { rows: bars, labels, incidents: incidentRows() }; },
-    empty: () => (DATA.generations.length ? "" : "No generation was recorded."),
-  },
-  statistic: readingChart("statistic", "Statistic", 200, true),
-  estimate: readingChart("estimate", "Estimate", 180),
-  width: readingChart("width", "Window", 140),
-  duels: {
-    title: () => "Duels", table: duelTable, key: () => `${STATE.duelVariant}/${STATE.duel}`,
-    spec: () => duels(contestants(), Math.max(30, ...duelRuns().map((point) => 2 * Math.min(1e12, Math.max(point[6] ?? 1, point[7] ?? 1))))),
-    data: () => ({ rows: duelRows(), incidents: incidentRows() }),
-    empty: () => (duelRuns().length ? "" : "This variant had no duel in this partition."),
-  },
-  cost: {
-    title: () => "Quality against cost", table: costTable, key: () => [...STATE.shown].join(), spec: () => cost(costRows()), data: () => ({ rows: costRows() }), apart: true,
-    empty: () => (costRows().some((row) => row.quality !== null) ? "" : "No quality was measured."),
-  },
-  cpu: {
-    title: () => "CPU", table: costTable, key: () => [...STATE.shown].join(), spec: () => cpu(costRows()), data: () => ({ rows: costRows() }), apart: true,
-    empty: () => (costRows().length ? "" : "No cost was measured."),
-  },
-};
-
-function readingChart(field, title, height, threshold = false) {
-  const columns = () => readingColumns(field);
-  const chart = {
-    title: () => title, up: () => true, columns, key: () => STATE.series, absent: () => !columns().length, empty: () => "",
-    spec: () => lines({ height, format: field === "width" ? "~s" : "~g", threshold, y: field === "width" ? { zero: true } : {} }),
-    data: () => ({ rows: lineRows(columns()), incidents: incidentRows() }),
-  };
-  chart.table = () => lineTable(chart);
-  return chart;
-}
-
-// ---- drawing
-
-const ERRORS_ONLY = 1; // an empty chart is nothing to warn of
-const DRAWN = new Map(); // by chart: its view and for what it was drawn
-const AXIS_VIEWS = () => [...DRAWN].filter(([id, { view }]) => view && !CHARTS[id].apart).map(([id, { view }]) => ({ box: $(`chart-${id}`), view }));
-
-async function draw(id, chart, key) {
-  const box = $(`chart-${id}`);
-  DRAWN.get(id)?.view?.finalize();
-  const state = { key, view: null };
-  DRAWN.set(id, state);
-  const target = element("div", { class: "plot", "aria-hidden": "true" });
-  box.querySelector(".plot")?.remove();
-  box.prepend(target);
-  const spec = { ...chart.spec(), datasets: chart.data(), background: null };
-  const made = await vegaEmbed(target, spec, { mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false, config: CONFIG, logLevel: ERRORS_ONLY });
-  if (DRAWN.get(id) === state) state.view = made.view;
-  else made.view.finalize();
-}
-
-async function show(id) {
-  const chart = CHARTS[id];
-  const absent = chart.absent ? chart.absent() : false;
-  const why = chart.empty();
-  $(`box-${id}`).hidden = absent;
-  $(`empty-${id}`).hidden = !why;
-  $(`empty-${id}`).textContent = why;
-  $(`chart-${id}`).hidden = Boolean(why);
-  for (const part of $(`box-${id}`).querySelectorAll("details, .choices, .kinds")) part.hidden = Boolean(why);
-  if (absent || why) return;
-  const key = `${STATE.axis}|${chart.key()}`;
-  const drawn = DRAWN.get(id);
-  if (!drawn || drawn.key !== key || !drawn.view) await draw(id, chart, key);
-  else {
-    for (const [name, rows] of Object.entries(chart.data())) drawn.view.data(name, rows);
-    if (!chart.apart) domain().forEach((end, at) => drawn.view.signal(at ? "hi" : "lo", end));
-    await drawn.view.runAsync();
-  }
-  const details = document.querySelector(`details[data-of="${id}"]`);
-  fillTable(details, chart);
-}
-
-let pending = Promise.resolve();
-function refresh() {
-  pending = pending.then(async () => {
-    labels();
-    for (const id of Object.keys(CHARTS)) await show(id);
-    fillLog();
-    document.documentElement.dataset.drawn = String(Number(document.documentElement.dataset.drawn || 0) + 1);
-  });
-  return pending;
-}
-
-function labels() {
-  $("title-quality").textContent = [qualityName(), partitionWord()].filter(Boolean).join(", ");
-  $("box-quality").querySelector(".hint").textContent = isUp() ? "" : "Lower is better.";
-  $("title-duels").textContent = STATE.duelVariant === null ? "" : `Evidence of each challenger of “${DATA.variants[STATE.duelVariant].name}”`;
-  const metric = DATA.metrics.find((each) => each.name === DATA.metric);
-  $("box-cost").querySelector(".hint").textContent = `${metric && !metric.up ? "Down" : "Up"} and to the left is better.`;
-  $("whole").disabled = STATE.from === null;
-  const several = DATA.partitions.length > 1;
-  $("series-partition").textContent = several && STATE.partition === ALL && DATA.readings.length ? `Detectors belong to one partition; this is partition ${readingPartition()}. Choose another above.` : "";
-  for (const [id, chart] of Object.entries(CHARTS)) {
-    const box = $(`chart-${id}`);
-    if (chart.columns) box.setAttribute("aria-label", `${chart.title()}, ${partitionWord() || "all events"}: arrow keys read values, plus and minus zoom`);
-  }
-}
-
-let timer = null;
-function announce(text) {
-  clearTimeout(timer);
-  timer = setTimeout(() => ($("announced").textContent = text), 150);
-}
-
-// ---- choices
-
-function options(select, values, chosen, change) {
-  select.replaceChildren(...values.map(([value, text]) => element("option", { value, text, ...(value === chosen ? { selected: "" } : {}) })));
-  select.closest("label").hidden = values.length < 2;
-  select.onchange = () => {
-    change(select.value);
-    refresh();
-  };
-}
-
-function toggle(set, value, button) {
-  if (set.has(value)) set.delete(value);
-  else set.add(value);
-  button.setAttribute("aria-pressed", set.has(value));
-  refresh();
-}
-
-function legend() {
-  $("legend").replaceChildren(
-    ...DATA.variants.map((variant, v) => {
-      const button = element("button", { type: "button", class: "chip", "aria-pressed": "true", title: variant.name }, swatch(v), element("span", { text: variant.name, class: "name" }));
-      button.addEventListener("click", () => toggle(STATE.shown, v, button));
-      button.addEventListener("dblclick", () => alone(v));
-      return button;
-    }),
-  );
-}
-
-// Only one variant; of one that is alone already, everything.
-function alone(v) {
-  const only = STATE.shown.size === 1 && STATE.shown.has(v);
-  STATE.shown = new Set(only ? DATA.variants.keys() : [v]);
-  [...$("legend").children].forEach((button, at) => button.setAttribute("aria-pressed", STATE.shown.has(at)));
-  refresh();
-}
-
-function picture(kind, colour, hollow) {
-  const made = shape("svg", { width: 14, height: 14, viewBox: "0 0 14 14", "aria-hidden": "true" });
-  made.append(glyph(kind, colour, 7, hollow));
-  return made;
-}
-
-function kinds() {
-  const there = Object.keys(KINDS).filter((kind) => DATA.marks.some((mark) => mark[2] === kind));
-  $("kinds").replaceChildren(
-    ...there.map((kind) => {
-      const button = element("button", { type: "button", class: "chip small", "aria-pressed": STATE.kinds.has(kind) }, picture(KINDS[kind].shape, "currentColor", true), element("span", { text: KINDS[kind].name }));
-      button.addEventListener("click", () => toggle(STATE.kinds, kind, button));
-      return button;
-    }),
-  );
-  const key = (texts, colours) => texts.map((text, at) => element("span", { class: "key" }, picture("square", colours[at % colours.length]), element("span", { text })));
-  $("causes").replaceChildren(...key(causes(), CAUSES));
-  $("contestants").replaceChildren(...key(contestants(), CONTESTANTS));
-  options($("log-kind"), [["all", "everything"], ...there.map((kind) => [kind, KINDS[kind].name]), ...(DATA.incidents.length ? [["incident", "incidents"]] : [])], "all", (kind) => { LOG.kind = kind; LOG.limit = LOG_ROWS; });
-}
-
-function choices() {
-  options($("partition"), DATA.partitions.map((p) => [p, p === ALL ? "all" : p]), STATE.partition, (p) => { STATE.partition = p; STATE.duel = null; chooseDuel(); });
-  STATE.axis = TIMES ? "time" : "position";
-  options($("axis"), TIMES ? [["time", "event time"], ["position", "position"]] : [["position", "position"]], STATE.axis, chooseAxis);
-  STATE.quality = DATA.metrics.some((metric) => metric.name === DATA.metric) ? DATA.metric : "loss";
-  options($("quality"), [...DATA.metrics.map((metric) => [metric.name, `${metric.name} (rolling)`]), ["loss", lossName]], STATE.quality, (name) => (STATE.quality = name));
-  STATE.over = DATA.intervals >= 100 ? 5 : 1;
-  options($("over"), [["1", "each interval"], ["5", "5 intervals"], ["20", "20 intervals"]], String(STATE.over), (over) => (STATE.over = Number(over)));
-  const series = [...new Map(DATA.readings.map((reading) => [seriesKey(reading), `${reading.detector} on ${reading.signal}`]))];
-  STATE.series = series.length ? series[0][0] : null;
-  options($("series"), series, STATE.series, (key) => (STATE.series = key));
-  $("detectors").closest("section").hidden = !series.length;
-  const duelling = duelVariants();
-  STATE.duelVariant = duelling.length ? duelling[0] : null;
-  options($("duel-variant"), duelling.map((v) => [String(v), DATA.variants[v].name]), String(STATE.duelVariant), (v) => { STATE.duelVariant = Number(v); STATE.duel = null; chooseDuel(); });
-  $("duels").closest("section").hidden = !duelling.length;
-  chooseDuel();
-}
-
-function chooseAxis(axis) {
-  const ends = STATE.from === null ? null : [STATE.from, STATE.to].map((x) => positionOf(intervalAt(x)));
-  STATE.axis = axis;
-  if (ends) [STATE.from, STATE.to] = ends.map(xOf);
-}
-
-function chooseDuel() {
-  const all = DATA.duels.filter((point) => point[0] === STATE.duelVariant && ofPartition(point[1]));
-  const several = DATA.partitions.length > 1;
-  const first = new Map();
-  for (const [, p, duel, , position] of all) if (!first.has(`${p}/${duel}`)) first.set(`${p}/${duel}`, `${duel}${several ? ` of partition ${p}` : ""}, from position ${whole(position)}`);
-  options($("duel"), [["", `all ${first.size}`], ...first], STATE.duel ?? "", (duel) => {
-    STATE.duel = duel || null;
-    const places = duelRuns().map((point) => xOf(point[4]));
-    if (duel) zoomTo(Math.min(...places) - (xOf(DATA.end) - xOf(0)) * 0.004, Math.max(...places) + (xOf(DATA.end) - xOf(0)) * 0.004);
-    else zoomToEverything();
-  });
-}
-
-// ---- beginning
+// The beginning: the page is made ready once, and drawn.
 
 function prepare() {
   for (const [id, chart] of Object.entries(CHARTS)) {
     const box = $(`chart-${id}`);
     box.append(element("i", { class: "cursor", hidden: "" }), element("i", { class: "brush", hidden: "" }));
     if (!chart.apart) listen(chart, box, () => DRAWN.get(id)?.view);
-    if (chart.columns) for (const [name, value] of Object.entries({ role: "slider", tabindex: 0, "aria-valuemin": 0, "aria-valuemax": Math.max(0, DATA.intervals - 1), "aria-valuenow": 0, "aria-valuetext": "use the arrow keys" })) box.setAttribute(name, value);
+    if (chart.columns)
+      for (const [name, value] of Object.entries({
+        role: "slider",
+        tabindex: 0,
+        "aria-valuemin": 0,
+        "aria-valuemax": Math.max(0, DATA.intervals - 1),
+        "aria-valuenow": 0,
+        "aria-valuetext": "use the arrow keys",
+      }))
+        box.setAttribute(name, value);
     const details = document.querySelector(`details[data-of="${id}"]`);
     details.addEventListener("toggle", () => fillTable(details, chart));
   }
   for (const mark of document.querySelectorAll(".swatch[data-variant]")) mark.append(swatch(Number(mark.dataset.variant)));
-  const buttons = { earlier: () => zoomBy(1, -0.5), later: () => zoomBy(1, 0.5), closer: () => zoomBy(0.5), wider: () => zoomBy(2), whole: zoomToEverything };
+  const buttons = {
+    earlier: () => zoomBy(1, -0.5),
+    later: () => zoomBy(1, 0.5),
+    closer: () => zoomBy(0.5),
+    wider: () => zoomBy(2),
+    whole: zoomToEverything,
+  };
   for (const [id, press] of Object.entries(buttons)) $(id).addEventListener("click", press);
-  $("log-more").addEventListener("click", () => { LOG.limit += 5 * LOG_ROWS; fillLog(); });
+  $("log-more").addEventListener("click", () => {
+    LOG.limit += 5 * LOG_ROWS;
+    fillLog();
+  });
   $("copy").addEventListener("click", copyCommand);
   window.addEventListener("beforeprint", () => document.querySelectorAll("details.section").forEach((section) => (section.open = true)));
 }

@@ -12,7 +12,13 @@ function shortNumber(value, digits = 5) {
   return value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(2) : formats.get(digits).format(value);
 }
 const whole = (value) => Math.round(value).toLocaleString("en-US");
-const utc = (ms) => (Number.isFinite(ms) ? new Date(ms).toISOString().replace("T", " ").replace(/(:00)?\.\d+Z$/, "") : "–");
+const utc = (ms) =>
+  Number.isFinite(ms)
+    ? new Date(ms)
+        .toISOString()
+        .replace("T", " ")
+        .replace(/(:00)?\.\d+Z$/, "")
+    : "–";
 
 function element(name, { text, ...attributes } = {}, ...children) {
   const made = document.createElement(name);
@@ -39,8 +45,14 @@ function swatch(v) {
 
 function glyph(kind, colour, centre = 15, hollow = false) {
   const paths = {
-    circle: "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", square: "M-3.6-3.6h7.2v7.2h-7.2z", "triangle-up": "M0-4.6L4.6 3.6H-4.6z", diamond: "M0-5L4 0L0 5L-4 0z",
-    cross: "M-1.6-4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3z", "triangle-down": "M0 4.6L4.6-3.6H-4.6z", "triangle-right": "M4.6 0L-3.6 4.6V-4.6z", stroke: "M-1-5h2v10h-2z",
+    circle: "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0",
+    square: "M-3.6-3.6h7.2v7.2h-7.2z",
+    "triangle-up": "M0-4.6L4.6 3.6H-4.6z",
+    diamond: "M0-5L4 0L0 5L-4 0z",
+    cross: "M-1.6-4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3z",
+    "triangle-down": "M0 4.6L4.6-3.6H-4.6z",
+    "triangle-right": "M4.6 0L-3.6 4.6V-4.6z",
+    stroke: "M-1-5h2v10h-2z",
   };
   const paint = hollow && kind !== "stroke" ? { fill: "none", stroke: colour, "stroke-width": 1.6 } : { fill: colour };
   return shape("path", { d: paths[kind] || paths.circle, transform: `translate(${centre} 7)`, ...paint });
@@ -76,13 +88,29 @@ function fillReadout(chart, interval) {
   const table = element("table", {}, element("tbody"));
   for (const { v, value, threshold } of valuesAt(chart, interval)) {
     const shown = shortNumber(value) + (threshold === null || threshold === undefined ? "" : ` of ${shortNumber(threshold)}`);
-    const row = element("tr", {}, element("td", {}, swatch(v)), element("td", { text: DATA.variants[v].name, class: "name" }), element("td", { text: shown, class: "num" }));
+    const row = element(
+      "tr",
+      {},
+      element("td", {}, swatch(v)),
+      element("td", { text: DATA.variants[v].name, class: "name" }),
+      element("td", { text: shown, class: "num" }),
+    );
     table.tBodies[0].append(row);
   }
   const happened = marksIn(interval);
-  const told = element("ul", {}, ...happened.slice(0, 4).map((row) => element("li", { text: `${DATA.variants[row.v].name}: ${row.text}` })));
+  const told = element(
+    "ul",
+    {},
+    ...happened.slice(0, 4).map((row) => element("li", { text: `${DATA.variants[row.v].name}: ${row.text}` })),
+  );
   if (happened.length > 4) told.append(element("li", { text: `and ${happened.length - 4} more` }));
-  READOUT.replaceChildren(element("b", { text: chart.title() }), element("div", { text: range }), element("div", { text: [when, labelled].filter(Boolean).join(" · ") }), table, told);
+  READOUT.replaceChildren(
+    element("b", { text: chart.title() }),
+    element("div", { text: range }),
+    element("div", { text: [when, labelled].filter(Boolean).join(" · ") }),
+    table,
+    told,
+  );
 }
 
 function spokenReadout(chart, interval) {
@@ -137,7 +165,11 @@ function zoomTo(from, to) {
   STATE.to = everything ? null : low + size;
   stopReading();
   refresh();
-  announce(everything ? "Everything is shown." : `Shown: ${STATE.axis === "time" ? `${utc(low)} to ${utc(low + size)}` : `positions ${whole(low)} to ${whole(low + size)}`}.`);
+  announce(
+    everything
+      ? "Everything is shown."
+      : `Shown: ${STATE.axis === "time" ? `${utc(low)} to ${utc(low + size)}` : `positions ${whole(low)} to ${whole(low + size)}`}.`,
+  );
 }
 
 function zoomBy(factor, shift = 0) {
@@ -201,7 +233,14 @@ function byKey(chart, box, event) {
   const keys = { "+": () => zoomBy(0.5), "=": () => zoomBy(0.5), "-": () => zoomBy(2), 0: zoomToEverything, Escape: zoomToEverything };
   const [low, high] = [intervalAt(domain()[0]), intervalAt(domain()[1])];
   const at = CURSOR.interval ?? high;
-  const steps = { ArrowRight: at + 1, ArrowLeft: CURSOR.interval === null ? high : at - 1, PageDown: at + 10, PageUp: at - 10, Home: low, End: high };
+  const steps = {
+    ArrowRight: at + 1,
+    ArrowLeft: CURSOR.interval === null ? high : at - 1,
+    PageDown: at + 10,
+    PageUp: at - 10,
+    Home: low,
+    End: high,
+  };
   if (event.key in keys && !event.ctrlKey && !event.metaKey) keys[event.key]();
   else if (event.key in steps && chart.columns) read(chart, box, Math.min(high, Math.max(low, steps[event.key])));
   else return;

@@ -5,8 +5,16 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const ALL = "all";
 
 const COLOURS = 7; // the style sheet has as many, --v0 to --v6: Okabe and Ito's without yellow, which no white page shows
-const DASHES = [[1, 0], [7, 3], [2, 2.5]];
-const CONTROL_DASHES = [[9, 4], [2, 4], [9, 3, 2, 3]];
+const DASHES = [
+  [1, 0],
+  [7, 3],
+  [2, 2.5],
+];
+const CONTROL_DASHES = [
+  [9, 4],
+  [2, 4],
+  [9, 3, 2, 3],
+];
 const SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"];
 const MARKERS = 9; // markers along a line
 
@@ -142,12 +150,15 @@ function kappaColumns() {
     .filter((curve) => curve.v !== DATA.repeating && curve.loss)
     .map((curve) => ({
       v: curve.v,
-      column: runningLoss(curve.loss, STATE.over).map((loss, interval) => (loss === null || !base[interval] ? null : 1 - loss / base[interval])),
+      column: runningLoss(curve.loss, STATE.over).map((loss, interval) =>
+        loss === null || !base[interval] ? null : 1 - loss / base[interval],
+      ),
     }));
 }
 
 // Detectors belong to one partition: of all together the first is shown.
-const readingPartition = () => (DATA.partitions.includes(STATE.partition) && STATE.partition !== ALL ? STATE.partition : readingPartitions()[0]);
+const readingPartition = () =>
+  DATA.partitions.includes(STATE.partition) && STATE.partition !== ALL ? STATE.partition : readingPartitions()[0];
 const readingPartitions = () => [...new Set(DATA.readings.map((reading) => reading.p))].sort((one, other) => Number(one) - Number(other));
 const seriesKey = (reading) => JSON.stringify([reading.signal, reading.detector]);
 const readingColumns = (field) =>
@@ -161,7 +172,17 @@ function markRows() {
   const lanes = shownVariants();
   return DATA.marks
     .filter(([v, p, kind]) => STATE.shown.has(v) && ofPartition(p) && STATE.kinds.has(kind))
-    .map(([v, p, kind, position, offset, time, text]) => ({ v: String(v), lane: lanes.indexOf(v), p, kind, position, offset, time, text, x: xOf(position) }))
+    .map(([v, p, kind, position, offset, time, text]) => ({
+      v: String(v),
+      lane: lanes.indexOf(v),
+      p,
+      kind,
+      position,
+      offset,
+      time,
+      text,
+      x: xOf(position),
+    }))
     .filter((row) => inDomain(row.x, row.x));
 }
 
@@ -203,7 +224,18 @@ function timelineRows() {
         const x = xOf(from);
         const x2 = xOf(until ?? DATA.end);
         if (inDomain(x, x2))
-          bars.push({ lane, v, p, generation, cause, on: onBar(cause), from, until: until ?? DATA.end, x: Math.max(x, low), x2: Math.min(x2, high) });
+          bars.push({
+            lane,
+            v,
+            p,
+            generation,
+            cause,
+            on: onBar(cause),
+            from,
+            until: until ?? DATA.end,
+            x: Math.max(x, low),
+            x2: Math.min(x2, high),
+          });
       }
       lane++;
     }
@@ -219,7 +251,16 @@ const duelRuns = () => {
 const duelRows = () =>
   duelRuns()
     .map(([, p, duel, contestant, position, events, e, passes]) => ({
-      run: `${p}/${duel}/${contestant}`, duel: `${p}/${duel}`, p, number: duel, contestant, position, events, e, passes, x: xOf(position),
+      run: `${p}/${duel}/${contestant}`,
+      duel: `${p}/${duel}`,
+      p,
+      number: duel,
+      contestant,
+      position,
+      events,
+      e,
+      passes,
+      x: xOf(position),
       y: e === null ? null : Math.min(1e12, Math.max(1e-3, e)),
     }))
     .filter((row) => inDomain(row.x, row.x));
@@ -231,7 +272,9 @@ function costRows() {
   const qualities = rows.map((row) => row.quality).filter((quality) => quality !== null);
   const height = Math.max(...qualities) - Math.min(...qualities) || 1;
   for (const row of rows) {
-    const near = rows.filter((other) => Math.abs(Math.log(other.cpu / row.cpu)) < 0.7 && Math.abs(other.quality - row.quality) < height / 9);
+    const near = rows.filter(
+      (other) => Math.abs(Math.log(other.cpu / row.cpu)) < 0.7 && Math.abs(other.quality - row.quality) < height / 9,
+    );
     row.below = near.some((other) => other.quality > row.quality || (other.quality === row.quality && other.v < row.v));
   }
   return rows;

@@ -1,58 +1,4 @@
-// The charts, declared in Vega-Lite: one function a chart. Colours are the page's CSS variables, so dark mode and print need no redrawing.
-
-const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif';
-const CAUSES = ["var(--neutral)", "var(--v1)", "var(--v0)", "var(--v2)", "var(--v3)", "var(--v4)", "var(--v5)"];
-const ON_CAUSES = ["var(--on-neutral)", "var(--on-strong)", "var(--on-strong)", "var(--on-strong)", "var(--on-pale)", "var(--on-pale)", "var(--on-pale)"];
-const CONTESTANTS = ["var(--v0)", "var(--v1)", "var(--v2)", "var(--v3)", "var(--v4)", "var(--v5)", "var(--v6)"];
-
-const CONFIG = {
-  background: null,
-  font: FONT,
-  view: { stroke: null },
-  axis: {
-    domainColor: "var(--line)", gridColor: "var(--grid)", tickColor: "var(--line)", labelColor: "var(--soft)", titleColor: "var(--soft)",
-    labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelOverlap: true,
-  },
-  axisX: { grid: false, labelFlush: true, labelPadding: 4 },
-  axisY: { domain: false, ticks: false, labelPadding: 6, tickCount: 5 },
-};
-
-const variantScale = (of) => ({ domain: LOOKS.map((_, v) => String(v)), range: LOOKS.map((look) => look[of]) });
-const widthScale = () => ({ domain: LOOKS.map((_, v) => String(v)), range: DATA.variants.map((variant) => (variant.control ? 1.2 : PHONE ? 1.6 : 2)) });
-
-// One scale for the markers of lines and those of marks, because the layers of a chart share it.
-const shapeScale = () => ({
-  domain: [...LOOKS.map((_, v) => String(v)), ...Object.keys(KINDS)],
-  range: [...LOOKS.map((look) => look.shape), ...Object.values(KINDS).map((kind) => kind.shape)],
-});
-const GUTTER = window.innerWidth < 600 ? 44 : 58; // left of every chart along the x axis, so that they stand under each other
-const TICK = "M0,-1L0,1";
-const PHONE = window.innerWidth < 600;
-
-// Where a log axis has its lines: at powers of ten, at least `low` and at most `high`, and at most seven of them.
-function powers(low, high) {
-  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
-  const step = Math.max(1, Math.ceil((last - first) / 6));
-  const lowest = Math.floor(first / step) * step; // so that 1 is among them
-  return Array.from({ length: Math.floor((last - lowest) / step) + 1 }, (_, at) => 10 ** (lowest + at * step));
-}
-const RIGHT = 12;
-
-function xAxis(labels = true) {
-  const time = STATE.axis === "time";
-  return {
-    type: time ? "temporal" : "quantitative",
-    scale: { type: time ? "utc" : "linear", domainMin: { expr: "lo" }, domainMax: { expr: "hi" }, nice: false, ...(time ? {} : { zero: false }) },
-    axis: { title: null, labels, ticks: labels, format: time ? undefined : ",d", tickCount: { expr: "max(2, floor(width / 110))" }, labelBound: 12 },
-  };
-}
-
-const BETWEEN = () => {
-  const [lo, hi] = domain();
-  return [{ name: "lo", value: lo }, { name: "hi", value: hi }];
-};
-const onAxis = (spec) => ({ width: "container", padding: { left: 0, right: RIGHT, top: 6, bottom: 4 }, params: BETWEEN(), ...spec });
-const yAxis = (more = {}) => ({ title: null, minExtent: GUTTER, maxExtent: GUTTER, ...more });
+// The charts, declared in Vega-Lite: one function a chart.
 
 const incidentRule = () => ({
   data: { name: "incidents" },
@@ -82,7 +28,13 @@ function lines({ height, format, rules = [], threshold = false, replacements = f
     incidentRule(),
     {
       mark: { type: "line", strokeJoin: "round", clip: true },
-      encoding: { x, y: yField("y"), ...look, strokeWidth: { field: "v", type: "ordinal", scale: widthScale(), legend: null }, strokeDash: { field: "v", type: "nominal", scale: variantScale("dash"), legend: null } },
+      encoding: {
+        x,
+        y: yField("y"),
+        ...look,
+        strokeWidth: { field: "v", type: "ordinal", scale: widthScale(), legend: null },
+        strokeDash: { field: "v", type: "nominal", scale: variantScale("dash"), legend: null },
+      },
     },
     {
       transform: [{ filter: "datum.mark && isValid(datum.y)" }],
@@ -102,7 +54,9 @@ function lines({ height, format, rules = [], threshold = false, replacements = f
       data: { name: "replacements" },
       mark: { type: "point", filled: false, fill: "var(--paper)", size: PHONE ? 50 : 80, opacity: 1, strokeWidth: 2, clip: true },
       encoding: {
-        x, y: yField("y"), stroke: look.color,
+        x,
+        y: yField("y"),
+        stroke: look.color,
         shape: { field: "kind", type: "nominal", scale: shapeScale(), legend: null },
       },
     });
@@ -119,7 +73,12 @@ function marks(lanes) {
   const x = { field: "x", ...xAxis() };
   const y = (band) => ({ field: "lane", type: "ordinal", scale: { domain: lanes.map((_, lane) => lane) }, axis: null, bandPosition: band });
   const color = { field: "v", type: "nominal", scale: variantScale("colour"), legend: null };
-  const tooltip = [{ field: "name", type: "nominal", title: "variant" }, { field: "text", type: "nominal", title: "what" }, ...whenTip(), { field: "offset", type: "quantitative", title: "offset", format: ",d" }];
+  const tooltip = [
+    { field: "name", type: "nominal", title: "variant" },
+    { field: "text", type: "nominal", title: "what" },
+    ...whenTip(),
+    { field: "offset", type: "quantitative", title: "offset", format: ",d" },
+  ];
   const named = { calculate: "variants[datum.v]", as: "name" };
   return onAxis({
     height: Math.max(1, lanes.length) * LANE,
@@ -166,20 +125,34 @@ function timeline({ lanes }, causes, step) {
         transform: [{ calculate: "variants[datum.v]", as: "name" }],
         mark: { type: "bar", stroke: "var(--paper)", strokeWidth: 1, cornerRadius: 2 },
         encoding: {
-          x, x2: { field: "x2" }, y,
+          x,
+          x2: { field: "x2" },
+          y,
           color: { field: "cause", type: "nominal", scale: { domain: causes, range: CAUSES }, legend: null },
           tooltip: [
-            { field: "name", type: "nominal", title: "variant" }, { field: "p", type: "nominal", title: "partition" },
-            { field: "generation", type: "quantitative" }, { field: "cause", type: "nominal", title: "put there by" },
-            { field: "from", type: "quantitative", title: "from position", format: ",d" }, { field: "until", type: "quantitative", title: "until", format: ",d" },
+            { field: "name", type: "nominal", title: "variant" },
+            { field: "p", type: "nominal", title: "partition" },
+            { field: "generation", type: "quantitative" },
+            { field: "cause", type: "nominal", title: "put there by" },
+            { field: "from", type: "quantitative", title: "from position", format: ",d" },
+            { field: "until", type: "quantitative", title: "until", format: ",d" },
           ],
         },
       },
-      ...(step < 11 ? [] : [{
-        transform: [{ filter: wide }, { calculate: "(datum.x + datum.x2) / 2", as: "middle" }],
-        mark: { type: "text", fontSize: Math.min(11, step - 3), fontWeight: 600, baseline: "middle" },
-        encoding: { x: { ...x, field: "middle" }, y: { ...y, bandPosition: 0.5 }, text: { field: "generation", type: "quantitative" }, fill: { field: "on", type: "nominal", scale: null } },
-      }]),
+      ...(step < 11
+        ? []
+        : [
+            {
+              transform: [{ filter: wide }, { calculate: "(datum.x + datum.x2) / 2", as: "middle" }],
+              mark: { type: "text", fontSize: Math.min(11, step - 3), fontWeight: 600, baseline: "middle" },
+              encoding: {
+                x: { ...x, field: "middle" },
+                y: { ...y, bandPosition: 0.5 },
+                text: { field: "generation", type: "quantitative" },
+                fill: { field: "on", type: "nominal", scale: null },
+              },
+            },
+          ]),
       incidentRule(),
       {
         data: { name: "labels" },
@@ -192,9 +165,28 @@ function timeline({ lanes }, causes, step) {
 
 function duels(contestants, top) {
   const x = { field: "x", ...xAxis() };
-  const y = (field) => ({ field, type: "quantitative", scale: { type: "log", domain: [1e-3, top], clamp: true, nice: false }, axis: yAxis({ format: "~g", values: powers(1e-3, top) }) });
+  const y = (field) => ({
+    field,
+    type: "quantitative",
+    scale: { type: "log", domain: [1e-3, top], clamp: true, nice: false },
+    axis: yAxis({ format: "~g", values: powers(1e-3, top) }),
+  });
   const color = { field: "contestant", type: "nominal", scale: { domain: contestants, range: CONTESTANTS }, legend: null };
-  const dash = { field: "contestant", type: "nominal", scale: { domain: contestants, range: [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2]] }, legend: null };
+  const dash = {
+    field: "contestant",
+    type: "nominal",
+    scale: {
+      domain: contestants,
+      range: [
+        [1, 0],
+        [7, 3],
+        [2, 2],
+        [9, 3, 2, 3],
+        [4, 2],
+      ],
+    },
+    legend: null,
+  };
   const run = { field: "run", type: "nominal" };
   return onAxis({
     height: 280,
@@ -211,11 +203,16 @@ function duels(contestants, top) {
       {
         mark: { type: "point", filled: true, size: 60, opacity: 0 },
         encoding: {
-          x, y: y("y"), color,
+          x,
+          y: y("y"),
+          color,
           tooltip: [
-            { field: "contestant", type: "nominal", title: "challenger" }, { field: "number", type: "quantitative", title: "duel" }, ...whenTip(),
+            { field: "contestant", type: "nominal", title: "challenger" },
+            { field: "number", type: "quantitative", title: "duel" },
+            ...whenTip(),
             { field: "events", type: "quantitative", title: "events of the duel", format: ",d" },
-            { field: "e", type: "quantitative", title: "e-value", format: ".4~g" }, { field: "passes", type: "quantitative", title: "passes at", format: ".4~g" },
+            { field: "e", type: "quantitative", title: "e-value", format: ".4~g" },
+            { field: "passes", type: "quantitative", title: "passes at", format: ".4~g" },
           ],
         },
       },
@@ -224,7 +221,8 @@ function duels(contestants, top) {
 }
 
 const COST_TIP = [
-  { field: "name", type: "nominal", title: "variant" }, { field: "quality", type: "quantitative", format: ".5~g" },
+  { field: "name", type: "nominal", title: "variant" },
+  { field: "quality", type: "quantitative", format: ".5~g" },
   { field: "cpu", type: "quantitative", title: "CPU us an event", format: ".3~g" },
 ];
 const byVariant = (of) => ({ field: "v", type: "nominal", scale: variantScale(of), legend: null });
@@ -232,20 +230,33 @@ const byVariant = (of) => ({ field: "v", type: "nominal", scale: variantScale(of
 function cost(rows) {
   const cpus = rows.map((row) => row.cpu);
   const values = [...new Set(powers(Math.min(...cpus), Math.max(...cpus)).flatMap((power) => [power, 3 * power]))];
-  const x = { field: "cpu", type: "quantitative", scale: { type: "log", nice: false, padding: 44 }, axis: { title: "CPU us an event", grid: true, format: "~g", values } };
+  const x = {
+    field: "cpu",
+    type: "quantitative",
+    scale: { type: "log", nice: false, padding: 44 },
+    axis: { title: "CPU us an event", grid: true, format: "~g", values },
+  };
   const y = { field: "quality", type: "quantitative", scale: { zero: false, padding: 18 }, axis: yAxis() };
   return {
-    width: "container", height: 280, padding: { left: 0, right: RIGHT, top: 6, bottom: 4 }, data: { name: "rows" },
+    width: "container",
+    height: 280,
+    padding: { left: 0, right: RIGHT, top: 6, bottom: 4 },
+    data: { name: "rows" },
     transform: [{ filter: "isValid(datum.quality)" }],
     layer: [
-      { mark: { type: "point", filled: true, size: 150, opacity: 1, stroke: "var(--paper)" }, encoding: { x, y, color: byVariant("colour"), shape: byVariant("shape"), tooltip: COST_TIP } },
+      {
+        mark: { type: "point", filled: true, size: 150, opacity: 1, stroke: "var(--paper)" },
+        encoding: { x, y, color: byVariant("colour"), shape: byVariant("shape"), tooltip: COST_TIP },
+      },
       ...(rows.length > 7
         ? []
-        : [-14, 15].filter((dy) => rows.some((row) => row.below === dy > 0)).map((dy) => ({
-            transform: [{ filter: `datum.below === ${dy > 0}` }],
-            mark: { type: "text", dy, fontSize: 12, fill: "var(--ink)", limit: 130 },
-            encoding: { x, y, text: { field: "name", type: "nominal" } },
-          }))),
+        : [-14, 15]
+            .filter((dy) => rows.some((row) => row.below === dy > 0))
+            .map((dy) => ({
+              transform: [{ filter: `datum.below === ${dy > 0}` }],
+              mark: { type: "text", dy, fontSize: 12, fill: "var(--ink)", limit: 130 },
+              encoding: { x, y, text: { field: "name", type: "nominal" } },
+            }))),
     ],
   };
 }
@@ -254,7 +265,10 @@ function cpu(rows) {
   const y = { field: "v", type: "nominal", sort: rows.map((row) => row.v), axis: null };
   const x = { field: "cpu", type: "quantitative", scale: { nice: true }, axis: { title: null, grid: true, format: "~s", tickCount: 4 } };
   return {
-    width: "container", height: 36 * Math.max(1, rows.length), padding: { left: 4, right: RIGHT, top: 6, bottom: 4 }, data: { name: "rows" },
+    width: "container",
+    height: 36 * Math.max(1, rows.length),
+    padding: { left: 4, right: RIGHT, top: 6, bottom: 4 },
+    data: { name: "rows" },
     layer: [
       { mark: { type: "bar", height: 12, yOffset: 8, cornerRadius: 2 }, encoding: { x, y, color: byVariant("colour"), tooltip: COST_TIP } },
       {
