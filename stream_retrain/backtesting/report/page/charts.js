@@ -1,7 +1,6 @@
 // The charts of the page: what each draws, from which rows, when it is drawn anew, and what stands there when there is nothing to draw.
 
 const $ = (id) => document.getElementById(id);
-const OF_VARIANTS = { count: () => DATA.variants.length };
 const partitionWord = () =>
   STATE.partition === ALL ? (DATA.partitions.length > 1 ? "all partitions" : "") : `partition ${STATE.partition}`;
 const lossName = DATA.task === "regression" ? "Mean absolute error, by interval" : "Share of labels missed, by interval";
@@ -91,7 +90,7 @@ const CHARTS = {
     spec: () => cost(costRows()),
     data: () => ({ rows: costRows() }),
     apart: true,
-    empty: () => (costRows().some((row) => row.quality !== null) ? "" : "No quality was measured."),
+    empty: () => (costRows().some((row) => row.quality !== null) ? "" : "No quality was measured of what is shown."),
   },
   cpu: {
     title: () => "CPU",
@@ -100,7 +99,7 @@ const CHARTS = {
     spec: () => cpu(costRows()),
     data: () => ({ rows: costRows() }),
     apart: true,
-    empty: () => (costRows().length ? "" : "No cost was measured."),
+    empty: () => (costRows().length ? "" : "No cost was measured of what is shown."),
   },
 };
 

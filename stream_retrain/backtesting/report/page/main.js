@@ -32,6 +32,9 @@ function prepare() {
     fillLog();
   });
   $("copy").addEventListener("click", copyCommand);
+  document.addEventListener("pointerdown", (event) => {
+    if (!event.target.closest(".chart")) stopReading();
+  });
   window.addEventListener("beforeprint", () => document.querySelectorAll("details.section").forEach((section) => (section.open = true)));
 }
 

@@ -217,10 +217,10 @@ function listen(chart, box, viewOf) {
     } else if (chart.columns && from !== null) read(chart, box, intervalAt(value(event)), event);
     from = null;
   });
-  const leave = () => {
+  const leave = (event) => {
     from = null;
     brush.hidden = true;
-    stopReading();
+    if (event.pointerType !== "touch" || event.type === "pointercancel") stopReading(); // a finger leaves, and its reader goes on reading
   };
   box.addEventListener("pointercancel", leave);
   box.addEventListener("pointerleave", leave);

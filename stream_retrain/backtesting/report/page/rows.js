@@ -183,7 +183,7 @@ function markRows() {
       text,
       x: xOf(position),
     }))
-    .filter((row) => inDomain(row.x, row.x));
+    .filter((row) => row.lane >= 0 && inDomain(row.x, row.x));
 }
 
 // Replacements on the quality line itself, at the height the line had.
