@@ -1,7 +1,7 @@
 """The curves as the page's script takes them: columns by variant and partition, short numbers, at most so many marks.
 
-An interval is a place in a list; what does not exist is null. Variants are numbers, in the order of the summary with the controls last;
-strings that repeat are said once. Partitions are keys: "all", "0", "1".
+An interval is a place in a list; what does not exist is null. Variants are numbers, in the order of the summary with the controls last.
+Of controls there are curves and nothing else: what they did is no news. Partitions are keys: "all", "0", "1".
 
 Limits: a page draws at most `MARKS_MAX` marks of one kind and shard, and `DUEL_POINTS_MAX` points of one variant's duels. Beyond that every
 second, third, ... is left out, and the page says how many.
@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from river import metrics
 
 from stream_retrain.backtesting.report.verdict import REPEATING
-from stream_retrain.backtesting.result import BacktestCurves, BacktestSummary, DriftReading, DuelPoint, Interval
+from stream_retrain.backtesting.result import BacktestCurves, BacktestSummary, DriftReading, DuelPoint, Interval, Mark
 
 __all__ = ["ALL", "payload"]
 
@@ -39,7 +39,8 @@ def payload(summary: BacktestSummary, curves: BacktestCurves) -> dict[str, Any]:
         by_shard = {(variant, ALL): each for (variant, key), each in by_shard.items() if key == ALL or (variant, ALL) not in by_shard}
     numbers = itertools.chain((each.number for each in curves.intervals), (each.number for each in curves.readings))
     count = 1 + max(numbers, default=-1)
-    marks, left_out = _marks(curves, index)
+    drawn = {each.name: index[each.name] for each in summary.variants}
+    marks, left_out = _marks(curves.marks, drawn)
     return {
         "task": summary.task,
         "records": summary.interval_records,
@@ -68,9 +69,9 @@ def payload(summary: BacktestSummary, curves: BacktestCurves) -> dict[str, Any]:
         "marks": marks,
         "leftOut": left_out,
         "generations": [
-            [index[each.variant], str(each.partition), each.generation, each.from_position, each.until_position, each.cause]
+            [drawn[each.variant], str(each.partition), each.generation, each.from_position, each.until_position, each.cause]
             for each in curves.generations
-            if each.variant in index
+            if each.variant in drawn
         ],
         "incidents": [[each.position, each.text] for each in summary.incidents],
     }
@@ -144,17 +145,15 @@ def _duels(points: Sequence[DuelPoint], index: dict[str, int]) -> list[list[Any]
     return kept
 
 
-def _marks(curves: BacktestCurves, index: dict[str, int]) -> tuple[list[list[Any]], int]:
-    """Variant, partition, kind, position, offset, time and text of what is drawn; and how many are not."""
-    groups = _grouped(curves.marks, lambda each: (each.variant, each.partition, each.kind))
-    kept = [each for group in groups.values() for each in _thinned(group, MARKS_MAX)]
-    kept.sort(key=lambda each: each.position)
+def _marks(marks: Sequence[Mark], drawn: dict[str, int]) -> tuple[list[list[Any]], int]:
+    """Variant, partition, kind, position, offset, time and text of what is drawn; and how many are not, for want of room."""
+    wanted = [each for each in marks if each.variant in drawn]
+    groups = _grouped(wanted, lambda each: (each.variant, each.partition, each.kind))
+    kept = sorted((each for group in groups.values() for each in _thinned(group, MARKS_MAX)), key=lambda each: each.position)
     rows = [
-        [index[each.variant], str(each.partition), each.kind, each.position, each.offset, _time(each.time_s), each.text]
-        for each in kept
-        if each.variant in index
+        [drawn[each.variant], str(each.partition), each.kind, each.position, each.offset, _time(each.time_s), each.text] for each in kept
     ]
-    return rows, len(curves.marks) - len(kept)
+    return rows, len(wanted) - len(kept)
 
 
 def _thinned(items: list[_Item], limit: int) -> list[_Item]:

@@ -186,6 +186,18 @@ function labels() {
   $("box-quality").querySelector(".hint").textContent = isUp() ? "" : "Lower is better.";
   $("title-duels").textContent =
     STATE.duelVariant === null ? "" : `Evidence of each challenger of “${DATA.variants[STATE.duelVariant].name}”`;
+  explain(
+    $("causes"),
+    causes(),
+    CAUSES,
+    DATA.generations.map((span) => span[5]),
+  );
+  explain(
+    $("contestants"),
+    contestants(),
+    CONTESTANTS,
+    duelRuns().map((point) => point[3]),
+  );
   const metric = DATA.metrics.find((each) => each.name === DATA.metric);
   $("box-cost").querySelector(".hint").textContent = `${metric && !metric.up ? "Down" : "Up"} and to the left is better.`;
   $("whole").disabled = STATE.from === null;
@@ -199,6 +211,12 @@ function labels() {
     if (chart.columns)
       box.setAttribute("aria-label", `${chart.title()}, ${partitionWord() || "all events"}: arrow keys read values, plus and minus zoom`);
   }
+}
+
+// The meaning of colours, of those there are.
+function explain(place, texts, colours, there) {
+  const keys = texts.map((text, at) => [text, picture("square", colours[at % colours.length])]).filter(([text]) => there.includes(text));
+  place.replaceChildren(...keys.map(([text, square]) => element("span", { class: "key" }, square, element("span", { text }))));
 }
 
 let timer = null;

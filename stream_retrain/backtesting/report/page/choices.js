@@ -62,10 +62,6 @@ function kinds() {
       return button;
     }),
   );
-  const key = (texts, colours) =>
-    texts.map((text, at) => element("span", { class: "key" }, picture("square", colours[at % colours.length]), element("span", { text })));
-  $("causes").replaceChildren(...key(causes(), CAUSES));
-  $("contestants").replaceChildren(...key(contestants(), CONTESTANTS));
   options(
     $("log-kind"),
     [

@@ -86,7 +86,9 @@ const LOG = { kind: "all", limit: LOG_ROWS };
 
 function logRows() {
   const marks = DATA.marks
-    .filter(([v, p, kind]) => STATE.shown.has(v) && !DATA.variants[v].control && ofPartition(p) && (LOG.kind === "all" || kind === LOG.kind))
+    .filter(
+      ([v, p, kind]) => STATE.shown.has(v) && !DATA.variants[v].control && ofPartition(p) && (LOG.kind === "all" || kind === LOG.kind),
+    )
     .map(([v, p, kind, position, , time, text]) => ({ v, p, kind, position, time: time === null ? null : time * 1000, text }));
   const incidents =
     LOG.kind === "all" || LOG.kind === "incident"

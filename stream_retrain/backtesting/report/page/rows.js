@@ -204,7 +204,7 @@ function heightAt(column, position) {
   const first = interval * DATA.records;
   return before + ((after - before) * (position - first)) / Math.max(1, positionOf(interval) - first);
 }
-const REPLACEMENTS_MAX = 80; // more of them would hide the lines; the marks below have them all
+const REPLACEMENTS_MAX = 40; // more of them would hide the lines; the marks below have them all
 
 const shownVariants = () => [...DATA.variants.keys()].filter((v) => STATE.shown.has(v) && !DATA.variants[v].control);
 const incidentRows = () => DATA.incidents.map(([position, text]) => ({ x: xOf(position), text })).filter((row) => inDomain(row.x, row.x));

@@ -229,7 +229,7 @@ const byVariant = (of) => ({ field: "v", type: "nominal", scale: variantScale(of
 
 function cost(rows) {
   const cpus = rows.map((row) => row.cpu);
-  const values = [...new Set(powers(Math.min(...cpus), Math.max(...cpus)).flatMap((power) => [power, 3 * power]))];
+  const values = [...new Set(powers(Math.min(...cpus), Math.max(...cpus)).flatMap((power) => [power, 2 * power, 5 * power]))];
   const x = {
     field: "cpu",
     type: "quantitative",
