@@ -169,7 +169,7 @@ function duels(contestants, top) {
     field,
     type: "quantitative",
     scale: { type: "log", domain: [1e-3, top], clamp: true, nice: false },
-    axis: yAxis({ format: "~g", values: powers(1e-3, top) }),
+    axis: yAxis({ format: "~g", values: powers(1e-3, top).filter((power) => power <= top), labelOverlap: false }),
   });
   const color = { field: "contestant", type: "nominal", scale: { domain: contestants, range: CONTESTANTS }, legend: null };
   const dash = {
