@@ -263,6 +263,7 @@ def test_notes_command_and_versions_are_in_the_page() -> None:
         assert text in page
 
 
+@pytest.mark.slow
 def test_a_million_events_of_twelve_variants_on_twelve_partitions_stay_below_five_megabytes(tmp_path: Path) -> None:
     shape = Shape(variants=12, partitions=12, intervals=200, records=5_000, drifts=50, names=(LONG,))
     summary, curves = made(shape)
