@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-__all__ = ["Observation", "Reading", "Standing"]
+from stream_retrain.facts.duel import ContestantStanding
+
+__all__ = ["DuelStanding", "Observation", "Reading", "Standing"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +41,18 @@ class Standing(NamedTuple):
     """Restarts and changes of the leader so far: while it stays the same, neither happened."""
 
 
+class DuelStanding(NamedTuple):
+    """How a duel in progress stands."""
+
+    number: int
+    leader: str
+    """The contestant that serves."""
+    events: int
+    """Scored so far."""
+    contestants: tuple[ContestantStanding, ...]
+    """In the order they came, the champion first; the e-values are those against the leader."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """What can be seen of a shard from outside."""
@@ -55,8 +69,8 @@ class Observation:
     rolling: dict[str, float]
     readings: dict[tuple[str, str], Reading]
     """By signal and detector."""
-    duel: int | None = None
-    """The number of the duel in progress."""
+    duel: DuelStanding | None = None
+    """The duel in progress."""
     training: int | None = None
     """The training it waits for."""
     members: Standing | None = None

@@ -1,14 +1,16 @@
 """The records of one poll of one partition, as columns, and the batch they are decoded to.
 
-A batch is made once, by the decoder, and read by every stage: the shard takes its events, the encoder the keys of its records.
+A batch is made once, by the decoder, and read by every stage: the shard takes its events, the encoder the keys of its records. Several
+lanes may take the same batch, each in parts of its own.
 """
 
 from __future__ import annotations
 
 import bisect
 import dataclasses
+import operator
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from stream_retrain.facts.records import Rejected
 from stream_retrain.facts.values import Event
@@ -16,6 +18,8 @@ from stream_retrain.facts.values import Event
 __all__ = ["Batch", "Headers", "Record", "Records"]
 
 Headers: TypeAlias = "Sequence[tuple[str, bytes | None]] | None"
+_Made = TypeVar("_Made", Event, Rejected)
+_offset: Final = operator.attrgetter("offset")
 
 
 class Record(NamedTuple):
@@ -49,15 +53,18 @@ class Records:
 
     def since(self, offset: int) -> Records:
         """Those from `offset` on; the same object where that is all of them."""
-        first = bisect.bisect_left(self.offsets, offset)
-        if first == 0:
-            return self
-        return Records(self.offsets[first:], self.keys[first:], self.values[first:], self.timestamps_ms[first:], self.headers[first:])
+        return self.rows(bisect.bisect_left(self.offsets, offset), len(self))
 
     def before(self, offset: int) -> Records:
         """Those below `offset`."""
-        end = bisect.bisect_left(self.offsets, offset)
-        return Records(self.offsets[:end], self.keys[:end], self.values[:end], self.timestamps_ms[:end], self.headers[:end])
+        return self.rows(0, bisect.bisect_left(self.offsets, offset))
+
+    def rows(self, first: int, end: int) -> Records:
+        """Those from one row to before another; the same object where that is all of them."""
+        if first == 0 and end == len(self):
+            return self
+        part = slice(first, end)
+        return Records(self.offsets[part], self.keys[part], self.values[part], self.timestamps_ms[part], self.headers[part])
 
     def at(self, offset: int) -> Record:
         """The record of an offset that is among them."""
@@ -79,3 +86,21 @@ class Batch:
         none = [None] * len(events)
         times_ms = [int(event.time_s * 1000) for event in events]
         return cls(Records([event.offset for event in events], none, none, times_ms, none), events, [])
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def rows(self, first: int, end: int) -> Batch:
+        """The batch of the records from one row to before another; the same object where that is all of them."""
+        records = self.records.rows(first, end)
+        if records is self.records or not len(records):
+            return self if records is self.records else Batch(records, [], [])
+        low, high = records.offsets[0], records.offsets[-1] + 1
+        return Batch(records, _between(self.events, low, high), _between(self.rejected, low, high))
+
+
+def _between(made: list[_Made], low: int, high: int) -> list[_Made]:
+    """What was made of the records of some offsets."""
+    if not made:
+        return made
+    return made[bisect.bisect_left(made, low, key=_offset) : bisect.bisect_left(made, high, key=_offset)]

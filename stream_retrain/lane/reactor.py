@@ -22,6 +22,7 @@ from stream_retrain.core.serve.predictor import Prediction, has_failed, predicto
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.core.watch.signals import signal_of
 from stream_retrain.core.watch.watches import Seen, Watches
+from stream_retrain.facts.observation import DuelStanding
 from stream_retrain.facts.shard import (
     Decided,
     DriftDetected,
@@ -79,6 +80,12 @@ class Reactor:
     def adaptation(self) -> Adaptation:
         """What the served model tells of itself, to read."""
         return self._adaptation
+
+    @property
+    def duel(self) -> DuelStanding | None:
+        """How the duel in progress stands."""
+        duel = self.succession.duel
+        return None if duel is None else DuelStanding(duel.number, duel.served, duel.events, duel.standings())
 
     def label(
         self,

@@ -47,7 +47,7 @@ from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.scores import Failure, needs_proba
 from stream_retrain.core.serve.predictor import FAILED, Prediction, Unusable
 from stream_retrain.core.state import Part, Saved
-from stream_retrain.facts.observation import Observation
+from stream_retrain.facts.observation import DuelStanding, Observation
 from stream_retrain.facts.shard import DuelFact, MetricFailed, PredictionFailed, Rejected, Unmatched
 from stream_retrain.facts.telling import cut, raised
 from stream_retrain.facts.values import Event, Predicted
@@ -106,6 +106,11 @@ class Shard:
     def generation(self) -> int:
         """The number of the model that serves."""
         return self._reactor.generation
+
+    @property
+    def duel(self) -> DuelStanding | None:
+        """How the duel in progress stands."""
+        return self._reactor.duel
 
     @property
     def waiting(self) -> int:
@@ -173,7 +178,7 @@ class Shard:
     def observe(self) -> Observation:
         """What metrics and status show; costs an update of each metric for each event of the rolling score."""
         reactor = self._reactor
-        training, duel = reactor.succession.training, reactor.succession.duel
+        training = reactor.succession.training
         return Observation(
             generation=self.generation,
             events_seen=self.events_seen,
@@ -183,7 +188,7 @@ class Shard:
             running=self._scores.running(),
             rolling=self._scores.rolling(),
             readings=reactor.watches.readings(),
-            duel=duel.number if duel else None,
+            duel=reactor.duel,
             training=training.number if training else None,
             members=reactor.adaptation.standing(),
         )

@@ -15,12 +15,13 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.contest.inputs import Input, Request, Trained
 from stream_retrain.engines.driver import Driver, DriverLimits, Log
 from stream_retrain.engines.replay.clock import SimulatedClock
-from stream_retrain.engines.replay.replay import replay, replay_events
+from stream_retrain.engines.replay.replay import Replay, replay, replay_events
 from stream_retrain.engines.replay.verifier import CheckpointWatch, Put, Verdict, expected_of, verify
 from stream_retrain.engines.trainer import InlineTrainer
 from stream_retrain.facts.shard import ChallengerJoined, DuelEnded, ShardFact, TrainingRequested
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.batch import Record, Records
+from stream_retrain.lane.formats.json import EventDecoder
 from stream_retrain.lane.step import OUTPUT_KINDS, Output
 from stream_retrain.stores import connect
 from tests.core import streams
@@ -136,6 +137,25 @@ def test_a_replay_is_the_same_every_time_and_joins_when_it_is_told() -> None:
     labelled = [record.offset for record in RECORDS if record.offset % 50 and record.offset > requested.offset]
     assert joined.offset == labelled[250]
     assert told(40) != first
+
+
+def test_several_replays_of_one_batch_each_cut_it_for_themselves() -> None:
+    """Of any length of batch and of step comes the same, for a pipeline that trains as for one that does not."""
+    reset = declared(react=[On.drift("error", Reset(), cooldown_events=100)])
+    alone = [
+        [fact for _, step in replay(pipeline, RECORDS, joins_after_events=250) for fact in step.facts] for pipeline in (PIPELINE, reset)
+    ]
+    decoder = EventDecoder.of(PIPELINE, record_bytes_max=1_000_000)
+    for batch_records, step_records_max in ((700, 500), (2_400, 33), (7, 1)):
+        runs = [Replay(each, joins_after_events=250, step_records_max=step_records_max) for each in (PIPELINE, reset)]
+        told: list[list[ShardFact]] = [[], []]
+        for first in range(0, COUNT, batch_records):
+            batch = decoder.decode_batch(Records.of(RECORDS[first : first + batch_records]))
+            for run, facts in zip(runs, told, strict=True):
+                steps = list(run.take(batch))
+                assert max(step.records for step in steps) <= step_records_max
+                facts += [fact for step in steps for fact in step.facts]
+        assert told == alone
 
 
 def test_outputs_can_be_left_out() -> None:

@@ -276,7 +276,7 @@ class TestDuel:
     def shard(self, before: Pipeline) -> Shard:
         """In the middle of a duel that a challenger leads."""
         shard = at_half(before, 1_300)
-        assert shard.observe().duel == 0
+        assert shard.observe().duel.number == 0
         assert shard.generation == 1
         return shard
 
@@ -372,7 +372,7 @@ class TestAChallengerThatWaits:
         shard = at_half(before)
         shard.receive(trained(0))
         shard.process(LOG[HALF : HALF + 40])
-        assert shard.observe().duel == 0
+        assert shard.observe().duel.number == 0
         assert [training.number for training, _ in succession(shard)["waiting"]] == [0]
         return shard
 
@@ -389,7 +389,7 @@ class TestAChallengerThatWaits:
     def test_is_dropped_where_its_own_rule_is_gone(self, before: Pipeline, shard: Shard) -> None:
         after, change = gone_on(shard, before, pipeline(**DUELLING, react=[self.RACE]))
         assert change.dropped == ("the challenger of training 0",)
-        assert after.observe().duel == 0
+        assert after.observe().duel.number == 0
         assert succession(after)["waiting"] == ()
 
     def test_enters_with_the_next_event_where_the_duel_is_gone(self, before: Pipeline, shard: Shard) -> None:

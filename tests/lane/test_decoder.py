@@ -254,6 +254,13 @@ class TestBatch:
         assert self.RECORDS.since(0) is self.RECORDS
         assert len(self.RECORDS.since(13)) == len(self.RECORDS.before(3)) == 0
 
+    def test_a_batch_can_be_cut_at_any_row_and_is_then_the_batch_of_those_records(self) -> None:
+        by, whole = decoder(), decoder().decode_batch(self.RECORDS)
+        for first in range(len(self.RECORDS) + 1):
+            for end in range(first, len(self.RECORDS) + 1):
+                assert whole.rows(first, end) == by.decode_batch(self.RECORDS.rows(first, end))
+        assert whole.rows(0, len(whole)) is whole
+
 
 class TestConvert:
     """Objects that were parsed elsewhere: a row of a CSV file, a value of Faust."""

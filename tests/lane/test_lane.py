@@ -302,7 +302,19 @@ class TestTraining:
         [started] = of(DuelStarted, step.facts)
         assert joined.offset == started.offset == step.predicted[0].offset
         assert started.contestants == ("champion", "retrained")
-        assert lane.observe().duel == 0
+        duel = lane.observe().duel
+        assert duel is not None
+        assert (duel.number, duel.leader, duel.events) == (0, "champion", 0)
+
+    def test_is_observed_with_the_evidence_so_far(self, lane: Lane) -> None:
+        lane.receive(trained(0, FIRST + 439))
+        taken(lane, between(FIRST + 440, FIRST + 520))
+        duel = lane.observe().duel
+        assert duel is not None
+        assert [each.name for each in duel.contestants] == ["champion", "retrained"]
+        assert 0 < duel.events < 80
+        assert all(each.events == duel.events and each.e_value > 0 for each in duel.contestants)
+        assert lane.shard.duel == duel
 
     def test_that_failed_is_told_with_the_next_event(self, lane: Lane) -> None:
         lane.receive(NotTrained(training=0, error="no luck"))

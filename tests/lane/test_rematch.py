@@ -116,7 +116,7 @@ def test_what_the_trainer_trained_races_both() -> None:
     shard = shard_with(once(challenge()), once(Retrain(window=Window(rows=5_000)), at=1_300))
     shard.process(events[:1_400])
     assert wanted(shard) is not None
-    assert shard.observe().duel == 1, "the rematch goes on meanwhile"
+    assert shard.observe().duel.number == 1, "the rematch goes on meanwhile"
     shard.receive(Trained(training=0, model=Late(after=0), lessons=1_000, learned_through=1_399))
     facts = shard.process(events[1_400:1_401]).facts
     assert of(DuelStarted, facts)[0].contestants == ("champion", "retrained", "rival")

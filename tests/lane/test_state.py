@@ -144,12 +144,12 @@ def test_the_two_shards_are_in_the_middle_of_everything() -> None:
     seen = shard.observe()
     assert seen.pending == DELAY
     assert seen.members is not None
-    assert (seen.duel, seen.training, tuple(shard.requests_taken)) == (0, 0, ("3",))
+    assert (seen.duel.number, seen.training, tuple(shard.requests_taken)) == (0, 0, ("3",))
     assert [name for name, *_ in contestants(shard)] == ["champion", "fresh", "since_change", "additive"]
     assert any(at is not None for at in next(each["held_at"] for _, each in saved_parts(shard.snapshot()) if "held_at" in each))
     shard, _ = predicts()
     seen = shard.observe()
-    assert (seen.pending, seen.duel, seen.training) == (DELAY, 0, None)
+    assert (seen.pending, seen.duel.number, seen.training) == (DELAY, 0, None)
     assert seen.generation > 0
     assert len(succession(shard)["waiting"]) == 1
 

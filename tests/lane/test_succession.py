@@ -122,7 +122,7 @@ class TestByTheTrainer:
         assert (joined.offset, joined.training, joined.duel, joined.lessons, joined.learned_through) == (1_500, 0, 0, 1_500, 1_499)
         assert started.contestants == ("champion", "retrained")
         assert shard.observe().training is None
-        assert shard.observe().duel == 0
+        assert shard.observe().duel.number == 0
 
     def test_it_joins_the_duel_its_rule_began(self) -> None:
         events = log()

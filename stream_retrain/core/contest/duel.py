@@ -178,6 +178,11 @@ class Duel:
         return self.leader.model
 
     @property
+    def events(self) -> int:
+        """Scored so far."""
+        return self._test.events
+
+    @property
     def over(self) -> bool:
         """Whether the duel has ended, or will with the next label."""
         return self._ending.due or self._ending.twins or len(self._in) < 2

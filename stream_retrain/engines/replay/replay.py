@@ -3,6 +3,8 @@
 Everything is the live code but time and place: the driver over stores in memory with a simulated clock. Trainings are done in this process
 by the same function, and a challenger joins after a declared number of labelled events in place of the time its training takes. So
 the same log gives the same steps, every time.
+
+Several replays may take the same decoded batch. Each cuts it for itself, where a challenger of its own joins.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from typing import Final, TypeVar
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.contest.commands import Train
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.react.reactions import Race
 from stream_retrain.engines.driver import Driver, DriverLimits, Log
 from stream_retrain.engines.replay.clock import SimulatedClock
-from stream_retrain.engines.trainer import InlineTrainer, Job, TrainerResult
+from stream_retrain.engines.trainer import InlineTrainer, Job, TopicReader, TrainerResult
 from stream_retrain.facts.values import Event, ShardId
 from stream_retrain.lane.batch import Batch, Record, Records
 from stream_retrain.lane.encoder import encode, encode_nothing
@@ -24,13 +27,12 @@ from stream_retrain.lane.lane import Encode, Lane
 from stream_retrain.lane.step import Step
 from stream_retrain.stores import connect
 
-__all__ = ["JOINS_AFTER_EVENTS", "replay", "replay_events"]
+__all__ = ["JOINS_AFTER_EVENTS", "Replay", "replay", "replay_events"]
 
 JOINS_AFTER_EVENTS: Final = 500
 BATCH_EVENTS: Final = 500
 BATCH_S: Final = 1.0
-"""How far the clock goes with each batch: as far as the driver waits between two looks for inputs."""
-_PARTITION: Final = 0
+"""How far the clock goes with each step: as far as the driver waits between two looks for inputs."""
 _Item = TypeVar("_Item")
 
 
@@ -44,52 +46,82 @@ def replay(
     outputs
         Whether the steps have outputs; without, nothing is encoded.
     """
-    return _Replay(pipeline, joins_after_events, encode if outputs else encode_nothing).steps(records, Records.of)
+    run = Replay(pipeline, joins_after_events=joins_after_events, encoder=encode if outputs else encode_nothing)
+    return _steps(run, records, Records.of)
 
 
 def replay_events(
     pipeline: Pipeline, events: Iterable[Event], *, joins_after_events: int = JOINS_AFTER_EVENTS
 ) -> Iterator[tuple[Lane, Step]]:
     """The same over events that never were records; the steps have no outputs."""
-    return _Replay(pipeline, joins_after_events, encode_nothing).steps(events, Batch.of_events)
+    return _steps(Replay(pipeline, joins_after_events=joins_after_events, encoder=encode_nothing), events, Batch.of_events)
 
 
-class _Replay:
-    """One partition, from its first record to its last."""
+def _steps(run: Replay, log: Iterable[_Item], columns: Callable[[list[_Item]], Records | Batch]) -> Iterator[tuple[Lane, Step]]:
+    rest = iter(log)
+    while chunk := list(itertools.islice(rest, BATCH_EVENTS)):
+        for step in run.take(columns(chunk)):
+            yield run.lane, step
 
-    def __init__(self, pipeline: Pipeline, joins_after_events: int, encoder: Encode) -> None:
+
+class Replay:
+    """One pipeline over one partition: `take` its records, batch by batch in order of offset, to their end."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        partition: int = 0,
+        joins_after_events: int = JOINS_AFTER_EVENTS,
+        step_records_max: int = BATCH_EVENTS,
+        encoder: Encode = encode,
+        read_topic: TopicReader | None = None,
+    ) -> None:
+        """`step_records_max`: after how many records a step ends at the latest, for those who look at the lane between two steps."""
         stores, keyring = connect("memory://"), Keyring.unsigned()
+        self._partition = partition
         self._joins_after = joins_after_events
+        self._step_records_max = step_records_max
         self._clock = SimulatedClock()
-        self._trainer = _Waiting(InlineTrainer(pipeline, stores, keyring))
+        self._trainer = _Waiting(InlineTrainer(pipeline, stores, keyring, read_topic))
         limits = DriverLimits(checkpoint_events=2**63, checkpoint_interval_s=float("inf"))
         self._driver = Driver(pipeline, stores, keyring, limits, lambda _: None, self._clock, self._trainer, encoder)
-        self._driver.open(_PARTITION, Log(committed=None, low=0, high=0), self._clock.now_s)
+        self._driver.open(partition, Log(committed=None, low=0, high=0), self._clock.now_s)
+        self.lane: Lane = self._driver.lanes[partition]
+        races = [rule.do for rule in pipeline.react if isinstance(rule.do, Race)]
+        self._trains = any(challenger.by_trainer for race in races for challenger in race.contestants())
         self._due: int | None = None
         """The labelled events after which the challenger of the training under way joins."""
 
-    def steps(self, log: Iterable[_Item], columns: Callable[[list[_Item]], Records | Batch]) -> Iterator[tuple[Lane, Step]]:
-        """Take the log, in batches that end where a challenger joins."""
-        driver, lane, rest = self._driver, self._driver.lanes[_PARTITION], iter(log)
-        while chunk := list(itertools.islice(rest, self._events_until_join(lane))):
-            step = driver.take(_PARTITION, columns(chunk))
-            if step is None:
-                continue
-            yield lane, step
-            for command in step.commands:
-                if isinstance(command, Train):
-                    self._due = command.training.events_seen + self._joins_after
-            driver.committed(driver.unsent().offsets)
-            if self._due is not None and lane.shard.events_seen >= self._due:
-                self._due, self._trainer.released = None, True
-            self._clock.advance(BATCH_S)
-            driver.settle(self._clock.now_s)
-            self._trainer.released = False
+    def take(self, given: Records | Batch) -> Iterator[Step]:
+        """The steps of these records, which end where a challenger joins."""
+        at = 0
+        while at < len(given):
+            end = min(len(given), at + self._records_until_look())
+            step = self._driver.take(self._partition, given.rows(at, end))
+            at = end
+            if step is not None:
+                self._look(step)
+                yield step
 
-    def _events_until_join(self, lane: Lane) -> int:
-        """How many events may be taken before the next look: a training asked for in them must not be due before their end."""
-        left = self._joins_after if self._due is None else self._due - lane.shard.events_seen
-        return max(1, min(BATCH_EVENTS, left))
+    def _look(self, step: Step) -> None:
+        """Commit a step, ask for the trainings it wants, and let a challenger join that is due."""
+        for command in step.commands:
+            if isinstance(command, Train):
+                self._due = command.training.events_seen + self._joins_after
+        self._driver.committed(self._driver.unsent().offsets)
+        if self._due is not None and self.lane.shard.events_seen >= self._due:
+            self._due, self._trainer.released = None, True
+        self._clock.advance(BATCH_S)
+        self._driver.settle(self._clock.now_s)
+        self._trainer.released = False
+
+    def _records_until_look(self) -> int:
+        """How many records may be taken before the next look: a training asked for in them must not be due before their end."""
+        if not self._trains:
+            return self._step_records_max
+        left = self._joins_after if self._due is None else self._due - self.lane.shard.events_seen
+        return max(1, min(self._step_records_max, left))
 
 
 class _Waiting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stream_retrain.engines.trainer.inline import InlineTrainer
-from stream_retrain.engines.trainer.jobs import Job, JobDone, JobFailed, JobProgressed, Trainer, TrainerLimits, TrainerResult
+from stream_retrain.engines.trainer.jobs import Job, JobDone, JobFailed, JobProgressed, TopicReader, Trainer, TrainerLimits, TrainerResult
 from stream_retrain.engines.trainer.process import ProcessTrainer
 from stream_retrain.engines.trainer.work import train_job
 
@@ -14,6 +14,7 @@ __all__ = [
     "JobFailed",
     "JobProgressed",
     "ProcessTrainer",
+    "TopicReader",
     "Trainer",
     "TrainerLimits",
     "TrainerResult",
