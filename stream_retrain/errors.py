@@ -12,6 +12,7 @@ The docstring of an error is its meaning and names the remedy; the message given
     │   └── WindowGapError     it has lost rows: the worker appends them again
     ├── BrokerError        the world: Kafka; retried by the engine
     │   └── FencedError        another took this worker's place, or a transaction timed out: retried a few times
+    ├── BacktestError      a backtest could not be run: a process or a machine of it was lost
     ├── TrainingError      a training came to nothing, and would again: its model, its window or a limit
     └── LocalStackError    the local Kafka or Valkey could not be had
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 __all__ = [
+    "BacktestError",
     "BrokerError",
     "EventError",
     "FencedError",
@@ -99,6 +101,10 @@ class FencedError(BrokerError):
 
 class TrainingError(StreamRetrainError):
     """A training came to nothing: mend what the message names, or raise the limit it ran into; the champion goes on meanwhile."""
+
+
+class BacktestError(StreamRetrainError):
+    """A backtest could not be run to its end: see what the message says of the process or the machine, and run it again."""
 
 
 class LocalStackError(StreamRetrainError):

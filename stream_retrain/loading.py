@@ -26,15 +26,26 @@ import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from stream_retrain.codec.trial import checkpointable
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.errors import PipelineError
 
-__all__ = ["load_pipeline"]
+__all__ = ["Loaded", "load_pipeline", "load_pipelines"]
 
 _PACKAGE = "stream_retrain_user"
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+class Loaded(NamedTuple):
+    """The pipeline that was named, and all public ones of its module."""
+
+    pipeline: Pipeline
+    name: str
+    """The pipeline's, in its module."""
+    pipelines: dict[str, Pipeline]
+    """By the names they have in their module, the named one among them."""
 
 
 def load_pipeline(target: str) -> Pipeline:
@@ -46,10 +57,18 @@ def load_pipeline(target: str) -> Pipeline:
     of the user's file), no such name, not a pipeline, several to choose from, or the pipeline's own faults; among
     these a state that could not be opened again.
     """
+    return load_pipelines(target).pipeline
+
+
+def load_pipelines(target: str) -> Loaded:
+    """The same, with the other pipelines of the module, of whose states nothing was tried. Raises what `load_pipeline` raises."""
     place, _, name = (target, "", "") if target.endswith(".py") or ":" not in target else target.rpartition(":")
     try:
         module = _module(place)
-        return checkpointable(_named(module, name) if name else _only(module, place))
+        found = checkpointable(_named(module, name) if name else _only(module, place))
+        pipelines = {each: vars(module)[each] for each in _pipelines(module)}
+        called = name or next(each for each, pipeline in pipelines.items() if pipeline is found)
+        return Loaded(found, called, {called: found, **pipelines})
     except PipelineError as error:
         raise PipelineError(error.faults, target) from error
     except KeyboardInterrupt:

@@ -107,6 +107,12 @@ class Pipeline:
         return tuple(each for rule in self.react if isinstance(rule, On) for each in leaves(rule.trigger))
 
     @property
+    def trains(self) -> bool:
+        """Whether a rule asks the trainer for a challenger."""
+        races = [rule.do for rule in self.react if isinstance(rule, On) and isinstance(rule.do, Race)]
+        return any(challenger.by_trainer for race in races for challenger in race.contestants())
+
+    @property
     def needs_proba(self) -> bool:
         """Whether a metric or a signal is of probabilities."""
         return bool(self.proba_for)

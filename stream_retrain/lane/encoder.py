@@ -29,7 +29,7 @@ from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Record, Records
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS, Output
 
-__all__ = ["DeadLetter", "dead_letter", "encode", "encode_decisions", "encode_nothing", "encode_predictions"]
+__all__ = ["DeadLetter", "dead_letter", "encode", "encode_decided", "encode_decisions", "encode_nothing", "encode_predictions"]
 
 ADDED_BYTES_MAX: Final = 10_000
 """How much larger than its record an output may be: its own fields, or a dead letter's headers."""
@@ -71,6 +71,14 @@ def encode(shard: ShardId, batch: Batch, predicted: list[Predicted], facts: list
             key = record.key if fact.reason != "too_large" or len(record.key or b"") <= KEY_BYTES_MAX else None
             outputs.append((DEAD_LETTERS, partition, key, letter.value, letter.headers))
     return outputs
+
+
+def encode_decided(shard: ShardId, batch: Batch, predicted: list[Predicted], facts: list[ShardFact], live_from: int) -> list[Output]:  # noqa: ARG001
+    """The decisions of a batch and no other outputs, for a lane that is live from its beginning."""
+    if not facts:
+        return []
+    keys, decided = batch.records, encode_decisions(shard, facts)
+    return [(DECISIONS, shard.partition, keys.at(offset).key, value, None) for offset, value in decided]
 
 
 def encode_nothing(shard: ShardId, batch: Batch, predicted: list[Predicted], facts: list[ShardFact], live_from: int) -> list[Output]:  # noqa: ARG001

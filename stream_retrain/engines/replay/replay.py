@@ -16,7 +16,6 @@ from typing import Final, TypeVar
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.contest.commands import Train
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.core.react.reactions import Race
 from stream_retrain.engines.driver import Driver, DriverLimits, Log
 from stream_retrain.engines.replay.clock import SimulatedClock
 from stream_retrain.engines.trainer import InlineTrainer, Job, TopicReader, TrainerResult
@@ -88,8 +87,7 @@ class Replay:
         self._driver = Driver(pipeline, stores, keyring, limits, lambda _: None, self._clock, self._trainer, encoder)
         self._driver.open(partition, Log(committed=None, low=0, high=0), self._clock.now_s)
         self.lane: Lane = self._driver.lanes[partition]
-        races = [rule.do for rule in pipeline.react if isinstance(rule.do, Race)]
-        self._trains = any(challenger.by_trainer for race in races for challenger in race.contestants())
+        self._trains = pipeline.trains
         self._due: int | None = None
         """The labelled events after which the challenger of the training under way joins."""
 

@@ -1,0 +1,194 @@
+"""The jobs of a backtest in child processes: several at a time, each child one after another.
+
+Children are started as the trainer's are: a program of their own with a socket pair, so that nothing of the caller's main module is run
+again (a script or a notebook needs no guard), with a pinned hash seed, in a process group of their own, ended by the kernel when this
+process ends. Which child runs which job makes no difference to what comes of it.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import pickle
+import pickletools
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, assert_never
+
+from stream_retrain.backtesting.child import Broken, Failed, Hello, Message, Moved, Ready, Stop, Up
+from stream_retrain.backtesting.job import Job, JobDone
+from stream_retrain.backtesting.variants import Variant
+from stream_retrain.engines.trainer.channel import Channel
+from stream_retrain.errors import BacktestError
+
+__all__ = ["HASH_SEED", "hello_of", "run_in_processes", "unsendable"]
+
+HASH_SEED: Final = "0"
+WAIT_S: Final = 0.1
+STOP_TIMEOUT_S: Final = 60.0
+"""A child that was told to stop ends its piece of the log first."""
+_PROGRAM: Final = "import sys; from stream_retrain.backtesting.child import run; run(sys.argv[1:])"
+
+
+def hello_of(variants: Sequence[Variant], target: str | None) -> Hello:
+    """What a child is told; `target` is the PIPELINE they were loaded from, if they were. Raises what pickling them raises."""
+    pickled = pickle.dumps(list(variants), protocol=5)
+    return Hello(target=target, variants=pickled, digests=tuple(variant.pipeline.digest() for variant in variants))
+
+
+def unsendable(variants: Sequence[Variant]) -> str | None:
+    """Why the variants cannot be sent to another process, in words; None: they can."""
+    try:
+        pickled = pickle.dumps(list(variants), protocol=2)  # where a name is one operation
+    except Exception as error:  # noqa: BLE001 - pickling runs the code of what is declared
+        return f"they cannot be pickled: {type(error).__name__}: {error}"
+    names = {str(argument).replace(" ", ".") for operation, argument, _ in pickletools.genops(pickled) if operation.name == "GLOBAL"}
+    here = sorted(name.removeprefix("__main__.") for name in names if name.startswith("__main__."))
+    return f"{', '.join(here)} is defined in the main program: put it into a module of its own" if here else None
+
+
+def run_in_processes(
+    jobs: Sequence[Job], hello: Hello, processes: int, on_progress: Callable[[int], None], stopped: Callable[[], bool]
+) -> list[JobDone]:
+    """Run the jobs, at most `processes` at a time, and return what they came to, in the order of the jobs.
+
+    Those that were not begun when `stopped()` became true are left out. `on_progress` is told the lane records done since its last call.
+
+    Raises `BacktestError` where a child cannot load the pipelines, a job raises, or a child is killed.
+    """
+    pool = _Pool(jobs, hello, on_progress)
+    try:
+        pool.start(min(processes, len(jobs)))
+        while pool.busy:
+            if stopped():
+                pool.stop()
+            pool.turn()
+    finally:
+        pool.end()
+    return [pool.done[job.number] for job in jobs if job.number in pool.done]
+
+
+class _Child:
+    """A process, and the job it has."""
+
+    def __init__(self) -> None:
+        ours, theirs = Channel.pair()
+        command = [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno()), str(os.getpid())]
+        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109 - what an empty entry means
+        self.process = subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": HASH_SEED},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # standard output is for results
+            process_group=0,
+        )
+        theirs.close()
+        self.channel = ours
+        self.ready = False
+        self.job: Job | None = None
+        self.moved = 0
+
+    def fileno(self) -> int:
+        return self.channel.fileno()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.channel.close()
+
+
+class _Pool:
+    """The children of one backtest."""
+
+    def __init__(self, jobs: Sequence[Job], hello: Hello, on_progress: Callable[[int], None]) -> None:
+        # The longest first, so that the last to be begun is short.
+        self._waiting = collections.deque(sorted(jobs, key=lambda job: -job.lane_records))
+        self._hello = hello
+        self._on_progress = on_progress
+        self._children: list[_Child] = []
+        self._stopped_at_s: float | None = None
+        self.done: dict[int, JobDone] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way, or waits to be begun."""
+        return bool(self._waiting) or any(child.job is not None for child in self._children)
+
+    def start(self, count: int) -> None:
+        for _ in range(count):
+            self._children.append(_Child())
+
+    def stop(self) -> None:
+        """Begin no more jobs, and let those under way end with what they have."""
+        if self._stopped_at_s is not None:
+            return
+        self._stopped_at_s = time.monotonic()
+        self._waiting.clear()
+        for child in self._children:
+            if child.job is not None:
+                child.channel.send(Stop())
+
+    def turn(self) -> None:
+        """Take what the children have sent; waits a little for it."""
+        for child in select.select(self._children, [], [], WAIT_S)[0]:
+            try:
+                messages = child.channel.arrived()
+            except EOFError:
+                self._gone(child)
+                continue
+            for message in messages:
+                self._take(message, child)
+        if self._stopped_at_s is not None and time.monotonic() - self._stopped_at_s > STOP_TIMEOUT_S:
+            raise BacktestError(f"a job did not stop within {STOP_TIMEOUT_S:.0f} s of being told to")
+
+    def end(self) -> None:
+        for child in self._children:
+            child.end()
+
+    def _take(self, message: Message, child: _Child) -> None:
+        match message:
+            case Up():
+                child.channel.send(self._hello)
+            case Ready():
+                self._begin(child)
+            case Broken(error):
+                raise BacktestError(f"a process of the backtest could not open the pipelines: {error}")
+            case Moved(lane_records):
+                child.moved += lane_records
+                self._on_progress(lane_records)
+            case Failed(error):
+                assert child.job is not None
+                raise BacktestError(f"the job over partition {child.job.partition.partition} failed: {error}")
+            case JobDone():
+                assert child.job is not None
+                if self._stopped_at_s is None:
+                    self._on_progress(child.job.lane_records - child.moved)
+                self.done[message.number] = message
+                self._begin(child)
+            case _:
+                assert_never(message)
+
+    def _gone(self, child: _Child) -> None:
+        """A child has ended. One whose job was over when it was told to stop may."""
+        if self._stopped_at_s is None or child.job is not None:
+            raise BacktestError(_how_it_ended(child.process.wait()))
+        child.end()
+        self._children.remove(child)
+
+    def _begin(self, child: _Child) -> None:
+        child.job, child.moved = (self._waiting.popleft() if self._waiting else None), 0
+        if child.job is not None:
+            child.channel.send(child.job)
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"a process of the backtest ended with exit code {code}; what it said is on standard error"
+    name = signal.Signals(-code).name
+    memory = ": the machine may be out of memory; run with fewer processes" if -code == signal.SIGKILL else ""
+    return f"a process of the backtest was ended by {name}{memory}"

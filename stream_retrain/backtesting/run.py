@@ -1,0 +1,221 @@
+"""A backtest from beginning to end: the source into a spool, jobs over it, and the sum of what they leave.
+
+In this order:
+
+1. Everything that can be refused is refused before the source is read.
+2. The source is read once, into a folder of its own (`backtesting.spool`), which is removed at the end, whatever happens.
+3. The variants are dealt into groups, and each group over each partition is a job (`backtesting.job`).
+4. Jobs run in child processes, on a cluster, or in this process, where the variants cannot be sent to another.
+5. Their recordings are added up (`backtesting.summing`).
+
+Interrupted while it reads, it has nothing to show, and KeyboardInterrupt is raised. Interrupted later, it ends with what every job has
+come to, and says so in the result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+import stream_retrain
+from stream_retrain.backtesting.grouping import grouped, groups_for
+from stream_retrain.backtesting.interrupt import SIGNALS, interruptions
+from stream_retrain.backtesting.job import Job, JobDone, run_job
+from stream_retrain.backtesting.processes import HASH_SEED, hello_of, run_in_processes, unsendable
+from stream_retrain.backtesting.recording import RecordingLimits
+from stream_retrain.backtesting.result import BacktestCurves, BacktestSummary, Incident
+from stream_retrain.backtesting.source import Source
+from stream_retrain.backtesting.spool import Spool, write_spool
+from stream_retrain.backtesting.summing import Run, summed
+from stream_retrain.backtesting.variants import Chosen, Variant, controls_of
+from stream_retrain.engines.replay.replay import JOINS_AFTER_EVENTS
+from stream_retrain.errors import SettingsError
+
+__all__ = ["Options", "Ran", "Watching", "cores", "run_backtest"]
+
+INTERVALS: Final = 200
+INTERVAL_RECORDS_MIN: Final = 25
+
+
+class Watching(Protocol):
+    """Who is told how far a backtest is."""
+
+    def reading(self, records: int, about: int | None) -> None:
+        """So many records were read, of about so many, if anybody knows."""
+        ...
+
+    def running(self, lane_records: int, total: int) -> None:
+        """So many records times variants are done, of so many."""
+        ...
+
+
+class _Unwatched:
+    def reading(self, records: int, about: int | None) -> None: ...
+
+    def running(self, lane_records: int, total: int) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a backtest is run. Of these, `joins_after_events` alone makes a difference to its figures."""
+
+    joins_after_events: int = JOINS_AFTER_EVENTS
+    """Labelled events between the request for a training and the event before which its challenger joins."""
+    controls: bool = True
+    processes: int | None = None
+    """None: as many as there are cores."""
+    spool: Path | None = None
+    """The folder in which the source is kept meanwhile; None: the system's for temporary files."""
+    decisions: Path | None = None
+    """The folder for decision logs; None: there are none."""
+    cluster: str | None = None
+    """The address of a dask scheduler."""
+    target: str | None = None
+    """The PIPELINE of the command line that the variants were loaded from; None: they were made here."""
+    incidents: Sequence[Incident] = ()
+    command: str = ""
+    """How to run it again."""
+    signals: Sequence[signal.Signals] = SIGNALS
+    """What interrupts it."""
+
+
+class Ran(NamedTuple):
+    """What came of a backtest."""
+
+    summary: BacktestSummary
+    curves: BacktestCurves
+    jobs: list[JobDone]
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_backtest(chosen: Chosen, source: Source, options: Options, watching: Watching | None = None) -> Ran:
+    """Run every variant, and the controls of the first one, over a source.
+
+    Raises `SettingsError` for options and sources that are not as they must be, `BrokerError` where Kafka does not answer, `OSError` where
+    a file cannot be written, `BacktestError` where a process or a machine was lost, KeyboardInterrupt while the source is read.
+    """
+    began = time.monotonic()
+    told = watching or _Unwatched()
+    _check(options)
+    controls = controls_of(chosen.variants[0].pipeline) if options.controls else Chosen([], [])
+    variants = [*chosen.variants, *controls.variants]
+    if options.decisions is not None:
+        options.decisions.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="stream-retrain-backtest-", dir=options.spool) as folder:
+        spool = _read(source, Path(folder), told)
+        limits = RecordingLimits.of(len(spool.partitions))
+        interval_records = max(INTERVAL_RECORDS_MIN, -(-spool.records // INTERVALS))
+        with interruptions(options.signals) as stopped:
+            jobs = _jobs(variants, spool, interval_records, limits, options)
+            done, notes = _carried_out(jobs, variants, options, told, stopped)
+    recordings = [recording for each in done for recording in each.recordings]
+    partial = len(done) < len(jobs) or any(recording.stopped_in is not None for recording in recordings)
+    run = Run(
+        variants=variants,
+        source=spool.source,
+        partitions=[each.partition for each in spool.partitions],
+        interval_records=interval_records,
+        notes=[*spool.notes, *chosen.notes, *controls.notes, *_trained(variants, options), *notes],
+        incidents=options.incidents,
+        partial=partial,
+        command=options.command,
+        versions=_versions(),
+        seconds=time.monotonic() - began,
+    )
+    summary, curves = summed(run, recordings)
+    if not summary.events and not partial:
+        raise SettingsError(f"{summary.source}: none of its {spool.records:,} records is an event of the schema; {' '.join(summary.notes)}")
+    return Ran(summary, curves, done)
+
+
+def _check(options: Options) -> None:
+    if options.joins_after_events < 1:
+        raise SettingsError(f"joins_after_events is {options.joins_after_events}; use at least 1")
+    if options.processes is not None and options.processes < 1:
+        raise SettingsError(f"processes is {options.processes}; use at least 1")
+    if options.spool is not None and not options.spool.is_dir():
+        raise SettingsError(
+            f"spool {options.spool}: there is no such folder; make it, or leave it to the system's folder for temporary files"
+        )
+
+
+def _read(source: Source, folder: Path, watching: Watching) -> Spool:
+    about = source.estimate()
+    watching.reading(0, about)
+    spool = write_spool(source, folder, lambda records: watching.reading(records, about))
+    if not spool.records:
+        raise SettingsError(f"{source.name}: it has no records")
+    return spool
+
+
+def _jobs(variants: Sequence[Variant], spool: Spool, interval_records: int, limits: RecordingLimits, options: Options) -> list[Job]:
+    partitions = spool.partitions
+    processes = options.processes or cores()
+    largest = max(partitions, key=lambda each: each.records)
+    groups = len(variants) if options.cluster else groups_for(len(variants), len(partitions), processes)
+    dealt = [(index,) for index in range(groups)] if options.cluster else grouped(variants, groups, largest)
+    pairs = [(partition, group) for partition in partitions for group in dealt]
+    return [
+        Job(
+            number=number,
+            partition=partition,
+            variants=group,
+            interval_records=interval_records,
+            joins_after_events=options.joins_after_events,
+            limits=limits,
+            decisions=options.decisions,
+        )
+        for number, (partition, group) in enumerate(pairs)
+    ]
+
+
+def _carried_out(
+    jobs: Sequence[Job], variants: Sequence[Variant], options: Options, watching: Watching, stopped: Callable[[], bool]
+) -> tuple[list[JobDone], list[str]]:
+    """What the jobs came to, and what a reader must know of how they were run."""
+    done, total = 0, sum(job.lane_records for job in jobs)
+
+    def on_progress(lane_records: int) -> None:
+        nonlocal done
+        done += lane_records
+        watching.running(done, total)
+
+    watching.running(0, total)
+    reason = unsendable(variants)
+    if reason is None:
+        hello = hello_of(variants, options.target)
+        return run_in_processes(jobs, hello, options.processes or cores(), on_progress, stopped), []
+    notes = [f"It ran in this process alone, because the variants cannot be sent to others: {reason}."]
+    if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
+        notes.append(f"A model that iterates over sets may do so in another order next time; start Python with PYTHONHASHSEED={HASH_SEED}.")
+    return [run_job(job, variants, on_progress, stopped) for job in jobs if not stopped()], notes
+
+
+def _trained(variants: Sequence[Variant], options: Options) -> list[str]:
+    """What stands in a replay for the time that trainings take."""
+    after = f"{options.joins_after_events:,} labelled events after it was asked for"
+    notes = ["Times are event times: schedules run on them, and no clock does."]
+    if any(variant.pipeline.trains for variant in variants):
+        notes.append(f"A challenger from the trainer joins {after}, in place of the time its training takes.")
+    return notes
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "stream_retrain": stream_retrain.__version__,
+        "python": platform.python_version(),
+        "river": version("river"),
+        "numpy": version("numpy"),
+    }
