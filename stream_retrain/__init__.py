@@ -1,5 +1,7 @@
 """stream_retrain keeps River models right on Kafka streams while the world changes, and can prove what it did."""
 
+from typing import TYPE_CHECKING, Any
+
 from stream_retrain.core.contest.challenger import Challenger, TopicRange, Window
 from stream_retrain.core.contest.evidence import Evidence
 from stream_retrain.core.pipeline import Pipeline
@@ -13,9 +15,14 @@ from stream_retrain.core.watch.watch import Watch
 from stream_retrain.errors import PipelineError, StreamRetrainError
 from stream_retrain.lane.shard import Shard
 
+if TYPE_CHECKING:
+    from stream_retrain.backtesting.backtest import backtest
+    from stream_retrain.backtesting.backtest_result import BacktestResult
+
 __version__ = "0.2.0"
 
 __all__ = [
+    "BacktestResult",
     "Caution",
     "Challenge",
     "Challenger",
@@ -38,6 +45,20 @@ __all__ = [
     "Watch",
     "Window",
     "__version__",
+    "backtest",
     "detector_for",
     "watch_and_react",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What an analyst uses is imported when it is asked for: a worker does without it."""
+    if name == "backtest":
+        from stream_retrain.backtesting.backtest import backtest
+
+        return backtest
+    if name == "BacktestResult":
+        from stream_retrain.backtesting.backtest_result import BacktestResult
+
+        return BacktestResult
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

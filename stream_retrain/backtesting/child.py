@@ -24,6 +24,7 @@ from typing import Final, TypeAlias
 
 from stream_retrain.backtesting.job import Job, JobDone, run_job
 from stream_retrain.backtesting.variants import Variant
+from stream_retrain.backtesting.versions import versions
 from stream_retrain.engines.parent import end_with_parent
 from stream_retrain.engines.trainer.channel import Channel
 from stream_retrain.loading import load_pipeline
@@ -46,6 +47,8 @@ class Hello:
     """A pickle of them."""
     digests: tuple[str, ...]
     """Of their pipelines: a child whose pipelines are others must not run."""
+    versions: dict[str, str]
+    """A child on another machine may have others, and would come to other figures."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,12 +110,17 @@ def main(descriptor: int, parent: int) -> None:
 
 
 def opened(hello: Hello) -> list[Variant]:
-    """The variants of a hello. Raises what loading and unpickling them raises, and ValueError where they have changed meanwhile."""
+    """The variants of a hello. Raises what loading and unpickling them raises, and ValueError where something is another here."""
+    if (here := versions()) != hello.versions:
+        differ = ", ".join(
+            f"{name} {here.get(name)} and not {wanted}" for name, wanted in hello.versions.items() if here.get(name) != wanted
+        )
+        raise ValueError(f"it has {differ}")
     if hello.target is not None:
         load_pipeline(hello.target)
     variants: list[Variant] = pickle.loads(hello.variants)
     if tuple(variant.pipeline.digest() for variant in variants) != hello.digests:
-        raise ValueError("the pipelines are others here: their code has changed since the backtest began, or versions differ")
+        raise ValueError("the pipelines are others here: their code has changed since the backtest began")
     return variants
 
 

@@ -33,7 +33,6 @@ __all__ = ["Job", "JobDone", "decisions_file", "run_job"]
 
 STEP_RECORDS_MAX: Final = 50
 """How often the evidence of a duel is looked at: shorter steps cost nothing that could be measured."""
-RECORD_BYTES_MAX: Final = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +45,7 @@ class Job:
     """Which of the backtest's variants, by their place in the order."""
     interval_records: int
     joins_after_events: int
+    record_bytes_max: int
     limits: RecordingLimits
     decisions: Path | None = None
     """The folder for decision logs; None: there are none."""
@@ -81,7 +81,7 @@ def run_job(job: Job, variants: Sequence[Variant], on_progress: Callable[[int], 
     """
     began = time.process_time()
     with ExitStack() as files:
-        decoders = _Decoders([variants[index].pipeline for index in job.variants])
+        decoders = _Decoders([variants[index].pipeline for index in job.variants], job.record_bytes_max)
         lanes = [_Lane(variants[index], job, files) for index in job.variants]
         number, interrupted = 0, False
         for number, piece in _pieces(job):
@@ -110,13 +110,13 @@ def _pieces(job: Job) -> Iterator[tuple[int, Chunk]]:
 class _Decoders:
     """One decoder for each distinct schema of a group of pipelines."""
 
-    def __init__(self, pipelines: Sequence[Pipeline]) -> None:
+    def __init__(self, pipelines: Sequence[Pipeline], record_bytes_max: int) -> None:
         decoders: dict[str, EventDecoder] = {}
         self._of_lane: list[str] = []
         for pipeline in pipelines:
             known = digest((pipeline.schema.without_example(), pipeline.task, pipeline.time_ahead_max_s))
             if known not in decoders:
-                decoders[known] = EventDecoder.of(pipeline, record_bytes_max=RECORD_BYTES_MAX)
+                decoders[known] = EventDecoder.of(pipeline, record_bytes_max=record_bytes_max)
             self._of_lane.append(known)
         self._decoders = decoders
 

@@ -22,6 +22,7 @@ from typing import Final, assert_never
 from stream_retrain.backtesting.child import Broken, Failed, Hello, Message, Moved, Ready, Stop, Up
 from stream_retrain.backtesting.job import Job, JobDone
 from stream_retrain.backtesting.variants import Variant
+from stream_retrain.backtesting.versions import versions
 from stream_retrain.engines.trainer.channel import Channel
 from stream_retrain.errors import BacktestError
 
@@ -37,7 +38,8 @@ _PROGRAM: Final = "import sys; from stream_retrain.backtesting.child import run;
 def hello_of(variants: Sequence[Variant], target: str | None) -> Hello:
     """What a child is told; `target` is the PIPELINE they were loaded from, if they were. Raises what pickling them raises."""
     pickled = pickle.dumps(list(variants), protocol=5)
-    return Hello(target=target, variants=pickled, digests=tuple(variant.pipeline.digest() for variant in variants))
+    digests = tuple(variant.pipeline.digest() for variant in variants)
+    return Hello(target=target, variants=pickled, digests=digests, versions=versions())
 
 
 def unsendable(variants: Sequence[Variant]) -> str | None:
@@ -52,7 +54,7 @@ def unsendable(variants: Sequence[Variant]) -> str | None:
 
 
 def run_in_processes(
-    jobs: Sequence[Job], hello: Hello, processes: int, on_progress: Callable[[int], None], stopped: Callable[[], bool]
+    hello: Hello, processes: int, jobs: Sequence[Job], on_progress: Callable[[int], None], stopped: Callable[[], bool]
 ) -> list[JobDone]:
     """Run the jobs, at most `processes` at a time, and return what they came to, in the order of the jobs.
 

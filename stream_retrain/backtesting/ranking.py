@@ -4,9 +4,9 @@ Losses of neighbouring events depend on each other, so single events must not be
 means cuts the stream into a few long batches, whose mean differences depend on each other much less, and takes Student's t of those:
 Law and Carson 1979, "A sequential procedure for determining the length of a steady-state simulation", Operations Research 27; that ten to
 thirty batches suffice, and that more make the interval too narrow, is from Schmeiser 1982, "Batch size effects in the analysis of
-simulation output", Operations Research 30. Measured on 200 intervals whose differences correlate with their neighbours by 0.5, 0.7 and 0.9,
-twenty batches hold the true difference in 93, 91 and 80 % of runs; each interval taken by itself in 77, 61 and 35 %. Batches have different numbers of labels, so the mean is weighted by them: a ratio estimator
-(Cochran 1977, "Sampling Techniques", chapter 6).
+simulation output", Operations Research 30. Measured on 200 intervals whose differences correlate with their neighbours by 0.5, 0.7 and
+0.9, twenty batches hold the true difference in 93, 91 and 80 % of runs; each interval taken by itself in 77, 61 and 35 %. Batches have
+different numbers of labels, so the mean is weighted by them: a ratio estimator (Cochran 1977, "Sampling Techniques", chapter 6).
 
 What this does not say: the intervals are of single pairs (no correction for looking at several), and of this stretch of the world. A drift
 is one event of its kind, however many labels follow it.

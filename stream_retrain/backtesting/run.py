@@ -15,31 +15,28 @@ come to, and says so in the result.
 from __future__ import annotations
 
 import dataclasses
-import os
-import platform
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-import stream_retrain
-from stream_retrain.backtesting.grouping import grouped, groups_for
+from stream_retrain.backtesting.cluster import check_cluster
 from stream_retrain.backtesting.interrupt import SIGNALS, interruptions
-from stream_retrain.backtesting.job import Job, JobDone, run_job
-from stream_retrain.backtesting.processes import HASH_SEED, hello_of, run_in_processes, unsendable
+from stream_retrain.backtesting.job import Job, JobDone
 from stream_retrain.backtesting.recording import RecordingLimits
 from stream_retrain.backtesting.result import BacktestCurves, BacktestSummary, Incident
 from stream_retrain.backtesting.source import Source
 from stream_retrain.backtesting.spool import Spool, write_spool
 from stream_retrain.backtesting.summing import Run, summed
 from stream_retrain.backtesting.variants import Chosen, Variant, controls_of
+from stream_retrain.backtesting.versions import versions
+from stream_retrain.backtesting.workplace import workplace
 from stream_retrain.engines.replay.replay import JOINS_AFTER_EVENTS
 from stream_retrain.errors import SettingsError
 
-__all__ = ["Options", "Ran", "Watching", "cores", "run_backtest"]
+__all__ = ["Options", "Ran", "Watching", "run_backtest"]
 
 INTERVALS: Final = 200
 INTERVAL_RECORDS_MIN: Final = 25
@@ -65,7 +62,7 @@ class _Unwatched:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a backtest is run. Of these, `joins_after_events` alone makes a difference to its figures."""
+    """How a backtest is run. `joins_after_events` and `record_bytes_max` make a difference to its figures, and no other."""
 
     joins_after_events: int = JOINS_AFTER_EVENTS
     """Labelled events between the request for a training and the event before which its challenger joins."""
@@ -80,6 +77,8 @@ class Options:
     """The address of a dask scheduler."""
     target: str | None = None
     """The PIPELINE of the command line that the variants were loaded from; None: they were made here."""
+    record_bytes_max: int = 1_000_000
+    """As the worker's setting: larger records are rejected."""
     incidents: Sequence[Incident] = ()
     command: str = ""
     """How to run it again."""
@@ -95,11 +94,6 @@ class Ran(NamedTuple):
     jobs: list[JobDone]
 
 
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run_backtest(chosen: Chosen, source: Source, options: Options, watching: Watching | None = None) -> Ran:
     """Run every variant, and the controls of the first one, over a source.
 
@@ -111,15 +105,15 @@ def run_backtest(chosen: Chosen, source: Source, options: Options, watching: Wat
     _check(options)
     controls = controls_of(chosen.variants[0].pipeline) if options.controls else Chosen([], [])
     variants = [*chosen.variants, *controls.variants]
+    place = workplace(variants, target=options.target, processes=options.processes, cluster=options.cluster, spool=options.spool)
     if options.decisions is not None:
         options.decisions.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="stream-retrain-backtest-", dir=options.spool) as folder:
         spool = _read(source, Path(folder), told)
-        limits = RecordingLimits.of(len(spool.partitions))
         interval_records = max(INTERVAL_RECORDS_MIN, -(-spool.records // INTERVALS))
         with interruptions(options.signals) as stopped:
-            jobs = _jobs(variants, spool, interval_records, limits, options)
-            done, notes = _carried_out(jobs, variants, options, told, stopped)
+            jobs = _jobs(spool, place.groups(variants, spool.partitions), interval_records, options)
+            done = place.run(jobs, _progress(jobs, told), stopped)
     recordings = [recording for each in done for recording in each.recordings]
     partial = len(done) < len(jobs) or any(recording.stopped_in is not None for recording in recordings)
     run = Run(
@@ -127,11 +121,11 @@ def run_backtest(chosen: Chosen, source: Source, options: Options, watching: Wat
         source=spool.source,
         partitions=[each.partition for each in spool.partitions],
         interval_records=interval_records,
-        notes=[*spool.notes, *chosen.notes, *controls.notes, *_trained(variants, options), *notes],
+        notes=[*spool.notes, *chosen.notes, *controls.notes, *_trained(variants, options), *place.notes],
         incidents=options.incidents,
         partial=partial,
         command=options.command,
-        versions=_versions(),
+        versions=versions(),
         seconds=time.monotonic() - began,
     )
     summary, curves = summed(run, recordings)
@@ -145,6 +139,8 @@ def _check(options: Options) -> None:
         raise SettingsError(f"joins_after_events is {options.joins_after_events}; use at least 1")
     if options.processes is not None and options.processes < 1:
         raise SettingsError(f"processes is {options.processes}; use at least 1")
+    if options.cluster is not None:
+        check_cluster(options.cluster)
     if options.spool is not None and not options.spool.is_dir():
         raise SettingsError(
             f"spool {options.spool}: there is no such folder; make it, or leave it to the system's folder for temporary files"
@@ -160,13 +156,9 @@ def _read(source: Source, folder: Path, watching: Watching) -> Spool:
     return spool
 
 
-def _jobs(variants: Sequence[Variant], spool: Spool, interval_records: int, limits: RecordingLimits, options: Options) -> list[Job]:
-    partitions = spool.partitions
-    processes = options.processes or cores()
-    largest = max(partitions, key=lambda each: each.records)
-    groups = len(variants) if options.cluster else groups_for(len(variants), len(partitions), processes)
-    dealt = [(index,) for index in range(groups)] if options.cluster else grouped(variants, groups, largest)
-    pairs = [(partition, group) for partition in partitions for group in dealt]
+def _jobs(spool: Spool, groups: Sequence[tuple[int, ...]], interval_records: int, options: Options) -> list[Job]:
+    limits = RecordingLimits.of(len(spool.partitions))
+    pairs = [(partition, group) for partition in spool.partitions for group in groups]
     return [
         Job(
             number=number,
@@ -174,6 +166,7 @@ def _jobs(variants: Sequence[Variant], spool: Spool, interval_records: int, limi
             variants=group,
             interval_records=interval_records,
             joins_after_events=options.joins_after_events,
+            record_bytes_max=options.record_bytes_max,
             limits=limits,
             decisions=options.decisions,
         )
@@ -181,26 +174,17 @@ def _jobs(variants: Sequence[Variant], spool: Spool, interval_records: int, limi
     ]
 
 
-def _carried_out(
-    jobs: Sequence[Job], variants: Sequence[Variant], options: Options, watching: Watching, stopped: Callable[[], bool]
-) -> tuple[list[JobDone], list[str]]:
-    """What the jobs came to, and what a reader must know of how they were run."""
+def _progress(jobs: Sequence[Job], watching: Watching) -> Callable[[int], None]:
+    """Adds up what the jobs have done."""
     done, total = 0, sum(job.lane_records for job in jobs)
+    watching.running(0, total)
 
     def on_progress(lane_records: int) -> None:
         nonlocal done
         done += lane_records
         watching.running(done, total)
 
-    watching.running(0, total)
-    reason = unsendable(variants)
-    if reason is None:
-        hello = hello_of(variants, options.target)
-        return run_in_processes(jobs, hello, options.processes or cores(), on_progress, stopped), []
-    notes = [f"It ran in this process alone, because the variants cannot be sent to others: {reason}."]
-    if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
-        notes.append(f"A model that iterates over sets may do so in another order next time; start Python with PYTHONHASHSEED={HASH_SEED}.")
-    return [run_job(job, variants, on_progress, stopped) for job in jobs if not stopped()], notes
+    return on_progress
 
 
 def _trained(variants: Sequence[Variant], options: Options) -> list[str]:
@@ -210,12 +194,3 @@ def _trained(variants: Sequence[Variant], options: Options) -> list[str]:
     if any(variant.pipeline.trains for variant in variants):
         notes.append(f"A challenger from the trainer joins {after}, in place of the time its training takes.")
     return notes
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "stream_retrain": stream_retrain.__version__,
-        "python": platform.python_version(),
-        "river": version("river"),
-        "numpy": version("numpy"),
-    }

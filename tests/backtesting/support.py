@@ -101,6 +101,7 @@ def ran(
             variants=tuple(range(len(variants))),
             interval_records=interval_records,
             joins_after_events=joins_after_events,
+            record_bytes_max=1_000_000,
             limits=limits or RecordingLimits.of(len(spool.partitions)),
             decisions=folder,
         )

@@ -221,7 +221,9 @@ class TestCurves:
         assert recording.generation == len(spans) - 1 == recording.replacements
 
     def test_detectors_are_read_at_the_end_of_each_interval(self, recording: Recording) -> None:
-        assert [(reading.number, reading.position) for reading in recording.readings] == [(number, number * 100 + 99) for number in range(16)]
+        assert [(reading.number, reading.position) for reading in recording.readings] == [
+            (number, number * 100 + 99) for number in range(16)
+        ]
         assert {reading.signal for reading in recording.readings} == {"error"}
         assert any(reading.estimate for reading in recording.readings)
 

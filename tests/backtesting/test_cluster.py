@@ -1,0 +1,108 @@
+"""Jobs on the workers of a real dask scheduler, which come to what child processes here come to."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_retrain.backtesting import cluster
+from stream_retrain.backtesting.cluster import check_cluster
+from stream_retrain.backtesting.run import Options, run_backtest
+from stream_retrain.backtesting.variants import choose
+from stream_retrain.errors import BacktestError, SettingsError
+from tests.backtesting.support import drifting, retrains
+from tests.backtesting.test_run import Stopping, files, interrupt, is_sound, unmeasured
+
+CHOSEN = choose({"own": retrains()}, "own", ["none"])
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[Any]:
+    """A scheduler and two workers in processes of their own."""
+    distributed = pytest.importorskip("distributed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as local:
+            yield local
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+class TestOnALocalScheduler:
+    @pytest.mark.parametrize("shared", [False, True], ids=["spool sent", "spool seen"])
+    def test_the_result_is_the_same_as_in_processes_here(self, scheduler: Any, shared: bool, tmp_path: Path) -> None:
+        log, spool = drifting(1_200, 600, 2), tmp_path / "spool"
+        spool.mkdir()
+        here = run_backtest(CHOSEN, log, Options(processes=1, decisions=tmp_path / "here"))
+        address = scheduler.scheduler_address.replace("tcp://", "dask://")
+        there = run_backtest(CHOSEN, log, Options(cluster=address, decisions=tmp_path / "there", spool=spool if shared else None))
+        assert unmeasured(here) == unmeasured(there)
+        assert files(tmp_path / "here") == files(tmp_path / "there")
+        assert len(there.jobs) == 8, "one for each variant and partition"
+
+    def test_interrupted_it_ends_with_what_the_workers_have(self, scheduler: Any) -> None:
+        options = Options(cluster=scheduler.scheduler_address)
+        ran = run_backtest(CHOSEN, drifting(6_000, 3_000, 2), options, Stopping(0.1, interrupt))
+        is_sound(ran.summary, 6_000)
+        assert len(ran.jobs) < 8
+
+    def test_what_a_job_raises_is_told(self, scheduler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        from stream_retrain.backtesting import processes
+
+        monkeypatch.setattr(processes, "versions", lambda: {"river": "0.1"})
+        with pytest.raises(BacktestError, match=r"could not open the pipelines: ValueError: it has river .* and not 0\.1"):
+            run_backtest(CHOSEN, drifting(100, 50), Options(cluster=scheduler.scheduler_address))
+
+    def test_a_spool_that_workers_do_not_see_is_told(self, scheduler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        submitted = cluster._submitted
+
+        def hidden(client: Any, jobs: Any, *rest: Any) -> Any:
+            under = submitted(client, jobs, *rest)
+            for job in jobs:
+                job.partition.path.unlink(missing_ok=True)
+            return under
+
+        monkeypatch.setattr(cluster, "_submitted", hidden)
+        with pytest.raises(BacktestError, match="a worker does not see"):
+            run_backtest(CHOSEN, drifting(100, 50), Options(cluster=scheduler.scheduler_address, spool=tmp_path))
+
+    def test_a_spool_that_is_too_large_to_send_needs_a_folder(self, scheduler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cluster, "SENT_BYTES_MAX", 1_000)
+        with pytest.raises(SettingsError, match="that every machine sees with --spool"):
+            run_backtest(CHOSEN, drifting(100, 50), Options(cluster=scheduler.scheduler_address))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_where_no_scheduler_answers_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 0.5)
+    with pytest.raises(BacktestError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:1"):
+        run_backtest(CHOSEN, drifting(100, 50), Options(cluster="dask://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize(
+    ("address", "dask"),
+    [("dask://host:8786", "tcp://host:8786"), ("tcp://10.0.0.1:1", "tcp://10.0.0.1:1"), ("tls://host:2", "tls://host:2")],
+)
+def test_addresses_are_dask_s(address: str, dask: str) -> None:
+    pytest.importorskip("distributed")
+    assert check_cluster(address) == dask
+
+
+@pytest.mark.parametrize("address", ["host:8786", "dask://host", "dask://:1", "http://host:80", "dask://host:port"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(SettingsError, match="write dask://HOST:PORT"):
+        check_cluster(address)
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(SettingsError, match=r"pip install 'stream_retrain\[cluster\]'"):
+        check_cluster("dask://host:8786")
