@@ -253,6 +253,7 @@ class Recorder:
             return
         duel = self._lane.shard.duel
         if duel is not None and duel.number == self._race.number:
+            self._race.passes_at = duel.passes_at
             self._point(self._position, duel.events, duel.contestants, duel.leader)
 
     def _point(self, position: int, events: int, standings: Sequence[ContestantStanding], leader: str) -> None:
@@ -265,6 +266,8 @@ class _Race:
 
     def __init__(self, variant: str, partition: int, number: int, points_max: int) -> None:
         self.number = number
+        self.passes_at: float | None = None
+        """As it was seen last: after a change of lead it is another."""
         self._variant = variant
         self._partition = partition
         self._points_max = points_max
@@ -283,6 +286,7 @@ class _Race:
                         position=position,
                         events=events,
                         e_value=each.e_value,
+                        passes_at=self.passes_at,
                     )
                 )
 

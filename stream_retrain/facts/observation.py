@@ -49,6 +49,8 @@ class DuelStanding(NamedTuple):
     """The contestant that serves."""
     events: int
     """Scored so far."""
+    passes_at: float
+    """The e-value at which a lone challenger takes the lead."""
     contestants: tuple[ContestantStanding, ...]
     """In the order they came, the champion first; the e-values are those against the leader."""
 

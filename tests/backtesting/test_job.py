@@ -212,6 +212,10 @@ class TestCurves:
             if each.name != ended.winner:
                 assert last[each.name] == each.e_value
         assert len({point.position for point in points}) >= 4, "it was looked at meanwhile"
+        assert {point.passes_at for point in points} > {None}
+        changed = [fact for fact in facts if isinstance(fact, LeadChanged) and fact.duel == started.duel]
+        [taker] = [each for each in changed[0].standings if each.name == changed[0].now]
+        assert taker.e_value >= max(point.passes_at for point in points if point.passes_at and point.position <= changed[0].offset)
 
     def test_generations_follow_one_another(self, recording: Recording) -> None:
         spans = recording.generations

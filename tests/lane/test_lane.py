@@ -313,6 +313,7 @@ class TestTraining:
         assert duel is not None
         assert [each.name for each in duel.contestants] == ["champion", "retrained"]
         assert 0 < duel.events < 80
+        assert duel.passes_at > 1
         assert all(each.events == duel.events and each.e_value > 0 for each in duel.contestants)
         assert lane.shard.duel == duel
 

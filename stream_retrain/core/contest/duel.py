@@ -183,6 +183,11 @@ class Duel:
         return self._test.events
 
     @property
+    def passes_at(self) -> float:
+        """The e-value at which a lone challenger takes the lead."""
+        return self._test.passes_at
+
+    @property
     def over(self) -> bool:
         """Whether the duel has ended, or will with the next label."""
         return self._ending.due or self._ending.twins or len(self._in) < 2

@@ -206,6 +206,11 @@ class PairedTest:
         """Whether the evidence that `rival` is worse is as strong as a lone rival would need to be better."""
         return self.e_value_against(rival) >= self._passes * (len(self._capital) - 1)
 
+    @property
+    def passes_at(self) -> float:
+        """The e-value at which a lone rival takes the lead."""
+        return self._passes
+
     def snapshot(self) -> Saved:
         """What `Evidence.build` needs to go on from here."""
         return _TEST.save(
