@@ -179,6 +179,8 @@ def _throttled(event: Any) -> Callable[[], bool]:
 
 
 def _check_size(jobs: Sequence[Job]) -> None:
+    if any(job.topic for job in jobs):
+        raise SettingsError("a challenger learns from the whole topic: name a folder that every machine sees with --spool")
     sizes = {job.partition.path: job.partition.path.stat().st_size for job in jobs}
     if (total := sum(sizes.values())) > SENT_BYTES_MAX:
         raise SettingsError(

@@ -21,6 +21,7 @@ from typing import IO, Final
 from stream_retrain.backtesting.recorder import Piece, Recorder
 from stream_retrain.backtesting.recording import Recording, RecordingLimits
 from stream_retrain.backtesting.spool import Chunk, SpooledPartition
+from stream_retrain.backtesting.spooled_topic import SpooledTopic
 from stream_retrain.backtesting.variants import Variant
 from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
@@ -47,6 +48,8 @@ class Job:
     joins_after_events: int
     record_bytes_max: int
     limits: RecordingLimits
+    topic: tuple[SpooledPartition, ...] = ()
+    """All partitions, where a challenger learns from the topic."""
     decisions: Path | None = None
     """The folder for decision logs; None: there are none."""
 
@@ -145,6 +148,7 @@ class _Lane:
             joins_after_events=job.joins_after_events,
             step_records_max=STEP_RECORDS_MAX,
             encoder=encode_decided if self._log is not None else encode_nothing,
+            read_topic=SpooledTopic(job.topic, job.record_bytes_max) if job.topic else None,
         )
         self.recorder = Recorder(variant.name, self._replay.lane, variant.pipeline.task, job.limits)
         self._number = -1

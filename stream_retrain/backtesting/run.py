@@ -112,7 +112,7 @@ def run_backtest(chosen: Chosen, source: Source, options: Options, watching: Wat
         spool = _read(source, Path(folder), told)
         interval_records = max(INTERVAL_RECORDS_MIN, -(-spool.records // INTERVALS))
         with interruptions(options.signals) as stopped:
-            jobs = _jobs(spool, place.groups(variants, spool.partitions), interval_records, options)
+            jobs = _jobs(variants, spool, place.groups(variants, spool.partitions), interval_records, options)
             done = place.run(jobs, _progress(jobs, told), stopped)
     recordings = [recording for each in done for recording in each.recordings]
     partial = len(done) < len(jobs) or any(recording.stopped_in is not None for recording in recordings)
@@ -156,8 +156,11 @@ def _read(source: Source, folder: Path, watching: Watching) -> Spool:
     return spool
 
 
-def _jobs(spool: Spool, groups: Sequence[tuple[int, ...]], interval_records: int, options: Options) -> list[Job]:
+def _jobs(
+    variants: Sequence[Variant], spool: Spool, groups: Sequence[tuple[int, ...]], interval_records: int, options: Options
+) -> list[Job]:
     limits = RecordingLimits.of(len(spool.partitions))
+    of_topic = any(variant.pipeline.trains_on_topic for variant in variants)
     pairs = [(partition, group) for partition in spool.partitions for group in groups]
     return [
         Job(
@@ -168,6 +171,7 @@ def _jobs(spool: Spool, groups: Sequence[tuple[int, ...]], interval_records: int
             joins_after_events=options.joins_after_events,
             record_bytes_max=options.record_bytes_max,
             limits=limits,
+            topic=spool.partitions if of_topic else (),
             decisions=options.decisions,
         )
         for number, (partition, group) in enumerate(pairs)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from river import base
 
+from stream_retrain.core.contest.challenger import Challenger
 from stream_retrain.core.digest import digest
 from stream_retrain.core.inside import fills_nulls, named, unseeded
 from stream_retrain.core.react.combinations import Trigger, leaves
@@ -109,8 +110,12 @@ class Pipeline:
     @property
     def trains(self) -> bool:
         """Whether a rule asks the trainer for a challenger."""
-        races = [rule.do for rule in self.react if isinstance(rule, On) and isinstance(rule.do, Race)]
-        return any(challenger.by_trainer for race in races for challenger in race.contestants())
+        return any(challenger.by_trainer for challenger in self._challengers())
+
+    @property
+    def trains_on_topic(self) -> bool:
+        """Whether a challenger learns a range of a topic."""
+        return any(challenger.window is not None and challenger.window.topic is not None for challenger in self._challengers())
 
     @property
     def needs_proba(self) -> bool:
@@ -126,6 +131,11 @@ class Pipeline:
         names = [f"metric {type(metric).__name__}" for metric in measured if needs_proba(metric)]
         names += [f"watch {watch.signal!r}" for watch in _watches(self) if watch.signal in ("loss", "rank", "prediction")]
         return tuple(dict.fromkeys(names))
+
+    def _challengers(self) -> Iterator[Challenger]:
+        for rule in self.react:
+            if isinstance(rule, On) and isinstance(rule.do, Race):
+                yield from rule.do.contestants()
 
     def trial(self) -> Trial:
         """Try everything declared, as it will be used."""

@@ -17,6 +17,7 @@ from stream_retrain.engines.kafka.range_reader import read_stretches
 from stream_retrain.engines.kafka.range_text import AtTime
 from stream_retrain.engines.kafka.stretches import find_stretches
 from stream_retrain.engines.trainer.jobs import Job
+from stream_retrain.engines.trainer.labelled import labelled
 from stream_retrain.errors import EventError
 from stream_retrain.facts.values import Event, Features, Learned
 from stream_retrain.lane.batch import Record
@@ -43,24 +44,11 @@ def read_range(settings: Settings, pipeline: Pipeline, job: Job, wanted: TopicRa
             stretches[job.shard.partition] = own._replace(end=min(own.end, job.training.through_offset + 1))
         for partition, record in read_stretches(consumer, wanted.topic, stretches, settings):
             for event in _events(decoder, record):
-                yield from _labelled(event, waiting.setdefault(partition, {}), pipeline.pending_rows_max)
+                yield from labelled(event, waiting.setdefault(partition, {}), pipeline.pending_rows_max)
     except KafkaException as error:
         raise broker_error(f"reading topic {wanted.topic!r}", error, settings) from None
     finally:
         consumer.close()
-
-
-def _labelled(event: Event, waiting: dict[str, Features], waiting_max: int) -> Iterator[Learned]:
-    """The row of an event of one partition; a question waits for its answer, as in a shard."""
-    x = waiting.pop(event.id) if event.id in waiting and event.y is not None else event.x
-    if x is None:
-        return
-    if event.y is not None:
-        yield Learned(event.offset, event.time_s, x, event.y, None)
-        return
-    waiting.setdefault(event.id, x)
-    if len(waiting) > waiting_max:
-        del waiting[next(iter(waiting))]
 
 
 def _events(decoder: EventDecoder, record: Record) -> list[Event]:
