@@ -77,7 +77,7 @@ def backtest(
     settings = settings or load_settings()
     opened = open_source(
         source,
-        chosen.variants[0].pipeline,
+        chosen.own,
         settings=settings,
         partition_by=partition_by,
         partitions=partitions,

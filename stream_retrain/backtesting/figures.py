@@ -37,11 +37,11 @@ def figures(summary: BacktestSummary) -> Figures:
             each.name,
             number(each.quality),
             loss_text(each.loss, summary.task),
-            number(each.kappa_temporal, 3),
+            "" if each.kappa_temporal is None else f"{each.kappa_temporal:.3f}",
             _lead(pairs.get(each.name), summary.task),
             f"{each.drifts:,}",
             f"{each.replacements:,}",
-            number(each.cpu_us, 3),
+            f"{each.cpu_us:.0f}",
         )
         for each in everyone
     ]

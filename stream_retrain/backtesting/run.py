@@ -95,7 +95,7 @@ class Ran(NamedTuple):
 
 
 def run_backtest(chosen: Chosen, source: Source, options: Options, watching: Watching | None = None) -> Ran:
-    """Run every variant, and the controls of the first one, over a source.
+    """Run every variant, and the controls of the pipeline itself, over a source.
 
     Raises `SettingsError` for options and sources that are not as they must be, `BrokerError` where Kafka does not answer, `OSError` where
     a file cannot be written, `BacktestError` where a process or a machine was lost, KeyboardInterrupt while the source is read.
@@ -103,7 +103,7 @@ def run_backtest(chosen: Chosen, source: Source, options: Options, watching: Wat
     began = time.monotonic()
     told = watching or _Unwatched()
     _check(options)
-    controls = controls_of(chosen.variants[0].pipeline) if options.controls else Chosen([], [])
+    controls = controls_of(chosen.own) if options.controls else Chosen(chosen.own, [], [])
     variants = [*chosen.variants, *controls.variants]
     place = workplace(variants, target=options.target, processes=options.processes, cluster=options.cluster, spool=options.spool)
     if options.decisions is not None:
@@ -117,6 +117,7 @@ def run_backtest(chosen: Chosen, source: Source, options: Options, watching: Wat
     recordings = [recording for each in done for recording in each.recordings]
     partial = len(done) < len(jobs) or any(recording.stopped_in is not None for recording in recordings)
     run = Run(
+        own=chosen.own,
         variants=variants,
         source=spool.source,
         partitions=[each.partition for each in spool.partitions],

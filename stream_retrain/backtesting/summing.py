@@ -15,6 +15,7 @@ from stream_retrain.backtesting.ranking import Loss, ranked
 from stream_retrain.backtesting.recording import IntervalSums, Recording
 from stream_retrain.backtesting.result import BacktestCurves, BacktestSummary, Incident, Interval, VariantSummary
 from stream_retrain.backtesting.variants import LAST_VALUE, PREVIOUS_LABEL, Variant, described
+from stream_retrain.core.pipeline import Pipeline
 
 __all__ = ["Run", "summed"]
 
@@ -28,6 +29,8 @@ _Key = tuple[int, int]
 class Run:
     """What was run, beside what it left."""
 
+    own: Pipeline
+    """The pipeline itself."""
     variants: Sequence[Variant]
     """In the order asked for, the controls last."""
     source: str
@@ -51,8 +54,8 @@ def summed(run: Run, recordings: Iterable[Recording]) -> tuple[BacktestSummary, 
     first = of[run.variants[0].name]
     times = [time for each in first for row in each.intervals for time in (row.from_time_s, row.to_time_s) if time is not None]
     summary = BacktestSummary(
-        pipeline=run.variants[0].pipeline.name,
-        task=run.variants[0].pipeline.task,
+        pipeline=run.own.name,
+        task=run.own.task,
         source=run.source,
         events=sum(each.events for each in first),
         rejected=sum(each.rejected for each in first),
@@ -211,7 +214,7 @@ def _notes(run: Run, of: Mapping[str, Sequence[Recording]], shared: Mapping[int,
     if run.partial:
         notes.append(_interrupted(run, of, shared))
     if not any(each.labelled for each in first):
-        label = run.variants[0].pipeline.schema.label
+        label = run.own.schema.label
         notes.append(f"No label came, so there is no quality: {label!r} is absent or null in all records, or no answer found its question.")
     if out_of_order := sum(each.out_of_order for each in first):
         notes.append(

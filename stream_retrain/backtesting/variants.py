@@ -68,6 +68,8 @@ class Variant:
 class Chosen(NamedTuple):
     """The variants of a backtest, and what a reader must know of how they were chosen."""
 
+    own: Pipeline
+    """The pipeline itself, which built-in variants and controls are made from."""
     variants: list[Variant]
     notes: list[str]
 
@@ -97,7 +99,7 @@ def choose(declared: Mapping[str, Pipeline], first: str, wanted: Sequence[str] |
     for name in names:
         _check_name(name, names, declared)
     chosen = [Variant(name=name, pipeline=declared[name] if name in declared else _made(name, own)) for name in names]
-    return _comparable(Chosen(chosen, []))
+    return _comparable(Chosen(own, chosen, []))
 
 
 def controls_of(pipeline: Pipeline) -> Chosen:
@@ -109,7 +111,7 @@ def controls_of(pipeline: Pipeline) -> Chosen:
         LAST_VALUE if regression else PREVIOUS_LABEL: {**_BARE, "model": model},
         BLIND_RESET: {**_BARE, "react": blind},
     }
-    chosen = Chosen([], [])
+    chosen = Chosen(pipeline, [], [])
     for name, changed in changes.items():
         try:
             chosen.variants.append(Variant(name=name, pipeline=dataclasses.replace(pipeline, **changed), control=True))
@@ -171,7 +173,7 @@ def _by_default(own: Pipeline, first: str) -> Chosen:
             continue
         if name != first and not _same(made, own):
             chosen.append(Variant(name=name, pipeline=made))
-    return Chosen(chosen, notes)
+    return Chosen(own, chosen, notes)
 
 
 def _same(one: Pipeline, other: Pipeline) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["backtest"]
 
 INTERRUPTED: Final = 130
+WIDE: Final = 1_000
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Source = Annotated[str, typer.Option(metavar="SRC", help="kafka://TOPIC?from=...&to=..., or a CSV, JSON lines or Parquet file.")]
@@ -146,7 +147,8 @@ def _show(summary: BacktestSummary, written: dict[str, Path | None]) -> None:
     for index, row in enumerate(shown.rows):
         table.add_row(*row, style="dim" if index in shown.controls else None)
     console.print()
-    console.print(table)
+    # A line that wraps can still be read; a figure that is cut cannot.
+    Console(width=WIDE).print(table)
     console.print()
     for line in shown.below:
         console.print(line, markup=False, highlight=False)

@@ -71,7 +71,7 @@ class Here:
 @pytest.fixture
 def run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Here:
     monkeypatch.setattr(workplace, "unsendable", lambda _: "a test wants it so")
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "80")
     return Here(folder, capsys)
 
 
@@ -96,7 +96,7 @@ def test_a_person_gets_a_table_with_the_best_first_and_the_verdict_in_words(run:
     assert sorted(names) == ["blind reset", "none", "previous label", "shop"]
     assert names[0] in ended.out.split("\n", 2)[1], "the headline names it"
     assert "1,000 events, from log.jsonl" in ended.out
-    assert "…" not in ended.out, "nothing is cut at a hundred columns"
+    assert "…" not in ended.out, "nothing is cut at eighty columns"
 
 
 def test_files_are_written_where_they_were_asked_for(run: Here, tmp_path: Path) -> None:

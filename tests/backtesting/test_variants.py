@@ -77,7 +77,9 @@ class TestChoose:
     def test_the_pipeline_itself_is_first_unless_it_is_named(self) -> None:
         declared = {"shop": OWN, "other": built_in("reset", OWN)}
         assert names(choose(declared, "shop", ["other", "none"])) == ["shop", "other", "none"]
-        assert names(choose(declared, "shop", ["none", "shop"])) == ["none", "shop"]
+        turned = choose(declared, "shop", ["other", "shop"])
+        assert names(turned) == ["other", "shop"]
+        assert turned.own is OWN, "controls are of the pipeline itself, wherever it stands"
 
     def test_declared_ones_are_as_they_are(self) -> None:
         other = dataclasses.replace(OWN, react=())
