@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from stream_retrain.backtesting.backtest_result import BacktestResult
 from stream_retrain.backtesting.open_source import open_source
 from stream_retrain.backtesting.progress import ProgressBar
 from stream_retrain.backtesting.result import Incident
 from stream_retrain.backtesting.run import Options, run_backtest
+from stream_retrain.backtesting.source import Source
 from stream_retrain.backtesting.variants import Chosen, choose
 from stream_retrain.codec.trial import checkpointable
 from stream_retrain.core.pipeline import Pipeline
@@ -21,7 +23,22 @@ from stream_retrain.engines.replay.replay import JOINS_AFTER_EVENTS
 from stream_retrain.errors import SettingsError
 from stream_retrain.settings import Settings, load_settings
 
-__all__ = ["backtest"]
+__all__ = ["Where", "backtest"]
+
+
+class Where(TypedDict, total=False):
+    """Where a backtest runs and what it shows meanwhile; none of it makes a difference to the result."""
+
+    processes: int | None
+    """How many to run in; None: as many as there are cores."""
+    spool: str | Path | None
+    """The folder in which the records are kept meanwhile; None: the system's for temporary files."""
+    cluster: str | None
+    """The address of a dask scheduler to run on, such as "tcp://host:8786"."""
+    settings: Settings | None
+    """Where Kafka is; None: as the command line finds it."""
+    progress: bool
+    """Whether it is shown on standard error, where that is a terminal: yes, unless told otherwise."""
 
 
 def backtest(
@@ -34,11 +51,7 @@ def backtest(
     label_delay: str | None = None,
     joins_after_events: int = JOINS_AFTER_EVENTS,
     incidents: Mapping[str, int] | None = None,
-    processes: int | None = None,
-    spool: str | Path | None = None,
-    cluster: str | None = None,
-    settings: Settings | None = None,
-    progress: bool = True,
+    **where: Unpack[Where],
 ) -> BacktestResult:
     """What the quality would have been: run variants of a pipeline over the same records, by the code that runs live.
 
@@ -56,59 +69,50 @@ def backtest(
         Labelled events between the request for a training and the event before which its challenger joins.
     incidents
         What is known to have happened, as text, and the position of the record with which it began.
-    processes
-        How many to run in; None: as many as there are cores. It makes no difference to the result.
-    spool
-        The folder in which the records are kept meanwhile; None: the system's for temporary files.
-    cluster
-        The address of a dask scheduler to run on, such as "tcp://host:8786".
-    settings
-        Where Kafka is; None: as the command line finds it.
-    progress
-        Whether it is shown on standard error, where that is a terminal.
+    where
+        processes, spool, cluster, settings, progress: see `Where`.
 
-    Interrupted (Ctrl-C) while the variants run, it returns what they have come to, and `summary.partial` is true.
-
-    Raises `SettingsError` for what is wrong with the source, the names or the options, `PipelineError` for a pipeline that could not run
-    live, `BrokerError` where Kafka does not answer, `BacktestError` where a process or a machine was lost.
+    Interrupted (Ctrl-C) while the variants run, it returns what they have come to, and `summary.partial` is true. Raises `SettingsError`,
+    `PipelineError` for a pipeline that could not run live, `BrokerError`, `BacktestError` where a process or a machine was lost.
     """
-    declared = dict(pipeline) if isinstance(pipeline, Mapping) else {pipeline.name: pipeline}
-    chosen = _chosen(declared, None if isinstance(pipeline, Pipeline) else list(declared), variants)
-    settings = settings or load_settings()
-    opened = open_source(
-        source,
-        chosen.own,
-        settings=settings,
-        partition_by=partition_by,
-        partitions=partitions,
-        labels=label_delay,
-    )
+    chosen = _chosen(pipeline, variants)
+    settings = where.get("settings") or load_settings()
+    cut: dict[str, Any] = {"partition_by": partition_by, "partitions": partitions, "labels": label_delay}
+    opened = open_source(source, chosen.own, settings=settings, **cut)
+    told = [Incident(text=text, position=position) for text, position in (incidents or {}).items()]
+    command = _command(opened.name, chosen, joins_after_events)
+    return _run(chosen, opened, Options(joins_after_events=joins_after_events, incidents=told, command=command), settings, where)
+
+
+def _run(chosen: Chosen, source: Source, options: Options, settings: Settings, where: Where) -> BacktestResult:
+    """Run it, with its decision logs in a folder that goes with the result."""
+    spool = where.get("spool")
     decisions = Path(tempfile.mkdtemp(prefix="stream-retrain-decisions-"))
-    options = Options(
-        joins_after_events=joins_after_events,
-        processes=processes,
+    options = dataclasses.replace(
+        options,
+        processes=where.get("processes"),
         spool=None if spool is None else Path(spool),
+        cluster=where.get("cluster"),
         decisions=decisions,
-        cluster=cluster,
         record_bytes_max=settings.record_bytes_max,
-        incidents=[Incident(text=text, position=position) for text, position in (incidents or {}).items()],
-        command=_command(opened.name, chosen, joins_after_events),
     )
     try:
-        with ProgressBar() if progress else contextlib.nullcontext() as watching:
-            ran = run_backtest(chosen, opened, options, watching)
+        with ProgressBar() if where.get("progress", True) else contextlib.nullcontext() as watching:
+            ran = run_backtest(chosen, source, options, watching)
     except BaseException:
         shutil.rmtree(decisions)
         raise
     return BacktestResult(ran.summary, ran.curves, decisions)
 
 
-def _chosen(declared: Mapping[str, Pipeline], named: Sequence[str] | None, variants: Sequence[str] | None) -> Chosen:
+def _chosen(pipeline: Pipeline | Mapping[str, Pipeline], variants: Sequence[str] | None) -> Chosen:
+    declared = {pipeline.name: pipeline} if isinstance(pipeline, Pipeline) else dict(pipeline)
     if not declared:
         raise SettingsError("there is no pipeline to run: give one, or several by name")
-    first = next(iter(declared))
-    wanted = variants if named is None else [*named, *(name for name in variants or () if name not in named)]
-    chosen = choose(declared, first, wanted)
+    wanted = variants
+    if not isinstance(pipeline, Pipeline):
+        wanted = [*declared, *(name for name in variants or () if name not in declared)]
+    chosen = choose(declared, next(iter(declared)), wanted)
     for variant in chosen.variants:
         if variant.pipeline.trains:  # its models are written and opened again
             checkpointable(variant.pipeline)

@@ -85,7 +85,7 @@ class Reactor:
     def duel(self) -> DuelStanding | None:
         """How the duel in progress stands."""
         duel = self.succession.duel
-        return None if duel is None else DuelStanding(duel.number, duel.served, duel.events, duel.passes_at, duel.standings())
+        return None if duel is None else duel.standing()
 
     def label(
         self,

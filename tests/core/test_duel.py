@@ -145,7 +145,7 @@ def test_a_question_from_before_this_duel_teaches_and_proves_nothing(ballot: Bal
     for number in range(100):
         assert fought.step(number, 0.0, {"n": number}, True, ballot) == []
     assert champion.learned == rival.learned == 100
-    assert [each.events for each in fought.standings()] == [0, 0]
+    assert [each.events for each in fought.standing().contestants] == [0, 0]
     assert not fought.over
 
 
@@ -196,7 +196,7 @@ def test_one_that_joins_has_all_events_before_it_and_is_scored_from_there() -> N
     early = fought.ask(40, 0.0, {"n": 40})
     fought.join(Contestant("trained", Says(True)))
     assert fought.step(40, 0.0, {"n": 40}, True, early.ballot) == []
-    assert [each.events for each in fought.standings()] == [41, 41, 0]
+    assert [each.events for each in fought.standing().contestants] == [41, 41, 0]
     facts = run(fought, start=41)
     assert told(facts)[0][:1] + told(facts)[0][2:4] == ("lead", "champion", "trained")
     assert told(facts)[-1][:3] == ("promoted", 99, "trained")
@@ -212,7 +212,7 @@ def test_one_that_joined_and_leads_is_not_scored_on_questions_from_before() -> N
     assert [line[3] for line in told(run(fought, 30))] == ["trained"]
     for asked in early:
         fought.step(99, 0.0, {"n": 0}, True, asked.ballot)
-    assert [each.events for each in fought.standings()] == [30, 30, 30]
+    assert [each.events for each in fought.standing().contestants] == [30, 30, 30]
 
 
 def test_a_place_that_is_kept_costs_evidence_from_the_start() -> None:
@@ -323,7 +323,7 @@ def test_regression_is_dueled_by_relative_loss_and_an_exploding_model_loses() ->
             break
     assert [line[0] for line in told(facts)] == ["lead", "promoted"]
     assert facts[-1].winner == "line"  # type: ignore[union-attr]
-    assert fought.standings()[2].loss_mean == 1.0
+    assert fought.standing().contestants[2].loss_mean == 1.0
 
 
 def test_facts_are_values() -> None:
@@ -414,7 +414,7 @@ def test_one_that_joins_without_probabilities_changes_no_loss_and_is_taken_to_be
     fought.join(Contestant("trained", Says(True)))
     rare(fought, 10)
     assert fought.loss == "log"
-    assert fought.standings()[2].loss_mean == 1.0
+    assert fought.standing().contestants[2].loss_mean == 1.0
 
 
 def test_the_served_prediction_shows_no_probabilities_it_would_not_show_outside() -> None:
@@ -437,5 +437,5 @@ def test_restored_with_rare_labels_it_goes_the_same_way() -> None:
     cut = spec.build(pickle.loads(pickle.dumps(cut.snapshot())))
     assert cut.loss == "log"
     rare(cut, 1_000)
-    assert cut.standings() == whole.standings()
+    assert cut.standing().contestants == whole.standing().contestants
     assert digest(cut.snapshot()) == digest(whole.snapshot())

@@ -39,16 +39,8 @@ from stream_retrain.core.contest.scorer import Scorer
 from stream_retrain.core.contest.tally import Tally
 from stream_retrain.core.serve.predictor import Prediction, Predictor, label_is_most_probable, predictor
 from stream_retrain.core.state import Part, Saved
-from stream_retrain.facts.duel import (
-    ContestantFailed,
-    ContestantStanding,
-    DuelEnded,
-    DuelFact,
-    DuelResult,
-    LeadCause,
-    LeadChanged,
-    LossName,
-)
+from stream_retrain.facts.duel import ContestantFailed, DuelEnded, DuelFact, DuelResult, LeadCause, LeadChanged, LossName
+from stream_retrain.facts.observation import DuelStanding
 from stream_retrain.facts.values import Features
 
 __all__ = ["Asked", "Ballot", "Contestant", "Duel", "DuelSpec", "rule_of"]
@@ -178,16 +170,6 @@ class Duel:
         return self.leader.model
 
     @property
-    def events(self) -> int:
-        """Scored so far."""
-        return self._test.events
-
-    @property
-    def passes_at(self) -> float:
-        """The e-value at which a lone challenger takes the lead."""
-        return self._test.passes_at
-
-    @property
     def over(self) -> bool:
         """Whether the duel has ended, or will with the next label."""
         return self._ending.due or self._ending.twins or len(self._in) < 2
@@ -253,7 +235,7 @@ class Duel:
             winner=winner,
             events=test.events,
             changes=test.changes,
-            standings=self.standings(),
+            standings=self.standing().contestants,
             generation=self.generation,
             loss=self.loss,
             held_by=self._guard.name if self._guard is not None and self._guard.holds else None,
@@ -289,9 +271,10 @@ class Duel:
             guard=self._guard and self._guard.snapshot(),
         )
 
-    def standings(self) -> tuple[ContestantStanding, ...]:
-        """How each contestant stands now, in the order they came."""
-        return self._tally.standings([each.name for each in self._contestants], self._test)
+    def standing(self) -> DuelStanding:
+        """How it stands now, and each contestant, in the order they came."""
+        contestants = self._tally.standings([each.name for each in self._contestants], self._test)
+        return DuelStanding(self.number, self.served, self._test.events, self._test.passes_at, contestants)
 
     def _install(self) -> None:
         """The contestants still in, each with its predictor and its `learn_one`."""
@@ -322,7 +305,7 @@ class Duel:
 
     def _lead(self, offset: int, time_s: float, taker: int, cause: LeadCause) -> LeadChanged:
         number, before, now = self.number, self.served, self._contestants[taker].name
-        events, standings = self._test.events, self.standings()
+        events, standings = self._test.events, self.standing().contestants
         self._led.add(taker)
         if self._ending.is_open:
             self._ending.begin()
