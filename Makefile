@@ -47,8 +47,9 @@ chaos: $(READY) ## Workers, brokers and Valkey killed at random, and the proof t
 bench-recovery: $(READY) ## Time to the next prediction after a kill, replay speed, checkpoint pauses
 	$(BIN)/python -m benchmarks.recovery
 
-docs: $(READY) ## Draw the picture of docs/architecture.md from the import contracts
+docs: $(READY) ## Make what docs have from the code: the picture of docs/architecture.md, docs/metrics.md
 	$(BIN)/python -m docs.architecture
+	$(BIN)/python -m docs.metrics
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

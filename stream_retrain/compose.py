@@ -113,6 +113,7 @@ def _labels(pipeline: Pipeline) -> PipelineLabels:
         model=type(pipeline.model).__name__,
         watches=tuple((watch.detector_name, watch.signal) for watch in pipeline.watch),
         reactions=tuple(type(rule.do).__name__ for rule in pipeline.react),
+        metrics=tuple((type(metric).__name__, bool(metric.bigger_is_better)) for metric in pipeline.scores.metrics),
     )
 
 

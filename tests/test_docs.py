@@ -13,7 +13,7 @@ import pytest
 import stream_retrain
 from docs import architecture
 from stream_retrain.settings import settings_table_markdown
-from stream_retrain.views.catalogue import CATALOGUE, HISTOGRAMS, STATES
+from stream_retrain.views.catalogue import CATALOGUE, PREFIX, STATES
 
 ROOT = Path(stream_retrain.__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -58,7 +58,7 @@ def test_every_module_of_the_project_that_is_named_can_be_imported(page: Path) -
 
 
 def test_the_metrics_that_failures_are_told_by_exist() -> None:
-    known = {family.name + ("_total" if family.kind == "counter" else "") for family in CATALOGUE} | set(HISTOGRAMS)
+    known = {family.exposed.removeprefix(PREFIX) for family in CATALOGUE}
     cells = [row.split("|")[3] for row in BY_NAME["failures.md"].splitlines() if row.startswith("| ") and row.count("|") == 5]
     named = {name for cell in cells for name in re.findall(r"`([a-z_]+)(?:\{[^}]*\})?`", cell)}
     assert {"rebalances_total", "store_up", "restores_total"} <= named

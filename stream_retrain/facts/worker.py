@@ -6,7 +6,8 @@ A view is any callable that takes one; it must be quick and must not raise.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from stream_retrain.facts.observation import Observation
@@ -18,6 +19,7 @@ __all__ = [
     "CheckpointFailed",
     "Checkpointed",
     "Committed",
+    "GroupSeen",
     "Lagging",
     "Observed",
     "Processed",
@@ -33,6 +35,7 @@ __all__ = [
     "WentLive",
     "WindowCleared",
     "WindowRefilled",
+    "WindowSeen",
     "WorkerFact",
     "WorkerState",
     "WorkerStateChanged",
@@ -54,6 +57,22 @@ class Processed:
     replayed: bool
     newest_time_s: float
     seconds: float
+    stamped_s: float = math.nan
+    """Kafka's timestamp of the last record, seconds since the epoch; nan where it has none."""
+    delays_s: Sequence[float] = ()
+    """How long after its question each answer came, in event time."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WindowSeen:
+    """How a shard's window stands, as far as its worker knows: it remembers the last 50,000 rows of it."""
+
+    rows: int
+    """Appended to the window."""
+    waiting_rows: int
+    """Not appended yet: they wait for their offsets to be committed, or for the store."""
+    oldest_time_s: float | None
+    """Event time of the oldest row."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +84,8 @@ class Observed:
     observation: Observation
     replay_debt: int = 0
     """Records it would have to learn again if the worker died now."""
+    window: WindowSeen | None = None
+    """None where the pipeline has no window."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +94,16 @@ class Lagging:
 
     shard: ShardId
     records: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSeen:
+    """How the partitions of the source are given out in the consumer group, a few times a minute at most."""
+
+    partitions: int
+    """Of the source."""
+    unowned: int
+    """Those that no member has, while the group is stable."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +230,8 @@ class TrainerTold:
     rows_total: int | None
     caught_up_s: float | None = None
     """Where it was handed over: what the shard's own lessons took, to catch up with what came meanwhile."""
+    seconds: float | None = None
+    """Where it was handed over: what the training took."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +254,7 @@ WorkerFact: TypeAlias = (
     Processed
     | Observed
     | Lagging
+    | GroupSeen
     | Assigned
     | Restored
     | WentLive

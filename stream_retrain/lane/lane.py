@@ -78,6 +78,7 @@ class Lane:
             newest_time_s=given.events[-1].time_s if given.events else -math.inf,
             replayed=replayed,
             went_live=replayed and not self.replaying,
+            delays_s=outcome.delays_s,
         )
 
     def reached(self, position: int) -> bool:

@@ -26,19 +26,22 @@ class Outcome:
     learned: list[Learned] = dataclasses.field(default_factory=list)
     facts: list[ShardFact] = dataclasses.field(default_factory=list)
     commands: list[Command] = dataclasses.field(default_factory=list)
+    delays_s: list[float] = dataclasses.field(default_factory=list)
+    """How long after its question each answer came, in event time."""
 
 
 class Done:
     """What a batch has done so far; rows are plain tuples, made into `Learned` and scored at its end, in tight loops."""
 
-    __slots__ = ("facts", "learned", "predicted", "scored")
+    __slots__ = ("delays_s", "facts", "learned", "predicted", "scored")
 
     def __init__(self) -> None:
         self.predicted: list[Predicted] = []
         self.learned: list[tuple[Any, ...]] = []
         self.scored: list[Scored] = []
         self.facts: list[ShardFact] = []
+        self.delays_s: list[float] = []
 
     def outcome(self, commands: list[Command]) -> Outcome:
         """The batch is over."""
-        return Outcome(self.predicted, list(map(_learned, self.learned)), self.facts, commands)
+        return Outcome(self.predicted, list(map(_learned, self.learned)), self.facts, commands, self.delays_s)

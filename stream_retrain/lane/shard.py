@@ -88,9 +88,9 @@ class Shard:
         self.questions_seen: int = values["questions_seen"]
         self._newest_time_s: float = values["newest_time_s"]
         self._questions = Questions.of(pipeline, values["questions"])
-        self._open_classes = pipeline.task == "multiclass" and pipeline.schema.classes is None
         self._classes: dict[Any, None] = dict.fromkeys(values["classes"])
         """The labels learned so far, where the schema does not name them."""
+        self._open_classes = self._classes if pipeline.task == "multiclass" and pipeline.schema.classes is None else None
         self._new_class = -1
         """The offset of the last event that brought a new class."""
         self._failed_through: int = values["failed_through"]
@@ -178,7 +178,6 @@ class Shard:
     def observe(self) -> Observation:
         """What metrics and status show; costs an update of each metric for each event of the rolling score."""
         reactor = self._reactor
-        training = reactor.succession.training
         return Observation(
             generation=self.generation,
             events_seen=self.events_seen,
@@ -189,18 +188,16 @@ class Shard:
             rolling=self._scores.rolling(),
             readings=reactor.watches.readings(),
             duel=reactor.duel,
-            training=training.number if training else None,
+            training=reactor.succession.training.number if reactor.succession.training else None,
             members=reactor.adaptation.standing(),
         )
 
-    def _take_stretch(self, events: list[Any], at: int, done: Done) -> int:  # noqa: C901 - one loop, so that there is one law
-        """Take events from `at` on, until something happens that changes what is bound here, or to the end; where the next one is."""
+    def _take_stretch(self, events: list[Any], start: int, done: Done) -> int:  # noqa: C901 - one loop, so that there is one law
+        """Take events from `start` on, until something happens that changes what is bound here, or to the end; where the next one is."""
         reactor, duel, binary, keeps_proba = self._reactor, self._reactor.succession.duel, self._binary, self._keeps_proba
-        predict, learn, generation, follow = reactor.predict, reactor.learn, reactor.generation, reactor.label
-        classes = self._classes if self._open_classes else None
+        predict, learn, generation, follow, classes = reactor.predict, reactor.learn, reactor.generation, reactor.label, self._open_classes
         waiting, predicted, learned, scored = self._questions.waiting, done.predicted.append, done.learned.append, done.scored.append
-        for event in itertools.islice(events, at, None):
-            at += 1
+        for at, event in enumerate(itertools.islice(events, start, None), start + 1):
             offset, id_, time_s, x, y = event
             known = self._known(event) if waiting else None
             if (x if known is None else y) is None or (classes is not None and y not in classes and self._odd(event, done)):
@@ -237,6 +234,8 @@ class Shard:
                 if y_pred is not None:
                     scored((y, y_pred, proba if keeps_proba else None))
                 self.events_seen += 1
+                if known is not None:
+                    done.delays_s.append(time_s - known[0])
                 learned((offset, time_s, x, y, y_pred))
                 if follow(offset, time_s, x, y, prediction, asked, (self.events_seen, self._newest_time_s), done.facts, known is None):
                     return at

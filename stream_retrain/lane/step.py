@@ -38,3 +38,5 @@ class Step:
     """It began below the offset from which on the lane is live."""
     went_live: bool
     """The lane is live since this batch."""
+    delays_s: list[float]
+    """How long after its question each answer came, in event time."""

@@ -1,8 +1,12 @@
-"""Every metric family of a worker: its name, kind, labels and meaning, in one place.
+"""Every metric family of a worker, declared once: its name, kind, labels and meaning. The fold, docs/metrics.md, the dashboards, the
+alerts and their tests read it.
 
-Names are without the prefix `stream_retrain_`, and those of counters without `_total`; every family has the label `pipeline` besides.
-Quality, generation and drift carry the label `partition`, because a shard (one partition) has a model of its own, and a mean
-over shards would hide the one that drifted.
+Names are without the prefix `stream_retrain_`, and those of counters without `_total`. Every family has the label `pipeline` besides,
+but those that say otherwise.
+
+A shard (one partition) has a model of its own, and a sum or a mean over shards would hide the one that drifted. So what is said of a
+shard, and what its decisions are counted by, has the label `partition`. Where the facts that raise a counter go to the decisions topic,
+it counts decisions.
 """
 
 from __future__ import annotations
@@ -12,81 +16,194 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from stream_retrain.facts.worker import WorkerState
 
-__all__ = ["CATALOGUE", "CHECKPOINT_BUCKETS_S", "COMMIT_BUCKETS_S", "HISTOGRAMS", "PREFIX", "STATES", "Family"]
+__all__ = ["CATALOGUE", "GROUPS", "LABELS", "OF_THE_PARENT", "PREFIX", "STATES", "Family", "Group"]
 
 PREFIX: Final = "stream_retrain_"
 STATES: Final = typing.get_args(WorkerState)
-COMMIT_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-CHECKPOINT_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0)
 
-Kind: TypeAlias = Literal["counter", "gauge"]
+Kind: TypeAlias = Literal["counter", "gauge", "histogram", "info"]
+
+_STAGE_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)
+_TRAINING_BUCKETS_S: Final = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+_DELAY_BUCKETS_S: Final = (0.1, 1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0)
 
 
 class Family(NamedTuple):
-    """A counter or a gauge."""
+    """A metric family; `buckets` are those of a histogram."""
 
     name: str
     kind: Kind
     labels: tuple[str, ...]
     meaning: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def exposed(self) -> str:
+        """Its name as it is scraped; a histogram has `_bucket`, `_sum` and `_count` after it."""
+        return PREFIX + self.name + {"counter": "_total", "info": "_info"}.get(self.kind, "")
+
+    @property
+    def every_label(self) -> tuple[str, ...]:
+        """Its labels with `pipeline` among them, where it has that."""
+        return self.labels if self.name in NO_PIPELINE else ("pipeline", *self.labels)
 
 
-CATALOGUE: Final[tuple[Family, ...]] = (
-    Family("worker_state", "gauge", (), "; ".join(f"{number} {state}" for number, state in enumerate(STATES))),
-    Family("records_consumed", "counter", ("topic", "partition"), "records polled, replayed ones included"),
-    Family("consumer_lag_records", "gauge", ("topic", "partition"), "newest offset less the next one to process"),
-    Family("consumer_offset", "gauge", ("topic", "partition"), "next offset to process"),
-    Family("assigned_partitions", "gauge", (), "partitions held by this worker"),
-    Family("rebalances", "counter", ("event",), "partitions that came or went"),
-    Family("restarts", "counter", (), "times the engine was started again because Kafka or Redis did not answer"),
-    Family("transactions", "counter", ("outcome",), "Kafka transactions ended"),
-    Family("events_predicted", "counter", (), "predictions put out"),
-    Family("events_learned", "counter", (), "labelled events learned, without replayed ones"),
-    Family("events_replayed", "counter", (), "events learned again after a restore, without output"),
-    Family("dead_letters", "counter", ("reason",), "records sent to the dead-letter topic"),
-    Family("labels_unmatched", "counter", ("reason",), "answers without a question, and questions that expired"),
-    Family("predictions_failed", "counter", (), "predictions that were none: not finite, or no label"),
-    Family("metric_failures", "counter", ("metric",), "predictions on which a metric raised"),
-    Family("questions_dropped", "counter", (), "waiting questions that a restart could not keep"),
-    Family("last_event_timestamp_seconds", "gauge", (), "newest event time processed"),
-    Family("quality", "gauge", ("partition", "role", "metric", "window"), "prequential score, in the metric's own unit"),
-    Family("model_generation", "gauge", ("partition",), "number of the champion"),
-    Family("model_last_change_timestamp_seconds", "gauge", (), "when a champion was last replaced"),
-    Family("resets", "counter", (), "champions replaced by a fresh model"),
-    Family("duels_started", "counter", (), "times challengers began to race the champion"),
-    Family("duels_ended", "counter", ("result",), "duels that ended, by what came of them"),
-    Family("lead_changes", "counter", ("cause",), "times another contestant of a duel began to serve"),
-    Family("contestants_failed", "counter", (), "contestants of a duel that raised where another did not"),
-    Family("pending_labels", "gauge", ("partition",), "questions waiting for their label"),
-    Family("policy_decisions", "counter", ("reaction", "outcome"), "what was decided about triggers"),
-    Family("drift_detected", "counter", ("detector", "signal"), "drifts, in a direction that was asked for"),
-    Family("drift_state", "gauge", ("partition", "detector", "signal"), "0 stable, 1 warning"),
-    Family("drift_statistic", "gauge", ("partition", "detector", "signal"), "the number the detector tests"),
-    Family("drift_threshold", "gauge", ("partition", "detector", "signal"), "the line at which it fires"),
-    Family("drift_estimate", "gauge", ("partition", "detector", "signal"), "its estimate of the signal's mean"),
-    Family("drift_window_events", "gauge", ("partition", "detector", "signal"), "events that estimate rests on"),
-    Family("drift_warnings", "counter", ("detector", "signal"), "warnings raised, where a rule asks for them"),
-    Family("detector_failures", "counter", ("detector", "signal"), "times a detector raised and was replaced by a fresh one"),
-    Family("requests", "counter", (), "requests for a reaction that took effect"),
-    Family("duel_active", "gauge", ("partition",), "1 while challengers race the champion, or a rematch goes on"),
-    Family("training_active", "gauge", ("partition",), "1 while the trainer works for the shard"),
-    Family("training_rows", "gauge", ("partition",), "lessons of the training under way, or of the last one"),
-    Family("trainings", "counter", ("outcome",), "trainings by the trainer: requested, joined as challengers, failed"),
-    Family("member_weight", "gauge", ("partition", "member"), "share of a member in an adaptive model's prediction"),
-    Family("member_restarts", "counter", ("member",), "members of an adaptive model that began afresh"),
-    Family("member_lead_changes", "counter", (), "changes of the leading member of an adaptive model"),
-    Family("last_drift_timestamp_seconds", "gauge", (), "when a drift was last detected; 0: never"),
-    Family("checkpoints", "counter", (), "checkpoints written"),
-    Family("checkpoint_failures", "counter", (), "checkpoints that could not be written or read"),
-    Family("restores", "counter", ("how",), "shards opened, by what they came back from"),
-    Family("replay_debt_records", "gauge", ("partition",), "records to learn again if the worker died now"),
-    Family("store_up", "gauge", (), "1 while Redis takes writes; absent until it has answered"),
-    Family("store_outages", "counter", (), "times Redis stopped taking writes"),
-    Family("window_refills", "counter", (), "windows that Redis had lost rows of, appended again"),
-    Family("checkpoint_last_success_timestamp_seconds", "gauge", (), "when the last one was written"),
-    Family("checkpoint_size_bytes", "gauge", (), "size of the last one"),
+class Group(NamedTuple):
+    """Families that answer one question."""
+
+    title: str
+    families: tuple[Family, ...]
+
+
+OF_THE_PARENT: Final = frozenset({"worker_up", "worker_starts", "merge_seconds"})
+"""Families of the parent of `run --workers N`, whose exposition holds those of its workers too."""
+NO_PIPELINE: Final = OF_THE_PARENT | {"build"}
+_P: Final = ("partition",)
+_PLACE: Final = ("topic", "partition")
+_WATCH: Final = ("partition", "detector", "signal")
+
+GROUPS: Final[tuple[Group, ...]] = (
+    Group(
+        "What runs",
+        (
+            Family("build", "info", ("version", "python", "river"), "versions of the running worker"),
+            Family("pipeline", "info", ("task", "topic", "model"), "what the pipeline declares, for joins"),
+            Family("worker_state", "gauge", (), "; ".join(f"{number} {state}" for number, state in enumerate(STATES))),
+            Family("restarts", "counter", (), "times the engine was started again because Kafka or Redis did not answer"),
+        ),
+    ),
+    Group(
+        "Kafka: how much, how late, whose",
+        (
+            Family("records_consumed", "counter", _PLACE, "records polled, replayed ones included"),
+            Family("consumer_lag_records", "gauge", _PLACE, "newest offset less the committed one"),
+            Family("consumer_lag_seconds", "gauge", _PLACE, "age of the newest record processed while others wait, else 0"),
+            Family("consumer_offset", "gauge", _PLACE, "next offset to process"),
+            Family("assigned_partitions", "gauge", (), "partitions held by this worker"),
+            Family("source_partitions", "gauge", (), "partitions of the source topic; absent until the group was looked at"),
+            Family("unowned_partitions", "gauge", (), "partitions that no member of the stable group has, as this worker last saw it"),
+            Family("rebalances", "counter", ("event",), "partitions that came or went"),
+            Family("transactions", "counter", ("outcome",), "Kafka transactions ended"),
+            Family("outputs_committed", "counter", (), "predictions, decisions and dead letters committed"),
+            Family("last_event_timestamp_seconds", "gauge", (), "newest event time processed"),
+            Family("stage_duration_seconds", "histogram", ("stage",), "where the loop's time goes; the rest is waiting", _STAGE_BUCKETS_S),
+        ),
+    ),
+    Group(
+        "Events and labels",
+        (
+            Family("events_predicted", "counter", (), "predictions put out"),
+            Family("events_learned", "counter", (), "labelled events learned, without replayed ones"),
+            Family("events_replayed", "counter", (), "events learned again after a restore, without output"),
+            Family("dead_letters", "counter", ("reason",), "records sent to the dead-letter topic"),
+            Family("predictions_failed", "counter", (), "predictions that were none: not finite, or no label"),
+            Family("pending_labels", "gauge", _P, "questions waiting for their label"),
+            Family("label_delay_seconds", "histogram", (), "event time from a question to its answer", _DELAY_BUCKETS_S),
+            Family("labels_unmatched", "counter", ("reason",), "answers without a question, and questions that expired"),
+            Family("questions_dropped", "counter", (), "waiting questions that a restart could not keep"),
+        ),
+    ),
+    Group(
+        "Quality of the model that serves",
+        (
+            Family("quality", "gauge", ("partition", "metric", "window"), "prequential score; absent until a label has come"),
+            Family("quality_bigger_is_better", "gauge", ("metric",), "1 where a larger value is better, 0 where a smaller is"),
+            Family("metric_failures", "counter", ("metric",), "predictions on which a metric raised"),
+            Family("model_generation", "gauge", _P, "number of the champion"),
+            Family("model_last_change_timestamp_seconds", "gauge", _P, "when the champion was last replaced; 0: not since the start"),
+            Family("member_weight", "gauge", ("partition", "member"), "share of a member in an adaptive model's prediction"),
+            Family("member_restarts", "counter", ("partition", "member"), "members of an adaptive model that began afresh"),
+            Family("member_lead_changes", "counter", _P, "changes of the leading member of an adaptive model"),
+        ),
+    ),
+    Group(
+        "Drift",
+        (
+            Family("drift_detected", "counter", _WATCH, "drifts, in a direction that was asked for"),
+            Family("drift_warnings", "counter", _WATCH, "warnings raised, where a rule asks for them"),
+            Family("drift_state", "gauge", _WATCH, "0 stable, 1 warning, 2 a drift in the last 60 s"),
+            Family("drift_statistic", "gauge", _WATCH, "the number the detector tests"),
+            Family("drift_threshold", "gauge", _WATCH, "the line at which it fires"),
+            Family("drift_estimate", "gauge", _WATCH, "its estimate of the signal's mean"),
+            Family("drift_window_events", "gauge", _WATCH, "events that estimate rests on"),
+            Family("detector_failures", "counter", _WATCH, "times a detector raised and was replaced by a fresh one"),
+            Family("last_drift_timestamp_seconds", "gauge", _P, "when a drift was last detected; 0: not since the start"),
+        ),
+    ),
+    Group(
+        "Reactions: decisions, duels, trainings",
+        (
+            Family("requests", "counter", _P, "requests for a reaction that took effect"),
+            Family("policy_decisions", "counter", ("partition", "reaction", "outcome"), "what was decided about triggers"),
+            Family("resets", "counter", _P, "champions replaced by a fresh model"),
+            Family("duels_started", "counter", _P, "times challengers began to race the champion"),
+            Family("duels_ended", "counter", ("partition", "result"), "duels that ended, by what came of them"),
+            Family("lead_changes", "counter", ("partition", "cause"), "times another contestant of a duel began to serve"),
+            Family("contestants_failed", "counter", _P, "contestants of a duel that raised where another did not"),
+            Family("duel_active", "gauge", _P, "1 while challengers race the champion, or a rematch goes on"),
+            Family("duel_events", "gauge", _P, "events scored in the duel in progress"),
+            Family("contestant_loss", "gauge", ("partition", "contestant"), "mean loss of a contestant of the duel in progress, 0 to 1"),
+            Family("contestant_e_value", "gauge", ("partition", "contestant"), "evidence that it is better than the leader; 1 is none"),
+            Family("contestant_e_value_against", "gauge", ("partition", "contestant"), "evidence that it is worse than the leader"),
+            Family("contestant_serves", "gauge", ("partition", "contestant"), "1 for the contestant that serves"),
+            Family("training_active", "gauge", _P, "1 while the trainer works for the shard"),
+            Family("training_rows", "gauge", _P, "rows learned by the training under way, or by the last one; 0: nobody began it"),
+            Family("training_duration_seconds", "histogram", (), "trainings that were handed over", _TRAINING_BUCKETS_S),
+            Family("trainings", "counter", ("partition", "outcome"), "trainings by the trainer: requested, joined as challengers, failed"),
+        ),
+    ),
+    Group(
+        "State that survives a crash",
+        (
+            Family("checkpoints", "counter", (), "checkpoints written"),
+            Family("checkpoint_failures", "counter", (), "checkpoints that could not be written or read"),
+            Family("checkpoint_last_success_timestamp_seconds", "gauge", _P, "when the last one was written, or the shard was opened"),
+            Family("checkpoint_size_bytes", "gauge", _P, "size of the last one"),
+            Family("restores", "counter", ("how",), "shards opened, by what they came back from"),
+            Family("replay_debt_records", "gauge", _P, "records to learn again if the worker died now"),
+            Family("window_rows", "gauge", _P, "rows in the shard's window, of the last 50,000"),
+            Family("window_waiting_rows", "gauge", _P, "rows that wait for their commit, or for Redis"),
+            Family("window_oldest_timestamp_seconds", "gauge", _P, "event time of the oldest of those rows"),
+            Family("window_refills", "counter", (), "windows that Redis had lost rows of, appended again"),
+            Family("store_up", "gauge", (), "1 while Redis takes writes; absent until it has answered"),
+            Family("store_outages", "counter", (), "times Redis stopped taking writes"),
+        ),
+    ),
+    Group(
+        "What scraping costs",
+        (
+            Family("scrapes", "counter", (), "expositions made"),
+            Family("scrape_seconds", "counter", (), "time spent making them"),
+            Family("worker_up", "gauge", ("worker",), "with --workers: 1 where a worker process answered this scrape"),
+            Family("worker_starts", "counter", ("worker",), "with --workers: times a worker process was started"),
+            Family("merge_seconds", "gauge", (), "with --workers: what asking all of them took"),
+        ),
+    ),
 )
-HISTOGRAMS: Final = {
-    "commit_duration_seconds": ("Kafka transactions, begin to commit", COMMIT_BUCKETS_S),
-    "checkpoint_duration_seconds": ("checkpoints, pickled and saved", CHECKPOINT_BUCKETS_S),
+CATALOGUE: Final[tuple[Family, ...]] = tuple(family for group in GROUPS for family in group.families)
+
+LABELS: Final = {
+    "pipeline": "the pipeline's name",
+    "partition": "a partition of the source that this worker has, or has had since it started",
+    "topic": "the source",
+    "reason": "a closed set: why a record was refused, or why a label found no question",
+    "event": "assigned, revoked, lost",
+    "outcome": "a closed set: of transactions, decisions or trainings",
+    "stage": "process, commit, checkpoint",
+    "metric": "a metric the pipeline declares",
+    "window": "cumulative, rolling",
+    "member": "a member of an adaptive model, at most 20",
+    "detector": "the class of a watch's detector",
+    "signal": "the signal of a watch: error, loss, prediction, feature:NAME and so on",
+    "reaction": "the class of a rule's reaction",
+    "result": "promoted, kept, undecided",
+    "cause": "evidence, failure",
+    "contestant": "a contestant of the duel in progress, at most 20",
+    "how": "a closed set: what a shard came back from",
+    "worker": "with --workers: the number of the worker process, from 0; on every family that comes from one",
+    "task": "binary, multiclass, regression",
+    "model": "the class of the declared model",
+    "version": "of stream_retrain",
+    "python": "of Python",
+    "river": "of River",
 }

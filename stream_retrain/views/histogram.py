@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Iterable
+
 __all__ = ["Histogram"]
 
 
@@ -15,8 +18,23 @@ class Histogram:
 
     def observe(self, value: float) -> None:
         """Count one value."""
-        self.counts[next((index for index, bound in enumerate(self.bounds) if value <= bound), len(self.bounds))] += 1
+        self.counts[bisect.bisect_left(self.bounds, value)] += 1
         self.total += value
+
+    def observe_all(self, values: Iterable[float]) -> None:
+        """Count many; one below 0 counts as 0, or the sum would go down, which a counter must not."""
+        counts, bounds, place, total = self.counts, self.bounds, bisect.bisect_left, self.total
+        for value in values:
+            counts[place(bounds, value)] += 1
+            if value > 0:
+                total += value
+        self.total = total
+
+    def copy(self) -> Histogram:
+        """The counts as they are now."""
+        copied = Histogram(self.bounds)
+        copied.counts, copied.total = self.counts.copy(), self.total
+        return copied
 
     def buckets(self) -> list[tuple[str, float]]:
         """Cumulative counts by upper bound, as Prometheus wants them."""

@@ -11,6 +11,7 @@ from stream_retrain.facts.worker import (
     Checkpointed,
     CheckpointFailed,
     Committed,
+    GroupSeen,
     Lagging,
     Observed,
     Processed,
@@ -63,7 +64,7 @@ def log_fact(fact: WorkerFact) -> None:
         case WorkerStateChanged():
             level = logging.ERROR if fact.state == "failed" else logging.INFO
             LOG.log(level, "worker is %s%s", fact.state, f": {fact.detail}" if fact.detail else "")
-        case Observed() | Lagging() | Committed():
+        case Observed() | Lagging() | GroupSeen() | Committed():
             pass
         case _:
             assert_never(fact)

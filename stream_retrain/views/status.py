@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
+import os
 import time
 from typing import Any, Final, assert_never
 
@@ -15,6 +16,7 @@ from stream_retrain.facts.worker import (
     Checkpointed,
     CheckpointFailed,
     Committed,
+    GroupSeen,
     Lagging,
     Observed,
     Processed,
@@ -75,6 +77,8 @@ class Status:
         self.state = "starting"
         self.detail = ""
         self.store = "unknown"
+        self.unowned: int | None = None
+        """Partitions that no worker of the group has; None until that was looked at."""
         self._shards: dict[ShardId, ShardStatus] = {}
         self._decisions: collections.deque[dict[str, Any]] = collections.deque(maxlen=DECISIONS_KEPT)
         self._committed = self._aborted = self._outputs = 0
@@ -86,8 +90,8 @@ class Status:
                 self._processed(fact)
             case Observed():
                 self._observed(fact)
-            case Lagging():
-                self._shard(fact.shard).lag_records = fact.records
+            case Lagging() | GroupSeen():
+                self._measured(fact)
             case Committed():
                 self._committed += 1
                 self._outputs += fact.outputs
@@ -133,6 +137,8 @@ class Status:
             "detail": self.detail,
             "store": self.store,
             "ready": self.ready(),
+            "pid": os.getpid(),
+            "unowned_partitions": self.unowned,
             "uptime_s": round(time.monotonic() - self._started_s, 1),
             "transactions": {"committed": self._committed, "aborted": self._aborted, "outputs": self._outputs},
             "shards": shards,
@@ -141,6 +147,12 @@ class Status:
 
     def _shard(self, id_: ShardId) -> ShardStatus:
         return self._shards.setdefault(id_, ShardStatus())
+
+    def _measured(self, fact: Lagging | GroupSeen) -> None:
+        if isinstance(fact, Lagging):
+            self._shard(fact.shard).lag_records = fact.records
+        else:
+            self.unowned = fact.unowned
 
     def _note_store(self, fact: Checkpointed | CheckpointFailed | StoreLost | StoreRegained | WindowRefilled) -> None:
         match fact:

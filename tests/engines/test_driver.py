@@ -16,7 +16,16 @@ from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.driver.open_lane import stub_of
 from stream_retrain.errors import StaleEpochError, StateError
 from stream_retrain.facts.values import ShardId
-from stream_retrain.facts.worker import CheckpointFailed, Processed, Restored, WentLive, WindowCleared, WorkerFact
+from stream_retrain.facts.worker import (
+    CheckpointFailed,
+    Observed,
+    Processed,
+    Restored,
+    WentLive,
+    WindowCleared,
+    WindowSeen,
+    WorkerFact,
+)
 from stream_retrain.lane.batch import Record, Records
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS, Output
 from stream_retrain.stores import connect
@@ -248,6 +257,27 @@ def test_holes_at_the_end_of_the_log_are_committed(stores: Stores) -> None:
     assert bench.commit() == 712
     bench.driver.reached(0, 705)
     assert bench.commit() is None, "it never goes back"
+
+
+def test_how_a_shard_stands_is_told_with_its_window_and_the_time_of_its_last_record(stores: Stores) -> None:
+    bench = Bench(stores)
+    bench.run(1_050, commit=False)
+    bench.driver.observe(NOW)
+    bench.commit()
+    bench.driver.observe(NOW + 1)
+    before, after = (fact for fact in bench.told if isinstance(fact, Observed))
+    learned = sum(fact.learned for fact in bench.told if isinstance(fact, Processed))
+    assert before.window == WindowSeen(rows=0, waiting_rows=learned, oldest_time_s=None), "nothing that is not committed is in a window"
+    assert after.window == WindowSeen(rows=learned, waiting_rows=0, oldest_time_s=1.0)
+    last = [fact for fact in bench.told if isinstance(fact, Processed)][-1]
+    assert last.stamped_s == 1_049.0
+
+
+def test_without_a_window_none_is_told(stores: Stores) -> None:
+    bench = Bench(stores, pipeline=streams.pipeline(window_rows_max=0))
+    bench.run(70)
+    bench.driver.observe(NOW)
+    assert [fact.window for fact in bench.told if isinstance(fact, Observed)] == [None]
 
 
 def test_the_lag_counts_from_what_is_committed(stores: Stores) -> None:

@@ -408,3 +408,13 @@ def test_so_does_a_batch_for_each_record() -> None:
     lane = lane_of()
     assert comparable(*run(lane, LOG.offsets, INPUTS)) == WHOLE
     assert lane.digest() == WITH_INPUTS.digest
+
+
+def test_the_delay_of_each_answer_is_told_in_event_time() -> None:
+    asked = [Record(number, None, json.dumps({"id": f"e{number}", **PAIRS[number][0]}).encode(), number * 1_000) for number in range(3)]
+    answers = [Record(number + 3, None, json.dumps({"id": f"e{number}", "y": PAIRS[number][1]}).encode(), 10_000) for number in range(3)]
+    whole = Record(6, None, json.dumps({"id": "e6", **PAIRS[6][0], "y": PAIRS[6][1]}).encode(), 11_000)
+    unknown = Record(7, None, json.dumps({"id": "e99", "y": True}).encode(), 11_000)
+    step = lane_of().take(Records.of([*asked, *answers, whole, unknown]))
+    assert step is not None
+    assert step.delays_s == [10.0, 9.0, 8.0], "an event with its label is no answer, and neither is a label without a question"

@@ -5,21 +5,40 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final
 
-from stream_retrain.facts.observation import Observation, Reading, Standing
+from stream_retrain.facts.duel import ContestantStanding
+from stream_retrain.facts.observation import DuelStanding, Observation, Reading, Standing
 from stream_retrain.facts.shard import ShardFact
 from stream_retrain.facts.values import ShardId
-from stream_retrain.facts.worker import Observed, Processed
+from stream_retrain.facts.worker import Observed, Processed, WindowSeen
 
-__all__ = ["OTHER", "SHARD", "observation", "observed", "processed"]
+__all__ = ["DUEL", "OTHER", "SHARD", "observation", "observed", "processed"]
 
 SHARD: Final = ShardId("flights", "flights.events", 3)
 OTHER: Final = ShardId("flights", "flights.events", 4)
+DUEL: Final = DuelStanding(
+    number=1,
+    leader="champion",
+    events=300,
+    contestants=(
+        ContestantStanding(name="champion", loss_mean=0.5, events=300, e_value=1.0, e_value_against=1.0),
+        ContestantStanding(name="fresh", loss_mean=0.25, events=300, e_value=8.0, e_value_against=0.125),
+    ),
+)
 
 
 def processed(*facts: ShardFact, shard: ShardId = SHARD, **changes: Any) -> Processed:
     """A batch of ten records, with these rare facts."""
     batch = Processed(
-        shard=shard, records=10, predicted=8, learned=7, facts=list(facts), replayed=False, newest_time_s=1_000.0, seconds=0.25
+        shard=shard,
+        records=10,
+        predicted=8,
+        learned=7,
+        facts=list(facts),
+        replayed=False,
+        newest_time_s=1_000.0,
+        seconds=0.25,
+        stamped_s=1_000.0,
+        delays_s=(5.0, 20.0),
     )
     return dataclasses.replace(batch, **changes)
 
@@ -38,7 +57,7 @@ def observation(**changes: Any) -> Observation:
             ("error", "ADWIN"): Reading(estimate=0.25, width=64, warning=True),
             ("feature:a", "PageHinkley"): Reading(statistic=12.0, threshold=50.0),
         },
-        duel=1,
+        duel=DUEL,
         training=None,
         members=Standing(members=("tree", "linear"), weights=(0.25, 0.75), restarts=(1, 0), failures=(0, 0), leader="linear", changes=2),
     )
@@ -47,4 +66,5 @@ def observation(**changes: Any) -> Observation:
 
 def observed(shard: ShardId = SHARD, offset: int = 110, replay_debt: int = 30, **changes: Any) -> Observed:
     """How a shard stands, as a worker tells it."""
-    return Observed(shard=shard, offset=offset, observation=observation(**changes), replay_debt=replay_debt)
+    window = WindowSeen(rows=400, waiting_rows=20, oldest_time_s=900.0)
+    return Observed(shard=shard, offset=offset, observation=observation(**changes), replay_debt=replay_debt, window=window)

@@ -11,15 +11,25 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream_retrain.facts.observation import Standing
+from stream_retrain.facts.observation import Reading, Standing
 from stream_retrain.facts.records import RejectReason
-from stream_retrain.facts.shard import SHARD_FACTS, DriftDetected, LeadChanged, MemberRestarted, ModelReset, Rejected, ShardFact
+from stream_retrain.facts.shard import (
+    SHARD_FACTS,
+    DriftDetected,
+    LeadChanged,
+    MemberRestarted,
+    ModelReset,
+    Rejected,
+    ShardFact,
+    TrainingRequested,
+)
 from stream_retrain.facts.telling import counted_labels
 from stream_retrain.facts.worker import (
     Assigned,
     Checkpointed,
     CheckpointFailed,
     Committed,
+    GroupSeen,
     Lagging,
     Released,
     Restored,
@@ -34,8 +44,10 @@ from stream_retrain.facts.worker import (
     WorkerState,
     WorkerStateChanged,
 )
-from stream_retrain.views.catalogue import CATALOGUE, HISTOGRAMS, PREFIX
-from stream_retrain.views.metrics import MEMBERS_MAX, Metrics, PipelineLabels
+from stream_retrain.views import metrics as metrics_module
+from stream_retrain.views.catalogue import CATALOGUE, OF_THE_PARENT, PREFIX, Family
+from stream_retrain.views.metrics import STAGES, Metrics, PipelineLabels
+from stream_retrain.views.standing import NAMES_MAX
 from tests.facts.examples import EXAMPLES
 from tests.views.support import OTHER, SHARD, observed, processed
 
@@ -46,8 +58,11 @@ LABELS = PipelineLabels(
     model="LogisticRegression",
     watches=(("ADWIN", "error"),),
     reactions=("Challenge",),
+    metrics=(("Accuracy", True), ("LogLoss", False)),
 )
 PLACE = {"topic": "flights.events", "partition": "3"}
+WORKERS = [family for family in CATALOGUE if family.name not in OF_THE_PARENT]
+"""The families of a worker."""
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -68,6 +83,8 @@ def samples(metrics: Metrics) -> dict[Key, float]:
     """Every sample by name, without the prefix, and its labels without the pipeline's."""
     found: dict[Key, float] = {}
     for family in text_string_to_metric_families(exposition(metrics)):
+        if family.name.startswith("process_"):
+            continue  # prometheus_client's own
         for sample in family.samples:
             labels = {**sample.labels}
             assert labels.pop("pipeline", "flights") == "flights"
@@ -88,7 +105,13 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 def raised(before: Metrics, after: Metrics) -> dict[Key, float]:
     """The counters that rose, and by how much; one that was not there began at 0."""
     old = samples(before)
-    return {key: now - old.get(key, 0.0) for key, now in samples(after).items() if key[0].endswith("_total") and now != old.get(key, 0.0)}
+    counters = {key: now for key, now in samples(after).items() if key[0].endswith("_total") and not key[0].startswith("scrape")}
+    return {key: now - old.get(key, 0.0) for key, now in counters.items() if now != old.get(key, 0.0)}
+
+
+def exposed_name(family: Family) -> str:
+    """As the parser of the text format names a family: a counter without its ending."""
+    return family.exposed.removesuffix("_total")
 
 
 def lines(metrics: Metrics, family: str) -> list[str]:
@@ -102,7 +125,9 @@ EVERYTHING: tuple[WorkerFact, ...] = (
     Lagging(shard=SHARD, records=40),
     processed(*EXAMPLES.values()),
     observed(),
+    GroupSeen(partitions=8, unowned=1),
     TrainerTold(shard=SHARD, training=5, rows=200, rows_total=None),
+    TrainerTold(shard=SHARD, training=5, rows=900, rows_total=900, caught_up_s=0.1, seconds=3.0),
     Committed(outputs=9, offsets={SHARD: 110}, seconds=0.03),
     Checkpointed(shard=SHARD, offset=110, bytes=2_048, seconds=0.002, at_s=1_500.5),
 )
@@ -111,30 +136,27 @@ EVERYTHING: tuple[WorkerFact, ...] = (
 class TestExposition:
     def test_has_every_family_of_the_catalogue_with_its_kind_and_labels(self) -> None:
         families = {family.name: family for family in text_string_to_metric_families(exposition(told(*EVERYTHING)))}
-        for declared in CATALOGUE:
-            family = families[PREFIX + declared.name]
-            assert (family.type, family.documentation) == (declared.kind, declared.meaning)
+        for declared in WORKERS:
+            family = families.pop(exposed_name(declared))
+            kind = "gauge" if declared.kind == "info" else declared.kind
+            assert (family.type, family.documentation) == (kind, declared.meaning)
             assert family.samples, declared.name
             for sample in family.samples:
-                assert sample.name == PREFIX + declared.name + ("_total" if declared.kind == "counter" else "")
-                assert sample.labels.keys() == {"pipeline", *declared.labels}
-        assert families.keys() == {
-            *(PREFIX + declared.name for declared in CATALOGUE),
-            *(PREFIX + name for name in HISTOGRAMS),
-            f"{PREFIX}build_info",
-            f"{PREFIX}pipeline_info",
-        }
+                assert sample.name.startswith(declared.exposed)
+                assert sample.labels.keys() - {"le"} == set(declared.every_label)
+        assert all(name.startswith("process_") for name in families), "and no others, but those of the process"
+        assert {"process_resident_memory_bytes", "process_cpu_seconds"} <= families.keys()
 
     def test_has_every_family_before_anything_happened(self) -> None:
         names = {family.name for family in text_string_to_metric_families(exposition(told()))}
-        assert names >= {PREFIX + declared.name for declared in CATALOGUE}
+        assert names >= {exposed_name(declared) for declared in WORKERS}
 
     @pytest.mark.parametrize("facts", [(), EVERYTHING], ids=["at the start", "after everything"])
     def test_is_open_metrics_too_where_that_is_asked_for(self, facts: Iterable[WorkerFact]) -> None:
         content_type, body = told(*facts).render("application/openmetrics-text; version=1.0.0")
         assert content_type.startswith("application/openmetrics-text")
         families = {family.name for family in open_metrics_families(body.decode())}
-        assert families >= {PREFIX + declared.name for declared in CATALOGUE}
+        assert families >= {PREFIX + declared.name for declared in WORKERS}
 
     def test_has_static_facts_for_joins(self) -> None:
         assert lines(told(), "stream_retrain_pipeline_info")[2:] == [
@@ -155,58 +177,99 @@ class TestExposition:
         ]
 
     def test_of_quality(self) -> None:
-        assert lines(told(observed()), "stream_retrain_quality") == [
-            "# HELP stream_retrain_quality prequential score, in the metric's own unit",
-            "# TYPE stream_retrain_quality gauge",
-            'stream_retrain_quality{metric="Accuracy",partition="3",pipeline="flights",role="champion",window="cumulative"} 0.75',
-            'stream_retrain_quality{metric="Accuracy",partition="3",pipeline="flights",role="champion",window="rolling"} 0.5',
+        assert lines(told(observed()), "stream_retrain_quality{") == [
+            'stream_retrain_quality{metric="Accuracy",partition="3",pipeline="flights",window="cumulative"} 0.75',
+            'stream_retrain_quality{metric="Accuracy",partition="3",pipeline="flights",window="rolling"} 0.5',
         ]
 
     def test_of_commits(self) -> None:
         metrics = told(*(Committed(outputs=1, offsets={}, seconds=seconds) for seconds in (0.005, 0.03, 60.0)))
-        buckets = {"0.005": 1, "0.01": 1, "0.025": 1, "0.05": 2, "0.1": 2, "0.25": 2, "0.5": 2, "1.0": 2, "2.5": 2, "10.0": 2, "+Inf": 3}
-        assert lines(metrics, "stream_retrain_commit_duration_seconds") == [
-            "# HELP stream_retrain_commit_duration_seconds Kafka transactions, begin to commit",
-            "# TYPE stream_retrain_commit_duration_seconds histogram",
+        buckets = {"0.001": 0, "0.0025": 0, "0.005": 1, "0.01": 1, "0.025": 1, **dict.fromkeys(("0.05", "0.1", "0.25", "0.5", "1.0"), 2)}
+        buckets |= {"2.5": 2, "10.0": 2, "30.0": 2, "+Inf": 3}
+        commits = [line for line in lines(metrics, "stream_retrain_stage_duration_seconds") if 'stage="commit"' in line]
+        assert commits == [
             *(
-                f'stream_retrain_commit_duration_seconds_bucket{{le="{bound}",pipeline="flights"}} {count}.0'
+                f'stream_retrain_stage_duration_seconds_bucket{{le="{bound}",pipeline="flights",stage="commit"}} {count}.0'
                 for bound, count in buckets.items()
             ),
-            'stream_retrain_commit_duration_seconds_count{pipeline="flights"} 3.0',
-            'stream_retrain_commit_duration_seconds_sum{pipeline="flights"} 60.035',
+            'stream_retrain_stage_duration_seconds_count{pipeline="flights",stage="commit"} 3.0',
+            'stream_retrain_stage_duration_seconds_sum{pipeline="flights",stage="commit"} 60.035',
         ]
+
+    @pytest.mark.parametrize(
+        ("fact", "stage", "seconds"),
+        [
+            (processed(seconds=0.25), "process", 0.25),
+            (Committed(outputs=1, offsets={}, seconds=0.5), "commit", 0.5),
+            (Checkpointed(shard=SHARD, offset=1, bytes=1, seconds=2.0, at_s=1.0), "checkpoint", 2.0),
+        ],
+    )
+    def test_of_what_the_loop_does_is_by_stage(self, fact: WorkerFact, stage: str, seconds: float) -> None:
+        found = {each: value(told(fact), "stage_duration_seconds_sum", stage=each) for each in STAGES}
+        assert found == dict.fromkeys(STAGES, 0.0) | {stage: seconds}
+
+    def test_of_label_delays(self) -> None:
+        metrics = told(processed(delays_s=(5.0, 20.0, -3.0)), processed(delays_s=(5.0,), replayed=True))
+        assert value(metrics, "label_delay_seconds_count") == 3.0, "what is replayed was counted before"
+        assert value(metrics, "label_delay_seconds_sum") == 25.0, "clocks differ: an answer before its question counts as 0"
+        assert value(metrics, "label_delay_seconds_bucket", le="0.1") == 1.0
+
+    def test_says_what_it_costs(self) -> None:
+        metrics = told(*EVERYTHING)
+        assert value(metrics, "scrapes_total") == 0.0
+        found = samples(metrics)
+        assert found[key_of("scrapes_total")] == 1.0
+        assert 0.0 < found[key_of("scrape_seconds_total")] < 1.0
 
 
 class TestCounters:
     def test_begin_at_0_so_that_the_first_increase_is_seen(self) -> None:
         found = samples(told(Assigned(shard=SHARD, offset=0, live_from=0), observed()))
-        counters = {family.name for family in CATALOGUE if family.kind == "counter"}
+        counters = {family.name for family in WORKERS if family.kind == "counter"}
         seen = {name.removesuffix("_total") for name, _ in found if name.endswith("_total")}
         assert seen == counters
-        nonzero = {key for key, count in found.items() if key[0].endswith("_total") and count}
+        nonzero = {key for key, count in found.items() if key[0].endswith("_total") and count and not key[0].startswith("scrape")}
         assert nonzero == {key_of("rebalances_total", event="assigned")}
 
     @pytest.mark.parametrize(
         ("name", "labels"),
         [
             *(("dead_letters", {"reason": reason}) for reason in typing.get_args(RejectReason)),
-            ("drift_detected", {"detector": "ADWIN", "signal": "error"}),
-            ("detector_failures", {"detector": "ADWIN", "signal": "error"}),
-            ("policy_decisions", {"reaction": "Challenge", "outcome": "in_duel"}),
-            ("trainings", {"outcome": "joined"}),
             ("restores", {"how": "previous"}),
-            ("lead_changes", {"cause": "failure"}),
-            ("resets", {}),
+            ("metric_failures", {"metric": "LogLoss"}),
+            ("window_refills", {}),
         ],
     )
     def test_are_there_for_what_is_known_of_the_pipeline(self, name: str, labels: dict[str, str]) -> None:
         assert value(told(), f"{name}_total", **labels) == 0.0
 
+    @pytest.mark.parametrize(
+        ("name", "labels"),
+        [
+            ("drift_detected", {"detector": "ADWIN", "signal": "error"}),
+            ("detector_failures", {"detector": "ADWIN", "signal": "error"}),
+            ("policy_decisions", {"reaction": "Challenge", "outcome": "in_duel"}),
+            ("trainings", {"outcome": "joined"}),
+            ("lead_changes", {"cause": "failure"}),
+            ("resets", {}),
+        ],
+    )
+    def test_of_a_shard_are_there_once_it_is_assigned(self, name: str, labels: dict[str, str]) -> None:
+        assert value(told(), f"{name}_total", partition="3", **labels) is None
+        assert value(told(Assigned(shard=SHARD, offset=0, live_from=0)), f"{name}_total", partition="3", **labels) == 0.0
+
+    def test_of_decisions_are_those_with_a_partition(self) -> None:
+        """A drift of one shard must not hide among seven calm ones; of dead letters nobody asks which partition had them."""
+        decided = {kind.counted.name for kind in SHARD_FACTS if kind.published}
+        by_partition = {family.name for family in CATALOGUE if family.kind == "counter" and family.labels[:1] == ("partition",)}
+        assert by_partition == decided
+
     @pytest.mark.parametrize("kind", SHARD_FACTS, ids=lambda kind: kind.__name__)
     def test_each_fact_of_a_shard_raises_its_own_by_one(self, kind: type[ShardFact]) -> None:
         fact: Any = EXAMPLES[kind]
         [family] = [family for family in CATALOGUE if family.name == kind.counted.name]
-        labels = dict(zip(family.labels, counted_labels(fact), strict=True))
+        given = (*(("3",) if family.labels[:1] == ("partition",) else ()), *counted_labels(fact))
+        labels = dict(zip(family.labels, given, strict=True))
         rose = raised(told(processed()), told(processed(fact)))
         assert rose == {key_of(f"{kind.counted.name}_total", **labels): 1.0}
 
@@ -218,9 +281,10 @@ class TestCounters:
         }
 
     def test_of_what_is_replayed_are_the_records_only(self) -> None:
-        metrics = told(processed(*EXAMPLES.values(), replayed=True))
-        assert raised(told(), metrics) == {key_of("records_consumed_total", **PLACE): 10.0, key_of("events_replayed_total"): 10.0}
-        assert value(metrics, "last_drift_timestamp_seconds") == 0.0
+        mine = Assigned(shard=SHARD, offset=0, live_from=0)
+        metrics = told(mine, processed(*EXAMPLES.values(), replayed=True))
+        assert raised(told(mine), metrics) == {key_of("records_consumed_total", **PLACE): 10.0, key_of("events_replayed_total"): 10.0}
+        assert value(metrics, "last_drift_timestamp_seconds", partition="3") == 0.0
         assert value(metrics, "last_event_timestamp_seconds") is None
 
     @pytest.mark.parametrize(
@@ -229,7 +293,10 @@ class TestCounters:
             (Assigned(shard=SHARD, offset=0, live_from=0), {key_of("rebalances_total", event="assigned"): 1.0}),
             (Released(shard=SHARD, how="revoked"), {key_of("rebalances_total", event="revoked"): 1.0}),
             (Released(shard=SHARD, how="lost"), {key_of("rebalances_total", event="lost"): 1.0}),
-            (Committed(outputs=5, offsets={}, seconds=0.1), {key_of("transactions_total", outcome="committed"): 1.0}),
+            (
+                Committed(outputs=5, offsets={}, seconds=0.1),
+                {key_of("transactions_total", outcome="committed"): 1.0, key_of("outputs_committed_total"): 5.0},
+            ),
             (TransactionAborted(error="fenced"), {key_of("transactions_total", outcome="aborted"): 1.0}),
             (CheckpointFailed(shard=SHARD, error="full"), {key_of("checkpoint_failures_total"): 1.0}),
             (Checkpointed(shard=SHARD, offset=1, bytes=1, seconds=0.1, at_s=1.0), {key_of("checkpoints_total"): 1.0}),
@@ -241,6 +308,7 @@ class TestCounters:
                 {key_of("restores_total", how="window"): 1.0, key_of("questions_dropped_total"): 4.0},
             ),
             (WentLive(shard=SHARD, offset=1), {}),
+            (GroupSeen(partitions=8, unowned=1), {}),
             (StoreRegained(away_s=1.0), {}),
             (Lagging(shard=SHARD, records=1), {}),
             (WorkerStateChanged(state="running"), {}),
@@ -264,6 +332,15 @@ class TestGauges:
             key_of("pending_labels", partition="3"): 5.0,
             key_of("replay_debt_records", partition="3"): 30.0,
             key_of("duel_active", partition="3"): 1.0,
+            key_of("duel_events", partition="3"): 300.0,
+            key_of("contestant_serves", partition="3", contestant="champion"): 1.0,
+            key_of("contestant_serves", partition="3", contestant="fresh"): 0.0,
+            key_of("contestant_loss", partition="3", contestant="fresh"): 0.25,
+            key_of("contestant_e_value", partition="3", contestant="fresh"): 8.0,
+            key_of("contestant_e_value_against", partition="3", contestant="fresh"): 0.125,
+            key_of("window_rows", partition="3"): 400.0,
+            key_of("window_waiting_rows", partition="3"): 20.0,
+            key_of("window_oldest_timestamp_seconds", partition="3"): 900.0,
             key_of("training_active", partition="3"): 0.0,
             key_of("training_rows", partition="3"): 200.0,
             key_of("drift_state", **adwin): 1.0,
@@ -277,6 +354,57 @@ class TestGauges:
         }
         assert found.items() >= expected.items()
         assert key_of("drift_statistic", **adwin) not in found, "a detector that shows none has none"
+
+    def test_of_quality_are_absent_before_the_first_label(self) -> None:
+        """Every metric of River says 0 then, which an alarm would take for a model that is always wrong."""
+        assert not lines(told(observed(events_seen=0, running={"Accuracy": 0.0}, rolling={"Accuracy": 0.0})), "stream_retrain_quality{")
+
+    def test_of_quality_say_which_way_is_better(self) -> None:
+        assert value(told(), "quality_bigger_is_better", metric="Accuracy") == 1.0
+        assert value(told(), "quality_bigger_is_better", metric="LogLoss") == 0.0
+
+    def test_of_what_an_observation_no_longer_says_go(self) -> None:
+        found = samples(told(observed(), observed(rolling={}, running={}, readings={}, duel=None, members=None)))
+        names = ("quality", "drift_", "contestant_", "duel_events", "member_weight")
+        assert not [key for key in found if key[0].startswith(names) and not key[0].endswith(("_total", "_is_better"))]
+
+    def test_of_a_drift_are_shown_for_a_minute(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        watch = {"partition": "3", "detector": "ADWIN", "signal": "error"}
+        now_s = [1_000.0]
+        monkeypatch.setattr(metrics_module.time, "monotonic", lambda: now_s[0])
+        calm = {("error", "ADWIN"): Reading(estimate=0.25, width=64)}
+        metrics = told(processed(EXAMPLES[DriftDetected]), observed(readings=calm))
+        assert value(metrics, "drift_state", **watch) == 2.0
+        now_s[0] += 59
+        assert value(metrics, "drift_state", **watch) == 2.0, "a scrape a minute sees it"
+        now_s[0] += 2
+        assert value(metrics, "drift_state", **watch) == 0.0
+
+    def test_of_lag_in_seconds_is_the_age_of_what_was_processed_last_while_something_waits(self) -> None:
+        old = processed(stamped_s=time.time() - 100)
+        assert value(told(old, Lagging(shard=SHARD, records=0)), "consumer_lag_seconds", **PLACE) == 0.0, "an idle topic is not late"
+        late = value(told(old, Lagging(shard=SHARD, records=3)), "consumer_lag_seconds", **PLACE)
+        assert late == pytest.approx(100, abs=5)
+        assert value(told(Lagging(shard=SHARD, records=3)), "consumer_lag_seconds", **PLACE) is None, "nothing was processed yet"
+        unstamped = told(processed(stamped_s=-0.001), Lagging(shard=SHARD, records=3))
+        assert value(unstamped, "consumer_lag_seconds", **PLACE) is None, "records without a timestamp have no age"
+        ahead = told(processed(stamped_s=time.time() + 100), Lagging(shard=SHARD, records=3))
+        assert value(ahead, "consumer_lag_seconds", **PLACE) == 0.0
+
+    def test_of_the_group_are_those_of_the_last_look(self) -> None:
+        assert value(told(), "unowned_partitions") is None, "nobody has looked"
+        metrics = told(GroupSeen(partitions=8, unowned=2), GroupSeen(partitions=9, unowned=0))
+        assert (value(metrics, "source_partitions"), value(metrics, "unowned_partitions")) == (9.0, 0.0)
+
+    def test_of_a_training_begin_at_0_rows_until_somebody_works_at_it(self) -> None:
+        before = TrainerTold(shard=SHARD, training=1, rows=500, rows_total=500)
+        assert value(told(before, processed(EXAMPLES[TrainingRequested])), "training_rows", partition="3") == 0.0
+
+    def test_of_a_shard_that_was_just_opened_count_its_checkpoint_from_now(self) -> None:
+        before = time.time()
+        opened = value(told(Assigned(shard=SHARD, offset=0, live_from=0)), "checkpoint_last_success_timestamp_seconds", partition="3")
+        assert opened is not None
+        assert before <= opened <= time.time()
 
     def test_of_a_training_under_way(self) -> None:
         assert value(told(observed(training=3, duel=None)), "training_active", partition="3") == 1.0
@@ -294,7 +422,8 @@ class TestGauges:
         both = [fact for shard in (SHARD, OTHER) for fact in (Assigned(shard=shard, offset=0, live_from=0), observed(shard))]
         metrics = told(*both, Released(shard=SHARD, how="revoked"))
         alone = told(Assigned(shard=OTHER, offset=0, live_from=0), observed(OTHER))
-        gauges = {family.name for family in CATALOGUE if family.kind == "gauge"}
+        timed = "checkpoint_last_success_timestamp_seconds"  # when each of the two was opened
+        gauges = {family.name for family in CATALOGUE if family.kind == "gauge"} - {timed}
         assert {key: each for key, each in samples(metrics).items() if key[0] in gauges} == {
             key: each for key, each in samples(alone).items() if key[0] in gauges
         }
@@ -313,10 +442,10 @@ class TestGauges:
         assert sum(name == "member_weight" for name, _ in found) == 2, "those of the other shard"
 
     def test_of_members_are_limited(self) -> None:
-        count = MEMBERS_MAX + 5
+        count = NAMES_MAX + 5
         names, numbers = tuple(f"member {number}" for number in range(count)), (0,) * count
         standing = Standing(members=names, weights=(1 / count,) * count, restarts=numbers, failures=numbers, leader=names[0], changes=0)
-        assert sum(name == "member_weight" for name, _ in samples(told(observed(members=standing)))) == MEMBERS_MAX
+        assert sum(name == "member_weight" for name, _ in samples(told(observed(members=standing)))) == NAMES_MAX
 
     @pytest.mark.parametrize(("number", "state"), list(enumerate(typing.get_args(WorkerState))))
     def test_of_the_worker_state_is_its_number(self, number: int, state: WorkerState) -> None:
@@ -337,8 +466,8 @@ class TestGauges:
     def test_of_checkpoints_are_of_the_last_one(self) -> None:
         sizes = (Checkpointed(shard=SHARD, offset=1, bytes=bytes_, seconds=0.1, at_s=float(bytes_)) for bytes_ in (10, 20))
         metrics = told(*sizes)
-        assert value(metrics, "checkpoint_size_bytes") == 20.0
-        assert value(metrics, "checkpoint_last_success_timestamp_seconds") == 20.0
+        assert value(metrics, "checkpoint_size_bytes", partition="3") == 20.0
+        assert value(metrics, "checkpoint_last_success_timestamp_seconds", partition="3") == 20.0
 
     def test_of_event_time_is_the_newest(self) -> None:
         times = (5.0, 9.0, 7.0, float("-inf"))
@@ -356,8 +485,8 @@ class TestGauges:
     )
     def test_of_what_happened_last_are_by_the_wall_clock(self, kind: type[ShardFact], name: str) -> None:
         before = time.time()
-        happened = value(told(processed(EXAMPLES[kind])), name)
+        happened = value(told(processed(EXAMPLES[kind])), name, partition="3")
         assert happened is not None
         assert before <= happened <= time.time()
-        other = value(told(processed(EXAMPLES[MemberRestarted])), name)
+        other = value(told(processed(EXAMPLES[MemberRestarted])), name, partition="3")
         assert other in (None, 0.0)

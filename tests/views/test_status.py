@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 from typing import Any
 
@@ -15,6 +16,7 @@ from stream_retrain.facts.worker import (
     Checkpointed,
     CheckpointFailed,
     Committed,
+    GroupSeen,
     Lagging,
     Released,
     Restored,
@@ -58,6 +60,7 @@ def shard_of(*facts: WorkerFact) -> dict[str, Any]:
 def test_a_worker_that_has_just_started_shows_this() -> None:
     snapshot = shown()
     assert snapshot.pop("uptime_s") >= 0
+    assert snapshot.pop("pid") == os.getpid()
     assert snapshot == {
         "pipeline": "flights",
         "instance": "flights-0",
@@ -65,10 +68,15 @@ def test_a_worker_that_has_just_started_shows_this() -> None:
         "detail": "",
         "store": "unknown",
         "ready": False,
+        "unowned_partitions": None,
         "transactions": {"committed": 0, "aborted": 0, "outputs": 0},
         "shards": {},
         "recent": [],
     }
+
+
+def test_partitions_that_nobody_has_are_shown() -> None:
+    assert shown(GroupSeen(partitions=8, unowned=2), GroupSeen(partitions=8, unowned=1))["unowned_partitions"] == 1
 
 
 def test_a_shard_shows_this() -> None:

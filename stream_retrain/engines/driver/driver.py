@@ -181,6 +181,8 @@ class Driver:
                 replayed=step.replayed,
                 newest_time_s=step.newest_time_s,
                 seconds=time.perf_counter() - started,
+                stamped_s=(given if isinstance(given, Records) else given.records).timestamps_ms[-1] / 1000,
+                delays_s=step.delays_s,
             )
         )
         if step.went_live:
@@ -245,7 +247,8 @@ class Driver:
             if now_s - opened.observed_at_s >= OBSERVE_EVERY_S:
                 opened.observed_at_s = now_s
                 offset, debt = opened.lane.next_offset, opened.replay_debt
-                self._tell(Observed(shard=opened.id, offset=offset, observation=opened.lane.observe(), replay_debt=debt))
+                seen_now, window = opened.lane.observe(), opened.feed.observe()
+                self._tell(Observed(shard=opened.id, offset=offset, observation=seen_now, replay_debt=debt, window=window))
                 seen.append((opened.id, opened.committed))
         return seen
 

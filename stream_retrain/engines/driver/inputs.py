@@ -142,8 +142,17 @@ class Inputs:
             return [NotTrained(training=result.training, error=str(error))]
         started = time.perf_counter()
         caught_up = train(model, rows)
-        seconds = time.perf_counter() - started
-        self._tell(TrainerTold(shard=job.shard, training=result.training, rows=result.rows, rows_total=result.rows, caught_up_s=seconds))
+        caught_up_s, rows_learned = time.perf_counter() - started, result.rows
+        self._tell(
+            TrainerTold(
+                shard=job.shard,
+                training=result.training,
+                rows=rows_learned,
+                rows_total=rows_learned,
+                caught_up_s=caught_up_s,
+                seconds=result.seconds,
+            )
+        )
         return [
             Trained(
                 training=result.training,

@@ -19,6 +19,7 @@ from typing import Final
 from stream_retrain.engines.failpoints import FailPoint, reach
 from stream_retrain.errors import WindowGapError
 from stream_retrain.facts.values import Learned, ShardId
+from stream_retrain.facts.worker import WindowSeen
 from stream_retrain.stores.ports import WindowLimits, WindowStore
 from stream_retrain.stores.window import WindowChunk
 
@@ -65,6 +66,14 @@ class WindowFeed:
     def waiting(self) -> bool:
         """Whether a chunk is ready and not appended."""
         return bool(self._chunks) and self._is_new(self._chunks[-1])
+
+    def observe(self) -> WindowSeen | None:
+        """How the window stands, as far as is known here; None where there is none."""
+        if self._limits is None:
+            return None
+        new = sum(chunk.rows for chunk in itertools.takewhile(self._is_new, reversed(self._chunks)))
+        oldest_s = self._chunks[0].oldest_time_s if self._chunks and self._chunk_rows > new else None
+        return WindowSeen(rows=self._chunk_rows - new, waiting_rows=new + len(self._rows), oldest_time_s=oldest_s)
 
     def append(self, on_gap: Callable[[WindowGapError], None], appended: FailPoint, *, confirm: bool = False) -> None:
         """Append all that waits; every offset of it must be committed. Raises `StoreError`, and the rest goes on waiting.
