@@ -13,6 +13,7 @@ import time
 import urllib.request
 import uuid
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -80,13 +81,18 @@ class Pair:
         extra = ["--workers", "2"] if self._supervised else []
         self._running[port] = subprocess.Popen([*self._command, "--http-port", str(port), *extra], env=self._environment)
 
-    def shards(self, port: int) -> dict[str, dict[str, object]]:
+    def status(self, port: int) -> dict[str, Any] | None:
+        """Of the worker that has this port, or would have it: under one parent both are served on the first."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=2) as response:
-                found = json.load(response)
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._base if self._supervised else port}/status", timeout=2) as response:
+                found: dict[str, Any] | None = json.load(response)
         except OSError:
-            return {}
-        shards: dict[str, dict[str, object]] = found["shards"] if found["ready"] else {}
+            return None
+        return found["workers"][str(port - self._base)] if found and self._supervised else found
+
+    def shards(self, port: int) -> dict[str, dict[str, object]]:
+        found = self.status(port)
+        shards: dict[str, dict[str, object]] = found["shards"] if found and found["ready"] else {}
         return shards
 
     def balanced(self) -> bool:
@@ -96,10 +102,9 @@ class Pair:
         """The partitions that the killed one had."""
         partitions = [int(name.rpartition("/")[2]) for name in self.shards(port)]
         if self._supervised:
-            import psutil
-
-            [victim] = [child for child in psutil.Process(self._running[self._base].pid).children() if child.cmdline()[-1] == str(port)]
-            victim.kill()
+            found = self.status(port)
+            assert found is not None
+            os.kill(found["pid"], signal.SIGKILL)
         else:
             self._running[port].kill()
             self._running[port].wait()

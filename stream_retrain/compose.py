@@ -11,14 +11,16 @@ import gc
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 
 import stream_retrain
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.trial import checkpointable
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.engines.fleet import WorkerCommand, run_fleet
 from stream_retrain.engines.instance import claim_instance
 from stream_retrain.engines.supervise import supervise
 from stream_retrain.engines.trainer import ProcessTrainer, Trainer, TrainerLimits
@@ -28,12 +30,13 @@ from stream_retrain.facts.worker import Tell, WorkerFact
 from stream_retrain.settings import Settings
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import Stores
-from stream_retrain.views.http import Health, HttpServer, serve
+from stream_retrain.views.fleet import FleetView
+from stream_retrain.views.http import Health, HttpServer, Pages, serve, serve_at
 from stream_retrain.views.log import log_fact
 from stream_retrain.views.metrics import Metrics, PipelineLabels
 from stream_retrain.views.status import Status
 
-__all__ = ["keyring_of", "run_pipeline", "serve_trainer", "trainer_of"]
+__all__ = ["keyring_of", "run_pipeline", "run_workers", "serve_trainer", "trainer_of"]
 
 # A batch makes thousands of short-lived tuples, and no cycles: at Python's default (700) collecting takes a tenth of the CPU.
 GC_THRESHOLDS: Final = (50_000, 20, 50)
@@ -61,11 +64,12 @@ def run_pipeline(
     *,
     watching: Tell = lambda _: None,
     target: str | None = None,
+    socket: Path | None = None,
 ) -> None:
     """One worker with its stores, trainer, views and HTTP server, until `stop()`.
 
-    `watching` is told every fact too; `target` is the PIPELINE it was loaded from, if it was. Raises `PipelineError` where a checkpoint of
-    it could not be opened.
+    `watching` is told every fact too; `target` is the PIPELINE it was loaded from, if it was. `socket`: serve there, for the parent of
+    several workers, and on no port. Raises `PipelineError` where a checkpoint of it could not be opened.
     """
     from stream_retrain.engines.kafka import run_worker  # here, because the Kafka client takes a while to import
     from stream_retrain.engines.kafka.clients import check_config
@@ -82,8 +86,8 @@ def run_pipeline(
         metrics = Metrics(_labels(pipeline), stream_retrain.__version__)
         tell = _all_of(status, metrics, log_fact, watching)
         if settings.http:
-            server = stack.enter_context(_served(settings, status, metrics, watchdog))
-            LOG.info("serving %s: /metrics /healthz /readyz /status", server.url)
+            pages = _pages(settings, status, metrics, watchdog)
+            stack.enter_context(serve_at(socket, pages) if socket is not None else _serve(settings, pages))
         stores = connect(settings.redis_url, keyring=keyring, group=settings.group_of(pipeline.name))
         trainer = stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target, watchdog.deadline_s))
         supervise(lambda: run_worker(pipeline, settings, stores, keyring, instance.name, watchdog, tell, trainer), watchdog, tell)
@@ -117,7 +121,31 @@ def _labels(pipeline: Pipeline) -> PipelineLabels:
     )
 
 
-def _served(settings: Settings, status: Status, metrics: Metrics, watchdog: Watchdog) -> HttpServer:
+def run_workers(commands: Sequence[WorkerCommand], sockets: Sequence[Path], settings: Settings, stop: Callable[[], bool]) -> int:
+    """Several worker processes, and one HTTP server for all of them, until `stop()`; the exit code.
+
+    Each process serves at its socket, and must do so. Raises `SettingsError` where the port cannot be listened on.
+    """
+    starts = [0] * len(commands)
+
+    def started(number: int) -> None:
+        starts[number] += 1
+
+    with ExitStack() as stack:
+        if settings.http:
+            fleet = FleetView(sockets, lambda: starts)
+            pages = Pages(metrics=fleet.metrics, healthy=fleet.healthy, ready=fleet.ready, status=fleet.status)
+            stack.enter_context(_serve(settings, pages))
+        return run_fleet(commands, stop, settings.shutdown_timeout_s + 1.5, started)
+
+
+def _serve(settings: Settings, pages: Pages) -> HttpServer:
+    server = serve(settings.http_host, settings.http_port, pages, settings.http_hosts)
+    LOG.info("serving %s: /metrics /healthz /readyz /status", server.url)
+    return server
+
+
+def _pages(settings: Settings, status: Status, metrics: Metrics, watchdog: Watchdog) -> Pages:
     def healthy() -> Health:
         turning = watchdog.turning()
         detail = (
@@ -128,15 +156,7 @@ def _served(settings: Settings, status: Status, metrics: Metrics, watchdog: Watc
     def ready() -> Health:
         return Health(ok=watchdog.turning() and status.ready(), detail={"state": status.state, "detail": status.detail})
 
-    return serve(
-        settings.http_host,
-        settings.http_port,
-        metrics=metrics.render,
-        healthy=healthy,
-        ready=ready,
-        status=status.snapshot,
-        hosts=settings.http_hosts,
-    )
+    return Pages(metrics=metrics.render, healthy=healthy, ready=ready, status=status.snapshot)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,9 +15,9 @@ import typer
 from stream_retrain.cli.output import PipelineArgument, SettingsFile, configured, loaded, log_to_stderr
 from stream_retrain.cli.signals import stop_on_signals
 from stream_retrain.cli.streams import own_output
-from stream_retrain.compose import keyring_of, run_pipeline
+from stream_retrain.compose import keyring_of, run_pipeline, run_workers
 from stream_retrain.engines.failpoints import arm_from
-from stream_retrain.engines.fleet import PARENT_VARIABLE, WorkerCommand, run_fleet
+from stream_retrain.engines.fleet import PARENT_VARIABLE, SOCKET_VARIABLE, WorkerCommand
 from stream_retrain.engines.parent import end_with_parent
 from stream_retrain.settings import Settings
 
@@ -35,7 +38,7 @@ def run(
         bool, typer.Option("--warm-restart", help="Where a checkpoint does not fit, begin with a model trained on the window.")
     ] = False,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
-    workers: Annotated[int, typer.Option(help="Worker processes, each with a port of its own from http_port on.", min=1, max=1_000)] = 1,
+    workers: Annotated[int, typer.Option(help="Worker processes; http_port serves all of them as one.", min=1, max=1_000)] = 1,
 ) -> None:
     """Learn from the pipeline's topic, predict, watch and react, until SIGTERM or Ctrl-C."""
     wanted = configured(
@@ -47,22 +50,24 @@ def run(
     )
     if parent := os.environ.pop(PARENT_VARIABLE, None):
         end_with_parent(int(parent), signal.SIGTERM)
+    socket = os.environ.pop(SOCKET_VARIABLE, None)
     arm_from(os.environ)
     log_to_stderr(wanted.log_level)
     asked_for = loaded(pipeline)
     keyring = keyring_of(wanted)
     if workers > 1:
-        raise typer.Exit(run_fleet(_commands(workers, wanted), stop_on_signals(), wanted.shutdown_timeout_s + 1.5))
+        with tempfile.TemporaryDirectory(prefix="stream_retrain-") as folder:
+            sockets = [Path(folder) / str(number) for number in range(workers)]
+            raise typer.Exit(run_workers(_commands(sockets, wanted), sockets, wanted, stop_on_signals()))
     with own_output():
-        run_pipeline(asked_for, wanted, keyring, stop_on_signals(), target=pipeline)
+        run_pipeline(asked_for, wanted, keyring, stop_on_signals(), target=pipeline, socket=Path(socket) if socket else None)
 
 
-def _commands(count: int, settings: Settings) -> list[WorkerCommand]:
+def _commands(sockets: Sequence[Path], settings: Settings) -> list[WorkerCommand]:
     """This very command for each worker; what must differ is in the environment, or in an option that comes last."""
     arguments = [sys.executable, "-m", "stream_retrain", *sys.argv[1:], "--workers", "1"]
     commands = []
-    for number in range(count):
-        port = settings.http_port + number if settings.http_port else 0
+    for number, socket in enumerate(sockets):
         instance = {"STREAM_RETRAIN_INSTANCE": f"{settings.instance}-{number}"} if settings.instance else {}
-        commands.append(WorkerCommand([*arguments, "--http-port", str(port)], {**os.environ, **instance}))
+        commands.append(WorkerCommand(arguments, {**os.environ, SOCKET_VARIABLE: str(socket), **instance}))
     return commands

@@ -35,7 +35,8 @@ def status(
     if json:
         print_json(found)
     else:
-        _show(found)
+        for number, worker in found["workers"].items() if "workers" in found else [(None, found)]:
+            _show(number, worker)
     if not found["ready"]:
         raise typer.Exit(UNHEALTHY)
 
@@ -50,8 +51,13 @@ def fetch_status(address: str) -> dict[str, Any]:
         raise OSError(f"HTTP {error.code}") from None
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(number: str | None, found: dict[str, Any] | None) -> None:
+    """A worker; of several, the one with a number."""
     console = Console()
+    if number is not None:
+        console.print(f"worker {number}" if found else f"worker {number} does not answer", markup=False)
+    if found is None:
+        return
     console.print(f"pipeline {found['pipeline']}  instance {found['instance']}  {found['state']}  {found['detail']}", markup=False)
     table = Table("partition", "state", "offset", "lag", "learned", "gen.", "drifts", "dead", "overall", "rolling", box=None)
     for name, shard in found["shards"].items():

@@ -24,7 +24,7 @@ from typing import Final
 
 from stream_retrain.engines.backoff import STEADY_AFTER_S, Backoff
 
-__all__ = ["PARENT_VARIABLE", "WorkerCommand", "run_fleet"]
+__all__ = ["PARENT_VARIABLE", "SOCKET_VARIABLE", "WorkerCommand", "run_fleet"]
 
 LOG: Final = logging.getLogger("stream_retrain.workers")
 WAIT_MAX_S: Final = 30.0
@@ -32,6 +32,8 @@ LOOK_EVERY_S: Final = 0.1
 USAGE: Final = 2
 PARENT_VARIABLE: Final = "_STREAM_RETRAIN_PARENT"
 """Tells a worker process the id of its parent; not a setting."""
+SOCKET_VARIABLE: Final = "_STREAM_RETRAIN_SOCKET"
+"""Tells a worker process where to serve for its parent; not a setting."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,17 +54,22 @@ class _Worker:
     backoff: Backoff = dataclasses.field(default_factory=lambda: Backoff(max_s=WAIT_MAX_S))
 
 
-def run_fleet(commands: Sequence[WorkerCommand], stop: Callable[[], bool], timeout_s: float) -> int:
+def run_fleet(
+    commands: Sequence[WorkerCommand], stop: Callable[[], bool], timeout_s: float, started: Callable[[int], None] = lambda _: None
+) -> int:
     """Keep one process running for each command until `stop()`; the exit code for the parent.
 
-    At the end every process gets SIGTERM, and SIGKILL if it has not ended within `timeout_s`.
+    `started` is told the number of each process that is started, in the order of `commands`. At the end every process gets SIGTERM,
+    and SIGKILL if it has not ended within `timeout_s`.
     """
     workers = [_Worker(command, _start(command), time.monotonic()) for command in commands]
+    for number in range(len(workers)):
+        started(number)
     code = 0
     try:
         while not stop() and code != USAGE:
             for number, worker in enumerate(workers):
-                code = max(code, _check(number, worker))
+                code = max(code, _check(number, worker, started))
             time.sleep(LOOK_EVERY_S)
     finally:
         _stop(workers, timeout_s)
@@ -74,12 +81,13 @@ def _start(command: WorkerCommand) -> subprocess.Popen[bytes]:
     return subprocess.Popen(list(command.arguments), env={**command.environment, PARENT_VARIABLE: str(os.getpid())}, start_new_session=True)
 
 
-def _check(number: int, worker: _Worker) -> int:
+def _check(number: int, worker: _Worker, started: Callable[[int], None]) -> int:
     """Start a process again that has ended, when its back-off is over. Returns 2 if starting it again would not help, else 0."""
     now_s = time.monotonic()
     if worker.process is None:
         if worker.backoff.may_try(now_s):
             worker.process, worker.started_s = _start(worker.command), now_s
+            started(number)
         return 0
     code = worker.process.poll()
     if code is None:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
@@ -29,7 +30,7 @@ import msgspec
 
 from stream_retrain.errors import SettingsError
 
-__all__ = ["Health", "HttpServer", "serve"]
+__all__ = ["Body", "Health", "HttpServer", "Pages", "serve", "serve_at"]
 
 CONNECTIONS_MAX: Final = 64
 REQUEST_TIMEOUT_S: Final = 10.0
@@ -54,10 +55,11 @@ class Health:
 class HttpServer:
     """A server that serves, until it is closed; also a context manager. `serve` makes one."""
 
-    def __init__(self, server: _Server, host: str) -> None:
+    def __init__(self, server: _Server, host: str | None = None) -> None:
+        """Serve; without a `host` it is a socket in the file system, which has no port and no URL."""
         self._server = server
-        self.port: int = server.server_address[1]
-        self.url = f"http://{_reachable(host)}:{self.port}"
+        self.port: int = server.server_address[1] if host is not None else 0
+        self.url = f"http://{_reachable(host)}:{self.port}" if host is not None else ""
         self._thread = threading.Thread(target=server.serve_forever, args=(0.2,), name="http", daemon=True)
         self._thread.start()
 
@@ -74,32 +76,50 @@ class HttpServer:
         self.close()
 
 
-def serve(
-    host: str,
-    port: int,
-    *,
-    metrics: Callable[[str], Body],
-    healthy: Callable[[], Health],
-    ready: Callable[[], Health],
-    status: Callable[[], object],
-    hosts: Collection[str] = ("localhost",),
-) -> HttpServer:
-    """Serve from now on, until the server is closed; `port` 0 takes a free port, and `.port` and `.url` say which.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Pages:
+    """What is served, as functions.
 
     `metrics` is given the request's Accept header and answers with a content type and the exposition. `healthy` says whether
     the worker is alive (a restart would cure it if not), `ready` whether it is at work; both are 200 or 503. `status` is shown
     as JSON. What one of them raises is a 500 with one line, and changes nothing else. Every path also answers HEAD.
+    """
+
+    metrics: Callable[[str], Body]
+    healthy: Callable[[], Health]
+    ready: Callable[[], Health]
+    status: Callable[[], object]
+
+    def views(self) -> dict[str, View]:
+        """By path."""
+        views: dict[str, View] = {
+            "/metrics": lambda accept: (HTTPStatus.OK, self.metrics(accept)),
+            "/healthz": lambda _: _health(self.healthy()),
+            "/readyz": lambda _: _health(self.ready()),
+            "/status": lambda _: (HTTPStatus.OK, _json(self.status())),
+        }
+        return views | {"/": lambda _: (HTTPStatus.OK, _links(views))}
+
+
+def serve(host: str, port: int, pages: Pages, hosts: Collection[str] = ("localhost",)) -> HttpServer:
+    """Serve from now on, until the server is closed; `port` 0 takes a free port, and `.port` and `.url` say which.
 
     A request that comes for a name that is none of `hosts` (`*`: any) is refused; one for an address is not.
     Raises SettingsError if it cannot listen there.
     """
-    views: dict[str, View] = {
-        "/metrics": lambda accept: (HTTPStatus.OK, metrics(accept)),
-        "/healthz": lambda _: _health(healthy()),
-        "/readyz": lambda _: _health(ready()),
-        "/status": lambda _: (HTTPStatus.OK, _json(status())),
-    }
-    return HttpServer(_listening(host, port, views | {"/": lambda _: (HTTPStatus.OK, _links(views))}, frozenset(hosts)), host)
+    return HttpServer(_listening(host, port, pages.views(), frozenset(hosts)), host)
+
+
+def serve_at(path: Path, pages: Pages) -> HttpServer:
+    """Serve on a socket in the file system, whose folder says who may connect; one that an earlier process left is taken over.
+
+    Raises SettingsError if it cannot listen there.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        return HttpServer(_Server(socket.AF_UNIX, str(path), pages.views(), frozenset({"localhost"})))
+    except OSError as error:
+        raise SettingsError(f"no socket can be made at {path}: {error.strerror or error}; let TMPDIR name another folder") from error
 
 
 def _health(health: Health) -> tuple[HTTPStatus, Body]:

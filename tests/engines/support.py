@@ -104,11 +104,11 @@ class Worker:
 
 
 @contextlib.contextmanager
-def worker(services: Services, pipeline_file: Path, **settings: Any) -> Iterator[Worker]:
+def worker(services: Services, pipeline_file: Path, *arguments: str, **settings: Any) -> Iterator[Worker]:
     """Run a pipeline file; the process is gone afterwards, whatever happened."""
     environment = services.environment | {"STREAM_RETRAIN_HTTP_PORT": "0"}
     environment |= {f"STREAM_RETRAIN_{name.upper()}": str(value) for name, value in settings.items()}
-    command = [sys.executable, "-m", "stream_retrain", "run", str(pipeline_file)]
+    command = [sys.executable, "-m", "stream_retrain", "run", str(pipeline_file), *arguments]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     started = Worker(process)
     try:

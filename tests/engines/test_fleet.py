@@ -34,8 +34,9 @@ def test_one_that_dies_is_started_again_and_the_others_stay(tmp_path: Path) -> N
     def enough() -> bool:
         return starts(dying) >= 3 or time.monotonic() > until_s
 
-    started_s = time.monotonic()
-    assert run_fleet([command(DIE, str(dying), "1"), command(LIVE, str(living))], enough, 5.0) == 0
+    started_s, told = time.monotonic(), list[int]()
+    assert run_fleet([command(DIE, str(dying), "1"), command(LIVE, str(living))], enough, 5.0, told.append) == 0
+    assert told == [0, 1, 0, 0], "who was started, each time"
     assert starts(dying) == 3
     assert starts(living) == 1
     assert 1.4 < time.monotonic() - started_s < 30, "pauses of a half and of one second"

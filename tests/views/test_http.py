@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from stream_retrain.errors import SettingsError
-from stream_retrain.views.http import CONNECTIONS_MAX, Health, HttpServer, serve
+from stream_retrain.views.http import CONNECTIONS_MAX, Health, HttpServer, Pages, serve
 
 PATHS = ("/", "/metrics", "/healthz", "/readyz", "/status")
 
@@ -49,15 +49,11 @@ def server(worker: Worker) -> Iterator[HttpServer]:
 
 
 def serving(worker: Worker, host: str = "127.0.0.1", port: int = 0, hosts: Collection[str] = ("localhost",)) -> HttpServer:
-    return serve(
-        host,
-        port,
-        metrics=worker.metrics,
-        healthy=lambda: worker.health,
-        ready=lambda: worker.readiness,
-        status=worker.status,
-        hosts=hosts,
-    )
+    return serve(host, port, pages_of(worker), hosts)
+
+
+def pages_of(worker: Worker) -> Pages:
+    return Pages(metrics=worker.metrics, healthy=lambda: worker.health, ready=lambda: worker.readiness, status=worker.status)
 
 
 def ask(
