@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast check bench bench-quality chaos bench-recovery docs clean
+.PHONY: help demo test test-fast check bench bench-quality chaos bench-recovery docs dashboards clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench-recovery: $(READY) ## Time to the next prediction after a kill, replay spe
 docs: $(READY) ## Make what docs have from the code: the picture of docs/architecture.md, docs/metrics.md
 	$(BIN)/python -m docs.architecture
 	$(BIN)/python -m docs.metrics
+
+dashboards: $(READY) ## Make the Grafana dashboards of stream_retrain/ops from their code
+	$(BIN)/python -m dashboards
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,189 @@
+"""The lower half of the pipeline's dashboard: trainings, labels and windows, flow and state."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.panels import Panel
+from dashboards.selectors import ANSWERED, EXPIRED, RATE, E, X
+
+__all__ = ["FLOW", "LABELS", "TRAININGS"]
+
+TRAININGS: Final = (
+    Panel(
+        title="Trainings",
+        says="Requested, joined a duel as a challenger, failed.",
+        kind="bars",
+        unit="short",
+        queries=((f"sum by (outcome) (increase(S_trainings_total{X}[1h]))", "{{outcome}}"),),
+    ),
+    Panel(
+        title="Rows learned",
+        says="By the training under way, or the last one. Stays at 0 where nobody took it.",
+        kind="lines",
+        unit="short",
+        low=0,
+        queries=((f"max by (partition) (S_training_rows{X})", "{{partition}}"),),
+    ),
+    Panel(
+        title="Duration",
+        says="Median and 95th percentile of those that were handed over.",
+        kind="lines",
+        unit="s",
+        low=0,
+        queries=(
+            (f"histogram_quantile(0.5, sum by (le) (increase(S_training_duration_seconds_bucket{E}[1h])))", "median"),
+            (f"histogram_quantile(0.95, sum by (le) (increase(S_training_duration_seconds_bucket{E}[1h])))", "95th percentile"),
+        ),
+    ),
+)
+LABELS: Final = (
+    Panel(
+        title="From a question to its label",
+        says="Event time; the darker, the more labels.",
+        kind="heatmap",
+        unit="s",
+        queries=((f"sum by (le) (increase(S_label_delay_seconds_bucket{E}{RATE}))", "{{le}}"),),
+    ),
+    Panel(
+        title="Questions that found a label",
+        says="Of those that were answered or expired.",
+        kind="lines",
+        unit="percentunit",
+        low=0,
+        queries=((f"{ANSWERED} / ({ANSWERED} + {EXPIRED})", "answered"),),
+    ),
+    Panel(
+        title="Labels and questions without each other",
+        says="By reason. A restart may drop waiting questions, too.",
+        kind="lines",
+        unit="eps",
+        low=0,
+        queries=(
+            (f"sum by (reason) (rate(S_labels_unmatched_total{E}{RATE}))", "{{reason}}"),
+            (f"sum(rate(S_questions_dropped_total{E}{RATE}))", "dropped by a restart"),
+        ),
+    ),
+    Panel(
+        title="Questions waiting",
+        says="Of each shard.",
+        kind="lines",
+        unit="short",
+        low=0,
+        queries=((f"max by (partition) (S_pending_labels{X})", "{{partition}}"),),
+    ),
+    Panel(
+        title="Rows in the window",
+        says="What trainings learn from; dashed: rows that wait for their commit, or for Redis.",
+        kind="lines",
+        unit="short",
+        low=0,
+        dashed=".*waiting.*",
+        queries=(
+            (f"max by (partition) (S_window_rows{X})", "{{partition}}"),
+            (f"max by (partition) (S_window_waiting_rows{X})", "{{partition}} waiting"),
+        ),
+    ),
+    Panel(
+        title="The window reaches back",
+        says="Event time, from its oldest row to the newest event.",
+        kind="lines",
+        unit="s",
+        low=0,
+        queries=(
+            (
+                f"max by (partition) (scalar(max(S_last_event_timestamp_seconds{E})) - S_window_oldest_timestamp_seconds{X})",
+                "{{partition}}",
+            ),
+        ),
+    ),
+)
+FLOW: Final = (
+    Panel(
+        title="Predicted, learned, learned again",
+        says="The last after a restore, without output.",
+        kind="lines",
+        unit="eps",
+        low=0,
+        queries=(
+            (f"sum(rate(S_events_predicted_total{E}{RATE}))", "predicted"),
+            (f"sum(rate(S_events_learned_total{E}{RATE}))", "learned"),
+            (f"sum(rate(S_events_replayed_total{E}{RATE}))", "learned again"),
+        ),
+    ),
+    Panel(
+        title="Records waiting",
+        says="Of each shard, from the committed offset.",
+        kind="lines",
+        unit="short",
+        low=0,
+        queries=((f"sum by (partition) (S_consumer_lag_records{X})", "{{partition}}"),),
+    ),
+    Panel(
+        title="Late by",
+        says="Of each shard; 0 where nothing waits.",
+        kind="lines",
+        unit="s",
+        low=0,
+        queries=((f"max by (partition) (S_consumer_lag_seconds{X})", "{{partition}}"),),
+    ),
+    Panel(
+        title="Offsets",
+        says="Records a second by the offset each shard has processed.",
+        kind="lines",
+        unit="eps",
+        queries=((f"max by (partition) (deriv(S_consumer_offset{X}[1m]))", "{{partition}}"),),
+    ),
+    Panel(
+        title="Share of a worker's time",
+        says="In each stage, summed over workers.",
+        kind="lines",
+        unit="percentunit",
+        low=0,
+        queries=((f"sum by (stage) (rate(S_stage_duration_seconds_sum{E}{RATE}))", "{{stage}}"),),
+    ),
+    Panel(
+        title="A batch",
+        says="How long batches took; the darker, the more of them.",
+        kind="heatmap",
+        unit="s",
+        queries=((f'sum by (le) (increase(S_stage_duration_seconds_bucket{{pipeline="$pipeline",stage="process"}}{RATE}))', "{{le}}"),),
+    ),
+    Panel(
+        title="Age of the checkpoint",
+        says="Of each shard.",
+        kind="lines",
+        unit="s",
+        low=0,
+        queries=((f"time() - max by (partition) (S_checkpoint_last_success_timestamp_seconds{X})", "{{partition}}"),),
+    ),
+    Panel(
+        title="To learn again after a crash",
+        says="Records since the checkpoint.",
+        kind="lines",
+        unit="short",
+        low=0,
+        queries=((f"max by (partition) (S_replay_debt_records{X})", "{{partition}}"),),
+    ),
+    Panel(
+        title="Size of a checkpoint",
+        says="Model, detectors, waiting questions and all; it shows what grows.",
+        kind="lines",
+        unit="bytes",
+        low=0,
+        queries=((f"max by (partition) (S_checkpoint_size_bytes{X})", "{{partition}}"),),
+    ),
+    Panel(
+        title="Checkpoints and restores",
+        says="In an hour.",
+        kind="bars",
+        unit="short",
+        width=24,
+        height=6,
+        queries=(
+            (f"sum(increase(S_checkpoints_total{E}[1h]))", "written"),
+            (f"sum(increase(S_checkpoint_failures_total{E}[1h]))", "failed"),
+            (f"sum by (how) (increase(S_restores_total{E}[1h]))", "restored: {{how}}"),
+        ),
+    ),
+)
