@@ -13,8 +13,9 @@ import pytest
 from confluent_kafka import Consumer
 from confluent_kafka.cimpl import NewPartitions
 
-from stream_retrain.engines.kafka.orphans import assigned_places, orphans_in
+from stream_retrain.engines.kafka.orphans import Orphans, assigned_places, orphans_in
 from stream_retrain.engines.kafka.publish import create_topic
+from stream_retrain.facts.worker import GroupSeen, WorkerFact
 from stream_retrain.local import LocalStack
 from stream_retrain.settings import load_settings
 from tests.engines.live import Place, has, shard_of
@@ -66,6 +67,35 @@ def test_the_places_of_a_member_are_read_from_its_assignment(assignment: bytes, 
 def test_a_partition_is_an_orphan_in_a_stable_group_only(state: str, owned: list[list[int]], orphans: set[int]) -> None:
     members = [SimpleNamespace(assignment=encoded(("t", numbers), ("other", [0, 2]))) for numbers in owned]
     assert orphans_in(SimpleNamespace(state=state, members=members), "t", range(3)) == orphans
+
+
+class Group:
+    """An admin client that is answered with a group of one member."""
+
+    def __init__(self, *owned: int) -> None:
+        self.owned = list(owned)
+
+    def list_groups(self, group: str, _: float) -> list[Any]:
+        member = SimpleNamespace(assignment=encoded(("t", self.owned)))
+        return [SimpleNamespace(id=group, error=None, state="Stable", members=[member])]
+
+    def list_topics(self, topic: str, _: float) -> Any:
+        return SimpleNamespace(topics={topic: SimpleNamespace(error=None, partitions=range(3))})
+
+
+def test_what_was_seen_is_told_by_the_next_turn_and_once() -> None:
+    """Also where members are not static, and nothing is done about it."""
+    told: list[WorkerFact] = []
+    group: Any = Group(0)
+    looking = Orphans(group, load_settings(None, {}, {"static_membership": False}), "group", "t", told.append)
+    looking.look(0.0)
+    assert told == [], "nobody has looked"
+    looking.look_now()
+    group.owned = [0, 1, 2]
+    looking.look_now()
+    looking.look(0.1)
+    looking.look(0.2)
+    assert told == [GroupSeen(partitions=3, unowned=0)], "the last look"
 
 
 @pytest.mark.services

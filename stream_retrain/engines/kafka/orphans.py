@@ -31,6 +31,7 @@ from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from stream_retrain.engines.kafka.clients import base_config
+from stream_retrain.facts.worker import GroupSeen, Tell
 from stream_retrain.settings import Settings
 
 __all__ = ["Orphans", "assigned_places", "orphans_in"]
@@ -47,9 +48,9 @@ STABLE: Final = "Stable"
 
 
 class Orphans:
-    """Protocol of use: one for each time the group is joined; `look` once a turn."""
+    """Protocol of use: one for each time the group is joined; `look` once a turn, which also tells what the last look saw."""
 
-    def __init__(self, admin: AdminClient, settings: Settings, group: str, topic: str) -> None:
+    def __init__(self, admin: AdminClient, settings: Settings, group: str, topic: str, tell: Tell = lambda _: None) -> None:
         self._admin = admin
         self._settings = settings
         self._group = group
@@ -58,10 +59,17 @@ class Orphans:
         self._soon = SOON_LOOKS
         self._before: frozenset[int] = frozenset()
         self._thread: threading.Thread | None = None
+        self._tell = tell
+        self._partitions = 0
+        self._seen: GroupSeen | None = None
+        """What was seen and not told yet: facts are told by the loop's own thread."""
 
     def look(self, now_s: float) -> None:
         """Begin to look, where that is due; returns at once."""
-        if not self._settings.static_membership or (self._thread is not None and self._thread.is_alive()):
+        seen, self._seen = self._seen, None
+        if seen is not None:
+            self._tell(seen)
+        if self._thread is not None and self._thread.is_alive():
             return
         if self._next_s is None:
             self._next_s = now_s + SOON_S
@@ -74,9 +82,10 @@ class Orphans:
         """One look; it lasts as long as Kafka takes to answer, and longer where something has to be done."""
         if (found := self.found()) is None:
             return
+        self._seen = GroupSeen(partitions=self._partitions, unowned=len(found))
         self._soon = max(0, self._soon - 1)
         lasting, self._before = found & self._before, found
-        if not lasting:
+        if not lasting or not self._settings.static_membership:
             return
         time.sleep(random.uniform(0.0, JITTER_S))
         if lasting := lasting & (self.found() or frozenset()):
@@ -92,7 +101,10 @@ class Orphans:
         except KafkaException:
             return None
         group = next((each for each in groups if each.id == self._group and each.error is None), None)
-        return None if group is None or topic.error is not None else orphans_in(group, self._topic, topic.partitions)
+        if group is None or topic.error is not None:
+            return None
+        self._partitions = len(topic.partitions)
+        return orphans_in(group, self._topic, topic.partitions)
 
     def _join_and_leave(self) -> None:
         consumer = Consumer(

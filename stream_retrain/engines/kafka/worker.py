@@ -77,7 +77,7 @@ def run_worker(
     admin = admin_client(settings)
     source = KafkaSource(admin, pipeline, settings)
     source.prepare()
-    orphans = Orphans(admin, settings, settings.group_of(pipeline.name), pipeline.source)
+    orphans = Orphans(admin, settings, settings.group_of(pipeline.name), pipeline.source, tell)
     if stop():
         return
     worker = Worker(pipeline, settings, stores, keyring, instance, confluent_clients(settings), tell, trainer, source=source, stop=stop)
