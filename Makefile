@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast check bench bench-quality chaos bench-recovery docs dashboards clean
+.PHONY: help demo test test-fast check bench bench-quality chaos bench-recovery bench-metrics docs dashboards clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ chaos: $(READY) ## Workers, brokers and Valkey killed at random, and the proof t
 
 bench-recovery: $(READY) ## Time to the next prediction after a kill, replay speed, checkpoint pauses
 	$(BIN)/python -m benchmarks.recovery
+
+bench-metrics: $(READY) ## What metrics cost, and how long a scrape takes at 20 pipelines x 8 partitions
+	$(BIN)/python -m benchmarks.metrics
 
 docs: $(READY) ## Make what docs have from the code: the picture of docs/architecture.md, docs/metrics.md
 	$(BIN)/python -m docs.architecture

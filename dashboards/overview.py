@@ -224,31 +224,31 @@ _QUALITY: Final = (
 _DONE: Final = (
     Panel(
         title="Drifts and requests",
-        says="What called for a reaction, in an hour.",
+        says="What called for a reaction.",
         kind="bars",
         unit="short",
         queries=(
-            (f"sum by (pipeline) (increase(S_drift_detected_total{P}[1h]))", "{{pipeline}} drifts"),
-            (f"sum by (pipeline) (increase(S_drift_warnings_total{P}[1h]))", "{{pipeline}} warnings"),
-            (f"sum by (pipeline) (increase(S_requests_total{P}[1h]))", "{{pipeline}} requests"),
+            (f"sum by (pipeline) (increase(S_drift_detected_total{P}[$__interval]))", "{{pipeline}} drifts"),
+            (f"sum by (pipeline) (increase(S_drift_warnings_total{P}[$__interval]))", "{{pipeline}} warnings"),
+            (f"sum by (pipeline) (increase(S_requests_total{P}[$__interval]))", "{{pipeline}} requests"),
         ),
     ),
     Panel(
         title="Models changed",
-        says="Duels that ended by their result, resets, and changes of lead, in an hour.",
+        says="Duels that ended by their result, resets, and changes of lead.",
         kind="bars",
         unit="short",
         queries=(
-            (f"sum by (pipeline, result) (increase(S_duels_ended_total{P}[1h]))", "{{pipeline}} duel {{result}}"),
-            (f"sum by (pipeline) (increase(S_resets_total{P}[1h]))", "{{pipeline}} reset"),
-            (f"sum by (pipeline, cause) (increase(S_lead_changes_total{P}[1h]))", "{{pipeline}} lead changed: {{cause}}"),
+            (f"sum by (pipeline, result) (increase(S_duels_ended_total{P}[$__interval]))", "{{pipeline}} duel {{result}}"),
+            (f"sum by (pipeline) (increase(S_resets_total{P}[$__interval]))", "{{pipeline}} reset"),
+            (f"sum by (pipeline, cause) (increase(S_lead_changes_total{P}[$__interval]))", "{{pipeline}} lead changed: {{cause}}"),
         ),
     ),
     Panel(
         title="Trainings",
-        says="Asked for, joined a duel, failed, in an hour.",
+        says="Asked for, joined a duel, failed.",
         kind="bars",
         unit="short",
-        queries=((f"sum by (pipeline, outcome) (increase(S_trainings_total{P}[1h]))", "{{pipeline}} {{outcome}}"),),
+        queries=((f"sum by (pipeline, outcome) (increase(S_trainings_total{P}[$__interval]))", "{{pipeline}} {{outcome}}"),),
     ),
 )

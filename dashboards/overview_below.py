@@ -31,9 +31,9 @@ BELOW: Final = (
         unit="short",
         width=12,
         queries=(
-            (f"sum by (pipeline, event) (increase(S_rebalances_total{P}{RATE}))", "{{pipeline}} {{event}}"),
-            (f"sum by (pipeline, how) (increase(S_restores_total{P}{RATE}))", "{{pipeline}} restored: {{how}}"),
-            (f"sum by (pipeline) (increase(S_restarts_total{P}{RATE}))", "{{pipeline}} engine started again"),
+            (f"sum by (pipeline, event) (increase(S_rebalances_total{P}[$__interval]))", "{{pipeline}} {{event}}"),
+            (f"sum by (pipeline, how) (increase(S_restores_total{P}[$__interval]))", "{{pipeline}} restored: {{how}}"),
+            (f"sum by (pipeline) (increase(S_restarts_total{P}[$__interval]))", "{{pipeline}} engine started again"),
         ),
     ),
     Panel(

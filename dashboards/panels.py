@@ -1,7 +1,8 @@
 """What a panel is, as a value, and how it becomes Grafana's JSON.
 
-Every panel has a unit, and a sentence that says what to read in it. No panel and no variable names a data source: the dashboard's
-variable `datasource` is that. In expressions `S_` stands for the prefix of our metrics.
+Bars count what happened in the time of each bar, which is a minute or more: `increase(counter[$__interval])`. Series that are 0 all the
+time have no legend. Every panel has a unit, and a sentence that says what to read in it. No panel and no variable names a data source:
+the dashboard's variable `datasource` is that. In expressions `S_` stands for the prefix of our metrics.
 """
 
 from __future__ import annotations
@@ -109,6 +110,8 @@ def _built(panel: Panel) -> Any:
         if panel.kind in ("heatmap", "table"):
             formats = prometheus_kinds.PromQueryFormat
             query.format(formats.HEATMAP if panel.kind == "heatmap" else formats.TABLE)
+        if panel.kind == "bars":
+            query.interval("1m")
         made.with_target(query)
     if panel.low is not None and panel.kind != "heatmap":
         made.min(panel.low)
@@ -136,6 +139,8 @@ def _graph() -> Any:
     made.legend(
         common.VizLegendOptions().display_mode(kinds.LegendDisplayMode.LIST).placement(kinds.LegendPlacement.BOTTOM).show_legend(True)
     )
+    hidden = model.DynamicConfigValue(id_val="custom.hideFrom", value={"legend": True, "tooltip": True, "viz": False})
+    made.with_override(model.MatcherConfig(id_val="byValue", options={"reducer": "allIsZero", "op": "gte", "value": 0}), [hidden])
     return made
 
 

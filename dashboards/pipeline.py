@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 
 from dashboards.panels import STATE_OF_DRIFT, YES, Panel, annotation, board, variable
 from dashboards.pipeline_flow import FLOW, LABELS, TRAININGS
-from dashboards.selectors import QUALITY, RATE, ROLLING, SERVING, E, X
+from dashboards.selectors import QUALITY, ROLLING, SERVING, E, X
 
 
 def dashboard() -> build.Dashboard:
@@ -126,13 +126,13 @@ _QUALITY: Final = (
     ),
     Panel(
         title="Members restarted, leads changed",
-        says="In an hour.",
+        says="When they happened.",
         kind="bars",
         unit="short",
         width=12,
         queries=(
-            (f"sum by (member) (increase(S_member_restarts_total{X}[1h]))", "{{member}} restarted"),
-            (f"sum(increase(S_member_lead_changes_total{X}[1h]))", "another leads"),
+            (f"sum by (member) (increase(S_member_restarts_total{X}[$__interval]))", "{{member}} restarted"),
+            (f"sum(increase(S_member_lead_changes_total{X}[$__interval]))", "another leads"),
         ),
     ),
 )
@@ -177,14 +177,14 @@ _DRIFT: Final = (
     ),
     Panel(
         title="Drifts, warnings and detectors that raised",
-        says="In an hour.",
+        says="When they happened.",
         kind="bars",
         unit="short",
         width=12,
         queries=(
-            (f"sum by (signal, detector) (increase(S_drift_detected_total{X}[1h]))", "{{signal}} {{detector}}"),
-            (f"sum by (signal, detector) (increase(S_drift_warnings_total{X}[1h]))", "warning: {{signal}} {{detector}}"),
-            (f"sum by (signal, detector) (increase(S_detector_failures_total{X}[1h]))", "raised: {{signal}} {{detector}}"),
+            (f"sum by (signal, detector) (increase(S_drift_detected_total{X}[$__interval]))", "{{signal}} {{detector}}"),
+            (f"sum by (signal, detector) (increase(S_drift_warnings_total{X}[$__interval]))", "warning: {{signal}} {{detector}}"),
+            (f"sum by (signal, detector) (increase(S_detector_failures_total{X}[$__interval]))", "raised: {{signal}} {{detector}}"),
         ),
     ),
 )
@@ -195,7 +195,7 @@ _DECISIONS: Final = (
         kind="bars",
         unit="short",
         width=12,
-        queries=((f"sum by (reaction, outcome) (increase(S_policy_decisions_total{X}{RATE}))", "{{reaction}}: {{outcome}}"),),
+        queries=((f"sum by (reaction, outcome) (increase(S_policy_decisions_total{X}[$__interval]))", "{{reaction}}: {{outcome}}"),),
     ),
     Panel(
         title="What came of it",
@@ -204,9 +204,9 @@ _DECISIONS: Final = (
         unit="short",
         width=12,
         queries=(
-            (f"sum by (result) (increase(S_duels_ended_total{X}{RATE}))", "duel {{result}}"),
-            (f"sum by (cause) (increase(S_lead_changes_total{X}{RATE}))", "lead changed: {{cause}}"),
-            (f"sum(increase(S_resets_total{X}{RATE}))", "reset"),
+            (f"sum by (result) (increase(S_duels_ended_total{X}[$__interval]))", "duel {{result}}"),
+            (f"sum by (cause) (increase(S_lead_changes_total{X}[$__interval]))", "lead changed: {{cause}}"),
+            (f"sum(increase(S_resets_total{X}[$__interval]))", "reset"),
         ),
     ),
 )
@@ -260,14 +260,14 @@ _DUEL: Final = (
     ),
     Panel(
         title="Duels begun, contestants that raised",
-        says="In an hour.",
+        says="When they happened.",
         kind="bars",
         unit="short",
         width=24,
         height=6,
         queries=(
-            (f"sum by (partition) (increase(S_duels_started_total{X}[1h]))", "{{partition}} begun"),
-            (f"sum by (partition) (increase(S_contestants_failed_total{X}[1h]))", "{{partition}} raised"),
+            (f"sum by (partition) (increase(S_duels_started_total{X}[$__interval]))", "{{partition}} begun"),
+            (f"sum by (partition) (increase(S_contestants_failed_total{X}[$__interval]))", "{{partition}} raised"),
         ),
     ),
 )

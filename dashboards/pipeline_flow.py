@@ -15,7 +15,7 @@ TRAININGS: Final = (
         says="Requested, joined a duel as a challenger, failed.",
         kind="bars",
         unit="short",
-        queries=((f"sum by (outcome) (increase(S_trainings_total{X}[1h]))", "{{outcome}}"),),
+        queries=((f"sum by (outcome) (increase(S_trainings_total{X}[$__interval]))", "{{outcome}}"),),
     ),
     Panel(
         title="Rows learned",
@@ -175,15 +175,15 @@ FLOW: Final = (
     ),
     Panel(
         title="Checkpoints and restores",
-        says="In an hour.",
+        says="When they happened.",
         kind="bars",
         unit="short",
         width=24,
         height=6,
         queries=(
-            (f"sum(increase(S_checkpoints_total{E}[1h]))", "written"),
-            (f"sum(increase(S_checkpoint_failures_total{E}[1h]))", "failed"),
-            (f"sum by (how) (increase(S_restores_total{E}[1h]))", "restored: {{how}}"),
+            (f"sum(increase(S_checkpoints_total{E}[$__interval]))", "written"),
+            (f"sum(increase(S_checkpoint_failures_total{E}[$__interval]))", "failed"),
+            (f"sum by (how) (increase(S_restores_total{E}[$__interval]))", "restored: {{how}}"),
         ),
     ),
 )

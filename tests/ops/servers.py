@@ -56,6 +56,11 @@ class Prometheus:
         found: list[dict[str, Any]] = get_json(f"{self.url}/api/v1/query", query=expression)["data"]["result"]
         return found
 
+    def rules(self) -> list[dict[str, Any]]:
+        """The rules as it evaluates them."""
+        groups = get_json(f"{self.url}/api/v1/rules")["data"]["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
     def range(self, expression: str, start_s: float, end_s: float, step_s: float) -> list[dict[str, Any]]:
         """A range query; a list of `{metric, values}`."""
         asked = {"query": expression, "start": str(start_s), "end": str(end_s), "step": str(step_s)}

@@ -129,3 +129,13 @@ def test_the_rules_are_exported_with_a_configuration_that_reads_them(tmp_path: P
     configuration = yaml.safe_load((tmp_path / "prometheus.yml").read_text())
     assert configuration["rule_files"] == ["stream_retrain.rules.yml"]
     assert [job["job_name"] for job in configuration["scrape_configs"]] == ["stream_retrain"]
+
+
+@boards
+def test_bars_count_each_event_once(name: str) -> None:
+    """A bar is as wide as the span it counts over: wider than a few scrapes, and next to the one before."""
+    for panel in panels(BOARDS[name]):
+        for target in panel["targets"]:
+            bars = panel["fieldConfig"]["defaults"].get("custom", {}).get("drawStyle") == "bars"
+            assert bars == ("[$__interval]" in target["expr"]), panel["title"]
+            assert target.get("interval") == ("1m" if bars else None), panel["title"]
