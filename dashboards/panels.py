@@ -46,6 +46,8 @@ class Panel:
     states: States | None = None
     bad_above: float | None = None
     """A stat is red from there on."""
+    names: bool = False
+    """A stat shows the legends, and not the numbers."""
     dashed: str | None = None
     log: bool = False
     low: float | None = None
@@ -126,7 +128,7 @@ def _mapped(states: States) -> list[Any]:
 def _stat(panel: Panel) -> Any:
     made = stat.Panel().graph_mode(kinds.BigValueGraphMode.NONE).reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     made.color_mode(kinds.BigValueColorMode.BACKGROUND if panel.states or panel.bad_above is not None else kinds.BigValueColorMode.NONE)
-    made.no_value("none")
+    made.no_value("none").text_mode(kinds.BigValueTextMode.NAME if panel.names else kinds.BigValueTextMode.AUTO)
     steps = [model.Threshold(value=None, color="green")]
     if panel.bad_above is not None:
         steps.append(model.Threshold(value=panel.bad_above, color="red"))

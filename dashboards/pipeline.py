@@ -44,12 +44,13 @@ def dashboard() -> build.Dashboard:
 _NOW: Final = (
     Panel(
         title="Model",
-        says="The declared model, and the detector's topic.",
+        says="The declared model, and its task.",
         kind="stat",
         unit="none",
         width=4,
         height=4,
-        queries=((f"S_pipeline_info{E}", "{{model}}"),),
+        names=True,
+        queries=((f"count by (model, task) (S_pipeline_info{E})", "{{model}}, {{task}}"),),
     ),
     Panel(
         title="Generation",

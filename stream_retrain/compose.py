@@ -114,7 +114,7 @@ def _labels(pipeline: Pipeline) -> PipelineLabels:
         name=pipeline.name,
         task=pipeline.task,
         topic=pipeline.source,
-        model=type(pipeline.model).__name__,
+        model=" | ".join(type(step).__name__ for step in getattr(pipeline.model, "steps", {"": pipeline.model}).values()),
         watches=tuple((watch.detector_name, watch.signal) for watch in pipeline.watch),
         reactions=tuple(type(rule.do).__name__ for rule in pipeline.react),
         metrics=tuple((type(metric).__name__, bool(metric.bigger_is_better)) for metric in pipeline.scores.metrics),

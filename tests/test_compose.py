@@ -49,6 +49,15 @@ def test_the_metrics_know_watches_and_reactions_beforehand() -> None:
     assert (labels.name, labels.topic, labels.task) == ("test", "events", "binary")
     assert labels.watches == (("ADWIN", "error"),)
     assert labels.reactions == ("Reset",)
+    assert labels.metrics == (("Accuracy", True),)
+
+
+def test_a_model_is_named_by_its_steps() -> None:
+    from river import linear_model, preprocessing
+
+    model = preprocessing.StandardScaler() | linear_model.LogisticRegression()
+    assert compose._labels(streams.pipeline(model=model)).model == "StandardScaler | LogisticRegression"
+    assert compose._labels(streams.pipeline(model=linear_model.Perceptron())).model == "Perceptron"
 
 
 def test_every_view_is_told_every_fact_in_order() -> None:

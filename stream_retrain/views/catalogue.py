@@ -202,7 +202,7 @@ LABELS: Final = {
     "how": "a closed set: what a shard came back from",
     "worker": "with --workers: the number of the worker process, from 0; on every family that comes from one",
     "task": "binary, multiclass, regression",
-    "model": "the class of the declared model",
+    "model": "the class of the declared model, or those of its steps",
     "version": "of stream_retrain",
     "python": "of Python",
     "river": "of River",

@@ -170,7 +170,10 @@ def _heatmap(axes: Any, panel: Mapping[str, Any], picture: Picture) -> None:
 def _stat(axes: Any, panel: Mapping[str, Any], picture: Picture) -> None:
     defaults = panel["fieldConfig"]["defaults"]
     found = [each for target in panel["targets"] for each in picture.now(target)]
-    told = [f"{legend} {_said(value, defaults['unit'])}".strip() for legend, _, value in found] or [defaults["noValue"]]
+    names = panel["options"].get("textMode") == "name"
+    told = [legend if names else f"{legend} {_said(value, defaults['unit'])}".strip() for legend, _, value in found] or [
+        defaults["noValue"]
+    ]
     limits = [step["value"] for step in defaults["thresholds"]["steps"] if step.get("value") is not None]
     bad = any(value >= limit for _, _, value in found for limit in limits)
     axes.set_facecolor("#f9d6d6" if bad else "white")
