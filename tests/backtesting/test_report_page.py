@@ -131,6 +131,26 @@ def test_marks_generations_duels_and_costs_are_all_drawn(plain: Browser) -> None
     assert plain.run(incidents) == 1
 
 
+def test_the_axis_of_e_values_says_what_it_shows(plain: Browser) -> None:
+    labels = plain.run("[...document.querySelectorAll('#chart-duels .role-axis-label text')].map((label) => label.textContent)")
+    assert [label for label in ("0.001", "1", "10") if label in labels] == ["0.001", "1", "10"]
+    assert "0.0001" not in labels
+
+
+def test_of_many_replacements_the_lines_are_kept_free(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.screen()
+    browser.open(pages["hundreds"])
+    assert "drawn below only" in text_of(browser, "#box-quality .hint")
+    hollow = "document.querySelectorAll('#chart-quality .mark-symbol path[fill=\"var(--paper)\"]').length"
+    assert browser.run(hollow) == 0
+    assert browser.run("document.querySelectorAll('#chart-marks .mark-symbol path').length") > 1_000
+    browser.after("document.getElementById('closer').click()")
+    browser.after("document.getElementById('closer').click()")
+    browser.after("document.getElementById('closer').click()")
+    browser.after("document.getElementById('closer').click()")
+    assert 0 < browser.run(hollow) <= 40
+
+
 def test_pressing_a_variant_in_the_legend_hides_it_in_every_chart(plain: Browser) -> None:
     before = {chart: lines_in(plain, chart) for chart in ("quality", "kappa", "estimate", "width")}
     plain.after("document.querySelectorAll('#legend .chip')[1].click()")

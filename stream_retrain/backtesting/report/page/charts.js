@@ -20,6 +20,11 @@ function fewReplacements() {
   return rows.length > REPLACEMENTS_MAX ? [] : rows;
 }
 
+const replacementsHint = () =>
+  replacementRows().length > REPLACEMENTS_MAX
+    ? `More than ${REPLACEMENTS_MAX} replacements are in view, so they are drawn below only.`
+    : "";
+
 // `key` says what a chart must be drawn anew for; for everything else its data are exchanged.
 const CHARTS = {
   quality: {
@@ -79,7 +84,7 @@ const CHARTS = {
     table: duelTable,
     key: () => `${STATE.duelVariant}/${STATE.duel}`,
     spec: () =>
-      duels(contestants(), Math.max(30, ...duelRuns().map((point) => 2 * Math.min(1e12, Math.max(point[6] ?? 1, point[7] ?? 1))))),
+      duels(contestants(), Math.max(30, ...duelRuns().map((point) => 2 * Math.min(E_MAX, Math.max(point[6] ?? 1, point[7] ?? 1))))),
     data: () => ({ rows: duelRows(), incidents: incidentRows() }),
     empty: () => (duelRuns().length ? "" : "This variant had no duel in this partition."),
   },
@@ -183,7 +188,7 @@ function refresh() {
 
 function labels() {
   $("title-quality").textContent = [qualityName(), partitionWord()].filter(Boolean).join(", ");
-  $("box-quality").querySelector(".hint").textContent = isUp() ? "" : "Lower is better.";
+  $("box-quality").querySelector(".hint").textContent = [isUp() ? "" : "Lower is better.", replacementsHint()].filter(Boolean).join(" ");
   $("title-duels").textContent =
     STATE.duelVariant === null ? "" : `Evidence of each challenger of “${DATA.variants[STATE.duelVariant].name}”`;
   explain(

@@ -243,6 +243,7 @@ function timelineRows() {
   return { labels, bars, lanes: lane };
 }
 
+const [E_MIN, E_MAX] = [1e-3, 1e12]; // what of an e-value is drawn
 const duelVariants = () => [...new Set(DATA.duels.map((point) => point[0]))];
 const duelRuns = () => {
   const own = DATA.duels.filter((point) => point[0] === STATE.duelVariant && ofPartition(point[1]));
@@ -261,7 +262,7 @@ const duelRows = () =>
       e,
       passes,
       x: xOf(position),
-      y: e === null ? null : Math.min(1e12, Math.max(1e-3, e)),
+      y: e === null ? null : Math.min(E_MAX, Math.max(E_MIN, e)),
     }))
     .filter((row) => inDomain(row.x, row.x));
 

@@ -168,8 +168,8 @@ function duels(contestants, top) {
   const y = (field) => ({
     field,
     type: "quantitative",
-    scale: { type: "log", domain: [1e-3, top], clamp: true, nice: false },
-    axis: yAxis({ format: "~g", values: powers(1e-3, top).filter((power) => power <= top), labelOverlap: false }),
+    scale: { type: "log", domain: [E_MIN, top], clamp: true, nice: false },
+    axis: yAxis({ format: "~g", values: powers(E_MIN, top).filter((power) => power >= E_MIN && power <= top), labelOverlap: false }),
   });
   const color = { field: "contestant", type: "nominal", scale: { domain: contestants, range: CONTESTANTS }, legend: null };
   const dash = {
