@@ -53,10 +53,8 @@ def expire_offsets(fleet: Fleet, settings: Settings, pipeline: Pipeline, partiti
     consumer = Consumer({**base_config(settings), "group.id": group, "enable.auto.commit": False})
     places = [TopicPartition(pipeline.source, number) for number in range(partitions)]
     try:
-        if bare := _without_checkpoint(consumer, places, settings, pipeline, fleet):
-            return Expired(False, f"{bare} have no checkpoint, so nothing was done", [])
-        if not _begun(consumer, places):
-            return Expired(False, "nothing is committed yet, so nothing was done", [])
+        if not _all_have_checkpoints(consumer, places, settings, pipeline, fleet):
+            return Expired(False, "no checkpoint, or nothing at all, is there in time, so nothing was done", [])
         with pause():
             began_s = time.monotonic()
             fleet.stop()
@@ -75,15 +73,17 @@ def expire_offsets(fleet: Fleet, settings: Settings, pipeline: Pipeline, partiti
     return Expired(True, f"the group's offsets are gone; {time.monotonic() - began_s:.0f} s later all partitions have one again", wrong)
 
 
-def _without_checkpoint(
-    consumer: Consumer, places: list[TopicPartition], settings: Settings, pipeline: Pipeline, fleet: Fleet
-) -> list[int]:
-    """The partitions of which events were answered and no checkpoint comes in time."""
+def _all_have_checkpoints(consumer: Consumer, places: list[TopicPartition], settings: Settings, pipeline: Pipeline, fleet: Fleet) -> bool:
+    """Whether every partition of which events were answered has a checkpoint in time, and there are such."""
     until_s = time.monotonic() + CHECKPOINTED_WITHIN_S
-    while (bare := _bare(_begun(consumer, places), settings, pipeline)) and time.monotonic() < until_s:
+    while True:
+        begun = _begun(consumer, places)
+        if begun and not _bare(begun, settings, pipeline):
+            return True
+        if time.monotonic() >= until_s:
+            return False
         fleet.look_after()
         time.sleep(0.2)
-    return bare
 
 
 def _bare(partitions: list[int], settings: Settings, pipeline: Pipeline) -> list[int]:
