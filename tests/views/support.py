@@ -19,6 +19,7 @@ DUEL: Final = DuelStanding(
     number=1,
     leader="champion",
     events=300,
+    passes_at=10.0,
     contestants=(
         ContestantStanding(name="champion", loss_mean=0.5, events=300, e_value=1.0, e_value_against=1.0),
         ContestantStanding(name="fresh", loss_mean=0.25, events=300, e_value=8.0, e_value_against=0.125),
