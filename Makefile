@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast check bench bench-quality chaos bench-recovery bench-metrics docs dashboards clean
+.PHONY: help demo test test-fast check bench bench-quality bench-backtest chaos bench-recovery bench-metrics docs dashboards clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: $(READY) ## Throughput beside the bare River loop
 bench-quality: $(READY) ## Accuracy and cost of every reaction and model, to build/quality (STREAMS=FOLDER: also on its files)
 	@mkdir -p build/quality
 	$(BIN)/python -m benchmarks.quality $(if $(STREAMS),--streams $(STREAMS)) --markdown build/quality/tables.md --json build/quality/rows.json --plots build/quality
+
+bench-backtest: $(READY) ## A backtest of a million events and four variants: memory, and CPU beside the bare River loop
+	$(BIN)/python -m benchmarks.backtest
 
 SECONDS ?= 300
 SEED ?= 1

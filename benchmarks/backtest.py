@@ -230,7 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A backtest of many events and four variants.")
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--twin-events", type=int, default=200_000, help="of which so many are run beside the bare loop")
-    parser.add_argument("--model", choices=sorted(MODELS), default="linear")
+    parser.add_argument("--model", choices=sorted(MODELS), default="tree")
     parser.add_argument("--processes", type=int)
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args()

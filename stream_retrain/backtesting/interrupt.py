@@ -18,7 +18,7 @@ def interruptions(signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[Calla
     """A function that says whether one of the signals came meanwhile; at the second one KeyboardInterrupt is raised.
 
     Python lets the main thread alone handle signals: elsewhere nothing is changed, and the function says no. Signals that are ignored
-    stay so.
+    stay so, and those that somebody else than Python handles.
     """
     came: list[int] = []
 
@@ -30,7 +30,7 @@ def interruptions(signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[Calla
     former: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         former = {each: signal.getsignal(each) for each in signals}
-        former = {each: handler for each, handler in former.items() if handler is not signal.SIG_IGN}
+        former = {each: handler for each, handler in former.items() if handler not in (signal.SIG_IGN, None)}
     for each in former:
         signal.signal(each, note)
     try:

@@ -31,7 +31,7 @@ __all__ = ["HASH_SEED", "hello_of", "run_in_processes", "unsendable"]
 HASH_SEED: Final = "0"
 WAIT_S: Final = 0.1
 STOP_TIMEOUT_S: Final = 60.0
-"""A child that was told to stop ends its piece of the log first."""
+"""A child that was told to stop ends its piece of the log first; one that takes longer is given up, with what it had."""
 _PROGRAM: Final = "import sys; from stream_retrain.backtesting.child import run; run(sys.argv[1:])"
 
 
@@ -98,6 +98,13 @@ class _Child:
     def fileno(self) -> int:
         return self.channel.fileno()
 
+    def send(self, message: Hello | Job | Stop) -> None:
+        """Send a message; a child that does not take it is killed, and found ended at the next turn."""
+        try:
+            self.channel.send(message)
+        except OSError:
+            self.process.kill()
+
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -133,7 +140,7 @@ class _Pool:
         self._waiting.clear()
         for child in self._children:
             if child.job is not None:
-                child.channel.send(Stop())
+                child.send(Stop())
 
     def turn(self) -> None:
         """Take what the children have sent; waits a little for it."""
@@ -146,18 +153,22 @@ class _Pool:
             for message in messages:
                 self._take(message, child)
         if self._stopped_at_s is not None and time.monotonic() - self._stopped_at_s > STOP_TIMEOUT_S:
-            raise BacktestError(f"a job did not stop within {STOP_TIMEOUT_S:.0f} s of being told to")
+            self.end()
 
     def end(self) -> None:
         for child in self._children:
             child.end()
+        self._children.clear()
 
     def _take(self, message: Message, child: _Child) -> None:
         match message:
             case Up():
-                child.channel.send(self._hello)
+                child.send(self._hello)
             case Ready():
-                self._begin(child)
+                child.ready = True
+                if all(each.ready for each in self._children):  # together, so that an interruption finds all about as far
+                    for each in self._children:
+                        self._begin(each)
             case Broken(error):
                 raise BacktestError(f"a process of the backtest could not open the pipelines: {error}")
             case Moved(lane_records):
@@ -176,8 +187,8 @@ class _Pool:
                 assert_never(message)
 
     def _gone(self, child: _Child) -> None:
-        """A child has ended. One whose job was over when it was told to stop may."""
-        if self._stopped_at_s is None or child.job is not None:
+        """A child has ended, which is an error unless all were told to stop: what the others have is then enough."""
+        if self._stopped_at_s is None:
             raise BacktestError(_how_it_ended(child.process.wait()))
         child.end()
         self._children.remove(child)
@@ -185,7 +196,7 @@ class _Pool:
     def _begin(self, child: _Child) -> None:
         child.job, child.moved = (self._waiting.popleft() if self._waiting else None), 0
         if child.job is not None:
-            child.channel.send(child.job)
+            child.send(child.job)
 
 
 def _how_it_ended(code: int) -> str:
