@@ -19,9 +19,12 @@ from stream_retrain.codec.state import load_state
 from stream_retrain.core.digest import digest
 from stream_retrain.engines.kafka.clients import base_config
 from stream_retrain.engines.kafka.read import read_topic
-from stream_retrain.engines.replay.verifier import CheckpointWatch, Put, Verdict, expected_of, verify
+from stream_retrain.engines.replay.checkpoint_watch import CheckpointWatch
+from stream_retrain.engines.replay.recorded import recorded_in
+from stream_retrain.engines.replay.verifier import Verdict, expected_of, verify
 from stream_retrain.errors import BrokerError, StoreError, StreamRetrainError
 from stream_retrain.facts.values import ShardId
+from stream_retrain.lane.put import Found, Put
 from stream_retrain.lane.step import OUTPUT_KINDS
 from stream_retrain.settings import Settings
 from stream_retrain.stores import connect
@@ -209,7 +212,8 @@ def judge(settings: Settings, pipeline: Pipeline, published: int, deleted: froze
         if sealed:
             header, payload = unseal(sealed[0], Keyring.unsigned())
             state = header.offset, digest(load_state(payload))
-        expected = expected_of(pipeline, partition, records)
+        restores = recorded_in(Found.of(at, put) for at, put in enumerate(puts))  # this pipeline takes nothing else from outside
+        expected = expected_of(pipeline, partition, records, restores)
         for kind in deleted:
             left = sum(put.kind == kind for put in puts)
             ours = [put for put in expected.outputs if put.kind == kind]

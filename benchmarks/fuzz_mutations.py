@@ -77,6 +77,12 @@ class Mutations:
                 if self._client.type(key) not in (b"zset", b"none"):
                     self._client.delete(key)
                 self._client.zadd(key, {value: self._chance.choice((0, 1e18, -1e300, 1.7e12))})
+            case "artifact_times":
+                value = mutated(self._chance, b"2")
+                self.shown = repr(value)
+                if self._client.type(key) not in (b"zset", b"none"):
+                    self._client.delete(key)
+                self._client.zadd(key, {value: self._chance.choice((0, 1e18, -1e300, 1.7e12, float("inf"), float("-inf")))})
             case _:
                 self._hash(key)
 

@@ -32,7 +32,7 @@ from stream_retrain.stores import connect
 
 __all__ = ["KINDS", "Report", "fuzz"]
 
-KINDS: Final = ("epoch", "group", "window", "checkpoint", "checkpoint_previous", "requests", "job", "call")
+KINDS: Final = ("epoch", "group", "window", "checkpoint", "checkpoint_previous", "requests", "job", "call", "artifacts", "artifact_times")
 TURNS_MAX: Final = 6
 
 
@@ -64,6 +64,9 @@ def fuzz(url: str, kind: str, values: int, seed: int = 1, turns: float = 1.0) ->
         try:
             if kind == "job":
                 world.job_round(lambda: mutations.change(kind), chance)
+            elif kind.startswith("artifact"):
+                mutations.change(kind)
+                world.keep_artifact(str(chance.randrange(4)))
             elif kind == "call":
                 calls.round(lambda token: mutations.change_call(calls.queue.key, token))
             elif chance.random() < turns:

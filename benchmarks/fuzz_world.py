@@ -23,7 +23,7 @@ from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Checkpointed
 from stream_retrain.lane.batch import Record, Records
 from stream_retrain.stores import connect
-from stream_retrain.stores.ports import Ending
+from stream_retrain.stores.ports import ArtifactLimits, Ending
 
 __all__ = ["GROUP", "KEYRING", "World"]
 
@@ -93,6 +93,14 @@ class World:
 
     def reopen(self) -> None:
         self.driver = None
+
+    def keep_artifact(self, name: str) -> None:
+        """One more artifact of an owner; it must be there then, and what others are there must be read without harm."""
+        limits, sealed = ArtifactLimits(bytes_max=500, age_max_s=3_600.0), b"a model" * 10
+        self.stores.artifacts.keep(self.shard, self.stores.checkpoints.claim(self.shard), name, sealed, limits)
+        assert self.stores.artifacts.load(self.shard, name) == sealed
+        for each in ("0", "1", "2", "3", "none"):
+            self.stores.artifacts.load(self.shard, each)
 
     def keep(self) -> None:
         """Remember what the keys hold; it is genuine."""

@@ -22,6 +22,9 @@ from stream_retrain.codec.trial import checkpointable
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.fleet import WorkerCommand, run_fleet
 from stream_retrain.engines.instance import claim_instance
+from stream_retrain.engines.replay.past import KeptStates, RunRange
+from stream_retrain.engines.replay.report import RunReport
+from stream_retrain.engines.replay.run import Progress, verify_run
 from stream_retrain.engines.supervise import supervise
 from stream_retrain.engines.trainer import ProcessTrainer, Trainer, TrainerLimits
 from stream_retrain.engines.watchdog import Watchdog
@@ -36,7 +39,7 @@ from stream_retrain.views.log import log_fact
 from stream_retrain.views.metrics import Metrics, PipelineLabels
 from stream_retrain.views.status import Status
 
-__all__ = ["keyring_of", "run_pipeline", "run_workers", "serve_trainer", "trainer_of"]
+__all__ = ["keyring_of", "run_pipeline", "run_workers", "serve_trainer", "trainer_of", "verify_pipeline"]
 
 # A batch makes thousands of short-lived tuples, and no cycles: at Python's default (700) collecting takes a tenth of the CPU.
 GC_THRESHOLDS: Final = (50_000, 20, 50)
@@ -106,6 +109,30 @@ def serve_trainer(pipeline: Pipeline, settings: Settings, keyring: Keyring, *, b
         read_topic=functools.partial(read_range, settings),
     )
     return serve_trainings(work, burst=burst)
+
+
+def verify_pipeline(
+    pipeline: Pipeline, settings: Settings, keyring: Keyring, wanted: RunRange, progress: Progress = lambda *_: None
+) -> RunReport:
+    """Replay a live run, and compare it with what its topics hold; nothing is written.
+
+    Raises `SettingsError`, `BrokerError`, `StoreError`.
+    """
+    from stream_retrain.engines.kafka.past import KafkaPast
+
+    stores = connect(settings.redis_url, keyring=keyring)
+    kept = KeptStates(stores.checkpoints.load, stores.artifacts.load)
+    with contextlib.closing(KafkaPast(settings, pipeline)) as past:
+        return verify_run(
+            pipeline,
+            past,
+            kept,
+            keyring,
+            wanted,
+            group=settings.group_of(pipeline.name),
+            record_bytes_max=settings.record_bytes_max,
+            progress=progress,
+        )
 
 
 def _labels(pipeline: Pipeline) -> PipelineLabels:

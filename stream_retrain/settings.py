@@ -89,6 +89,11 @@ class Settings:
     predictions_retention_ms: int = _setting(-1, "milliseconds predictions are kept; -1: for ever", **_RETENTION)
     decisions_retention_ms: int = _setting(-1, "milliseconds decisions are kept; -1: for ever", **_RETENTION)
     dead_letters_retention_ms: int = _setting(14 * 86_400_000, "milliseconds dead letters are kept; -1: for ever", **_RETENTION)
+    # A replay of a decision needs the challenger it tells of (`stream-retrain verify`), for as long as there is the decision.
+    artifacts_bytes_max: int = _setting(64_000_000, "bytes of joined challengers a shard keeps for `verify`", low=0, high=10**12)
+    artifacts_retention_ms: int | None = _setting(
+        None, "milliseconds joined challengers are kept, at most; default `decisions_retention_ms`", **_RETENTION
+    )
     signing_key_file: Path | None = dataclasses.field(default=None, metadata={"meaning": "keys that sign checkpoints", "words": "a path"})
     allow_unsigned: bool = _setting(False, "unpickle what nobody signed: only where none but you can write to Redis")
     checkpoint_missing: Literal["earliest", "latest", "fail"] = _setting(
@@ -123,6 +128,12 @@ class Settings:
     def http_hosts(self) -> frozenset[str]:
         """The host names for which requests are answered."""
         return frozenset({self.http_host.lower(), "localhost", *re.findall(r"[^, ]+", self.http_allowed_hosts.lower())})
+
+    @property
+    def artifacts_age_max_s(self) -> float | None:
+        """Seconds a joined challenger is kept, at most; None: for ever."""
+        kept_ms = self.decisions_retention_ms if self.artifacts_retention_ms is None else self.artifacts_retention_ms
+        return None if kept_ms < 0 else kept_ms / 1000
 
     def group_of(self, pipeline: str) -> str:
         """The consumer group of a pipeline's workers."""
@@ -242,7 +253,7 @@ def _value(item: _Given) -> Any:
     except msgspec.ValidationError:
         raise wrong from None
     limits = field.metadata
-    outside = "low" in limits and value != limits.get("also") and not limits["low"] <= value <= limits["high"]
+    outside = "low" in limits and value not in (None, limits.get("also")) and not limits["low"] <= value <= limits["high"]
     if outside or ("pattern" in limits and value is not None and not re.fullmatch(limits["pattern"], value)):
         raise wrong
     return value
@@ -251,7 +262,7 @@ def _value(item: _Given) -> Any:
 def _allowed(field: dataclasses.Field[Any]) -> str:
     limits = field.metadata
     if "low" in limits:
-        kind = "a whole number" if field.type is int else "a number"
+        kind = "a number" if field.type is float else "a whole number"
         return f"{kind} from {limits['low']:,} to {limits['high']:,}" + (f", or {limits['also']}" if "also" in limits else "")
     return limits.get("words") or ("true or false" if field.type is bool else " or ".join(get_args(field.type)))
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import stream_retrain
-from stream_retrain.cli import backtest, check, demo, export, local, publish, retrain, run, status, trainer
+from stream_retrain.cli import backtest, check, demo, export, local, publish, retrain, run, status, trainer, verify
 from stream_retrain.cli.hash_seed import pin_hash_seed
 from stream_retrain.cli.streams import flushed, prepared, say
 from stream_retrain.errors import PipelineError, SettingsError, StreamRetrainError
@@ -30,6 +30,7 @@ app.command()(publish.publish)
 app.command()(status.status)
 app.command()(retrain.retrain)
 app.command()(backtest.backtest)
+app.command()(verify.verify)
 app.add_typer(export.dashboards, name="dashboards")
 app.add_typer(export.rules, name="rules")
 app.add_typer(local.app, name="local")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import pickle
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -47,7 +48,15 @@ def _versions() -> Versions:
 
 
 def checkpoint_header(
-    pipeline: Pipeline, id_: ShardId, offset: int, generation: int, *, kind: str = "checkpoint", waiting: int = 0, topic_id: str = ""
+    pipeline: Pipeline,
+    id_: ShardId,
+    offset: int,
+    generation: int,
+    *,
+    kind: str = "checkpoint",
+    waiting: int = 0,
+    topic_id: str = "",
+    extra: Mapping[str, str] | None = None,
 ) -> Header:
     """The header of a checkpoint or a model made by this process.
 
@@ -67,6 +76,7 @@ def checkpoint_header(
         parts=parts,
         waiting=waiting,
         topic_id=topic_id,
+        extra=dict(extra or {}),
     )
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from stream_retrain.codec.checkpoint import checkpoint_header, header_misfit, open_payload
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import Header, seal, unseal
@@ -34,8 +32,8 @@ def seal_model(
     extra: Mapping[str, str] | None = None,
 ) -> bytes:
     """`model`, which has learned the shard's rows through `learned_through`, as bytes under a seal."""
-    header = checkpoint_header(pipeline, shard, learned_through + 1, generation, kind="model")
-    return seal(msgspec.structs.replace(header, extra=dict(extra or {})), dump_state(model), keyring)
+    header = checkpoint_header(pipeline, shard, learned_through + 1, generation, kind="model", extra=extra)
+    return seal(header, dump_state(model), keyring)
 
 
 def open_model(sealed: bytes, pipeline: Pipeline, shard: ShardId, keyring: Keyring) -> tuple[Header, Any]:

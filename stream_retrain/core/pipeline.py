@@ -23,7 +23,7 @@ from stream_retrain.core.react.policy import PolicySpec
 from stream_retrain.core.react.reactions import Race, race_faults
 from stream_retrain.core.react.rules import On
 from stream_retrain.core.react.thresholds import Threshold, metric_named
-from stream_retrain.core.react.triggers import Caution
+from stream_retrain.core.react.triggers import Caution, Request
 from stream_retrain.core.react.triggers import Declared as Beside
 from stream_retrain.core.schema import TASKS, Schema, Task, is_optional
 from stream_retrain.core.scores import ScoreSpec, default_metrics, each_metric, metric_faults, needs_proba
@@ -116,6 +116,11 @@ class Pipeline:
     def trains_on_topic(self) -> bool:
         """Whether a challenger learns a range of a topic."""
         return any(challenger.window is not None and challenger.window.topic is not None for challenger in self._challengers())
+
+    @property
+    def takes_inputs(self) -> bool:
+        """Whether something can reach its shards from outside their logs: challengers of the trainer, or requests."""
+        return self.trains or any(isinstance(each, Request) for each in self.triggers)
 
     @property
     def needs_proba(self) -> bool:

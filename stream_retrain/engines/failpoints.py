@@ -49,6 +49,8 @@ FailPoint: TypeAlias = Literal[
     "checkpoint.window_appended",
     "checkpoint.sealed",
     "checkpoint.saved",
+    "input.come",
+    "input.kept",
     "input.received",
     "input.saved",
     "revoke.begun",

@@ -32,6 +32,8 @@ class Requested:
     offset: int
     time_s: float
     reason: str
+    token: str = ""
+    """The request's own, which no other has."""
 
     @property
     def sentence(self) -> str:

@@ -14,11 +14,13 @@ from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
 from stream_retrain.facts.records import Rejected, Unmatched
-from stream_retrain.facts.training import ChallengerJoined, TrainingFailed, TrainingRequested
+from stream_retrain.facts.restored import ShardRestored
+from stream_retrain.facts.training import ChallengerJoined, ChallengerWaits, TrainingFailed, TrainingRequested
 
 __all__ = [
     "SHARD_FACTS",
     "ChallengerJoined",
+    "ChallengerWaits",
     "ContestantFailed",
     "ContestantStanding",
     "Decided",
@@ -37,6 +39,7 @@ __all__ = [
     "Rejected",
     "Requested",
     "ShardFact",
+    "ShardRestored",
     "TrainingFailed",
     "TrainingRequested",
     "Unmatched",
@@ -56,6 +59,7 @@ ShardFact: TypeAlias = (
     | ModelReset
     | TrainingRequested
     | ChallengerJoined
+    | ChallengerWaits
     | TrainingFailed
     | MemberRestarted
     | LeaderChanged
@@ -64,5 +68,6 @@ ShardFact: TypeAlias = (
     | LeadChanged
     | ContestantFailed
     | DuelEnded
+    | ShardRestored
 )
 SHARD_FACTS: Final[tuple[type[ShardFact], ...]] = typing.get_args(ShardFact)

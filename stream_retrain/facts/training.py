@@ -1,4 +1,4 @@
-"""What became of trainings: asked for, joined as a challenger, failed."""
+"""What became of trainings: asked for, back from the trainer, joined as a challenger, failed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from stream_retrain.facts.telling import Counter, Level
 
-__all__ = ["ChallengerJoined", "TrainingFailed", "TrainingRequested"]
+__all__ = ["ChallengerJoined", "ChallengerWaits", "TrainingFailed", "TrainingRequested"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +54,38 @@ class ChallengerJoined:
     gap: bool
     """Whether rows between are missing in it, because the window was trimmed meanwhile."""
     generation: int
+    digest: str
+    """Of the model as it came back, caught up: names the artifact that a replay is given in its place."""
 
     @property
     def sentence(self) -> str:
         return f"challenger {self.challenger} of training {self.training} joined duel {self.duel} after learning {self.lessons:,} rows"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengerWaits:
+    """A challenger came back from the trainer during another rule's duel: it waits for its end, and learns every event meanwhile."""
+
+    kind: ClassVar[str] = "training.waits"
+    published: ClassVar[bool] = True
+    counted: ClassVar[Counter] = Counter("trainings", value="waits")
+    level: ClassVar[Level] = "info"
+
+    offset: int
+    time_s: float
+    training: int
+    challenger: str
+    lessons: int
+    learned_through: int
+    caught_up: int
+    gap: bool
+    generation: int
+    digest: str
+    """Each as in `ChallengerJoined`, which follows when it joins."""
+
+    @property
+    def sentence(self) -> str:
+        return f"challenger {self.challenger} of training {self.training} waits for the end of a duel after learning {self.lessons:,} rows"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from stream_retrain.facts.observation import Observation
+from stream_retrain.facts.restored import RestoredFrom
 from stream_retrain.facts.shard import ShardFact
 from stream_retrain.facts.values import ShardId
 
 __all__ = [
+    "ArtifactsEvicted",
     "Assigned",
     "CheckpointFailed",
     "Checkpointed",
@@ -25,7 +27,6 @@ __all__ = [
     "Processed",
     "Released",
     "Restored",
-    "RestoredFrom",
     "Retrying",
     "StoreLost",
     "StoreRegained",
@@ -41,7 +42,6 @@ __all__ = [
     "WorkerStateChanged",
 ]
 
-RestoredFrom: TypeAlias = Literal["checkpoint", "previous", "window", "earliest", "latest", "new"]
 WorkerState: TypeAlias = Literal["starting", "restoring", "running", "degraded", "draining", "stopped", "failed"]
 
 
@@ -192,6 +192,15 @@ class CheckpointFailed:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactsEvicted:
+    """Artifacts of challengers were dropped, because they were beyond a limit: a replay that meets one of them ends there."""
+
+    shard: ShardId
+    artifacts: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLost:
     """The store does not answer, or refuses: the worker goes on, and what it would have to learn again grows."""
 
@@ -263,6 +272,7 @@ WorkerFact: TypeAlias = (
     | TransactionAborted
     | Checkpointed
     | CheckpointFailed
+    | ArtifactsEvicted
     | StoreLost
     | StoreRegained
     | WindowCleared

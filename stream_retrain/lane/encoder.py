@@ -3,7 +3,7 @@
 - A prediction is one JSON object: `{"id", "offset", "prediction", "probability", "generation"}`; `offset` is that of the question in the
   source partition, `generation` the number of the model that made it.
 - A decision is a CloudEvent (1.0, structured JSON); its `id` is made of pipeline, partition, offset and kind, so that the same
-  decision has the same id however often it is sent.
+  decision has the same id however often it is sent. The headers of its record say by what it was made (`Stamp`).
 - A dead letter is the record as it came, with its origin and the reason in the headers. A record that was too large travels
   without its value: the headers say where it stands.
 - Making outputs is total (law 10): texts of input and of foreign code, such as what a model raised, are made UTF-8 and cut, so that no
@@ -19,20 +19,25 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from stream_retrain.facts.shard import Rejected, ShardFact
+from stream_retrain.facts.shard import Rejected, ShardFact, ShardRestored
 from stream_retrain.facts.telling import TEXT_BYTES_MAX, cut
 from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Record, Records
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS, Output
 
-__all__ = ["DeadLetter", "dead_letter", "encode", "encode_decided", "encode_decisions", "encode_nothing", "encode_predictions"]
+__all__ = ["DeadLetter", "Stamp", "dead_letter", "encode", "encode_decided", "encode_decisions", "encode_nothing", "encode_predictions"]
+
+Stamp: TypeAlias = "list[tuple[str, str | bytes | None]]"
+"""The headers of every decision of a lane: release, pipeline, versions (`codec.stamp`)."""
 
 ADDED_BYTES_MAX: Final = 10_000
 """How much larger than its record an output may be: its own fields, or a dead letter's headers."""
+STAMP_BYTES_MAX: Final = 2_000
+"""Of these, what is kept free for the headers of a decision, whether it has any or not."""
 SHORT_BYTES: Final = 100
 ITEMS_MAX: Final = 20
 KEY_BYTES_MAX: Final = 1_000
@@ -52,7 +57,9 @@ class DeadLetter(NamedTuple):
 _encode = msgspec.json.Encoder().encode
 
 
-def encode(shard: ShardId, batch: Batch, predicted: list[Predicted], facts: list[ShardFact], live_from: int) -> list[Output]:
+def encode(
+    shard: ShardId, batch: Batch, predicted: list[Predicted], facts: list[ShardFact], live_from: int, *, stamp: Stamp | None = None
+) -> list[Output]:
     """The outputs of a batch, without those of offsets below `live_from`: predictions, decisions, dead letters, each in order of offset."""
     records, partition = batch.records.since(live_from), shard.partition
     if len(records) != len(batch.records):
@@ -63,7 +70,7 @@ def encode(shard: ShardId, batch: Batch, predicted: list[Predicted], facts: list
     outputs: list[Output] = [(PREDICTIONS, partition, key, value, None) for key, value in zip(keys, values, strict=True)]
     if not facts:
         return outputs
-    outputs += [(DECISIONS, partition, records.at(offset).key, value, None) for offset, value in encode_decisions(shard, facts)]
+    outputs += [(DECISIONS, partition, records.at(offset).key, value, stamp) for offset, value in encode_decisions(shard, facts)]
     for fact in facts:
         if isinstance(fact, Rejected):
             record = records.at(fact.offset)
@@ -95,8 +102,10 @@ def encode_decisions(shard: ShardId, facts: Iterable[ShardFact]) -> Iterator[tup
     """The offset and CloudEvent of each fact that is published; the others are passed over."""
     published = [fact for fact in facts if fact.published]
     for offset, group in itertools.groupby(published, key=lambda fact: fact.offset):
-        for number, fact in enumerate(group):
+        number = 0
+        for fact in group:
             yield offset, _encode_decision(shard, fact, number)
+            number += not isinstance(fact, ShardRestored)  # so that the others have the same id, whether or not there was a restore
 
 
 def dead_letter(shard: ShardId, record: Record, rejected: Rejected) -> DeadLetter:
@@ -127,7 +136,7 @@ def _encode_decision(shard: ShardId, fact: Any, number: int) -> bytes:
     for text_bytes_max, items_max in ((TEXT_BYTES_MAX, ADDED_BYTES_MAX), (SHORT_BYTES, ITEMS_MAX)):
         event = _cloud_event(shard, fact, number)
         event["data"] = _readable(msgspec.to_builtins(fact), text_bytes_max, items_max)
-        if len(encoded := _encode(event)) <= ADDED_BYTES_MAX:
+        if len(encoded := _encode(event)) <= ADDED_BYTES_MAX - STAMP_BYTES_MAX:
             return encoded
     event["data"] = {"offset": fact.offset, "time_s": fact.time_s}
     return _encode(event)

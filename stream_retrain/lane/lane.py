@@ -10,12 +10,15 @@ Protocol of use, for a driver (the worker, a replay, the verifier and the demo d
 4. `receive(input)` between two batches; it takes effect with the next event. A checkpoint that holds it is written before anything later
    is committed (`core.contest.inputs`).
 5. `snapshot()` between two batches: the state at `next_offset`.
+6. `announcing`, where it was restored from what a replay must know of: the first event that is live tells it, before all else. It is no
+   part of the state, so whoever saves a snapshot meanwhile keeps it beside it.
 
 A lane has no clock and does no I/O: its state is a function of the pipeline, the records and the inputs.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import operator
 from collections.abc import Callable
@@ -25,7 +28,7 @@ from stream_retrain.core.contest.commands import Cancel, Command, Train
 from stream_retrain.core.contest.inputs import Input
 from stream_retrain.core.state import Saved
 from stream_retrain.facts.observation import Observation
-from stream_retrain.facts.shard import ShardFact
+from stream_retrain.facts.shard import ShardFact, ShardRestored
 from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Records
 from stream_retrain.lane.encoder import encode
@@ -43,12 +46,22 @@ class Lane:
     """The one mutable object of its partition."""
 
     def __init__(
-        self, id_: ShardId, shard: Shard, decoder: EventDecoder, encoder: Encode = encode, *, next_offset: int = 0, live_from: int = 0
+        self,
+        id_: ShardId,
+        shard: Shard,
+        decoder: EventDecoder,
+        encoder: Encode = encode,
+        *,
+        next_offset: int = 0,
+        live_from: int = 0,
+        announcing: ShardRestored | None = None,
     ) -> None:
         self.id = id_
         self.shard = shard
         self.next_offset = next_offset
         self.live_from = live_from
+        self.announcing = announcing
+        """What the first live event is to tell; its offset and time are that event's."""
         self._decoder = decoder
         self._encode = encoder
 
@@ -65,8 +78,9 @@ class Lane:
                 return None
             given = self._decoder.decode_batch(records)
         replayed = self.replaying
+        told = [] if self.announcing is None else self._announce(given)
         outcome = self.shard.process(given.events)
-        facts = _in_order(given, outcome.facts)
+        facts = _in_order(given, [*told, *outcome.facts] if told else outcome.facts)
         self.next_offset = given.records.offsets[-1] + 1
         return Step(
             records=len(given.records),
@@ -111,6 +125,23 @@ class Lane:
     def digest(self) -> str:
         """A digest of the state. Slow on big models."""
         return self.shard.digest()
+
+    def _announce(self, batch: Batch) -> list[ShardFact]:
+        """What it was restored from, if the batch begins where it is live and has an event: as it stands before that."""
+        if self.announcing is None or self.replaying or not batch.events:
+            return []
+        told, self.announcing = self.announcing, None
+        first, waits_for = batch.events[0], [each.training.number for each in self.outstanding() if isinstance(each, Train)]
+        return [
+            dataclasses.replace(
+                told,
+                offset=first.offset,
+                time_s=first.time_s,
+                training=waits_for[0] if waits_for else None,
+                request=next(reversed(self.shard.requests_taken), ""),
+                generation=self.shard.generation,
+            )
+        ]
 
 
 def _in_order(batch: Batch, facts: list[ShardFact]) -> list[ShardFact]:

@@ -156,7 +156,7 @@ class Reactor:
                 return self.succession.fail(offset, time_s, given)
             case Request():
                 self._requested = True
-                return [Requested(offset=offset, time_s=time_s, reason=cut(given.reason))]
+                return [Requested(offset=offset, time_s=time_s, reason=cut(given.reason), token=given.token)]
             case _:
                 assert_never(given)
 

@@ -23,6 +23,9 @@ Requests (`RequestStore`): what people and programs ask of a shard while it runs
 3. Once a checkpoint contains that state, the owner drops the requests. If it died between 2 and 3, it reads a request again, and
    recognises it by its token.
 
+Artifacts (`ArtifactStore`): the challengers that joined a shard, sealed, for whoever replays it later. A worker writes them and never
+reads them.
+
 Others can write to a store, so whatever is read there is checked: what cannot be read is left out and told (a window's chunk, a request)
 or raises `StateError` (a job).
 """
@@ -39,9 +42,12 @@ from stream_retrain.stores.window import WindowChunk
 __all__ = [
     "REASON_BYTES_MAX",
     "REQUESTS_MAX",
+    "ArtifactLimits",
+    "ArtifactStore",
     "Asked",
     "CheckpointStore",
     "Ending",
+    "Evicted",
     "JobState",
     "JobStatus",
     "JobStore",
@@ -63,6 +69,7 @@ class Stores:
     checkpoints: CheckpointStore
     jobs: JobStore
     requests: RequestStore
+    artifacts: ArtifactStore
     ping: Callable[[], None]
     """Raises `StoreError` if the store does not answer."""
 
@@ -234,4 +241,32 @@ class RequestStore(Protocol):
 
     def drop(self, shard: ShardId, requests: Iterable[Asked]) -> None:
         """Delete these requests, if they still wait."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactLimits:
+    """How much is kept of a shard's artifacts. Both limits hold; the one just kept always stays."""
+
+    bytes_max: int = 64_000_000
+    age_max_s: float | None = None
+    """By the store's clock, since it was kept; None: no limit by age."""
+
+
+class Evicted(NamedTuple):
+    """What was dropped to stay within the limits."""
+
+    artifacts: int = 0
+    bytes: int = 0
+
+
+class ArtifactStore(Protocol):
+    """The artifacts of each shard by name: sealed models. They are never changed; the oldest are dropped first."""
+
+    def keep(self, shard: ShardId, epoch: int, name: str, sealed: bytes, limits: ArtifactLimits) -> Evicted:
+        """Keep an artifact, and drop what is beyond the limits; one of the same name is replaced. Raises `StaleEpochError`."""
+        ...
+
+    def load(self, shard: ShardId, name: str) -> bytes | None:
+        """The artifact of that name; None if it is not there, or not there any more."""
         ...

@@ -149,7 +149,7 @@ GROUPS: Final[tuple[Group, ...]] = (
             Family("training_active", "gauge", _P, "1 while the trainer works for the shard"),
             Family("training_rows", "gauge", _P, "rows learned by the training under way, or by the last one; 0: nobody began it"),
             Family("training_duration_seconds", "histogram", (), "trainings that were handed over", _TRAINING_BUCKETS_S),
-            Family("trainings", "counter", ("partition", "outcome"), "trainings by the trainer: requested, joined as challengers, failed"),
+            Family("trainings", "counter", ("partition", "outcome"), "trainings: requested, back and waiting for a duel, joined, failed"),
         ),
     ),
     Group(
@@ -160,6 +160,9 @@ GROUPS: Final[tuple[Group, ...]] = (
             Family("checkpoint_last_success_timestamp_seconds", "gauge", _P, "when the last one was written, or the shard was opened"),
             Family("checkpoint_size_bytes", "gauge", _P, "size of the last one"),
             Family("restores", "counter", ("how",), "shards opened, by what they came back from"),
+            Family("restores_told", "counter", ("partition", "how"), "those that a replay must know of, told in the decisions topic"),
+            Family("artifacts_evicted", "counter", (), "joined challengers no longer kept for a replay"),
+            Family("artifacts_evicted_bytes", "counter", (), "bytes they took"),
             Family("replay_debt_records", "gauge", _P, "records to learn again if the worker died now"),
             Family("window_rows", "gauge", _P, "rows in the shard's window, of the last 50,000"),
             Family("window_waiting_rows", "gauge", _P, "rows that wait for their commit, or for Redis"),

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from stream_retrain.facts.duel import DuelResult, LeadCause
 from stream_retrain.facts.policy import DecisionOutcome
 from stream_retrain.facts.records import RejectReason, UnmatchedReason
-from stream_retrain.facts.worker import RestoredFrom
+from stream_retrain.facts.restored import RestoredFrom
 from stream_retrain.views.catalogue import CATALOGUE, OF_THE_PARENT, PREFIX, Family
 from stream_retrain.views.histogram import Histogram
 
@@ -59,7 +59,8 @@ def known_of_shard(pipeline: PipelineLabels, partition: str) -> Iterator[_Key]:
     closed = {
         "duels_ended": typing.get_args(DuelResult),
         "lead_changes": typing.get_args(LeadCause),
-        "trainings": ("requested", "joined", "failed"),
+        "trainings": ("requested", "waits", "joined", "failed"),
+        "restores_told": typing.get_args(RestoredFrom),
     }
     yield from ((name, (partition, value)) for name, values in closed.items() for value in values)
     for name in ("drift_detected", "drift_warnings", "detector_failures"):

@@ -7,6 +7,7 @@ from typing import Final, assert_never
 
 from stream_retrain.facts.shard import MetricFailed, PredictionFailed, Rejected
 from stream_retrain.facts.worker import (
+    ArtifactsEvicted,
     Assigned,
     Checkpointed,
     CheckpointFailed,
@@ -51,7 +52,7 @@ def log_fact(fact: WorkerFact) -> None:
             _log_restored(fact)
         case Assigned() | WentLive() | Released():
             _log_assignment(fact)
-        case Checkpointed() | CheckpointFailed() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled():
+        case Checkpointed() | CheckpointFailed() | ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled():
             _log_store(fact)
         case TrainerTold(caught_up_s=None):
             LOG.debug("%s training %d: %d rows learned", fact.shard, fact.training, fact.rows)
@@ -101,12 +102,16 @@ def _log_restored(fact: Restored) -> None:
         LOG.warning("%s dropped %d waiting questions: their labels will find no question", fact.shard, fact.questions_dropped)
 
 
-def _log_store(fact: Checkpointed | CheckpointFailed | StoreLost | StoreRegained | WindowCleared | WindowRefilled) -> None:
+def _log_store(
+    fact: Checkpointed | CheckpointFailed | ArtifactsEvicted | StoreLost | StoreRegained | WindowCleared | WindowRefilled,
+) -> None:
     match fact:
         case Checkpointed():
             LOG.debug("%s checkpoint at %d: %d bytes, %.0f ms", fact.shard, fact.offset, fact.bytes, fact.seconds * 1000)
         case CheckpointFailed():
             LOG.warning("%s checkpoint: %s", fact.shard, fact.error)
+        case ArtifactsEvicted():
+            LOG.info("%s drops the oldest artifacts, beyond their limits: %d, %d bytes", fact.shard, fact.artifacts, fact.bytes)
         case StoreLost():
             LOG.warning("the store does not answer, the shards go on without it: %s", fact.error)
         case StoreRegained():

@@ -28,6 +28,7 @@ from stream_retrain.facts.shard import DriftDetected, LeadChanged, ModelReset, T
 from stream_retrain.facts.telling import counted_labels
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
+    ArtifactsEvicted,
     Assigned,
     Checkpointed,
     CheckpointFailed,
@@ -134,7 +135,7 @@ class Metrics:
                 self._gauges["worker_state", ()] = STATES.index("degraded")
                 self._count("restarts")
                 self._shards.clear()
-            case Checkpointed() | CheckpointFailed() | StoreLost() | StoreRegained() | WindowRefilled():
+            case Checkpointed() | CheckpointFailed() | ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowRefilled():
                 self._stored(fact)
             case Restored():
                 self._count("restores", fact.how)
@@ -174,7 +175,7 @@ class Metrics:
                 self._gauges["source_partitions", ()] = fact.partitions
                 self._gauges["unowned_partitions", ()] = fact.unowned
 
-    def _stored(self, fact: Checkpointed | CheckpointFailed | StoreLost | StoreRegained | WindowRefilled) -> None:
+    def _stored(self, fact: Checkpointed | CheckpointFailed | ArtifactsEvicted | StoreLost | StoreRegained | WindowRefilled) -> None:
         match fact:
             case Checkpointed():
                 self._count("checkpoints")
@@ -185,6 +186,9 @@ class Metrics:
                 kept["checkpoint_size_bytes", partition] = fact.bytes
             case CheckpointFailed():
                 self._count("checkpoint_failures")
+            case ArtifactsEvicted():
+                self._counts["artifacts_evicted", ()] += fact.artifacts
+                self._counts["artifacts_evicted_bytes", ()] += fact.bytes
             case StoreLost():
                 self._count("store_outages")
                 self._gauges["store_up", ()] = 0

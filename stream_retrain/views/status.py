@@ -12,6 +12,7 @@ from typing import Any, Final, assert_never
 from stream_retrain.facts.shard import DriftDetected, LeadChanged, ModelReset, Rejected
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
+    ArtifactsEvicted,
     Assigned,
     Checkpointed,
     CheckpointFailed,
@@ -113,7 +114,7 @@ class Status:
             case Retrying():
                 self.state, self.detail = "degraded", f"{fact.error}; trying again in {fact.wait_s:.1f} s"
                 self._shards.clear()
-            case TrainerTold() | WindowCleared():
+            case TrainerTold() | ArtifactsEvicted() | WindowCleared():
                 pass
             case _:
                 assert_never(fact)

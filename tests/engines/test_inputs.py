@@ -72,6 +72,11 @@ class Worker:
         return [fact for fact in self.facts if isinstance(fact, kind)]
 
 
+def said(outputs: list[Any]) -> list[bytes]:
+    """What was put out, but for what lanes say of having been restored."""
+    return [value for _, _, _, value, _ in outputs if b"shard.restored" not in value]
+
+
 def log_of(declared: Pipeline) -> list[Any]:
     assert declared.schema.id == "id"
     rows = [{"id": event.id, **(event.x or {}), "y": event.y} for event in streams.events(streams.rows(COUNT, flip_at=1_500))]
@@ -117,7 +122,7 @@ def test_whoever_takes_over_has_the_same_challenger(died_at: int) -> None:
     second.run(records, COUNT)
     alone = Worker(declared, connect("memory://"))
     alone.run(records, COUNT)
-    assert [output[3] for output in first.outputs + second.outputs] == [output[3] for output in alone.outputs]
+    assert said(first.outputs + second.outputs) == said(alone.outputs)
     assert second.driver.lanes[0].digest() == alone.driver.lanes[0].digest()
     assert alone.of(DuelEnded)
 
@@ -126,7 +131,7 @@ class Died(BaseException):
     """The process is gone."""
 
 
-@pytest.mark.parametrize("point", ["input.received", "input.saved"])
+@pytest.mark.parametrize("point", ["input.come", "input.kept", "input.received", "input.saved"])
 def test_a_death_around_an_input_leaves_it_told_once(point: str) -> None:
     """Before it is saved nobody has seen it, and it is asked for again; after that the next owner has it."""
     declared, stores = pipeline(), connect("memory://")
@@ -154,7 +159,7 @@ def test_a_death_around_an_input_leaves_it_told_once(point: str) -> None:
     if point == "input.saved":
         alone = Worker(declared, connect("memory://"))
         alone.run(records, COUNT)
-        assert [output[3] for output in outputs] == [output[3] for output in alone.outputs]
+        assert said(outputs) == said(alone.outputs)
         assert second.driver.lanes[0].digest() == alone.driver.lanes[0].digest()
 
 

@@ -14,14 +14,16 @@ from stream_retrain import Evidence, On, Pipeline, Reset, Retrain, Watch, Window
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.contest.inputs import Input, Request, Trained
 from stream_retrain.engines.driver import Driver, DriverLimits, Log
+from stream_retrain.engines.replay.checkpoint_watch import CheckpointWatch
 from stream_retrain.engines.replay.clock import SimulatedClock
 from stream_retrain.engines.replay.replay import Replay, replay, replay_events
-from stream_retrain.engines.replay.verifier import CheckpointWatch, Put, Verdict, expected_of, verify
+from stream_retrain.engines.replay.verifier import Verdict, expected_of, verify
 from stream_retrain.engines.trainer import InlineTrainer
 from stream_retrain.facts.shard import ChallengerJoined, DuelEnded, ShardFact, TrainingRequested
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.batch import Record, Records
 from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.put import Put, put_of
 from stream_retrain.lane.step import OUTPUT_KINDS, Output
 from stream_retrain.stores import connect
 from tests.core import streams
@@ -51,10 +53,7 @@ RECORDS = [
 
 def as_read(outputs: list[Output]) -> list[Put]:
     """Outputs as they stand in their topics, kind by kind."""
-    puts = [
-        Put(kind, key, value, tuple((name, text if isinstance(text, bytes) else (text or "").encode()) for name, text in headers or ()))
-        for kind, _, key, value, headers in outputs
-    ]
+    puts = map(put_of, outputs)
     return sorted(puts, key=lambda put: OUTPUT_KINDS.index(put.kind))
 
 

@@ -10,10 +10,11 @@ import collections
 import random
 import time
 
+from stream_retrain import Pipeline
 from stream_retrain.engines.failpoints import FAIL_POINTS, FailPoint
 from stream_retrain.engines.kafka.worker import Worker
 from tests.exactly_once.model_broker import SESSION_TIMEOUT_S
-from tests.exactly_once.world import World
+from tests.exactly_once.world import PARTITIONS, PIPELINE, TAKES_INPUTS, World
 
 STEPS = 40
 ODDS = {
@@ -27,6 +28,7 @@ ODDS = {
     "wait": 3,
     "long_wait": 1.5,
     "publish": 8,
+    "store_request": 2,
     "store_down": 2,
     "store_answer_lost": 1,
     "store_up": 5,
@@ -37,15 +39,28 @@ ODDS = {
 }
 
 
+LOSE_STATES = frozenset({"store_empty", "store_picture", "store_back"})
+
+
+def pipeline_of(seed: int, point: FailPoint | None) -> Pipeline:
+    """One that takes inputs for every third history, and where a worker is to die on its way to one."""
+    return TAKES_INPUTS if seed % 3 == 0 or (point or "").startswith("input") else PIPELINE
+
+
 def history(seed: int, *, point: FailPoint | None = None, worker: type[Worker] = Worker, steps: int = STEPS) -> World:
-    """One history, settled; `point` is where the first crash is armed."""
+    """One history, settled; `point` is where the first crash is armed.
+
+    A store that loses what it was given loses inputs, too, which no log gives back: so it keeps them where there are some.
+    """
     rng = random.Random(seed)
-    world = World(seed, static=rng.random() < 0.5, worker=worker)
+    pipeline = pipeline_of(seed, point)
+    world = World(seed, static=rng.random() < 0.5, worker=worker, pipeline=pipeline)
     for slot in world.slots[: rng.randint(1, len(world.slots))]:
         world.start(slot)
     if point is not None:
         world.arm(world.slots[0], point, rng.randint(1, 3))
-    kinds = rng.choices(list(ODDS), list(ODDS.values()), k=steps)
+    odds = {kind: odd for kind, odd in ODDS.items() if pipeline is PIPELINE or kind not in LOSE_STATES}
+    kinds = rng.choices(list(odds), list(odds.values()), k=steps)
     for kind in kinds:
         step(world, rng, kind)
     world.settle()
@@ -55,7 +70,7 @@ def history(seed: int, *, point: FailPoint | None = None, worker: type[Worker] =
 def step(world: World, rng: random.Random, kind: str) -> None:
     slot = rng.choice(world.slots)
     if kind.startswith("store"):
-        _store_step(world, kind)
+        _store_step(world, rng, kind)
         return
     match kind:
         case "turn":
@@ -83,8 +98,10 @@ def step(world: World, rng: random.Random, kind: str) -> None:
             slot.process.faults.append(rng.choice(["abort", "retry", "answer_lost"]))
 
 
-def _store_step(world: World, kind: str) -> None:
+def _store_step(world: World, rng: random.Random, kind: str) -> None:
     match kind:
+        case "store_request":
+            world.request(rng.randrange(PARTITIONS))
         case "store_down":
             world.stores.state = "down"
         case "store_answer_lost":

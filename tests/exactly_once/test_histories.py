@@ -7,19 +7,18 @@ import time
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from stream_retrain import Pipeline
 from stream_retrain.engines.failpoints import FAIL_POINTS, FailPoint
 from stream_retrain.engines.kafka.worker import Worker
 from tests.exactly_once.broken import AnswersInReplay, CheckpointsBeforeCommit, CommitsBeforeProducing
-from tests.exactly_once.histories import history
+from tests.exactly_once.histories import history, pipeline_of
 from tests.exactly_once.model_broker import SESSION_TIMEOUT_S
-from tests.exactly_once.world import World
+from tests.exactly_once.world import PARTITIONS, PIPELINE, TAKES_INPUTS, World
 
 pytestmark = pytest.mark.slow
 
-OF_INPUTS: frozenset[FailPoint] = frozenset({"input.received", "input.saved"})
-"""Steps of a shard that takes something from outside its log, which no pipeline here does."""
 SECONDS = 20.0
 HISTORIES_MIN = 100
 
@@ -36,16 +35,16 @@ def test_random_histories_are_exactly_once_whatever_crashes() -> None:
         crashes += world.crashes
         replayed += world.replayed
         seed += 1
-    assert set(FAIL_POINTS) - reached <= OF_INPUTS
+    assert set(FAIL_POINTS) == reached
     assert crashes > seed / 4
     assert replayed > seed, "nothing was replayed, so nothing was shown"
 
 
-@pytest.mark.parametrize("point", sorted(set(FAIL_POINTS) - OF_INPUTS))
+@pytest.mark.parametrize("point", sorted(FAIL_POINTS))
 def test_a_crash_at_each_step(point: FailPoint) -> None:
     """The first to reach the step dies there, whichever worker it is, and again the second time."""
     for seed in range(60):
-        world = World(seed, static=seed % 2 == 0)
+        world = World(seed, static=seed % 2 == 0, pipeline=pipeline_of(1, point))
         for slot in world.slots:
             world.arm(slot, point, 1 + seed % 3)
             world.start(slot)
@@ -110,9 +109,9 @@ SLOTS = st.integers(0, 2)
 class Histories(RuleBasedStateMachine):
     """The same world under Hypothesis, which looks for a shortest history that fails."""
 
-    @initialize(seed=st.integers(0, 2**16), static=st.booleans())
-    def begin(self, seed: int, static: bool) -> None:
-        self.world = World(seed, static=static)
+    @initialize(seed=st.integers(0, 2**16), static=st.booleans(), pipeline=st.sampled_from([PIPELINE, PIPELINE, TAKES_INPUTS]))
+    def begin(self, seed: int, static: bool, pipeline: Pipeline) -> None:
+        self.world = World(seed, static=static, pipeline=pipeline)
         for slot in self.world.slots[:2]:
             self.world.start(slot)
 
@@ -154,18 +153,25 @@ class Histories(RuleBasedStateMachine):
     def publish(self, count: int) -> None:
         self.world.publish(count)
 
+    @rule(partition=st.integers(0, PARTITIONS - 1))
+    def request(self, partition: int) -> None:
+        self.world.request(partition)
+
     @rule(state=st.sampled_from(["up", "up", "down", "answer_lost"]))
     def store(self, state: str) -> None:
         self.world.stores.state = state  # type: ignore[assignment]
 
+    @precondition(lambda self: self.world.pipeline is PIPELINE)
     @rule()
     def picture(self) -> None:
         self.world.stores.take_picture()
 
+    @precondition(lambda self: self.world.pipeline is PIPELINE)
     @rule()
     def rewind(self) -> None:
         self.world.rewind_store()
 
+    @precondition(lambda self: self.world.pipeline is PIPELINE)
     @rule()
     def empty(self) -> None:
         self.world.empty_store()

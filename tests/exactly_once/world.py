@@ -17,21 +17,28 @@ from typing import Any, Literal
 
 from river import drift, linear_model
 
-from stream_retrain import On, Pipeline, Reset, Schema, Watch
+from stream_retrain import Evidence, On, Pipeline, Reset, Retrain, Schema, Watch, Window
+from stream_retrain.codec.artifacts import open_artifact
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.codec.seal import unseal
 from stream_retrain.codec.state import load_state
+from stream_retrain.core.contest.inputs import Trained
 from stream_retrain.core.digest import digest
 from stream_retrain.engines import failpoints
 from stream_retrain.engines.driver import window_feed
 from stream_retrain.engines.failpoints import FailPoint
 from stream_retrain.engines.kafka.worker import Worker
+from stream_retrain.engines.replay.checkpoint_watch import CheckpointWatch
+from stream_retrain.engines.replay.recorded import recorded_in
 from stream_retrain.engines.replay.replay import replay
-from stream_retrain.engines.replay.verifier import CheckpointWatch, Expected, Put, Verdict, expected_of, verify
+from stream_retrain.engines.replay.verifier import Expected, Verdict, expected_of, verify
+from stream_retrain.engines.trainer import InlineTrainer
 from stream_retrain.errors import FencedError, StateError, StoreError, StreamRetrainError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Processed, WorkerFact
 from stream_retrain.lane.batch import Record
+from stream_retrain.lane.put import Found, Put
+from stream_retrain.lane.step import OUTPUT_KINDS
 from stream_retrain.settings import Settings
 from stream_retrain.stores.memory import memory_stores
 from stream_retrain.stores.ports import Stores
@@ -58,9 +65,22 @@ PIPELINE = Pipeline(
     window_rows_max=WINDOW_ROWS,
     rolling_events=5,
 )
+TAKES_INPUTS = dataclasses.replace(
+    PIPELINE,
+    name="inputs",
+    react=[
+        On.every(events=9, do=Retrain(window=Window(rows=500), evidence=Evidence(events_min=4, events_max=5, rarest_min=1))),
+        On.drift("error", Reset()),
+        On.request(Reset()),
+    ],
+)
+"""The same with what comes from outside the log: challengers of a trainer, and requests."""
 vars(window_feed)["CHUNK_ROWS"] = 4  # so that a replay of a few dozen rows appends more than one chunk
-KINDS = ("predictions", "decisions", "dead_letters")
 StoreState = Literal["up", "down", "answer_lost"]
+
+
+def _as_read(headers: Any) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, text if isinstance(text, bytes) else text.encode()) for name, text in headers or ())
 
 
 class Crashed(BaseException):
@@ -88,6 +108,7 @@ def log_of(partition: int) -> tuple[Record, ...]:
 
 @functools.cache
 def oracle(partition: int) -> Expected:
+    """Where nothing came from outside."""
     return expected_of(PIPELINE, partition, log_of(partition))
 
 
@@ -112,6 +133,8 @@ class FailingStores:
             self.real,
             window=_Between(self.real.window, self, None),
             checkpoints=_Between(self.real.checkpoints, self, self._on_saved),
+            requests=_Between(self.real.requests, self, None),
+            artifacts=_Between(self.real.artifacts, self, None),
             ping=lambda: None,
         )
 
@@ -161,7 +184,8 @@ class Slot:
 class World:
     """Protocol of use: any steps, in any order; then `settle`, then `judge`."""
 
-    def __init__(self, seed: int, *, static: bool = True, worker: type[Worker] = Worker) -> None:
+    def __init__(self, seed: int, *, static: bool = True, worker: type[Worker] = Worker, pipeline: Pipeline = PIPELINE) -> None:
+        self.pipeline = pipeline
         self.rng = random.Random(seed)
         self.broker = Broker(PIPELINE.source, PARTITIONS, self.rng)
         self.watch = CheckpointWatch()
@@ -202,7 +226,8 @@ class World:
         def begin() -> None:
             stores = self.stores.seen_by_a_worker()
             clients = model_clients(self.broker, slot.process, static=self._static)
-            slot.worker = self._worker(PIPELINE, self._settings, stores, KEYRING, slot.name, clients, self._told)
+            trainer = InlineTrainer(self.pipeline, stores, KEYRING)
+            slot.worker = self._worker(self.pipeline, self._settings, stores, KEYRING, slot.name, clients, self._told, trainer)
             slot.worker.start()
 
         self._in(slot, begin)
@@ -243,6 +268,10 @@ class World:
     def arm(self, slot: Slot, point: FailPoint, nth: int = 1) -> None:
         slot.armed = point, nth
 
+    def request(self, partition: int) -> None:
+        """Somebody asks for what the rules on requests do."""
+        self.stores.real.requests.ask(self._shard(partition), "asked")
+
     def empty_store(self) -> None:
         self.stores.empty()
         self.watch.forget()
@@ -272,22 +301,42 @@ class World:
         assert not self.watch.faults, self.watch.faults
         verdict = Verdict()
         for partition in range(PARTITIONS):
-            id_ = ShardId(PIPELINE.name, PIPELINE.source, partition)
+            id_ = self._shard(partition)
             stored = self.stores.real.checkpoints.load(id_)
-            state = None
+            state, pending = None, ()
             if stored:
                 header, payload = unseal(stored[0], KEYRING)
-                state = header.offset, digest(load_state(payload))
-            verdict += verify(oracle(partition), self._put_out(partition), state, EVENTS)
+                saved = load_state(payload)
+                state, pending = (header.offset, digest(saved)), saved["inputs"]
+            found = self.put_out(partition)
+            inputs = [*recorded_in(found), *((EVENTS, given) for given in pending)]
+            plain = not inputs and self.pipeline is PIPELINE
+            expected = oracle(partition) if plain else self._expected(partition, inputs)
+            verdict += verify(expected, [each.put for each in found], state, EVENTS)
             assert [row.offset for row in self.stores.real.window.last(id_, WINDOW_ROWS)] == window_offsets(partition), "window"
         return verdict
 
-    def _put_out(self, partition: int) -> list[Put]:
+    def _expected(self, partition: int, inputs: Any) -> Expected:
+        """What came from outside is given again; every challenger that a decision names must be kept."""
+        id_ = self._shard(partition)
+
+        def artifact(name: str) -> Trained:
+            sealed = self.stores.real.artifacts.load(id_, name)
+            assert sealed is not None, f"a decision names artifact {name}, and it is not kept"
+            return open_artifact(sealed, name, self.pipeline, id_, KEYRING)
+
+        return expected_of(self.pipeline, partition, log_of(partition), inputs, artifact=artifact)
+
+    def put_out(self, partition: int) -> list[Found]:
+        """What can be read as committed, kind by kind."""
         return [
-            Put(kind, entry.key, entry.value, tuple(entry.headers or ()))
-            for kind in KINDS
-            for _, entry in self.broker.readable(f"{PIPELINE.name}.{kind}", partition, 0, 10**9)
+            Found.of(at, Put(kind, entry.key, entry.value, _as_read(entry.headers)))
+            for kind in OUTPUT_KINDS
+            for at, entry in self.broker.readable(f"{self.pipeline.name}.{kind}", partition, 0, 10**9)
         ]
+
+    def _shard(self, partition: int) -> ShardId:
+        return ShardId(self.pipeline.name, self.pipeline.source, partition)
 
     def _run_until_read(self) -> None:
         for _ in range(1_000):

@@ -10,8 +10,9 @@ from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
 from stream_retrain.facts.records import Rejected, Unmatched
+from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.shard import ShardFact
-from stream_retrain.facts.training import ChallengerJoined, TrainingFailed, TrainingRequested
+from stream_retrain.facts.training import ChallengerJoined, ChallengerWaits, TrainingFailed, TrainingRequested
 
 __all__ = ["EXAMPLES", "STANDINGS", "TIME_S"]
 
@@ -30,7 +31,7 @@ _ALL: Final[tuple[ShardFact, ...]] = (
     DriftDetected(offset=10, time_s=TIME_S, signal="error", detector="ADWIN", direction="up", value=1.0, generation=2),
     WarningRaised(offset=9, time_s=TIME_S, signal="error", detector="DDM", generation=2),
     DetectorFailed(offset=11, time_s=TIME_S, signal="feature:a", detector="KSWIN", detail="ValueError: too few", generation=2),
-    Requested(offset=12, time_s=TIME_S, reason="a new season"),
+    Requested(offset=12, time_s=TIME_S, reason="a new season", token="8f3a"),
     Decided(offset=10, time_s=TIME_S, trigger="drift:error", reaction="Challenge", outcome="done", generation=2, events_seen=9),
     ModelReset(offset=10, time_s=TIME_S, generation=3, cause="drift:error"),
     TrainingRequested(offset=10, time_s=TIME_S, training=5, challenger="retrained", cause="drift:error", generation=2),
@@ -45,6 +46,19 @@ _ALL: Final[tuple[ShardFact, ...]] = (
         caught_up=4,
         gap=False,
         generation=2,
+        digest="5e1f",
+    ),
+    ChallengerWaits(
+        offset=19,
+        time_s=TIME_S,
+        training=5,
+        challenger="retrained",
+        lessons=12_000,
+        learned_through=15,
+        caught_up=3,
+        gap=False,
+        generation=2,
+        digest="5e1f",
     ),
     TrainingFailed(offset=20, time_s=TIME_S, training=5, challenger="retrained", error="took longer than 600 s"),
     MemberRestarted(offset=21, time_s=TIME_S, member="tree", restarts=1, generation=2),
@@ -86,5 +100,6 @@ _ALL: Final[tuple[ShardFact, ...]] = (
         loss="log",
         held_by=None,
     ),
+    ShardRestored(offset=91, time_s=TIME_S, how="checkpoint", from_offset=80, training=5, request="", generation=3),
 )
 EXAMPLES: Final[dict[type[ShardFact], ShardFact]] = {type(fact): fact for fact in _ALL}

@@ -13,9 +13,10 @@ from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, DecisionOutcome, ModelReset, Requested
 from stream_retrain.facts.records import Rejected, Unmatched, UnmatchedReason
+from stream_retrain.facts.restored import RestoredFrom, ShardRestored
 from stream_retrain.facts.shard import SHARD_FACTS, ShardFact
 from stream_retrain.facts.telling import Counter, Level, Told, counted_labels
-from stream_retrain.facts.training import ChallengerJoined, TrainingFailed, TrainingRequested
+from stream_retrain.facts.training import ChallengerJoined, ChallengerWaits, TrainingFailed, TrainingRequested
 from stream_retrain.views.catalogue import CATALOGUE
 from tests.facts.examples import EXAMPLES
 
@@ -29,12 +30,14 @@ PUBLISHED = {
     "training.requested",
     "training.failed",
     "training.joined",
+    "training.waits",
     "member.restarted",
     "member.leads",
     "duel.started",
     "duel.lead_changed",
     "duel.contestant_failed",
     "duel.ended",
+    "shard.restored",
 }
 """What programs that read the decisions topic know: an entry may be added, none renamed."""
 
@@ -62,6 +65,7 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     (ModelReset, {}, "the model was reset; generation 3 serves"),
     (TrainingRequested, {}, "training 5 of challenger retrained was requested"),
     (ChallengerJoined, {}, "challenger retrained of training 5 joined duel 1 after learning 12,000 rows"),
+    (ChallengerWaits, {}, "challenger retrained of training 5 waits for the end of a duel after learning 12,000 rows"),
     (TrainingFailed, {}, "training 5 of challenger retrained failed: took longer than 600 s"),
     (MemberRestarted, {}, "member tree restarted; 1 restart so far"),
     (MemberRestarted, {"restarts": 2}, "member tree restarted; 2 restarts so far"),
@@ -84,6 +88,17 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
         {"result": "undecided", "winner": "champion", "held_by": "F1"},
         "duel 1 ended, undecided by log loss: the champion stays; another has the lower loss, and was held up because its F1 is worse",
     ),
+    (ShardRestored, {}, "the shard goes on from its checkpoint at offset 80"),
+    (
+        ShardRestored,
+        {"differs": ("metric F1",)},
+        "the shard goes on from its checkpoint at offset 80, under a pipeline that has changed in its metric F1",
+    ),
+    (ShardRestored, {"how": "previous"}, "the shard goes on from the checkpoint before its newest one, at offset 80"),
+    (ShardRestored, {"how": "window"}, "the shard begins with a model that was trained on its window"),
+    (ShardRestored, {"how": "earliest"}, "the shard has learned again from offset 80 on, without the inputs it had before"),
+    (ShardRestored, {"how": "latest"}, "the shard has lost its state, and begins untrained at offset 80"),
+    (ShardRestored, {"how": "new"}, "the shard is new, and begins at offset 80"),
 ]
 facts_of_each_kind = pytest.mark.parametrize("kind", SHARD_FACTS, ids=lambda kind: kind.__name__)
 
@@ -133,7 +148,7 @@ def test_the_kinds_on_the_wire_are_these() -> None:
 def test_what_an_operator_should_see_is_a_warning() -> None:
     warned = {kind for kind in SHARD_FACTS if kind.level == "warning"}
     assert warned == {Rejected, PredictionFailed, MetricFailed, DetectorFailed, TrainingFailed, ContestantFailed}
-    assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Unmatched, LeaderWavered}
+    assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Unmatched, LeaderWavered, ShardRestored}
 
 
 @pytest.mark.parametrize(("kind", "changes", "sentence"), SENTENCES)
@@ -143,7 +158,7 @@ def test_the_words(kind: type[ShardFact], changes: dict[str, typing.Any], senten
 
 @pytest.mark.parametrize(
     ("kind", "field", "values"),
-    [(Decided, "outcome", DecisionOutcome), (Unmatched, "reason", UnmatchedReason)],
+    [(Decided, "outcome", DecisionOutcome), (Unmatched, "reason", UnmatchedReason), (ShardRestored, "how", RestoredFrom)],
 )
 def test_each_of_a_closed_set_has_words_of_its_own(kind: type[ShardFact], field: str, values: object) -> None:
     said = {dataclasses.replace(EXAMPLES[kind], **{field: value}).sentence for value in typing.get_args(values)}

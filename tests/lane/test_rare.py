@@ -10,7 +10,7 @@ from river import imblearn, linear_model, metrics, preprocessing, tree
 
 from stream_retrain import Challenge, Challenger, Evidence, On, Pipeline, Reset, Retrain, Shard, Window, watch_and_react
 from stream_retrain.core.contest.inputs import Trained
-from stream_retrain.facts.shard import ChallengerJoined, Decided, DriftDetected, DuelEnded, DuelStarted, LeadChanged
+from stream_retrain.facts.shard import ChallengerJoined, ChallengerWaits, Decided, DriftDetected, DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.facts.values import Event
 from tests.core import streams
 from tests.lane.support import of, restored, succession, wanted
@@ -140,9 +140,10 @@ def test_one_that_comes_when_something_was_shown_waits_and_learns() -> None:
     shard.process(events[1_840:1_950])
     shard.receive(given(shard, SCALED.clone()))
     facts = shard.process(events[1_950:2_003]).facts
-    assert [type(fact) for fact in facts] == [DuelEnded, DuelStarted, ChallengerJoined], (
+    assert [type(fact) for fact in facts] == [ChallengerWaits, DuelEnded, DuelStarted, ChallengerJoined], (
         "the old duel ends in its time, and the newer enters"
     )
+    assert (facts[0].offset, facts[0].training) == (1_950, 1), "it says when it came, though nobody sees it yet"
     assert of(ChallengerJoined, facts)[0].offset == of(DuelEnded, facts)[0].offset == 1_999
 
 

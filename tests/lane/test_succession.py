@@ -94,6 +94,16 @@ def taught(rows: Sequence[Learned]) -> Any:
     return model
 
 
+def test_a_challenger_of_a_release_without_digests_has_none() -> None:
+    """Pickle saves the values of its fields, of which there was one less."""
+    new = Trained(training=1, model=None, lessons=2, learned_through=3, gap=True, caught_up=4, digest="5e1f")
+    old = Trained.__new__(Trained)
+    old.__setstate__(new.__getstate__()[:-1])  # type: ignore[attr-defined]
+    assert [old.training, old.lessons, old.learned_through, old.gap, old.caught_up, old.digest] == [1, 2, 3, True, 4, ""]
+    back = pickle.loads(pickle.dumps(new))
+    assert (back.digest, back.caught_up) == ("5e1f", 4)
+
+
 class TestByTheTrainer:
     def test_it_is_asked_for_and_the_champion_goes_on(self) -> None:
         shard = shard_with(Retrain(window=Window(rows=5_000)))

@@ -14,6 +14,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, TypeAlias
 
+from stream_retrain.facts.training import ChallengerJoined, ChallengerWaits
+
 __all__ = ["Input", "NotTrained", "Request", "Trained"]
 
 
@@ -31,6 +33,25 @@ class Trained:
     """The window was trimmed before it could learn all of it: some rows between are missing in it."""
     caught_up: int = 0
     """Rows it was taught after that, so that it has learned through the last event of the shard."""
+    digest: str = ""
+    """Of the model as it is now (`core.digest`): the name under which it is kept for a replay; empty: it is not."""
+
+    def __setstate__(self, values: list[Any]) -> None:
+        """As pickle saved it; before there were digests there was one value less."""
+        for field, value in zip(dataclasses.fields(self), [*values, ""], strict=False):
+            object.__setattr__(self, field.name, value)
+
+    def joined(self, offset: int, time_s: float, *, duel: int, challenger: str, generation: int) -> ChallengerJoined:
+        """It races from this event on."""
+        return ChallengerJoined(offset=offset, time_s=time_s, duel=duel, **self._told(challenger, generation))
+
+    def waits(self, offset: int, time_s: float, *, challenger: str, generation: int) -> ChallengerWaits:
+        """It waits for another rule's duel to end."""
+        return ChallengerWaits(offset=offset, time_s=time_s, **self._told(challenger, generation))
+
+    def _told(self, challenger: str, generation: int) -> dict[str, Any]:
+        fields = ("training", "lessons", "learned_through", "caught_up", "gap", "digest")
+        return {"challenger": challenger, "generation": generation, **{name: getattr(self, name) for name in fields}}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

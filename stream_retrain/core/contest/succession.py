@@ -30,7 +30,6 @@ from stream_retrain.core.react.reactions import Challenge, Race
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.errors import TrainingError
 from stream_retrain.facts.shard import (
-    ChallengerJoined,
     DuelEnded,
     DuelFact,
     DuelStarted,
@@ -166,7 +165,8 @@ class Succession:
                 return self._replaced(offset, time_s, self.duel, training, trained)
             if self.duel.rule != training.rule or self._by_trainer[training.rule]:
                 self._waiting.append((training, trained))
-                return []
+                name = challenger_of(self._pipeline, training).name
+                return [trained.waits(offset, time_s, challenger=name, generation=self.generation)]
         ended, staying = self._make_way(offset, time_s)
         return [*ended, *self._enter(offset, time_s, training, trained, staying)]
 
@@ -325,19 +325,7 @@ class Succession:
             started = self._start(cause, [contestant], [trained.lessons], staying)
             duel = started.duel
             facts.append(started)
-        joined = ChallengerJoined(
-            offset=offset,
-            time_s=time_s,
-            training=training.number,
-            duel=duel,
-            challenger=contestant.name,
-            lessons=trained.lessons,
-            learned_through=trained.learned_through,
-            caught_up=trained.caught_up,
-            gap=trained.gap,
-            generation=self.generation,
-        )
-        return [*facts, joined]
+        return [*facts, trained.joined(offset, time_s, duel=duel, challenger=contestant.name, generation=self.generation)]
 
     def _spec(self, rule: int) -> DuelSpec:
         reaction: Any = self._pipeline.react[rule].do

@@ -27,20 +27,24 @@ the store is back: a replay then makes up for what was given up.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from stream_retrain.codec.checkpoint import checkpoint_header
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import seal
+from stream_retrain.codec.stamp import stamp_of
 from stream_retrain.codec.state import dump_state
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.driver.inputs import Inputs
+from stream_retrain.engines.driver.limits import DriverLimits
 from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.driver.open_lane import OpenLane
+from stream_retrain.engines.driver.origin import untold
 from stream_retrain.engines.driver.outage import Outage
-from stream_retrain.engines.driver.restore import Missing, Restore, Unfit, restore
+from stream_retrain.engines.driver.restore import Restore, restore
 from stream_retrain.engines.driver.window_feed import WindowFeed
 from stream_retrain.engines.failpoints import FailPoint, reach
 from stream_retrain.engines.trainer import Trainer
@@ -54,7 +58,7 @@ from stream_retrain.lane.lane import Encode, Lane
 from stream_retrain.lane.step import Output, OutputKind, Step
 from stream_retrain.stores.ports import Stores, WindowLimits
 
-__all__ = ["Driver", "DriverLimits", "Opened", "Unsent"]
+__all__ = ["Driver", "Opened", "Unsent"]
 
 OBSERVE_EVERY_S: Final = 1.0
 
@@ -75,18 +79,6 @@ class Opened(NamedTuple):
     live_from: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class DriverLimits:
-    """How rarely checkpoints may be written, how large a record may be, and what to do where nothing can be restored."""
-
-    checkpoint_events: int = 50_000
-    checkpoint_interval_s: float = 60.0
-    record_bytes_max: int = 1_000_000
-    replay_debt_events_max: int = 500_000
-    checkpoint_missing: Missing = "earliest"
-    checkpoint_unfit: Unfit = "fail"
-
-
 class Driver:
     """The open lanes of one worker, by partition of the source topic."""
 
@@ -99,7 +91,7 @@ class Driver:
         tell: Tell,
         clock_s: Callable[[], float] = time.monotonic,
         trainer: Trainer | None = None,
-        encoder: Encode = encode,
+        encoder: Encode | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._stores = stores
@@ -107,10 +99,10 @@ class Driver:
         self._limits = limits
         self._tell = tell
         self._decoder = EventDecoder.of(pipeline, record_bytes_max=limits.record_bytes_max)
-        self._encoder = encoder
+        self._encoder = encoder or functools.partial(encode, stamp=stamp_of(pipeline, limits.record_bytes_max).headers)
         self._clock_s = clock_s
         self._outage = Outage(tell, clock_s)
-        self._inputs = Inputs(pipeline, stores, keyring, trainer, tell)
+        self._inputs = Inputs(pipeline, stores, keyring, trainer, tell, limits.artifacts)
         rows_max = pipeline.window_rows_max
         self._window = WindowLimits(rows_max=rows_max, age_max_s=pipeline.window_age_max_s) if rows_max else None
         self._open: dict[int, OpenLane] = {}
@@ -130,7 +122,7 @@ class Driver:
         limits = self._limits
         wanted = Restore(self._pipeline, id_, log, self._keyring, limits.checkpoint_missing, limits.checkpoint_unfit)
         restored = restore(wanted, self._stores, self._tell)
-        lane = Lane(id_, restored.shard, self._decoder, self._encoder, next_offset=restored.offset, live_from=restored.live_from)
+        lane = restored.lane(id_, self._decoder, self._encoder)
         opened = OpenLane(
             lane=lane,
             epoch=restored.epoch,
@@ -164,10 +156,12 @@ class Driver:
         return self._learn(opened, given)
 
     def _learn(self, opened: OpenLane, given: Records | Batch) -> Step | None:
-        started = time.perf_counter()
+        started, announcing = time.perf_counter(), opened.lane.announcing
         step = opened.lane.take(given)
         if step is None:
             return None
+        if announcing is not None and opened.lane.announcing is None:
+            opened.checkpointed_at_s = float("-inf")  # it is told: a checkpoint that knows that is due
         opened.keep(step)
         self.unsent_outputs += len(step.outputs)
         reach("replay.learned" if step.replayed else "poll.learned")
@@ -285,6 +279,9 @@ class Driver:
         inputs = self._inputs.come_for(opened.id, opened.lane.shard.requests_taken, now_s)
         if not inputs:
             return
+        reach("input.come")
+        self._inputs.keep(opened.id, opened.epoch, inputs)
+        reach("input.kept")
         for given in inputs:
             opened.lane.receive(given)
         reach("input.received")
@@ -333,9 +330,8 @@ class Driver:
         started, lane, id_ = time.perf_counter(), opened.lane, opened.id
         opened.feed.append(lambda gap: self._refill(opened, gap), "checkpoint.window_appended", confirm=True)
         payload = dump_state(lane.snapshot())
-        header = checkpoint_header(
-            self._pipeline, id_, lane.next_offset, lane.shard.generation, waiting=lane.shard.waiting, topic_id=opened.topic_id
-        )
+        told: dict[str, Any] = {"topic_id": opened.topic_id, "extra": untold(lane.announcing)}
+        header = checkpoint_header(self._pipeline, id_, lane.next_offset, lane.shard.generation, waiting=lane.shard.waiting, **told)
         sealed = seal(header, payload, self._keyring)
         reach("checkpoint.sealed")
         self._stores.checkpoints.save(id_, opened.epoch, lane.next_offset, sealed)

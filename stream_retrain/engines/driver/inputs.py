@@ -4,9 +4,11 @@ Protocol of use, for the driver, of a shard that is settled (its state is that o
 
 1. `carry_out` the shard's commands: the trainer is asked, or told that it is not wanted any more.
 2. `come_for` returns what has come for the shard; it looks about once a second.
-3. The driver gives that to the shard and saves a checkpoint before anything later is committed. If the checkpoint cannot be saved,
-   the shard is given up and restored: nobody has seen that it had the input.
-4. `taken` says that the checkpoint is saved.
+3. `keep` what has come that a replay needs again: a challenger, as it is now (`codec.artifacts`). So no decision can name one that was
+   not kept.
+4. The driver gives what has come to the shard and saves a checkpoint before anything later is committed. If the checkpoint cannot be
+   saved, the shard is given up and restored: nobody has seen that it had the input.
+5. `taken` says that the checkpoint is saved.
 
 A challenger has learned everything through the shard's last event when it is handed over: what came after the trainer's last look is
 taught here, if it is little, and by the trainer again, if it is not.
@@ -18,18 +20,20 @@ import time
 from collections.abc import Container, Sequence
 from typing import Final, assert_never
 
+from stream_retrain.codec.artifacts import artifact_name, seal_artifact
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.models import open_model, seal_model
 from stream_retrain.core.contest.commands import Cancel, Command, Train
 from stream_retrain.core.contest.inputs import Input, NotTrained, Request, Trained
 from stream_retrain.core.contest.training import train
+from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.triggers import Request as OnRequest
 from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgressed, Trainer
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
-from stream_retrain.facts.worker import Tell, TrainerTold
-from stream_retrain.stores.ports import Asked, Stores
+from stream_retrain.facts.worker import ArtifactsEvicted, Tell, TrainerTold
+from stream_retrain.stores.ports import ArtifactLimits, Asked, Stores
 
 __all__ = ["Inputs"]
 
@@ -47,12 +51,14 @@ class Inputs:
         keyring: Keyring,
         trainer: Trainer | None,
         tell: Tell,
+        artifacts: ArtifactLimits,
     ) -> None:
         self._pipeline = pipeline
         self._stores = stores
         self._keyring = keyring
         self._trainer = trainer
         self._tell = tell
+        self._artifacts = artifacts
         self._jobs: dict[ShardId, Job] = {}
         self._came: dict[ShardId, JobDone | JobFailed] = {}
         self._looked_at_s: dict[ShardId, float] = {}
@@ -87,6 +93,15 @@ class Inputs:
         if (result := self._came.pop(id_, None)) is not None:
             inputs += self._handed_over(self._jobs[id_], result)
         return inputs
+
+    def keep(self, id_: ShardId, epoch: int, inputs: Sequence[Input]) -> None:
+        """Keep the challengers among these, for whoever replays them. Raises `StoreError`: then they are not to be given to the shard."""
+        for given in inputs:
+            if isinstance(given, Trained):
+                sealed, name = seal_artifact(given, self._pipeline, id_, self._keyring), artifact_name(given.training, given.digest)
+                evicted = self._stores.artifacts.keep(id_, epoch, name, sealed, self._artifacts)
+                if evicted.artifacts:
+                    self._tell(ArtifactsEvicted(shard=id_, artifacts=evicted.artifacts, bytes=evicted.bytes))
 
     def taken(self, id_: ShardId, inputs: Sequence[Input]) -> None:
         """A checkpoint holds these inputs: forget them."""
@@ -161,5 +176,6 @@ class Inputs:
                 learned_through=result.learned_through,
                 caught_up=caught_up,
                 gap=result.gap,
+                digest=digest(model),
             )
         ]

@@ -35,11 +35,15 @@ from stream_retrain.codec.seal import Header, unseal
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.state import REMEDY
 from stream_retrain.engines.driver.log import Log
+from stream_retrain.engines.driver.origin import begins, goes_on
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.errors import StateError
+from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.values import Event, ShardId
 from stream_retrain.facts.worker import CheckpointFailed, Restored, Tell, WindowCleared
 from stream_retrain.lane.change import adapted, unfit_parts
+from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.lane import Encode, Lane
 from stream_retrain.lane.shard import Shard
 from stream_retrain.stores.ports import Stores
 
@@ -73,6 +77,13 @@ class RestoredShard:
     """It holds what no log can give back: write its checkpoint before anything else."""
     begins: bool = False
     """Nothing that is committed counts: where it begins is to be committed at once."""
+    announcing: ShardRestored | None = None
+    """What its lane is to tell first (`driver.origin`)."""
+
+    def lane(self, id_: ShardId, decoder: EventDecoder, encoder: Encode) -> Lane:
+        """Its lane, which reads on from `offset`."""
+        at = {"next_offset": self.offset, "live_from": self.live_from}
+        return Lane(id_, self.shard, decoder, encoder, **at, announcing=self.announcing)
 
 
 @dataclasses.dataclass(slots=True)
@@ -137,7 +148,9 @@ def _from_checkpoint(
         told = {field.name: getattr(change, field.name) for field in dataclasses.fields(change)}
     shard = _shard(wanted, saved)
     tell(Restored(shard=wanted.id, offset=header.offset, generation=shard.generation, how=how, **told))
-    return RestoredShard(shard, epoch, header.offset, wanted.log.live_from)
+    ours = checkpoint_header(wanted.pipeline, wanted.id, 0, 0)
+    announcing = goes_on(how, header, ours, wanted.pipeline, told.get("differs", ()))
+    return RestoredShard(shard, epoch, header.offset, wanted.log.live_from, announcing=announcing)
 
 
 def _shard(wanted: Restore, saved: Any) -> Shard:
@@ -153,7 +166,8 @@ def _without_checkpoint(wanted: Restore, epoch: int, tell: Tell) -> RestoredShar
     log = wanted.log
     if log.committed is None:
         tell(Restored(shard=wanted.id, offset=None, generation=0, how="new"))
-        return RestoredShard(Shard(wanted.pipeline), epoch, log.live_from, log.live_from)
+        announcing = begins("new", log.live_from) if log.live_from else None
+        return RestoredShard(Shard(wanted.pipeline), epoch, log.live_from, log.live_from, announcing=announcing)
     match wanted.missing:
         case "fail":
             raise StateError(
@@ -165,12 +179,14 @@ def _without_checkpoint(wanted: Restore, epoch: int, tell: Tell) -> RestoredShar
             return _from_the_log(wanted, epoch, tell)
         case "latest":
             tell(Restored(shard=wanted.id, offset=None, generation=0, how="latest"))
-            return RestoredShard(Shard(wanted.pipeline), epoch, log.live_from, log.live_from, unsaved=True)
+            announcing = begins("latest", log.live_from)
+            return RestoredShard(Shard(wanted.pipeline), epoch, log.live_from, log.live_from, unsaved=True, announcing=announcing)
 
 
 def _from_the_log(wanted: Restore, epoch: int, tell: Tell) -> RestoredShard:
     tell(Restored(shard=wanted.id, offset=None, generation=0, how="earliest"))
-    return RestoredShard(Shard(wanted.pipeline), epoch, wanted.log.low, wanted.log.live_from)
+    low = wanted.log.low
+    return RestoredShard(Shard(wanted.pipeline), epoch, low, wanted.log.live_from, announcing=begins("earliest", low))
 
 
 def _from_the_window(wanted: Restore, epoch: int, sound: tuple[Header, bytes] | None, stores: Stores, tell: Tell) -> RestoredShard:
@@ -199,7 +215,7 @@ def _from_the_window(wanted: Restore, epoch: int, sound: tuple[Header, bytes] | 
             questions_dropped=None if waiting is None else waiting - kept,
         )
     )
-    return RestoredShard(shard, epoch, live_from, live_from, unsaved=True)
+    return RestoredShard(shard, epoch, live_from, live_from, unsaved=True, announcing=begins("window", live_from))
 
 
 def _questions_taken_over(wanted: Restore, shard: Shard, header: Header, payload: bytes) -> int:

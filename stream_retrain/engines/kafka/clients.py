@@ -185,8 +185,11 @@ def producer_client(settings: Settings, transactional_id: str, on_error: OnError
     )
 
 
-def reader_client(settings: Settings) -> Consumer:
-    """A private consumer of committed records: partitions are assigned by hand, nothing is committed, and each end is told."""
+def reader_client(settings: Settings, **other: Any) -> Consumer:
+    """A private consumer of committed records: partitions are assigned by hand, nothing is committed, and each end is told.
+
+    `other`: settings of the client that are to be others, with `_` for `.`.
+    """
     return built(
         Consumer,
         {
@@ -197,6 +200,7 @@ def reader_client(settings: Settings) -> Consumer:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
+            **{name.replace("_", "."): value for name, value in other.items()},
         },
     )
 

@@ -20,7 +20,7 @@ from stream_retrain.errors import BrokerError
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS
 from stream_retrain.settings import Settings
 
-__all__ = ["CommitNote", "KafkaSource", "SourceTopic", "UnknownSource", "count_partitions", "output_topic", "prepare_topics"]
+__all__ = ["CommitNote", "KafkaSource", "SourceTopic", "UnknownSource", "count_partitions", "output_topic", "prepare_topics", "topic_id_of"]
 
 TIMEOUT_S: Final = 5.0
 LOOK_EVERY_S: Final = 15.0
@@ -115,6 +115,14 @@ class KafkaSource:
         topic = self._pipeline.source
         asked: Future[Any] = self._admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)[topic]
         return asked
+
+
+def topic_id_of(admin: AdminClient, topic: str) -> str:
+    """Kafka's id of a topic; empty where it cannot be had."""
+    try:
+        return _id_of(admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)[topic].result(TIMEOUT_S))
+    except (KafkaException, TimeoutError):
+        return ""
 
 
 def _id_of(described: Any) -> str:

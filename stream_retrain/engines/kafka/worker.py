@@ -46,7 +46,7 @@ from stream_retrain.errors import BrokerError, FencedError, StateError
 from stream_retrain.facts.worker import Assigned, Committed, Lagging, Released, Tell, TransactionAborted, WorkerStateChanged
 from stream_retrain.lane.step import OUTPUT_KINDS
 from stream_retrain.settings import Settings
-from stream_retrain.stores.ports import Stores
+from stream_retrain.stores.ports import ArtifactLimits, Stores
 
 __all__ = ["Worker", "run_worker"]
 
@@ -116,6 +116,7 @@ class Worker:
             replay_debt_events_max=settings.replay_debt_events_max,
             checkpoint_missing=settings.checkpoint_missing,
             checkpoint_unfit=settings.checkpoint_unfit,
+            artifacts=ArtifactLimits(bytes_max=settings.artifacts_bytes_max, age_max_s=settings.artifacts_age_max_s),
         )
         self._source = pipeline.source
         self._topic: SourceTopic = source or UnknownSource()

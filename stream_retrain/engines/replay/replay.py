@@ -21,7 +21,7 @@ from stream_retrain.engines.replay.clock import SimulatedClock
 from stream_retrain.engines.trainer import InlineTrainer, Job, TopicReader, TrainerResult
 from stream_retrain.facts.values import Event, ShardId
 from stream_retrain.lane.batch import Batch, Record, Records
-from stream_retrain.lane.encoder import encode, encode_nothing
+from stream_retrain.lane.encoder import encode_nothing
 from stream_retrain.lane.lane import Encode, Lane
 from stream_retrain.lane.step import Step
 from stream_retrain.stores import connect
@@ -45,7 +45,7 @@ def replay(
     outputs
         Whether the steps have outputs; without, nothing is encoded.
     """
-    run = Replay(pipeline, joins_after_events=joins_after_events, encoder=encode if outputs else encode_nothing)
+    run = Replay(pipeline, joins_after_events=joins_after_events, encoder=None if outputs else encode_nothing)
     return _steps(run, records, Records.of)
 
 
@@ -73,7 +73,7 @@ class Replay:
         partition: int = 0,
         joins_after_events: int = JOINS_AFTER_EVENTS,
         step_records_max: int = BATCH_EVENTS,
-        encoder: Encode = encode,
+        encoder: Encode | None = None,
         read_topic: TopicReader | None = None,
     ) -> None:
         """`step_records_max`: after how many records a step ends at the latest, for those who look at the lane between two steps."""

@@ -7,6 +7,7 @@ differ: here they never expire.
 from __future__ import annotations
 
 from stream_retrain.codec.keyring import Keyring
+from stream_retrain.stores.memory.artifacts import MemoryArtifactStore
 from stream_retrain.stores.memory.checkpoints import MemoryCheckpointStore
 from stream_retrain.stores.memory.jobs import MemoryJobStore
 from stream_retrain.stores.memory.requests import MemoryRequestStore
@@ -25,5 +26,6 @@ def memory_stores(keyring: Keyring, group: str | None = None) -> Stores:
         checkpoints=MemoryCheckpointStore(shards, group),
         jobs=MemoryJobStore(shards),
         requests=MemoryRequestStore(shards),
+        artifacts=MemoryArtifactStore(shards),
         ping=lambda: None,
     )

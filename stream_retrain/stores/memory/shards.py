@@ -8,13 +8,21 @@ import dataclasses
 import threading
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores.ports import Asked, Ending, JobStatus, Ticket
 from stream_retrain.stores.refusals import stale_epoch
 from stream_retrain.stores.window import WindowChunk
 
-__all__ = ["Shards", "StoredJob", "StoredShard"]
+__all__ = ["Shards", "StoredArtifact", "StoredJob", "StoredShard"]
+
+
+class StoredArtifact(NamedTuple):
+    """A sealed model, and when it was kept."""
+
+    sealed: bytes
+    kept_at_s: float
 
 
 @dataclasses.dataclass(slots=True)
@@ -30,6 +38,8 @@ class StoredShard:
     """Newest first, each with its offset."""
     job: StoredJob | None = None
     requests: list[Asked] = dataclasses.field(default_factory=list)
+    artifacts: dict[str, StoredArtifact] = dataclasses.field(default_factory=dict)
+    """By name, oldest first."""
 
 
 @dataclasses.dataclass(slots=True)

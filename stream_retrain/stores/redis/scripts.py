@@ -7,6 +7,8 @@ The keys of a shard share the hash tag `{pipeline/topic/partition}`, so they are
     sr:{...}:window                a stream, one entry a chunk, with the id `<last offset + 1>-0` (an id cannot be 0-0)
     sr:{...}:checkpoint            a hash: offset, sealed, seal (which binds the offset to what is sealed)
     sr:{...}:checkpoint_previous   the one before
+    sr:{...}:artifacts             a hash: sealed models by name (`stores.redis.artifacts`)
+    sr:{...}:artifact_times        a sorted set: their names by the time they were kept
     sr:{...}:job                   a hash that expires: a training that was asked for (`stores.redis.jobs`)
     sr:{...}:requests              it expires too: requests that wait (`stores.redis.requests`)
 
@@ -25,7 +27,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["APPEND", "CLAIM", "CLEAR", "DELETE", "GUARD", "LOAD", "SAVE", "SPAN", "TAIL"]
+__all__ = ["APPEND", "CLAIM", "CLEAR", "DELETE", "GUARD", "KEEP", "LOAD", "SAVE", "SPAN", "TAIL"]
 
 _READ: Final = """
 local function whole(text)
@@ -214,6 +216,41 @@ return found
 """KEYS: epoch, checkpoint, checkpoint_previous. A key without a checkpoint in it gives an empty one, which is told as damaged.
 
 A script, because a Redis out of memory refuses even reads between MULTI and EXEC."""
+
+KEEP: Final = (
+    GUARD
+    + """
+local name, sealed, bytes_max, age_max_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+for place, wanted in ipairs({'hash', 'zset'}) do
+    local kind = redis.call('TYPE', KEYS[place + 1]).ok
+    if kind ~= wanted and kind ~= 'none' then return {'damaged', KEYS[place + 1]} end
+end
+
+redis.call('SET', KEYS[1], ARGV[1])
+local now = redis.call('TIME')
+local now_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+local newest = redis.call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')
+if newest[2] and tonumber(newest[2]) >= now_ms and tonumber(newest[2]) < 2^52 then now_ms = tonumber(newest[2]) + 1 end
+redis.call('HSET', KEYS[2], name, sealed)
+redis.call('ZADD', KEYS[3], string.format('%.0f', now_ms), name)
+
+local total, artifacts, bytes = 0, 0, 0
+local names = redis.call('ZRANGE', KEYS[3], 0, -1, 'WITHSCORES')
+for at = 1, #names, 2 do total = total + redis.call('HSTRLEN', KEYS[2], names[at]) end
+for at = 1, #names, 2 do
+    local old = age_max_ms and tonumber(names[at + 1]) < now_ms - age_max_ms
+    if names[at] ~= name and (old or total > bytes_max) then
+        local size = redis.call('HSTRLEN', KEYS[2], names[at])
+        redis.call('HDEL', KEYS[2], names[at])
+        redis.call('ZREM', KEYS[3], names[at])
+        total, artifacts, bytes = total - size, artifacts + 1, bytes + size
+    end
+end
+return {'ok', string.format('%.0f', artifacts), string.format('%.0f', bytes)}
+"""
+)
+"""KEYS: epoch, artifacts, artifact_times. ARGV: epoch, name, sealed, bytes_max, milliseconds of age_max or ''. How many artifacts and bytes
+were dropped, oldest first. `damaged`: a key of another type; nothing is kept."""
 
 DELETE: Final = (
     GUARD

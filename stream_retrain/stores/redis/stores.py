@@ -11,6 +11,7 @@ from typing import Final
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.stores.ports import Stores
+from stream_retrain.stores.redis.artifacts import RedisArtifactStore
 from stream_retrain.stores.redis.checkpoints import RedisCheckpointStore
 from stream_retrain.stores.redis.jobs import RedisJobStore
 from stream_retrain.stores.redis.requests import RedisRequestStore
@@ -19,7 +20,10 @@ from stream_retrain.stores.redis.window import RedisWindowStore
 
 __all__ = ["PERMANENT_KEYS", "redis_stores"]
 
-PERMANENT_KEYS: Final = ("sr:{*}:epoch", "sr:{*}:group", "sr:{*}:window", "sr:{*}:checkpoint", "sr:{*}:checkpoint_previous")
+PERMANENT_KEYS: Final = (
+    *("sr:{*}:epoch", "sr:{*}:group", "sr:{*}:window", "sr:{*}:checkpoint", "sr:{*}:checkpoint_previous"),
+    *("sr:{*}:artifacts", "sr:{*}:artifact_times"),
+)
 """Glob patterns of the keys that never expire: a shard's state must be kept however long its worker is stopped."""
 
 
@@ -35,5 +39,6 @@ def redis_stores(url: str, keyring: Keyring, group: str | None, *, timeout_s: fl
         checkpoints=RedisCheckpointStore(server, keyring, group),
         jobs=RedisJobStore(server),
         requests=RedisRequestStore(server),
+        artifacts=RedisArtifactStore(server),
         ping=server.ping,
     )
