@@ -157,6 +157,14 @@ def test_several_replays_of_one_batch_each_cut_it_for_themselves() -> None:
         assert told == alone
 
 
+def test_a_window_is_kept_only_where_somebody_trains_on_it() -> None:
+    id_ = ShardId("test", "events", 0)
+    for pipeline, kept in ((PIPELINE, 1), (declared(react=[On.drift("error", Reset())]), 0)):
+        run = Replay(pipeline)
+        list(run.take(Records.of(RECORDS[:300])))
+        assert len(run._driver._stores.window.last(id_, 1)) == kept
+
+
 def test_outputs_can_be_left_out() -> None:
     silent, loud = replay(PIPELINE, RECORDS, outputs=False), replay(PIPELINE, RECORDS)
     for (_, without), (_, with_) in zip(silent, loud, strict=True):

@@ -104,7 +104,7 @@ class Driver:
         self._outage = Outage(tell, clock_s)
         self._inputs = Inputs(pipeline, stores, keyring, trainer, tell, limits.artifacts)
         rows_max = pipeline.window_rows_max
-        self._window = WindowLimits(rows_max=rows_max, age_max_s=pipeline.window_age_max_s) if rows_max else None
+        self._window = WindowLimits(rows_max=rows_max, age_max_s=pipeline.window_age_max_s) if rows_max and limits.keeps_window else None
         self._open: dict[int, OpenLane] = {}
         self.unsent_outputs = 0
 

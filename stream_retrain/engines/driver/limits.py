@@ -12,7 +12,8 @@ __all__ = ["DriverLimits"]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DriverLimits:
-    """How rarely checkpoints may be written, how large a record may be, what to do where nothing can be restored, what is kept."""
+    """How rarely checkpoints may be written, how large a record may be, what to do where nothing can be restored, what is kept, and whether there
+    is a window."""
 
     checkpoint_events: int = 50_000
     checkpoint_interval_s: float = 60.0
@@ -21,3 +22,4 @@ class DriverLimits:
     checkpoint_missing: Missing = "earliest"
     checkpoint_unfit: Unfit = "fail"
     artifacts: ArtifactLimits = dataclasses.field(default_factory=ArtifactLimits)
+    keeps_window: bool = True

@@ -83,7 +83,7 @@ class Replay:
         self._step_records_max = step_records_max
         self._clock = SimulatedClock()
         self._trainer = _Waiting(InlineTrainer(pipeline, stores, keyring, read_topic))
-        limits = DriverLimits(checkpoint_events=2**63, checkpoint_interval_s=float("inf"))
+        limits = DriverLimits(checkpoint_events=2**63, checkpoint_interval_s=float("inf"), keeps_window=pipeline.trains)
         self._driver = Driver(pipeline, stores, keyring, limits, lambda _: None, self._clock, self._trainer, encoder)
         self._driver.open(partition, Log(committed=None, low=0, high=0), self._clock.now_s)
         self.lane: Lane = self._driver.lanes[partition]
