@@ -127,7 +127,7 @@ class VariantSummary:
 
     name: str
     control: bool
-    """It is there for comparison: the previous label, or resets at random moments."""
+    """It is there for comparison: the previous label (or last value), or resets every hundred labels."""
     description: str
     """Model, watches and rules in words."""
     metric: str
