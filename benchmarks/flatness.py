@@ -4,14 +4,17 @@
 
 One model at a time goes through the driver over stores in memory: records are decoded, predicted, learned and encoded, rows enter the
 window, and checkpoints are pickled and sealed as often as a worker does it by default. Each line of the report is about the events since
-the line before it. All times are CPU time of the process. That too is longer on a busy machine, so a fixed piece of work is timed with it:
+the line before it, and all times are CPU time of the process:
 
-- `us_per_event`: what the driver takes for a record, without its checkpoints; `reference_us`: what that work took meanwhile;
+- `us_per_event`: what the driver takes for a record, without its checkpoints;
 - `batch_ms_max`: the longest batch of 500 records, which a stall inside a model would show in;
 - `pause_ms`: a checkpoint, the median of them; `state_bytes`: the largest one;
 - `rss_mb`: the memory of the process, the stream and the stores included;
 - `error`: the part of labels that were not predicted, or the mean absolute error over that of the mean: it shows that there is something
   to learn, and that it is still learned at the end.
+
+CPU time is longer on a busy machine. So the states of all lines are kept, and at the end each of them takes its next events again, in turns
+with the others: `us_in_turns` can be compared from line to line.
 
 The stream has what makes a model grow. Its concept changes every `--turn-events` (0: never); every third one is an old one. A number among
 the four features wanders, and a category takes a value that never was before in every 500th event.
@@ -34,12 +37,18 @@ from typing import Any, Final
 import msgspec
 
 from stream_retrain import Pipeline, Schema
+from stream_retrain.codec.checkpoint import open_payload
 from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.state import dump_state
 from stream_retrain.core.schema import Task
 from stream_retrain.engines.driver import Driver, DriverLimits
 from stream_retrain.engines.driver.log import Log
+from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Checkpointed, WorkerFact
 from stream_retrain.lane.batch import Record, Records
+from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.lane import Lane
+from stream_retrain.lane.shard import Shard
 from stream_retrain.models import (
     AdditiveClassifier,
     AdditiveRegressor,
@@ -52,7 +61,7 @@ from stream_retrain.models import (
 )
 from stream_retrain.stores.memory import memory_stores
 
-__all__ = ["MODELS", "Line", "Stream", "reference_work", "run"]
+__all__ = ["MODELS", "Line", "Stream", "run"]
 
 MODELS: Final[dict[str, tuple[Task, Callable[[], Any]]]] = {
     "adaptive_classifier": ("binary", adaptive_classifier),
@@ -70,8 +79,9 @@ BATCH: Final = 500
 """Records of one poll."""
 EVENTS_PER_S: Final = 1_000
 """What the clock of the checkpoints is read from."""
-REFERENCE_EVERY: Final = 5_000
-"""Events between two timings of the fixed piece of work."""
+AGAIN: Final = 6
+"""Batches that the state of a line takes again at the end; the first of them is not timed."""
+ROUNDS: Final = 5
 NOISE: Final = 0.1
 NEW_KIND: Final = 0.002
 """The part of events with a kind that never was before."""
@@ -84,7 +94,6 @@ class Line:
     events: int
     """So far."""
     us_per_event: float
-    reference_us: float
     batch_ms_max: float
     pause_ms: float
     pause_ms_max: float
@@ -153,12 +162,19 @@ class Stream:
         self._median = statistics.median(self._score(*self._drawn(chance)) for _ in range(1_001))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kept:
+    """The state at a line, and the batches after it."""
+
+    state: bytes
+    batches: list[Records] = dataclasses.field(default_factory=list)
+
+
 class Meter:
     """The figures since the last line."""
 
     def __init__(self) -> None:
         self.events = 0
-        self.reference_s: list[float] = []
         self.cpu_s = self.batch_s_max = self.missed = self.without = 0.0
         self.pauses_s: list[float] = []
         self.state_bytes = 0
@@ -168,7 +184,6 @@ class Meter:
         return Line(
             events=events,
             us_per_event=round(self.cpu_s * 1e6 / self.events, 1),
-            reference_us=round(statistics.fmean(self.reference_s) * 1e6),
             batch_ms_max=round(self.batch_s_max * 1e3, 1),
             pause_ms=round(statistics.median(pauses) * 1e3, 1),
             pause_ms_max=round(max(pauses) * 1e3, 1),
@@ -177,12 +192,6 @@ class Meter:
             error=round(self.missed / self.without, 4),
             changes=changes,
         )
-
-    def refer(self) -> None:
-        """Time the fixed piece of work."""
-        began = time.process_time()
-        reference_work()
-        self.reference_s.append(time.process_time() - began)
 
     def score(self, labels: Sequence[Any], predictions: Sequence[Any], regression: bool) -> None:
         """Add up what was missed, and what would be missed without a model."""
@@ -195,8 +204,10 @@ class Meter:
         self.without += sum(abs(label - mean) for label in labels)
 
 
-def run(model: str, events: int, turn_events: int, every: int, tell: Callable[[Line], None], limits: DriverLimits | None = None) -> None:
-    """Drive `events` records through a model, and tell a line every `every` of them."""
+def run(
+    model: str, events: int, turn_events: int, every: int, tell: Callable[[Line], None], limits: DriverLimits | None = None
+) -> list[float]:
+    """Drive `events` records through a model, and tell a line every `every` of them; what an event costs after each line (`in_turns`)."""
     task, make = MODELS[model]
     pipeline = Pipeline(name="flatness", task=task, source="flatness", schema=Schema(label="y", features=SCHEMA), model=make())
     saved: list[Checkpointed] = []
@@ -207,8 +218,15 @@ def run(model: str, events: int, turn_events: int, every: int, tell: Callable[[L
 
     driver = Driver(pipeline, memory_stores(Keyring.unsigned()), Keyring.unsigned(), limits or DriverLimits(), note)
     driver.open(0, Log(None, 0, events), 0.0)
-    meter, lane = Meter(), driver.lanes[0]
+    meter, lane, kept = Meter(), driver.lanes[0], list[Kept]()
     for records, labels in Stream(task, turn_events).batches():
+        for each in kept[-AGAIN:]:
+            if len(each.batches) < AGAIN:
+                each.batches.append(records)
+        if lane.next_offset >= events:
+            if len(kept[-1].batches) < AGAIN:
+                continue
+            return in_turns(pipeline, kept)
         began = time.process_time()
         step = driver.take(0, records)
         took_s = time.process_time() - began
@@ -223,23 +241,28 @@ def run(model: str, events: int, turn_events: int, every: int, tell: Callable[[L
         if len(saved) > before:
             meter.pauses_s.append(time.process_time() - began)
             meter.state_bytes = max(meter.state_bytes, saved[-1].bytes)
-        if len(meter.reference_s) * REFERENCE_EVERY <= meter.events:
-            meter.refer()
         if lane.next_offset % every < BATCH:
             members = lane.observe().members
             tell(meter.line(lane.next_offset, members.changes if members else 0))
+            kept.append(Kept(dump_state(lane.snapshot())))
             meter = Meter()
-        if lane.next_offset >= events:
-            return
+    raise AssertionError("the stream has no end")
 
 
-def reference_work() -> float:
-    """About a quarter of a millisecond of what a model does: floats, dicts and calls."""
-    weights = dict.fromkeys(range(64), 0.1)
-    for number in range(2_000):
-        slot = number & 63
-        weights[slot] += 0.01 * (math.tanh(weights[slot]) - 0.5)
-    return weights[0]
+def in_turns(pipeline: Pipeline, kept: Sequence[Kept]) -> list[float]:
+    """Microseconds of CPU time for an event after each line, each the least of `ROUNDS`."""
+    decoder, id_ = EventDecoder.of(pipeline, record_bytes_max=1_000_000), ShardId(pipeline.name, pipeline.source, 0)
+    least = [math.inf] * len(kept)
+    for _ in range(ROUNDS):
+        for place, each in enumerate(kept):
+            lane = Lane(id_, Shard(pipeline, open_payload(each.state, pipeline, "a line")), decoder)
+            lane.take(each.batches[0])
+            began = time.process_time()
+            for batch in each.batches[1:]:
+                lane.take(batch)
+            took_s = time.process_time() - began
+            least[place] = min(least[place], took_s / sum(map(len, each.batches[1:])))
+    return [round(took_s * 1e6, 1) for took_s in least]
 
 
 def _resident_bytes() -> int:
@@ -260,15 +283,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [field.name for field in dataclasses.fields(Line)]
     print(f"| {' | '.join(names)} |\n|{' ---: |' * len(names)}", flush=True)
 
+    def told_of(costs: list[float]) -> dict[str, Any]:
+        shown = [dataclasses.asdict(each) for each in lines]
+        return {"model": wanted.model, "turn_events": wanted.turn_events, "lines": shown, "us_in_turns": costs}
+
     def tell(line: Line) -> None:
         lines.append(line)
         print(f"| {' | '.join(f'{value:,}' for value in dataclasses.astuple(line))} |", flush=True)
         if wanted.json:
-            told = {"model": wanted.model, "turn_events": wanted.turn_events, "lines": [dataclasses.asdict(each) for each in lines]}
-            wanted.json.write_text(json.dumps(told, indent=1) + "\n")
+            wanted.json.write_text(json.dumps(told_of([]), indent=1) + "\n")
 
     every = max(BATCH, (wanted.every or wanted.events // 10) // BATCH * BATCH)
-    run(wanted.model, wanted.events, wanted.turn_events, every, tell)
+    costs = run(wanted.model, wanted.events, wanted.turn_events, every, tell)
+    print(f"us_in_turns: {', '.join(map(str, costs))}")
+    if wanted.json:
+        wanted.json.write_text(json.dumps(told_of(costs), indent=1) + "\n")
     return 0
 
 
