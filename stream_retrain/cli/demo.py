@@ -19,25 +19,34 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
+_REPORT = "Write the report there (default: flights-report.html in this folder)."
+
 
 def demo(
     events: Annotated[int, typer.Option(help="Flights to publish.", min=20_000, max=327_000)] = 100_000,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help=_REPORT, show_default=False)] = None,
     keep: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep Kafka's and Valkey's data there, to look at the topics.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Real flights through a real Kafka: an injected incident, a drift, a reset, and proof that nothing was lost.
+    """Real flights through a real Kafka: an injected incident, a drift, a reset, proof that nothing was lost, and a report.
 
     Starts Kafka and Valkey itself, unless STREAM_RETRAIN_KAFKA_BOOTSTRAP_SERVERS and STREAM_RETRAIN_REDIS_URL name others.
     """
     from stream_retrain.demo import run_demo
+    from stream_retrain.demo.backtested import place_for_report
 
     signal.signal(signal.SIGTERM, _interrupted)
+    place = place_for_report(report)
     with DemoScreen(errors()) as screen:
-        result = run_demo(events, screen, environment=dict(os.environ), keep=keep)
+        result = run_demo(events, screen, environment=dict(os.environ), report=place, keep=keep)
     if json:
         print_json(_as_json(result))
     else:
         _show(result, keep)
+    if result.report is None:
+        errors().print(place.why, markup=False, highlight=False, soft_wrap=True)
+    elif not json:
+        Console(soft_wrap=True).print(f"\nThe report, a page to open in a browser: {result.report}", markup=False, highlight=False)
     if not result.sound:
         raise typer.Exit(1)
 
@@ -54,6 +63,7 @@ def _as_json(result: DemoResult) -> dict[str, Any]:
         "lost": summary.lost,
         "duplicated": summary.duplicated,
         "quality": round(summary.served.overall, 5),
+        "quality_backtest": round(summary.backtested.overall, 5),
         "quality_without_reaction": round(summary.plain.overall, 5),
         "quality_recommended": round(summary.recommended.overall, 5),
         "quality_after_incident": round(summary.served.after_incident, 5),
@@ -67,6 +77,7 @@ def _as_json(result: DemoResult) -> dict[str, Any]:
         "metric": "accuracy",
         "places": result.places,
         "metric_samples": result.metric_samples,
+        "report": None if result.report is None else str(result.report),
     }
 
 
@@ -87,7 +98,9 @@ def _show(result: DemoResult, keep: Path | None) -> None:
     for (name, quality), style in zip(shown.items(), ("green", "red", "blue"), strict=True):
         console.print(f"  {sparkline(quality.curve, low, high)}  {name}", style=style, highlight=False)
     console.print(
-        "The recommended model (stream_retrain.models.adaptive_classifier) adapts by itself, without a reaction.", highlight=False
+        "The recommended model (stream_retrain.models.adaptive_classifier) adapts by itself, without a reaction."
+        f"\nA backtest of the source topic by the code that ran live: {summary.backtested.overall:.4f} with the reaction, as live.",
+        highlight=False,
     )
     console.print(
         f"\nevents {summary.events:,}   predictions {summary.predictions:,}   lost {summary.lost}   duplicated {summary.duplicated}"

@@ -63,11 +63,11 @@ class DemoScreen:
                 f"  {predicted:>9,} of {events:,} predicted, {self._rate:,.0f} events/s, {_shards(status)}", highlight=False
             )
 
-    def comparing(self, done: int, events: int) -> None:
-        """How far the comparison run is."""
+    def comparing(self, done: int, total: int) -> None:
+        """How far the backtest is."""
         if self._live is not None:
             line = Table.grid(padding=(0, 1))
-            line.add_row("comparing", ProgressBar(total=events, completed=done, width=WIDTH), f"{done:,}")
+            line.add_row("comparing", ProgressBar(total=total, completed=done, width=WIDTH), f"{done:,} of {total:,}")
             self._live.update(line)
 
     def _note(self, predicted: int, status: dict[str, Any]) -> None:

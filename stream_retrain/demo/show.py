@@ -1,4 +1,4 @@
-"""The demo's course: start services, publish flights, run a worker, watch it live, and prove the result from the topics."""
+"""The demo's course: start services, publish flights, run a worker, watch it live, prove the result from the topics, and report it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from stream_retrain.demo.backtested import ReportPlace, backtest_flights, write_flights_report
 from stream_retrain.demo.flights import AIRPORTS, flights, inject_incident
 from stream_retrain.demo.summary import Summary, summarise
 from stream_retrain.demo.worker import DemoWorker
@@ -43,21 +44,24 @@ class Screen(Protocol):
         """How the worker stands, a few times a second."""
         ...
 
-    def comparing(self, done: int, events: int) -> None:
-        """How far the comparison run without reaction is."""
+    def comparing(self, done: int, total: int) -> None:
+        """How far the backtest is, with which the worker is compared."""
         ...
 
 
 class DemoResult:
     """What came of it: the summary, and where and how fast it ran."""
 
-    def __init__(self, summary: Summary, *, name: str, events_per_s: float, seconds: float, places: dict[str, str], samples: int) -> None:
+    def __init__(
+        self, summary: Summary, *, name: str, events_per_s: float, seconds: float, places: dict[str, str], samples: int, report: Path | None
+    ) -> None:
         self.summary = summary
         self.name = name
         self.events_per_s = events_per_s
         self.seconds = seconds
         self.places = places
         self.metric_samples = samples
+        self.report = report
 
     @property
     def sound(self) -> bool:
@@ -65,8 +69,8 @@ class DemoResult:
         return self.summary.lost == 0 and self.summary.duplicated == 0 and self.summary.predictions == self.summary.events
 
 
-def run_demo(events: int, screen: Screen, *, environment: dict[str, str], keep: Path | None = None) -> DemoResult:
-    """Run it. `environment` may name a Kafka and a Redis to use instead of starting them.
+def run_demo(events: int, screen: Screen, *, environment: dict[str, str], report: ReportPlace, keep: Path | None = None) -> DemoResult:
+    """Run it. `environment` may name a Kafka and a Redis to use instead of starting them; `report` is where its report goes.
 
     Raises `LocalStackError` where services or data cannot be had, `StreamRetrainError` where the worker fails.
     """
@@ -81,7 +85,7 @@ def run_demo(events: int, screen: Screen, *, environment: dict[str, str], keep: 
         name = "flights" if given == [None, None] and keep is None else f"flights-{uuid.uuid4().hex[:6]}"
         file = stack.directory / "flights_pipeline.py"
         file.write_text(PIPELINE_FILE.format(name=name))
-        return _Course(name, file, events, settings, stack, screen).run(started_s)
+        return _Course(name, file, events, settings, stack, screen).run(started_s, report)
 
 
 class _Course:
@@ -93,8 +97,8 @@ class _Course:
         self._incident_at = dict.fromkeys(range(len(AIRPORTS)), 0)
         self._publish_error: BaseException | None = None
 
-    def run(self, started_s: float) -> DemoResult:
-        """1 publish while the worker learns; 2 wait until it has had everything; 3 stop it; 4 read the topics and compare."""
+    def run(self, started_s: float, place: ReportPlace) -> DemoResult:
+        """1 publish while the worker learns; 2 wait until it has had everything; 3 stop it; 4 backtest the source; 5 compare and report."""
         self._screen.step(f"publishing {self._events:,} flights of 2013 to {self._pipeline.source}, keyed by airport, 3 partitions")
         publisher = threading.Thread(target=self._publish, daemon=True)
         publisher.start()
@@ -105,20 +109,21 @@ class _Course:
             samples = worker.metrics()
             places = {"metrics": f"{worker.url}/metrics", "status": f"{worker.url}/status"}
         publisher.join()
-        self._screen.step("reading the topics, and running the same events without reaction, and with the recommended model")
-        kinds = ("predictions", "decisions", "dead_letters")
-        topics = {kind: f"{self._name}.{kind}" for kind in kinds}
-        summary = summarise(
-            self._pipeline,
-            read_topic(self._settings, self._pipeline.source),
-            read_topic(self._settings, topics["predictions"]),
-            read_topic(self._settings, topics["decisions"]),
-            self._incident_at,
-            lambda done: self._screen.comparing(done, self._events),
+        self._screen.step(
+            "a backtest of the source topic: the same pipeline, the same without reaction, the recommended model, two controls"
         )
+        incident = sum(self._incident_at.values())
+        ran = backtest_flights(self._pipeline, self._file, self._settings, incident=incident, told=self._screen.comparing)
+        topics = {kind: f"{self._name}.{kind}" for kind in ("predictions", "decisions", "dead_letters")}
+        read = [read_topic(self._settings, topic) for topic in (self._pipeline.source, topics["predictions"], topics["decisions"])]
+        source, predictions, decisions = read
+        summary = summarise(self._pipeline, source, predictions, decisions, self._incident_at, ran)
         places |= {"kafka": self._settings.kafka_bootstrap_servers, "source": self._pipeline.source, **topics}
+        report = write_flights_report(ran, place)
         seconds = time.monotonic() - started_s
-        return DemoResult(summary, name=self._name, events_per_s=events_per_s, seconds=seconds, places=places, samples=samples)
+        return DemoResult(
+            summary, name=self._name, events_per_s=events_per_s, seconds=seconds, places=places, samples=samples, report=report
+        )
 
     def _publish(self) -> None:
         try:
