@@ -17,8 +17,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev --editable '.[local]'
 	@touch $@
 
-demo: $(READY) ## Real Kafka, real events, a drift, a reset, and proof that nothing was lost
-	$(BIN)/stream-retrain demo
+demo: $(READY) ## Real Kafka, real events, a drift, a reset, the proof that nothing was lost, and a report
+	@mkdir -p build
+	$(BIN)/stream-retrain demo --report build/flights-report.html
 
 test: $(READY) ## The whole suite, on a real Kafka, Valkey and Redis
 	$(BIN)/python -m pytest

@@ -151,12 +151,14 @@ def test_local_up_holds_services_open_until_told() -> None:
 
 
 @pytest.mark.services
-def test_the_demo_proves_itself(services: Services) -> None:
+def test_the_demo_proves_itself(services: Services, tmp_path: Path) -> None:
     ran = run(
         "demo",
         "--events",
         "30000",
         "--json",
+        "--report",
+        str(tmp_path / "flights.html"),
         STREAM_RETRAIN_KAFKA_BOOTSTRAP_SERVERS=services.bootstrap_servers,
         STREAM_RETRAIN_REDIS_URL=services.redis_url,
     )
@@ -166,6 +168,9 @@ def test_the_demo_proves_itself(services: Services) -> None:
     assert shown["quality_after_incident"] > shown["quality_after_incident_without_reaction"] + 0.01
     assert shown["drifts"] >= 3
     assert all(generation >= 1 for generation in shown["generations"])
+    assert shown["quality_backtest"] == shown["quality"]
+    assert shown["report"] == str(tmp_path / "flights.html")
+    assert "two columns swapped" in Path(shown["report"]).read_text()
 
 
 @pytest.mark.parametrize("seed", ["", "7"])

@@ -1,21 +1,30 @@
 """The demo's backtest: its own source topic again, with the reaction, without, and with the recommended model; and the report of it.
 
 Each pipeline runs once. The figures that the demo prints and the curves of the report come from the same run.
+
+The topic was published in a few seconds, so hundreds of records of each partition have the same timestamp, by which a backtest of
+`kafka://TOPIC` merges partitions. Here they are merged by what the flights were sorted by before they were published. So a position is the
+number of a flight, and the incident begins at one.
 """
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from stream_retrain.backtesting.open_source import open_source
+import msgspec
+
 from stream_retrain.backtesting.report import check_report_path, write_report
 from stream_retrain.backtesting.report.library import require_report_extra
 from stream_retrain.backtesting.result import Incident
 from stream_retrain.backtesting.run import Options, Ran, run_backtest
 from stream_retrain.backtesting.variants import choose
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.engines.kafka.read import Stored
 from stream_retrain.errors import SettingsError
+from stream_retrain.lane.batch import Record
 from stream_retrain.settings import Settings
 
 __all__ = ["PLAIN", "RECOMMENDED", "REPORT", "ReportPlace", "backtest_flights", "place_for_report", "write_flights_report"]
@@ -23,7 +32,7 @@ __all__ = ["PLAIN", "RECOMMENDED", "REPORT", "ReportPlace", "backtest_flights", 
 PLAIN: Final = "none"
 RECOMMENDED: Final = "adaptive"
 REPORT: Final = Path("flights-report.html")
-INCIDENT_MARK: Final = "departure delay and distance swapped"
+INCIDENT_MARK: Final = "two columns swapped"
 
 
 class ReportPlace(NamedTuple):
@@ -51,6 +60,36 @@ class _Watched:
         self._told(lane_records, total)
 
 
+class _Order(msgspec.Struct):
+    """What the flights are sorted by."""
+
+    scheduled_departure: str
+    flight_id: str
+
+
+class _AsPublished:
+    """The records of the source topic in the order in which they were published: a `Source`."""
+
+    def __init__(self, topic: str, stored: Mapping[int, list[Stored]]) -> None:
+        self.name = f"kafka://{topic}"
+        self.notes = ["Partitions are merged in the order in which the flights were published."]
+        self._stored = stored
+
+    def estimate(self) -> int:
+        return sum(map(len, self._stored.values()))
+
+    def records(self) -> Iterator[tuple[int, Record]]:
+        decode = msgspec.json.Decoder(_Order).decode
+
+        def ordered(partition: int) -> Iterator[tuple[str, str, int, Record]]:
+            for each in self._stored[partition]:
+                order = decode(each.value or b"{}")
+                yield order.scheduled_departure, order.flight_id, partition, each.as_record()
+
+        for _, _, partition, record in heapq.merge(*map(ordered, self._stored)):
+            yield partition, record
+
+
 def place_for_report(wanted: Path | None) -> ReportPlace:
     """Where the report can be written: as wanted, or in the working folder.
 
@@ -71,14 +110,18 @@ def place_for_report(wanted: Path | None) -> ReportPlace:
     return ReportPlace(path)
 
 
-def backtest_flights(pipeline: Pipeline, file: Path, settings: Settings, *, incident: int, told: ToldProgress) -> Ran:
-    """Run the variants over the whole source topic; from position `incident` on, the flights are as the incident changes them.
+def backtest_flights(
+    pipeline: Pipeline, file: Path, stored: Mapping[int, list[Stored]], settings: Settings, *, incident: int, told: ToldProgress
+) -> Ran:
+    """Run the variants over the source topic; from position `incident` on, the flights are as the incident changes them.
 
     file
         Where the pipeline was loaded from.
+    stored
+        All records of its source, by partition.
     """
     chosen = choose({pipeline.name: pipeline}, pipeline.name, [PLAIN, RECOMMENDED])
-    source = open_source(f"kafka://{pipeline.source}", pipeline, settings=settings)
+    source = _AsPublished(pipeline.source, stored)
     options = Options(
         target=str(file),
         record_bytes_max=settings.record_bytes_max,

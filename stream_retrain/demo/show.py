@@ -112,11 +112,11 @@ class _Course:
         self._screen.step(
             "a backtest of the source topic: the same pipeline, the same without reaction, the recommended model, two controls"
         )
-        incident = sum(self._incident_at.values())
-        ran = backtest_flights(self._pipeline, self._file, self._settings, incident=incident, told=self._screen.comparing)
         topics = {kind: f"{self._name}.{kind}" for kind in ("predictions", "decisions", "dead_letters")}
         read = [read_topic(self._settings, topic) for topic in (self._pipeline.source, topics["predictions"], topics["decisions"])]
         source, predictions, decisions = read
+        incident, told = sum(self._incident_at.values()), self._screen.comparing
+        ran = backtest_flights(self._pipeline, self._file, source, self._settings, incident=incident, told=told)
         summary = summarise(self._pipeline, source, predictions, decisions, self._incident_at, ran)
         places |= {"kafka": self._settings.kafka_bootstrap_servers, "source": self._pipeline.source, **topics}
         report = write_flights_report(ran, place)
