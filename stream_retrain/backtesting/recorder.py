@@ -296,4 +296,4 @@ class _Race:
 
 
 def _thinned(what: str, kept: Thinned[Any]) -> str:
-    return f"of {kept.added:,} {what} every {kept.every}th is kept"
+    return f"of {kept.added:,} {what} one in {kept.every} is kept"

@@ -253,7 +253,7 @@ def test_what_a_recording_holds_is_bounded_and_what_was_thinned_is_said(tmp_path
     assert [mark.offset for mark in resets.marks] == [99, 499, 899, 1_299]
     assert [span.generation for span in resets.generations] == [0, 8, 16]
     assert resets.generations[0].until_position == 99, "a span says how long it served, whatever was left out"
-    assert resets.notes == ["of 16 marks of kind reset every 4th is kept", "of 17 generations every 8th is kept"]
+    assert resets.notes == ["of 16 marks of kind reset one in 4 is kept", "of 17 generations one in 8 is kept"]
     assert len(own.duel_points) <= 2 * 3 * 4
 
 

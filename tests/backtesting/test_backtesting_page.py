@@ -1,0 +1,167 @@
+"""docs/backtesting.md: its commands run in order, its Python runs, and what it names is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stream_retrain
+from stream_retrain.backtesting.result import BacktestSummary, Comparison, VariantSummary
+from stream_retrain.backtesting.variants import BUILT_IN
+from tests.conftest import Services
+
+ROOT = Path(stream_retrain.__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "backtesting.md").read_text()
+COMMANDS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+[PYTHON] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+SCHEDULER = "dask://127.0.0.1:8786"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `python` and `stream-retrain` as the page calls them."""
+    made = tmp_path_factory.mktemp("page")
+    (made / "bin").mkdir()
+    for name, what in {"python": "", "stream-retrain": " -m stream_retrain"}.items():
+        program = made / "bin" / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}"{what} "$@"\n')
+        program.chmod(0o755)
+    return made
+
+
+def run(folder: Path, text: str, environment: dict[str, str] | None = None) -> str:
+    given = {**(environment or os.environ), "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(["bash", "-e", "-c", text], cwd=folder, env=given, capture_output=True, text=True, timeout=280)
+    assert ran.returncode == 0, f"{text}\n{ran.stdout}{ran.stderr}"
+    return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> str:
+    """What the first command printed; the files it made are in the folder."""
+    return run(folder, COMMANDS[0])
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    """The address of a scheduler with a worker."""
+    distributed = pytest.importorskip("distributed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as local:
+            yield local.scheduler_address.replace("tcp://", "dask://")
+
+
+def commands(word: str) -> list[str]:
+    return [block for block in COMMANDS[1:] if word in block]
+
+
+@pytest.mark.slow
+def test_the_first_backtest_says_what_the_page_promises(folder: Path, first: str) -> None:
+    assert "4,000 events, from orders.jsonl" in first
+    assert all(name in first for name in ("orders", "none", "adaptive", "previous label", "blind reset"))
+    assert (folder / "report.html").read_text().startswith("<!")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [block for block in COMMANDS[1:] if "kafka://" not in block and SCHEDULER not in block])
+def test_the_commands_over_a_file_run(folder: Path, first: str, block: str) -> None:
+    out = run(folder, block)
+    if "--json" in block:
+        found = json.loads(out)
+        assert (found["events"], found["rejected"]) == (4_000, 0)
+        assert found["partitions"] == ([0, 1, 2] if "--partitions 3" in block else [0])
+    if "--intervals" in block:
+        assert (folder / "quality.parquet").stat().st_size > 0
+        assert (folder / "decisions" / "orders.0.jsonl").stat().st_size > 0
+    if "--variant" in block:
+        assert all(name in out for name in ("racing", "none", "reset", "adaptive"))
+
+
+@pytest.mark.services
+@pytest.mark.slow
+def test_the_commands_over_a_topic_run(folder: Path, first: str, services: Services) -> None:
+    topic = services.name("orders")
+    [block] = commands("kafka://")
+    out = run(folder, block.replace("shop.orders", topic), services.environment)
+    assert f"4,000 events in 3 partitions, from kafka://{topic}" in out
+
+
+@pytest.mark.services
+@pytest.mark.slow
+def test_the_readme_s_backtest_runs_after_its_own_steps(folder: Path, services: Services) -> None:
+    [pipelines] = re.findall(r"```python\n(# shop\.py\n.*?)```", README, re.DOTALL)
+    [rows] = re.findall(r"^cat > orders.jsonl <<'END'\n.*?^END\n", README, re.DOTALL | re.MULTILINE)
+    [publish] = re.findall(r"^stream-retrain publish .*\n", README, re.MULTILINE)
+    [backtest] = re.findall(r"^stream-retrain backtest .*\n", README, re.MULTILINE)
+    (folder / "readme").mkdir()
+    (folder / "readme" / "shop.py").write_text(pipelines)
+    topic = services.name("orders")
+    steps = f"cd readme\n{rows}{publish}{backtest}".replace("shop.orders", topic)
+    out = run(folder, steps, services.environment)
+    assert f"2 events in 3 partitions, and 1 records that are none, from kafka://{topic}" in " ".join(out.split())
+    assert (folder / "readme" / "report.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_the_command_on_a_cluster_runs(folder: Path, first: str, scheduler: str) -> None:
+    [block] = commands(SCHEDULER)
+    assert "4,000 events" in run(folder, block.replace(SCHEDULER, scheduler))
+
+
+@pytest.mark.slow
+def test_the_python_of_the_page_runs(folder: Path, first: str) -> None:
+    pytest.importorskip("polars")
+    (folder / "analysis.py").write_text(PYTHON + "print([each.name for each in both.summary.variants])\n")
+    out = run(folder, "python analysis.py")
+    assert "kappa-t" in out
+    assert out.splitlines()[-1] == "['resets', 'races']"
+    assert "campaign" in (folder / "notebook.html").read_text()
+
+
+def test_no_command_of_the_page_is_left_out() -> None:
+    """Every block is one of those that are run above."""
+    assert len(COMMANDS) == 7
+    assert len(commands("kafka://")) == len(commands(SCHEDULER)) == 1
+    assert all("stream-retrain backtest" in block for block in COMMANDS)
+
+
+def _fields_of_table(number: int) -> set[str]:
+    tables = re.findall(r"^\| field \|.*\n\|---\|---\|\n((?:\| .*\n)+)", PAGE, re.MULTILINE)
+    return {name for row in tables[number].splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+@pytest.mark.parametrize(("number", "of"), [(0, BacktestSummary), (1, VariantSummary)])
+def test_the_fields_of_the_tables_are_those_of_the_json(number: int, of: Any) -> None:
+    assert _fields_of_table(number) == {field.name for field in dataclasses.fields(of)}
+
+
+def test_the_fields_of_a_comparison_are_named() -> None:
+    [row] = [line for line in PAGE.splitlines() if line.startswith("| `ranking`")]
+    assert set(re.findall(r"`(\w+)`", row)) == {"ranking", *(field.name for field in dataclasses.fields(Comparison))}
+
+
+def test_every_built_in_variant_is_in_the_table() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE.partition("## Labels that come late")[0], re.MULTILINE)
+    assert tuple(rows) == BUILT_IN
+
+
+def test_what_is_said_of_faults_is_in_the_code() -> None:
+    code = " ".join(file.read_text() for file in (ROOT / "stream_retrain").rglob("*.py"))
+    rows = PAGE.partition("## What can be wrong")[2].splitlines()
+    said = [text for row in rows if row.count("|") == 3 for text in re.findall(r"`([^`]+)`", row.split("|")[2])]
+    assert len(said) >= 6
+    for text in said:
+        assert text in code, text
