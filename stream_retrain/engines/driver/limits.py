@@ -12,8 +12,7 @@ __all__ = ["DriverLimits"]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DriverLimits:
-    """How rarely checkpoints may be written, how large a record may be, what to do where nothing can be restored, what is kept, and whether there
-    is a window."""
+    """How rarely checkpoints may be written, how large a record may be, what to do where nothing can be restored, and what is kept."""
 
     checkpoint_events: int = 50_000
     checkpoint_interval_s: float = 60.0
