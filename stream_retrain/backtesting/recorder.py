@@ -93,6 +93,7 @@ class Recorder:
         self._from_s = self._to_s = None
         self._events = self._labelled = self._losses = 0
         self._loss_sum = 0.0
+        self._before = self._counts()
 
     def begin(self, piece: Piece) -> None:
         """A piece follows, in one step or in several: see its event times."""
@@ -151,7 +152,8 @@ class Recorder:
             return
         made, seen = self._made, self._lane.observe()
         sums = (self._events, self._labelled, self._losses, self._loss_sum)
-        made.intervals.append(IntervalSums(self._number, self._from_s, self._to_s, *sums, seen.rolling))
+        counts = map(operator.sub, self._counts(), self._before)
+        made.intervals.append(IntervalSums(self._number, self._from_s, self._to_s, *sums, seen.rolling, *counts))
         made.events += self._events
         made.labelled += self._labelled
         for (signal, detector), reading in seen.readings.items():
@@ -170,6 +172,11 @@ class Recorder:
                 )
             )
         self._number = None
+
+    def _counts(self) -> tuple[int, ...]:
+        """What has happened so far, in the order of an interval's fields."""
+        made = self._made
+        return made.rejected, made.drifts, made.replacements, made.duels, made.trainings
 
     def _refused(self, facts: Sequence[ShardFact]) -> int:
         """How many records were rejected; the first of all is kept in words."""

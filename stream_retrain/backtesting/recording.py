@@ -25,6 +25,11 @@ class IntervalSums(NamedTuple):
     """Labels that have a loss: of a regression not those whose prediction failed."""
     loss_sum: float
     metrics: dict[str, float]
+    rejected: int = 0
+    drifts: int = 0
+    replacements: int = 0
+    duels: int = 0
+    trainings: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

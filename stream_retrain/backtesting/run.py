@@ -14,17 +14,19 @@ come to, and says so in the result.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from stream_retrain.backtesting.cluster import check_cluster
 from stream_retrain.backtesting.interrupt import SIGNALS, interruptions
 from stream_retrain.backtesting.job import Job, JobDone
+from stream_retrain.backtesting.later import later
 from stream_retrain.backtesting.recording import RecordingLimits
 from stream_retrain.backtesting.result import BacktestCurves, BacktestSummary, Incident
 from stream_retrain.backtesting.source import Source
@@ -32,11 +34,27 @@ from stream_retrain.backtesting.spool import Spool, write_spool
 from stream_retrain.backtesting.summing import Run, summed
 from stream_retrain.backtesting.variants import Chosen, Variant, controls_of
 from stream_retrain.backtesting.versions import versions
-from stream_retrain.backtesting.workplace import workplace
+from stream_retrain.backtesting.workplace import Workplace, workplace
+from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.replay.replay import JOINS_AFTER_EVENTS
 from stream_retrain.errors import SettingsError
 
-__all__ = ["Options", "Ran", "Watching", "run_backtest"]
+__all__ = [
+    "Options",
+    "Planned",
+    "Ran",
+    "Unwatched",
+    "Watching",
+    "adding_up",
+    "check_options",
+    "interval_of",
+    "jobs_over",
+    "place_for",
+    "run_backtest",
+    "run_over",
+    "spooled",
+    "with_controls",
+]
 
 INTERVALS: Final = 200
 INTERVAL_RECORDS_MIN: Final = 25
@@ -54,7 +72,9 @@ class Watching(Protocol):
         ...
 
 
-class _Unwatched:
+class Unwatched:
+    """Nobody is told."""
+
     def reading(self, records: int, about: int | None) -> None: ...
 
     def running(self, lane_records: int, total: int) -> None: ...
@@ -101,28 +121,74 @@ def run_backtest(chosen: Chosen, source: Source, options: Options, watching: Wat
     a file cannot be written, `BacktestError` where a process or a machine was lost, KeyboardInterrupt while the source is read.
     """
     began = time.monotonic()
-    told = watching or _Unwatched()
-    _check(options)
+    told = watching or Unwatched()
+    check_options(options)
+    planned = with_controls(chosen, options)
+    with spooled(source, options, told) as spool, interruptions(options.signals) as stopped:
+        total = spool.records * len(planned.variants)
+        return run_over(planned, spool, options, adding_up(told, total), stopped, began)
+
+
+class Planned(NamedTuple):
+    """The variants of a run, its controls among them, and where it runs."""
+
+    own: Pipeline
+    variants: list[Variant]
+    place: Workplace
+    notes: list[str]
+
+
+def with_controls(chosen: Chosen, options: Options) -> Planned:
+    """What is chosen, and the controls. Raises `SettingsError` where it cannot be run as the options say."""
     controls = controls_of(chosen.own) if options.controls else Chosen(chosen.own, [], [])
     variants = [*chosen.variants, *controls.variants]
-    place = workplace(variants, target=options.target, processes=options.processes, cluster=options.cluster, spool=options.spool)
+    return Planned(chosen.own, variants, place_for(variants, options), [*chosen.notes, *controls.notes])
+
+
+def place_for(variants: Sequence[Variant], options: Options) -> Workplace:
+    """Where these variants run. Raises `SettingsError`."""
+    return workplace(variants, target=options.target, processes=options.processes, cluster=options.cluster, spool=options.spool)
+
+
+@contextlib.contextmanager
+def spooled(source: Source, options: Options, watching: Watching) -> Iterator[Spool]:
+    """The source, read to its end into a folder that is there for as long as this lasts."""
     if options.decisions is not None:
         options.decisions.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="stream-retrain-backtest-", dir=options.spool) as folder:
-        spool = _read(source, Path(folder), told)
-        interval_records = max(INTERVAL_RECORDS_MIN, -(-spool.records // INTERVALS))
-        with interruptions(options.signals) as stopped:
-            jobs = _jobs(variants, spool, place.groups(variants, spool.partitions), interval_records, options)
-            done = place.run(jobs, _progress(jobs, told), stopped)
+        yield _read(source, Path(folder), watching)
+
+
+def interval_of(spool: Spool) -> int:
+    """How many positions an interval has."""
+    return max(INTERVAL_RECORDS_MIN, -(-spool.records // INTERVALS))
+
+
+def run_over(
+    planned: Planned,
+    spool: Spool,
+    options: Options,
+    on_progress: Callable[[int], None],
+    stopped: Callable[[], bool],
+    began: float,
+    from_interval: int = 0,
+) -> Ran:
+    """Run over a spool. Everything of the result is of the intervals from `from_interval` on; what was learned before stays learned."""
+    variants, place = planned.variants, planned.place
+    interval_records = interval_of(spool)
+    jobs = jobs_over(variants, spool, place.groups(variants, spool.partitions), interval_records, options)
+    done = place.run(jobs, on_progress, stopped)
     recordings = [recording for each in done for recording in each.recordings]
     partial = len(done) < len(jobs) or any(recording.stopped_in is not None for recording in recordings)
+    if from_interval:
+        recordings = [later(recording, from_interval, from_interval * interval_records) for recording in recordings]
     run = Run(
-        own=chosen.own,
+        own=planned.own,
         variants=variants,
         source=spool.source,
         partitions=[each.partition for each in spool.partitions],
         interval_records=interval_records,
-        notes=[*spool.notes, *chosen.notes, *controls.notes, *_trained(variants, options), *place.notes],
+        notes=[*spool.notes, *planned.notes, *_trained(variants, options), *place.notes],
         incidents=options.incidents,
         partial=partial,
         command=options.command,
@@ -130,12 +196,13 @@ def run_backtest(chosen: Chosen, source: Source, options: Options, watching: Wat
         seconds=time.monotonic() - began,
     )
     summary, curves = summed(run, recordings)
-    if not summary.events and not partial:
+    if not summary.events and not partial and not from_interval:
         raise SettingsError(f"{summary.source}: none of its {spool.records:,} records is an event of the schema; {' '.join(summary.notes)}")
     return Ran(summary, curves, done)
 
 
-def _check(options: Options) -> None:
+def check_options(options: Options) -> None:
+    """Raises `SettingsError` for what no run could be."""
     if options.joins_after_events < 1:
         raise SettingsError(f"joins_after_events is {options.joins_after_events}; use at least 1")
     if options.processes is not None and options.processes < 1:
@@ -157,9 +224,10 @@ def _read(source: Source, folder: Path, watching: Watching) -> Spool:
     return spool
 
 
-def _jobs(
+def jobs_over(
     variants: Sequence[Variant], spool: Spool, groups: Sequence[tuple[int, ...]], interval_records: int, options: Options
 ) -> list[Job]:
+    """One job for each group over each partition."""
     limits = RecordingLimits.of(len(spool.partitions))
     of_topic = any(variant.pipeline.trains_on_topic for variant in variants)
     pairs = [(partition, group) for partition in spool.partitions for group in groups]
@@ -179,9 +247,9 @@ def _jobs(
     ]
 
 
-def _progress(jobs: Sequence[Job], watching: Watching) -> Callable[[int], None]:
-    """Adds up what the jobs have done."""
-    done, total = 0, sum(job.lane_records for job in jobs)
+def adding_up(watching: Watching, total: int) -> Callable[[int], None]:
+    """Tells how far it is, from what was done since the last call."""
+    done = 0
     watching.running(0, total)
 
     def on_progress(lane_records: int) -> None:

@@ -9,6 +9,7 @@ Memory holds one chunk of each partition; the disk takes about what the records 
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import struct
 from collections.abc import Callable, Iterator
@@ -59,6 +60,8 @@ class SpooledPartition:
     from_offset: int
     to_offset: int
     """The last one."""
+    until: int | None = None
+    """Only the records before this position; None: all in the file."""
 
     def chunks(self) -> Iterator[Chunk]:
         """Its records, in order of offset."""
@@ -66,7 +69,19 @@ class SpooledPartition:
             while length := file.read(_LENGTH.size):
                 columns = _decode(file.read(_LENGTH.unpack(length)[0]))
                 records = Records(columns.offsets, columns.keys, columns.values, columns.timestamps_ms, columns.headers)
+                if self.until is not None and columns.positions[-1] >= self.until:
+                    if count := bisect.bisect_left(columns.positions, self.until):
+                        yield Chunk(columns.positions[:count], records.rows(0, count))
+                    return
                 yield Chunk(columns.positions, records)
+
+    def before(self, position: int) -> SpooledPartition | None:
+        """Its records before a position; None where it has none."""
+        cut = dataclasses.replace(self, until=position)
+        count, last = 0, -1
+        for _, records in cut.chunks():
+            count, last = count + len(records), records.offsets[-1]
+        return dataclasses.replace(cut, records=count, to_offset=last) if count else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +93,11 @@ class Spool:
     records: int
     partitions: tuple[SpooledPartition, ...]
     """By partition number; those without records are left out."""
+
+    def before(self, position: int) -> Spool:
+        """The records before a position, in the same files."""
+        cut = [each.before(position) for each in self.partitions]
+        return dataclasses.replace(self, records=position, partitions=tuple(each for each in cut if each is not None))
 
 
 def write_spool(source: Source, folder: Path, on_progress: Callable[[int], None] = lambda _: None) -> Spool:
