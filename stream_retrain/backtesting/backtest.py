@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -14,8 +15,10 @@ from stream_retrain.backtesting.backtest_result import BacktestResult
 from stream_retrain.backtesting.open_source import open_source
 from stream_retrain.backtesting.progress import ProgressBar
 from stream_retrain.backtesting.result import Incident
-from stream_retrain.backtesting.run import Options, run_backtest
+from stream_retrain.backtesting.run import Options, Ran, run_backtest
 from stream_retrain.backtesting.source import Source
+from stream_retrain.backtesting.tuning.grid import load_grid
+from stream_retrain.backtesting.tuning.tuned import run_tuned
 from stream_retrain.backtesting.variants import Chosen, choose
 from stream_retrain.codec.trial import checkpointable
 from stream_retrain.core.pipeline import Pipeline
@@ -49,6 +52,7 @@ def backtest(
     partition_by: str | None = None,
     partitions: int = 1,
     label_delay: str | None = None,
+    grid: str | Path | Mapping[str, Any] | None = None,
     joins_after_events: int = JOINS_AFTER_EVENTS,
     incidents: Mapping[str, int] | None = None,
     **where: Unpack[Where],
@@ -65,6 +69,9 @@ def backtest(
         The field whose value decides the partition of a row, and how many there are; a topic has its own.
     label_delay
         How late labels come, such as "events=100", "seconds=3600" or "exponential:mean_s=3600,seed=7"; None: as the rows have them.
+    grid
+        Settings to try, as a TOML file or a mapping of its shape (`docs/tuning.md`): they are ranked on a first part of the records, figures
+        are of the rest, and the result has `tuning`. For one pipeline, without variants.
     joins_after_events
         Labelled events between the request for a training and the event before which its challenger joins.
     incidents
@@ -75,16 +82,22 @@ def backtest(
     Interrupted (Ctrl-C) while the variants run, it returns what they have come to, and `summary.partial` is true. Raises `SettingsError`,
     `PipelineError` for a pipeline that could not run live, `BrokerError`, `BacktestError` where a process or a machine was lost.
     """
-    chosen = _chosen(pipeline, variants)
+    if grid is not None and (variants is not None or not isinstance(pipeline, Pipeline)):
+        raise SettingsError("a grid makes variants of its own: give one pipeline, and no variants")
+    chosen = _chosen(pipeline, variants if grid is None else [])
+    tried = None if grid is None else load_grid(grid, chosen.own)
     settings = where.get("settings") or load_settings()
     cut: dict[str, Any] = {"partition_by": partition_by, "partitions": partitions, "labels": label_delay}
     opened = open_source(source, chosen.own, settings=settings, **cut)
     told = [Incident(text=text, position=position) for text, position in (incidents or {}).items()]
     command = _command(opened.name, chosen, joins_after_events)
-    return _run(chosen, opened, Options(joins_after_events=joins_after_events, incidents=told, command=command), settings, where)
+    run: Callable[..., Ran] = functools.partial(run_backtest, chosen)
+    if tried is not None:
+        run = functools.partial(run_tuned, chosen.own, chosen.variants[0].name, tried)
+    return _run(run, opened, Options(joins_after_events=joins_after_events, incidents=told, command=command), settings, where)
 
 
-def _run(chosen: Chosen, source: Source, options: Options, settings: Settings, where: Where) -> BacktestResult:
+def _run(run: Callable[..., Ran], source: Source, options: Options, settings: Settings, where: Where) -> BacktestResult:
     """Run it, with its decision logs in a folder that goes with the result."""
     spool = where.get("spool")
     decisions = Path(tempfile.mkdtemp(prefix="stream-retrain-decisions-"))
@@ -98,11 +111,11 @@ def _run(chosen: Chosen, source: Source, options: Options, settings: Settings, w
     )
     try:
         with ProgressBar() if where.get("progress", True) else contextlib.nullcontext() as watching:
-            ran = run_backtest(chosen, source, options, watching)
+            ran = run(source, options, watching)
     except BaseException:
         shutil.rmtree(decisions)
         raise
-    return BacktestResult(ran.summary, ran.curves, decisions)
+    return BacktestResult(ran.summary, ran.curves, decisions, ran.tuning)
 
 
 def _chosen(pipeline: Pipeline | Mapping[str, Pipeline], variants: Sequence[str] | None) -> Chosen:

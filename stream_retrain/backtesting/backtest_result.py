@@ -16,6 +16,8 @@ from stream_retrain.backtesting.figures import figures
 from stream_retrain.backtesting.files import decisions_in, interval_rows
 from stream_retrain.backtesting.report import write_report
 from stream_retrain.backtesting.result import BacktestCurves, BacktestSummary, Interval
+from stream_retrain.backtesting.tuning.figures import tuning_figures
+from stream_retrain.backtesting.tuning.result import Tuning
 from stream_retrain.errors import SettingsError
 
 __all__ = ["BacktestResult"]
@@ -31,13 +33,17 @@ class BacktestResult:
     curves
         Everything over time: intervals, detector readings, duels, marks, generations (`BacktestCurves`).
 
+    tuning
+        Of a backtest with a grid: the trials, the chosen settings, and how they compare (`Tuning`); the rest is of the later part.
+
     In a notebook it shows itself as a table. `report` writes the page with the charts.
     """
 
-    def __init__(self, summary: BacktestSummary, curves: BacktestCurves, decisions: Path) -> None:
+    def __init__(self, summary: BacktestSummary, curves: BacktestCurves, decisions: Path, tuning: Tuning | None = None) -> None:
         """`decisions` is the folder of its decision logs, which is removed with it."""
         self.summary = summary
         self.curves = curves
+        self.tuning = tuning
         self._folder = decisions
         weakref.finalize(self, shutil.rmtree, decisions, ignore_errors=True)
 
@@ -81,7 +87,7 @@ class BacktestResult:
             )
             for row in [shown.header, *shown.rows]
         ]
-        return "\n".join([shown.headline, "", *(line.rstrip() for line in lines), "", *shown.below])
+        return "\n".join([*self._tuned(), shown.headline, "", *(line.rstrip() for line in lines), "", *shown.below])
 
     def _repr_html_(self) -> str:
         shown = figures(self.summary)
@@ -94,9 +100,16 @@ class BacktestResult:
             return f"<tr style='{style}'>{''.join(made)}</tr>"
 
         rows = [row(cells, "td", "opacity:.65" if index in shown.controls else "") for index, cells in enumerate(shown.rows)]
-        below = "".join(f"<li>{html.escape(line)}</li>" for line in [*shown.sentences, *shown.below])
+        below = "".join(f"<li>{html.escape(line)}</li>" for line in [*self._tuned(), *shown.sentences, *shown.below] if line)
         head = f"<thead>{row(shown.header, 'th')}</thead>"
         return f"<p><b>{html.escape(shown.headline)}</b></p><table>{head}<tbody>{''.join(rows)}</tbody></table><ul>{below}</ul>"
+
+    def _tuned(self) -> list[str]:
+        """The choice in words, and what can be pasted."""
+        if self.tuning is None:
+            return []
+        told = tuning_figures(self.tuning, self.summary.task)
+        return [*told.sentences, *told.snippet.splitlines(), ""]
 
     def _rows(self, what: str) -> list[dict[str, Any]]:
         tables: dict[str, Callable[[], list[dict[str, Any]]]] = {

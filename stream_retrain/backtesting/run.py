@@ -32,6 +32,7 @@ from stream_retrain.backtesting.result import BacktestCurves, BacktestSummary, I
 from stream_retrain.backtesting.source import Source
 from stream_retrain.backtesting.spool import Spool, write_spool
 from stream_retrain.backtesting.summing import Run, summed
+from stream_retrain.backtesting.tuning.result import Tuning
 from stream_retrain.backtesting.variants import Chosen, Variant, controls_of
 from stream_retrain.backtesting.versions import versions
 from stream_retrain.backtesting.workplace import Workplace, workplace
@@ -112,6 +113,7 @@ class Ran(NamedTuple):
     summary: BacktestSummary
     curves: BacktestCurves
     jobs: list[JobDone]
+    tuning: Tuning | None = None
 
 
 def run_backtest(chosen: Chosen, source: Source, options: Options, watching: Watching | None = None) -> Ran:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
@@ -15,11 +17,14 @@ from rich.table import Table
 
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, errors, print_json
 from stream_retrain.cli.streams import own_output
+from stream_retrain.cli.tuning import show_tuning
+from stream_retrain.errors import SettingsError
 from stream_retrain.loading import load_pipelines
 
 if TYPE_CHECKING:
     from stream_retrain.backtesting.result import BacktestSummary
-    from stream_retrain.backtesting.run import Options
+    from stream_retrain.backtesting.run import Options, Ran
+    from stream_retrain.backtesting.variants import Chosen
 
 __all__ = ["backtest"]
 
@@ -41,6 +46,7 @@ Intervals = Annotated[Path | None, typer.Option(metavar="FILE", help="Write qual
 Decisions = Annotated[Path | None, typer.Option(metavar="DIR", help="Write the decision log of each variant and partition there.")]
 Processes = Annotated[int | None, typer.Option(metavar="N", help="Processes (default: one for each core).", min=1)]
 Spool = Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the records there meanwhile.")]
+Grid = Annotated[Path | None, typer.Option(metavar="FILE", help="Try the settings of this grid, and compare the best with it as it is.")]
 Cluster = Annotated[str | None, typer.Option(metavar="dask://HOST:PORT", help="Run on the workers of a dask scheduler.")]
 
 
@@ -51,6 +57,7 @@ def backtest(
     partition_by: Field = None,
     partitions: Partitions = 1,
     label_delay: LabelDelay = None,
+    grid: Grid = None,
     joins_after_events: JoinsAfter = 500,
     report: Report = None,
     intervals: Intervals = None,
@@ -63,17 +70,22 @@ def backtest(
 ) -> None:
     """Run variants of a pipeline over a range of a topic or a file, by the code that runs live, and compare them.
 
+    With a grid, settings are ranked on a first part of the records, and figures are of the rest.
+
     Interrupted while the variants run, it shows and writes what they have come to, and ends with exit code 130.
     """
     from stream_retrain.backtesting.open_source import open_source
     from stream_retrain.backtesting.run import Options
     from stream_retrain.backtesting.variants import choose
 
+    if grid is not None and variants:
+        raise SettingsError("--grid makes variants of its own: leave --variant out")
     _interruptible()
     wanted = configured(settings)
     with own_output():
         loaded = load_pipelines(pipeline)
-        chosen = choose(loaded.pipelines, loaded.name, variants)
+        chosen = choose(loaded.pipelines, loaded.name, variants if grid is None else [])
+        run = _runner(chosen, grid)
     _check(report, intervals)
     opened = open_source(source, loaded.pipeline, settings=wanted, partition_by=partition_by, partitions=partitions, labels=label_delay)
     options = Options(
@@ -87,10 +99,13 @@ def backtest(
         command=shlex.join(["stream-retrain", *sys.argv[1:]]),
         signals=SIGNALS,
     )
-    summary = _run(chosen, opened, options, report, intervals)
+    ran = _run(run, opened, options, report, intervals)
+    summary = ran.summary
     if json:
-        print_json(dataclasses.asdict(summary))
+        print_json(dataclasses.asdict(summary) | ({} if ran.tuning is None else {"tuning": dataclasses.asdict(ran.tuning)}))
     else:
+        if ran.tuning is not None:
+            show_tuning(ran.tuning, summary.task)
         _show(summary, {"report": report, "intervals": intervals, "decisions": decisions})
     if summary.partial:
         raise typer.Exit(INTERRUPTED)
@@ -118,20 +133,31 @@ def _check(report: Path | None, intervals: Path | None) -> None:
         check_intervals_path(intervals)
 
 
-def _run(chosen: Any, opened: Any, options: Options, report: Path | None, intervals: Path | None) -> BacktestSummary:
+def _runner(chosen: Chosen, grid: Path | None) -> Callable[..., Ran]:
+    """What is to be run; whatever is wrong with the grid is found out here."""
+    from stream_retrain.backtesting.run import run_backtest
+
+    if grid is None:
+        return functools.partial(run_backtest, chosen)
+    from stream_retrain.backtesting.tuning.grid import load_grid
+    from stream_retrain.backtesting.tuning.tuned import run_tuned
+
+    return functools.partial(run_tuned, chosen.own, chosen.variants[0].name, load_grid(grid, chosen.own))
+
+
+def _run(run: Callable[..., Ran], opened: Any, options: Options, report: Path | None, intervals: Path | None) -> Ran:
     """Run it and write the files."""
     from stream_retrain.backtesting.files import write_intervals
     from stream_retrain.backtesting.progress import ProgressBar
     from stream_retrain.backtesting.report import write_report
-    from stream_retrain.backtesting.run import run_backtest
 
     with own_output(), ProgressBar(errors()) as watching:
-        ran = run_backtest(chosen, opened, options, watching)
+        ran = run(opened, options, watching)
     if report is not None:
         write_report(ran.summary, ran.curves, report)
     if intervals is not None:
         write_intervals(ran.curves, intervals)
-    return ran.summary
+    return ran
 
 
 def _show(summary: BacktestSummary, written: dict[str, Path | None]) -> None:
