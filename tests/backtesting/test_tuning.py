@@ -212,7 +212,7 @@ def test_optuna_suggests_within_ranges_and_the_same_for_the_same_seed(here: None
 
 @pytest.mark.slow
 def test_the_number_of_processes_makes_no_difference() -> None:
-    told: dict[str, Any] = {"grid": {"grid": {EVERY: [10, 40, 10_000]}, "strategy": "halving"}, "progress": False}
+    told: dict[str, Any] = {"grid": {"grid": {EVERY: [10, 40, 10_000]}}, "progress": False}
     one, two = (backtest(shop(), rows(), processes=count, **told) for count in (1, 2))
     assert of(one) == of(two)
     assert one.curves == two.curves

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import sys
 from typing import Any, Final
 
 from river import base, compose
@@ -74,10 +75,9 @@ def _same(default: Any, value: Any) -> bool:
 
 
 def _name(kind: type) -> str:
-    """`drift.ADWIN` of a class of River; of any other its own name."""
-    package = kind.__module__.split(".")
-    if package[0] != "river":
-        return kind.__name__
-    if package[1:3] == ["drift", "binary"]:
-        return f"drift.binary.{kind.__name__}"
-    return f"{package[1]}.{kind.__name__}"
+    """`drift.ADWIN` of a class of River, from the shortest package that has it; of any other its own name."""
+    steps = kind.__module__.split(".")
+    for end in range(2, len(steps) + 1) if steps[0] == "river" else ():
+        if getattr(sys.modules.get(".".join(steps[:end])), kind.__name__, None) is kind:
+            return ".".join([*steps[1:end], kind.__name__])
+    return kind.__name__
