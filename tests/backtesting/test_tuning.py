@@ -146,13 +146,14 @@ def test_a_grid_has_no_variants_beside_it(more: dict[str, Any]) -> None:
         backtest(given.pop("pipeline"), rows(50), grid={"grid": {EVERY: [1]}}, **given)
 
 
-def test_partitions_are_cut_at_the_same_position(here: None) -> None:
+def test_partitions_are_cut_at_the_same_position_and_trials_leave_no_decisions(here: None, tmp_path: Path) -> None:
     own = streams.pipeline(watch=[Watch("error", drift.ADWIN())], react=[On.drift("error", Reset())])
     grid = load_grid({"grid": {DELTA: [0.002, 0.5]}}, own)
-    ran = run_tuned(own, "own", grid, drifting(900, 200, partitions=3), Options(decisions=None))
+    ran = run_tuned(own, "own", grid, drifting(900, 200, partitions=3), Options(decisions=tmp_path, controls=False))
     assert ran.tuning is not None
     assert {each.score.labelled for each in ran.tuning.trials if each.score is not None} == {ran.tuning.training_records}
     assert ran.summary.variants[0].labelled == 900 - ran.tuning.training_records
+    assert {each.name.split(".")[0] for each in tmp_path.iterdir()} == {each.name for each in ran.summary.variants}
 
 
 def test_halving_gives_up_the_worse_half_and_doubles_the_records() -> None:

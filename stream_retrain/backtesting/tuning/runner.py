@@ -6,6 +6,7 @@ the trials. Which ones share a job makes no difference to what comes of it.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -28,7 +29,7 @@ class Runner:
 
     def __init__(self, spool: Spool, options: Options, on_progress: Callable[[int], None], stopped: Callable[[], bool]) -> None:
         self._spool = spool
-        self._options = options
+        self._options = dataclasses.replace(options, decisions=None)  # nobody reads those of a trial
         self._on_progress = on_progress
         self.stopped = stopped
         self._known: dict[tuple[str, int], Score] = {}
