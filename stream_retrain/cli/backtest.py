@@ -19,12 +19,10 @@ from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, 
 from stream_retrain.cli.streams import own_output
 from stream_retrain.cli.tuning import show_tuning
 from stream_retrain.errors import SettingsError
-from stream_retrain.loading import load_pipelines
+from stream_retrain.loading import Loaded, load_pipelines
 
 if TYPE_CHECKING:
-    from stream_retrain.backtesting.result import BacktestSummary
     from stream_retrain.backtesting.run import Options, Ran
-    from stream_retrain.backtesting.variants import Chosen
 
 __all__ = ["backtest"]
 
@@ -76,16 +74,12 @@ def backtest(
     """
     from stream_retrain.backtesting.open_source import open_source
     from stream_retrain.backtesting.run import Options
-    from stream_retrain.backtesting.variants import choose
 
-    if grid is not None and variants:
-        raise SettingsError("--grid makes variants of its own: leave --variant out")
     _interruptible()
     wanted = configured(settings)
     with own_output():
         loaded = load_pipelines(pipeline)
-        chosen = choose(loaded.pipelines, loaded.name, variants if grid is None else [])
-        run = _runner(chosen, grid)
+        run = _runner(loaded, variants, grid)
     _check(report, intervals)
     opened = open_source(source, loaded.pipeline, settings=wanted, partition_by=partition_by, partitions=partitions, labels=label_delay)
     options = Options(
@@ -104,9 +98,7 @@ def backtest(
     if json:
         print_json(dataclasses.asdict(summary) | ({} if ran.tuning is None else {"tuning": dataclasses.asdict(ran.tuning)}))
     else:
-        if ran.tuning is not None:
-            show_tuning(ran.tuning, summary.task)
-        _show(summary, {"report": report, "intervals": intervals, "decisions": decisions})
+        _show(ran, {"report": report, "intervals": intervals, "decisions": decisions})
     if summary.partial:
         raise typer.Exit(INTERRUPTED)
 
@@ -133,10 +125,14 @@ def _check(report: Path | None, intervals: Path | None) -> None:
         check_intervals_path(intervals)
 
 
-def _runner(chosen: Chosen, grid: Path | None) -> Callable[..., Ran]:
-    """What is to be run; whatever is wrong with the grid is found out here."""
+def _runner(loaded: Loaded, variants: list[str] | None, grid: Path | None) -> Callable[..., Ran]:
+    """What is to be run; whatever is wrong with the variants or the grid is found out here."""
     from stream_retrain.backtesting.run import run_backtest
+    from stream_retrain.backtesting.variants import choose
 
+    if grid is not None and variants:
+        raise SettingsError("--grid makes variants of its own: leave --variant out")
+    chosen = choose(loaded.pipelines, loaded.name, variants if grid is None else [])
     if grid is None:
         return functools.partial(run_backtest, chosen)
     from stream_retrain.backtesting.tuning.grid import load_grid
@@ -160,10 +156,12 @@ def _run(run: Callable[..., Ran], opened: Any, options: Options, report: Path | 
     return ran
 
 
-def _show(summary: BacktestSummary, written: dict[str, Path | None]) -> None:
+def _show(ran: Ran, written: dict[str, Path | None]) -> None:
     from stream_retrain.backtesting.figures import figures
 
-    shown, console = figures(summary), Console(soft_wrap=True)
+    if ran.tuning is not None:
+        show_tuning(ran.tuning, ran.summary.task)
+    shown, console = figures(ran.summary), Console(soft_wrap=True)
     console.print(f"\n{shown.headline}", style="bold", markup=False, highlight=False)
     for sentence in shown.sentences:
         console.print(sentence, markup=False, highlight=False)
