@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from river import compose, drift, imblearn, linear_model, preprocessing, proba, tree
+from river import compose, drift, imblearn, linear_model, preprocessing, proba, stats, tree
 from river.tree.splitter import GaussianSplitter
 
 import stream_retrain
@@ -60,6 +60,7 @@ TOUCHED: list[tuple[str, Callable[[], Any], str]] = [
     ("_att_dist_per_class", splitter, "a splitter's distributions"),
     ("_min_per_class", splitter, "a splitter's bounds"),
     ("_max_per_class", splitter, "the same"),
+    ("_from_state", stats.Var, "a variance made of its moments"),
 ]
 OTHERS = {
     *("_ALL_BROKERS_DOWN", "_AUTO_OFFSET_RESET", "_FATAL", "_FENCED", "_MAX_POLL_EXCEEDED", "_PARTITION_EOF", "_MSG_TIMED_OUT", "_RESOLVE"),
