@@ -64,7 +64,7 @@ TOUCHED: list[tuple[str, Callable[[], Any], str]] = [
 ]
 OTHERS = {
     *("_ALL_BROKERS_DOWN", "_AUTO_OFFSET_RESET", "_FATAL", "_FENCED", "_MAX_POLL_EXCEEDED", "_PARTITION_EOF", "_MSG_TIMED_OUT", "_RESOLVE"),
-    *("_TIMED_OUT", "_TIMED_OUT_QUEUE", "_TRANSPORT", "_current_frames", "_exit", "_fields", "_make", "_replace"),
+    *("_TIMED_OUT", "_TIMED_OUT_QUEUE", "_TRANSPORT", "_asdict", "_current_frames", "_exit", "_fields", "_make", "_replace"),
 }
 """Names with an underscore that are public: error codes of confluent-kafka, of namedtuples, `os._exit`, `sys._current_frames`."""
 

@@ -70,8 +70,7 @@ def backtest(
     label_delay
         How late labels come, such as "events=100", "seconds=3600" or "exponential:mean_s=3600,seed=7"; None: as the rows have them.
     grid
-        Settings to try, as a TOML file or a mapping (`docs/tuning.md`): they are ranked on a first part of the records, figures
-        are of the rest, and the result has `tuning`. For one pipeline, without variants.
+        Settings of one pipeline to try, as a TOML file or a mapping (`docs/tuning.md`): figures are of the part they were not ranked on.
     joins_after_events
         Labelled events between the request for a training and the event before which its challenger joins.
     incidents

@@ -68,9 +68,7 @@ def backtest(
 ) -> None:
     """Run variants of a pipeline over a range of a topic or a file, by the code that runs live, and compare them.
 
-    With a grid, settings are ranked on a first part of the records, and figures are of the rest.
-
-    Interrupted while the variants run, it shows and writes what they have come to, and ends with exit code 130.
+    With a grid, settings are ranked on a first part, and figures are of the rest. Interrupted, it shows what there is (exit code 130).
     """
     from stream_retrain.backtesting.open_source import open_source
     from stream_retrain.backtesting.run import Options
@@ -94,12 +92,11 @@ def backtest(
         signals=SIGNALS,
     )
     ran = _run(run, opened, options, report, intervals)
-    summary = ran.summary
     if json:
-        print_json(dataclasses.asdict(summary) | ({} if ran.tuning is None else {"tuning": dataclasses.asdict(ran.tuning)}))
+        print_json(dataclasses.asdict(ran.summary) | ({} if ran.tuning is None else {"tuning": dataclasses.asdict(ran.tuning)}))
     else:
         _show(ran, {"report": report, "intervals": intervals, "decisions": decisions})
-    if summary.partial:
+    if ran.summary.partial:
         raise typer.Exit(INTERRUPTED)
 
 
