@@ -35,6 +35,7 @@ def result() -> Any:
         yield backtest(OWN, ROWS, variants=["none"], joins_after_events=100, incidents={"turned around": 600}, progress=False)
 
 
+@pytest.mark.slow
 def test_it_is_public_and_costs_a_worker_nothing() -> None:
     loaded = "import sys, stream_retrain; print([name for name in sys.modules if 'backtesting' in name or name in ('rich', 'pyarrow')])"
     ran = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
@@ -110,6 +111,7 @@ def test_names_are_escaped_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "a&lt;script&gt;" in page
 
 
+@pytest.mark.slow
 def test_the_report_is_a_file(result: BacktestResult, tmp_path: Path) -> None:
     written = result.report(tmp_path / "report.html")
     text = written.read_text()

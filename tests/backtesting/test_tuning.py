@@ -85,6 +85,7 @@ def test_the_best_on_the_training_part_is_chosen_and_reported_on_the_later_part(
     assert (tuning.comparison.better, tuning.comparison.is_shown) == ("shop_tuned", True)
 
 
+@pytest.mark.slow
 def test_later_figures_are_those_of_the_whole_run_without_the_first_part(here: None) -> None:
     """The lane is the one that a backtest of everything has: it is not begun anew."""
     whole = backtest(shop(), rows(), variants=[], progress=False)
@@ -113,6 +114,7 @@ def test_other_labels_in_the_later_part_change_nothing_of_the_choice(here: None,
     assert earlier.trials != first.trials, "labels of the training part make a difference"
 
 
+@pytest.mark.slow
 def test_settings_that_change_nothing_are_not_chosen(here: None) -> None:
     result = backtest(shop(), rows(), grid={"grid": {"react[1].cooldown_events": [0, 1]}}, progress=False)
     assert of(result).chosen == {}

@@ -97,6 +97,7 @@ def test_a_model_that_grows_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[2].state_bytes > 1.3 * lines[1].state_bytes > 1.3 * 1.3 * lines[0].state_bytes
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_writes_the_lines(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "lines.json"
     assert flatness.main(["--model", "additive", "--events", "2000", "--every", "900", "--json", str(file)]) == 0

@@ -93,6 +93,7 @@ for x, y in rows[300:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", ["0", "1"])
 def test_a_tree_with_text_labels_goes_on_to_the_last_digit(seed: str) -> None:
     subprocess.run([sys.executable, "-c", PROGRAM], env={**os.environ, "PYTHONHASHSEED": seed}, check=True, timeout=60)

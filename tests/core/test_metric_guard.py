@@ -120,6 +120,7 @@ def test_a_metric_that_says_nothing_holds_nobody_up(metric: Any) -> None:
     assert shown(guard(metric), predicted(500, 0.9, 0.0)).allows(0, 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(st.sets(st.integers(0, 2_500), max_size=5))
 def test_restored_and_gone_on_is_never_stopped(stops: set[int]) -> None:
@@ -184,11 +185,13 @@ def test_where_nothing_guards_it_the_loss_decides(spec: Pipeline) -> None:
     assert {fact.held_by for fact in of(DuelEnded, facts)} == {None}
 
 
+@pytest.mark.slow
 def test_it_promotes_nobody_that_the_evidence_does_not() -> None:
     """The rival has the better recall and the worse probabilities."""
     assert of(LeadChanged, Shard(judged(metrics.Recall(), swapped=True)).process(EVENTS).facts) == []
 
 
+@pytest.mark.slow
 def test_batches_and_restores_change_nothing() -> None:
     spec = judged(metrics.F1())
     whole, cut, facts = Shard(spec), Shard(spec), list[Any]()

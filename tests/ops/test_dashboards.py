@@ -25,6 +25,9 @@ boards = pytest.mark.parametrize("name", BOARDS)
 NOT_SHOWN = {
     "stream_retrain_build_info": "for joins, and to see which release runs",
     "stream_retrain_quality_bigger_is_better": "for the alert on quality",
+    "stream_retrain_restores_told_total": "for whoever verifies a run: the dashboards count restores",
+    "stream_retrain_artifacts_evicted_total": "for whoever wants to verify old runs, which nobody is woken for",
+    "stream_retrain_artifacts_evicted_bytes_total": "the same",
     "stream_retrain_merge_seconds": "the scrape's own duration says as much to Prometheus",
 }
 """Families that no dashboard shows, and why."""
@@ -106,6 +109,7 @@ def test_variables_are_filled_in_as_grafana_does() -> None:
     assert filled('rate(a{p=~"$pipeline"}[$__rate_interval])', {"pipeline": ".*"}, interval="4m") == 'rate(a{p=~".*"}[4m])'
 
 
+@pytest.mark.slow
 def test_the_export_is_what_grafana_reads(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "stream_retrain", "dashboards", "export", str(tmp_path / "new"), "--json"], capture_output=True, text=True
@@ -121,6 +125,7 @@ def test_the_export_is_what_grafana_reads(tmp_path: Path) -> None:
     assert provider["type"] == "file"
 
 
+@pytest.mark.slow
 def test_the_rules_are_exported_with_a_configuration_that_reads_them(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "stream_retrain", "rules", "export", str(tmp_path), "--runbooks", "https://example.org/r/"]
     done = subprocess.run(command, capture_output=True, text=True)
