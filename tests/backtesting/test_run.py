@@ -18,6 +18,7 @@ import pytest
 
 from stream_retrain import Pipeline
 from stream_retrain.backtesting import workplace
+from stream_retrain.backtesting.figures import figures
 from stream_retrain.backtesting.grouping import grouped, groups_for
 from stream_retrain.backtesting.result import BacktestSummary, Incident
 from stream_retrain.backtesting.run import Options, Ran, run_backtest
@@ -27,6 +28,8 @@ from stream_retrain.lane.batch import Record
 from stream_retrain.models import adaptive_classifier
 from tests.backtesting.support import Log, drifting, log_of, retrains, spooled, trains
 from tests.core import streams
+
+CASES = streams.oracle_cases()
 
 
 @pytest.fixture
@@ -170,6 +173,19 @@ class TestSummary:
         summary = run_backtest(chosen(streams.pipeline()), Log(spoiled), Options()).summary
         assert (summary.events, summary.rejected) == (198, 2)
         assert any("partition 0, offset 7, decode: " in note for note in summary.notes)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("name", CASES)
+def test_every_task_runs_with_all_built_in_variants_and_controls(name: str) -> None:
+    own, pairs = CASES[name]
+    summary = run_backtest(chosen(own, "none", "reset", "challenge", "adaptive"), log_of(streams.events(pairs[:200])), Options()).summary
+    everyone = [*summary.variants, *summary.controls]
+    assert len(everyone) == 7
+    assert all(each.loss is not None and each.labelled == 200 for each in everyone)
+    assert summary.controls[0].name == ("last value" if own.task == "regression" else "previous label")
+    assert len(summary.ranking) == 6
+    figures(summary)
 
 
 @pytest.mark.usefixtures("here")
