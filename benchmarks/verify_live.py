@@ -15,14 +15,13 @@ import contextlib
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -42,6 +41,10 @@ __all__ = ["LiveRun", "put_anew", "say", "tampered", "verify"]
 
 WAIT_S: Final = 600.0
 KILLED_AT: Final = (0.35, 0.7)
+TAMPERING: Final = (
+    ("decisions", rb'"generation":\d', b'"generation":9'),
+    ("predictions", rb'"probability":0\.\d', b'"probability":1.5'),
+)
 REQUESTED_AT: Final = 0.85
 PIPELINE: Final = """
 from river import drift, linear_model, preprocessing
@@ -67,6 +70,16 @@ pipeline = Pipeline(
 def say(text: str) -> None:
     """A line of progress, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+class Ended(NamedTuple):
+    """A command that has ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    rss_mb: float
+    """Memory it took at most."""
 
 
 class LiveRun:
@@ -156,11 +169,16 @@ class LiveRun:
         finally:
             consumer.close()
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str) -> Ended:
         """Run `stream-retrain`."""
-        return subprocess.run(
-            [sys.executable, "-m", "stream_retrain", *arguments], env=self.environment, capture_output=True, text=True, timeout=600
-        )
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            command = [sys.executable, "-m", "stream_retrain", *arguments]
+            process = subprocess.Popen(command, env=self.environment, stdout=out, stderr=err)
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            out.seek(0)
+            err.seek(0)
+            return Ended(process.returncode, out.read().decode(), err.read().decode(), used.ru_maxrss / 1024)
 
 
 def verify(run: LiveRun, *options: str) -> tuple[int, dict[str, Any]]:
@@ -168,7 +186,7 @@ def verify(run: LiveRun, *options: str) -> tuple[int, dict[str, Any]]:
     ended = run.command("verify", str(run.file), "--json", *options)
     if not ended.stdout:
         raise AssertionError(f"verify ended with {ended.returncode}:\n{ended.stderr}")
-    return ended.returncode, json.loads(ended.stdout)
+    return ended.returncode, json.loads(ended.stdout) | {"rss_mb": round(ended.rss_mb)}
 
 
 def put_anew(run: LiveRun, kind: str, records: dict[int, list[Stored]]) -> None:
@@ -215,29 +233,32 @@ def main() -> int:
     parser.add_argument("--partitions", type=int, default=2)
     parser.add_argument("--rate", type=float, default=600.0, help="events a second")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--no-tampering", dest="tamper", action="store_false", help="verify only")
     asked = parser.parse_args()
     with LocalStack.start(on_progress=say) as stack, tempfile.TemporaryDirectory() as folder:
         places = {"kafka_bootstrap_servers": stack.bootstrap_servers, "redis_url": stack.redis_url}
         run = LiveRun(load_settings(None, {}, places), Path(folder), "live", asked.partitions, asked.seed, asked.rate)
         run.run(asked.events)
         code, report = verify(run, "--predictions")
-        decisions = [json.loads(each.value or b"") for found in read_topic(run.settings, "live.decisions").values() for each in found]
-        kinds = [each["type"].removeprefix("io.streamretrain.").removesuffix(".v1") for each in decisions]
-        shown: dict[str, Any] = {"exit": code, **{name: report[name] for name in ("verdict", "records", "inputs", "compared", "seconds")}}
-        shown |= {name: report[name] for name in ("lost", "duplicated", "different")}
-        shown["decisions"] = {kind: kinds.count(kind) for kind in sorted(set(kinds))}
-        shown["errors"] = [each["data"]["error"] for each in decisions if "training.failed" in each["type"]]
-        shown["verify_rss_mb"] = round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+        shown = report_of(run, report) | {"exit": code}
         say(json.dumps(shown))
-        for kind, pattern, by in (
-            ("decisions", rb'"generation":\d', b'"generation":9'),
-            ("predictions", rb'"probability":0\.\d', b'"probability":1.5'),
-        ):
+        for kind, pattern, by in TAMPERING if asked.tamper else ():
             place, code_then, then = tampered(run, kind, pattern, by)
             found = then["first"] and (then["first"]["partition"], then["first"]["offset"]) == place
             shown[f"tampered_{kind}"] = {"exit": code_then, "found": found, "first": then["first"]}
     print(json.dumps(shown), flush=True)
-    return 0 if code == 0 and all(shown[f"tampered_{kind}"]["found"] for kind in ("decisions", "predictions")) else 1
+    return 0 if code == 0 and all(shown[f"tampered_{kind}"]["found"] for kind, *_ in TAMPERING if asked.tamper) else 1
+
+
+def report_of(run: LiveRun, report: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a report, and how many decisions of each kind there are."""
+    decisions = [json.loads(each.value or b"") for found in read_topic(run.settings, "live.decisions").values() for each in found]
+    kinds = [each["type"].removeprefix("io.streamretrain.").removesuffix(".v1") for each in decisions]
+    figures = ("verdict", "records", "inputs", "compared", "lost", "duplicated", "different", "seconds", "rss_mb")
+    shown = {name: report[name] for name in figures}
+    shown["decisions"] = {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+    shown["errors"] = sorted({each["data"]["error"] for each in decisions if "training.failed" in each["type"]})[:3]
+    return shown
 
 
 if __name__ == "__main__":

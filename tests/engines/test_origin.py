@@ -90,6 +90,15 @@ def test_a_changed_pipeline_names_its_parts() -> None:
     assert (data["how"], data["differs"]) == ("checkpoint", ["rolling_events"])
 
 
+def test_one_that_had_answered_nothing_is_as_new() -> None:
+    """Where a group begins is committed at once, before there is a record or a checkpoint."""
+    for missing in ("earliest", "latest"):
+        run = LiveRun()
+        run.committed = 0
+        run.work(90, PLAIN, checkpoint_missing=missing)
+        assert told(run) == []
+
+
 def lost_everything(run: LiveRun) -> None:
     run.stores = LiveRun().stores
 

@@ -82,8 +82,9 @@ class RestoredShard:
 
     def lane(self, id_: ShardId, decoder: EventDecoder, encoder: Encode) -> Lane:
         """Its lane, which reads on from `offset`."""
+        announcing = self.announcing if self.live_from else None  # who begins with the first record says nothing
         at = {"next_offset": self.offset, "live_from": self.live_from}
-        return Lane(id_, self.shard, decoder, encoder, **at, announcing=self.announcing)
+        return Lane(id_, self.shard, decoder, encoder, **at, announcing=announcing)
 
 
 @dataclasses.dataclass(slots=True)
@@ -166,7 +167,7 @@ def _without_checkpoint(wanted: Restore, epoch: int, tell: Tell) -> RestoredShar
     log = wanted.log
     if log.committed is None:
         tell(Restored(shard=wanted.id, offset=None, generation=0, how="new"))
-        announcing = begins("new", log.live_from) if log.live_from else None
+        announcing = begins("new", log.live_from)
         return RestoredShard(Shard(wanted.pipeline), epoch, log.live_from, log.live_from, announcing=announcing)
     match wanted.missing:
         case "fail":
