@@ -13,7 +13,7 @@ import redis
 
 from stream_retrain.errors import SettingsError, StoreError
 from stream_retrain.stores import connect
-from stream_retrain.stores.ports import WindowLimits
+from stream_retrain.stores.ports import ArtifactLimits, WindowLimits
 from stream_retrain.stores.redis.errors import redacted
 from stream_retrain.stores.redis.stores import PERMANENT_KEYS
 from tests.stores.support import ROOMY, SHARD, chunk, rows
@@ -28,6 +28,7 @@ class TestServers:
         stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
         stores.checkpoints.save(SHARD, epoch, 1, b"one")
         stores.checkpoints.save(SHARD, epoch, 2, b"two")
+        stores.artifacts.keep(SHARD, epoch, "name", b"sealed", ArtifactLimits())
         client = redis.Redis.from_url(real_url)
         listed = [set(client.scan_iter(match=pattern)) for pattern in PERMANENT_KEYS]
         assert all(len(keys) == 1 for keys in listed)
@@ -71,6 +72,7 @@ class TestServers:
         stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
         stores.checkpoints.save(SHARD, epoch, 1, b"one")
         stores.checkpoints.save(SHARD, epoch, 2, b"two")
+        stores.artifacts.keep(SHARD, epoch, "name", b"sealed", ArtifactLimits())
         client = redis.Redis.from_url(url)
         client.config_set("maxmemory", "1")
         for write in (
