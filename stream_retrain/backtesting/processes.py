@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, assert_never
 
 from stream_retrain.backtesting.child import Broken, Failed, Hello, Message, Moved, Ready, Stop, Up
@@ -39,7 +40,13 @@ def hello_of(variants: Sequence[Variant], target: str | None) -> Hello:
     """What a child is told; `target` is the PIPELINE they were loaded from, if they were. Raises what pickling them raises."""
     pickled = pickle.dumps(list(variants), protocol=5)
     digests = tuple(variant.pipeline.digest() for variant in variants)
-    return Hello(target=target, variants=pickled, digests=digests, versions=versions())
+    return Hello(target=None if target is None else _wherever(target), variants=pickled, digests=digests, versions=versions())
+
+
+def _wherever(target: str) -> str:
+    """A PIPELINE that means the same in a process with another working directory, such as a worker of a cluster."""
+    place, colon, name = target.partition(":")
+    return f"{Path(place).absolute()}{colon}{name}" if place.endswith(".py") else target
 
 
 def unsendable(variants: Sequence[Variant]) -> str | None:
