@@ -21,11 +21,14 @@ demo: $(READY) ## Real Kafka, real events, a drift, a reset, the proof that noth
 	@mkdir -p build
 	$(BIN)/stream-retrain demo --report build/flights-report.html
 
+# Two processes, each with a Kafka and a Valkey of its own; the tests of a file share what they start.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
+
 test: $(READY) ## The whole suite, on a real Kafka, Valkey and Redis
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-fast: $(READY) ## The part of the suite without services, processes and long histories: under a minute and a half
-	$(BIN)/python -m pytest -m 'not services and not slow'
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not services and not slow'
 
 check: $(READY) ## Style, types and layers
 	$(BIN)/ruff check .

@@ -33,7 +33,7 @@ from stream_retrain.local.process import Process, wait_until
 
 pytestmark = pytest.mark.slow
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture(scope="module")
