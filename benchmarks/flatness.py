@@ -16,8 +16,7 @@ the line before it, and all times are CPU time of the process:
 CPU time is longer on a busy machine. So the states of all lines are kept, and at the end each of them takes its next events again, in turns
 with the others: `us_in_turns` can be compared from line to line.
 
-The stream has what makes a model grow. Its concept changes every `--turn-events` (0: never); every third one is an old one. A number among
-the four features wanders, and a category takes a value that never was before in every 500th event.
+With `--keep FILE` what a run has come to is written there with each line, and the same command goes on from it.
 """
 
 from __future__ import annotations
@@ -26,26 +25,26 @@ import argparse
 import dataclasses
 import json
 import math
-import random
+import pickle
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
+from benchmarks.flatness_stream import BATCH, EVENTS_PER_S, SCHEMA, Stream
 from stream_retrain import Pipeline, Schema
-from stream_retrain.codec.checkpoint import open_payload
+from stream_retrain.codec.checkpoint import checkpoint_header, open_payload
 from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.seal import seal
 from stream_retrain.codec.state import dump_state
 from stream_retrain.core.schema import Task
 from stream_retrain.engines.driver import Driver, DriverLimits
 from stream_retrain.engines.driver.log import Log
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Checkpointed, WorkerFact
-from stream_retrain.lane.batch import Record, Records
+from stream_retrain.lane.batch import Records
 from stream_retrain.lane.formats.json import EventDecoder
 from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.shard import Shard
@@ -61,7 +60,7 @@ from stream_retrain.models import (
 )
 from stream_retrain.stores.memory import memory_stores
 
-__all__ = ["MODELS", "Line", "Stream", "run"]
+__all__ = ["MODELS", "Line", "run"]
 
 MODELS: Final[dict[str, tuple[Task, Callable[[], Any]]]] = {
     "adaptive_classifier": ("binary", adaptive_classifier),
@@ -73,18 +72,9 @@ MODELS: Final[dict[str, tuple[Task, Callable[[], Any]]]] = {
     "tree": ("binary", QuickTree),
     "tree_regressor": ("regression", QuickTreeRegressor),
 }
-SCHEMA: Final = {"a": float, "b": float, "level": float, "kind": str}
-KINDS: Final = tuple("pqrstuvw")
-BATCH: Final = 500
-"""Records of one poll."""
-EVENTS_PER_S: Final = 1_000
-"""What the clock of the checkpoints is read from."""
 AGAIN: Final = 6
 """Batches that the state of a line takes again at the end; the first of them is not timed."""
 ROUNDS: Final = 5
-NOISE: Final = 0.1
-NEW_KIND: Final = 0.002
-"""The part of events with a kind that never was before."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,70 +94,34 @@ class Line:
     """Restarts and changes of the leader so far."""
 
 
-class Stream:
-    """Endless batches of records of a task; equal for an equal seed."""
-
-    def __init__(self, task: Task, turn_events: int, seed: int = 1) -> None:
-        self._task = task
-        self._turn_events = turn_events
-        self._seed = seed
-        self._chance = random.Random(f"{task} {seed}")
-        self._level = 0.0
-        self._turn = -1
-        self._weights: list[float] = []
-        self._of_kind: dict[str, float] = {}
-        self._median = 0.0
-
-    def batches(self) -> Iterator[tuple[Records, list[Any]]]:
-        """The records, and the labels in them."""
-        encode, offset = msgspec.json.Encoder().encode, 0
-        while True:
-            rows = [self._row(number) for number in range(offset, offset + BATCH)]
-            records = [Record(offset + at, b"k", encode(row), (offset + at) * 1_000 // EVENTS_PER_S) for at, row in enumerate(rows)]
-            yield Records.of(records), [row["y"] for row in rows]
-            offset += BATCH
-
-    def _row(self, number: int) -> dict[str, Any]:
-        chance = self._chance
-        turn = number // self._turn_events if self._turn_events else 0
-        if turn != self._turn:
-            self._begin(turn)
-        self._level += 0.01 * (chance.random() - 0.5)
-        a, b, kind = self._drawn(chance)
-        if chance.random() < NEW_KIND:
-            kind = f"k{number}"
-        score = self._score(a, b, kind) - self._median
-        if self._task == "regression":
-            y: Any = round(score + 0.2 * chance.gauss(0.0, 1.0), 3)
-        else:
-            y = (score > 0.0) != (chance.random() < NOISE)
-        return {"a": a, "b": b, "level": self._level + a, "kind": kind, "y": y}
-
-    @staticmethod
-    def _drawn(chance: random.Random) -> tuple[float, float, str]:
-        return chance.random(), 10.0 * chance.random(), chance.choice(KINDS)
-
-    def _score(self, a: float, b: float, kind: str) -> float:
-        of_a, of_b, of_both, bend = self._weights
-        both = of_both if (a > 0.5) is (b > 5.0) else -of_both
-        return of_a * a + of_b * abs(b / 10.0 - bend) + self._of_kind.get(kind, 0.0) + both
-
-    def _begin(self, turn: int) -> None:
-        """The concept of a turn: its own, or in every third one an old one."""
-        self._turn = turn
-        chance = random.Random(f"{self._seed} {turn // 2 if turn % 3 == 2 else turn}")
-        self._weights = [chance.choice((-1, 1)) * chance.uniform(*size) for size in ((1.0, 2.0), (1.0, 2.0), (0.2, 0.4))]
-        self._weights.append(chance.random())
-        self._of_kind = {kind: chance.gauss(0.0, 0.3) for kind in KINDS}
-        self._median = statistics.median(self._score(*self._drawn(chance)) for _ in range(1_001))
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kept:
     """The state at a line, and the batches after it."""
 
     state: bytes
     batches: list[Records] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(slots=True)
+class SoFar:
+    """What a run has come to."""
+
+    stream: Stream
+    events: int = 0
+    lines: list[Line] = dataclasses.field(default_factory=list)
+    kept: list[Kept] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def read(cls, file: Path) -> SoFar:
+        found = pickle.loads(file.read_bytes())
+        assert isinstance(found, cls)
+        return found
+
+    def write(self, file: Path) -> None:
+        """Whole, whenever the process ends."""
+        new = file.with_name(f"{file.name}.new")
+        new.write_bytes(pickle.dumps(self))
+        new.replace(file)
 
 
 class Meter:
@@ -193,6 +147,15 @@ class Meter:
             changes=changes,
         )
 
+    def took(self, events: int, cpu_s: float) -> None:
+        self.events += events
+        self.cpu_s += cpu_s
+        self.batch_s_max = max(self.batch_s_max, cpu_s)
+
+    def paused(self, cpu_s: float, state_bytes: int) -> None:
+        self.pauses_s.append(cpu_s)
+        self.state_bytes = max(self.state_bytes, state_bytes)
+
     def score(self, labels: Sequence[Any], predictions: Sequence[Any], regression: bool) -> None:
         """Add up what was missed, and what would be missed without a model."""
         if not regression:
@@ -205,48 +168,77 @@ class Meter:
 
 
 def run(
-    model: str, events: int, turn_events: int, every: int, tell: Callable[[Line], None], limits: DriverLimits | None = None
+    model: str,
+    events: int,
+    turn_events: int,
+    every: int,
+    tell: Callable[[Line], None],
+    limits: DriverLimits | None = None,
+    keep: Path | None = None,
 ) -> list[float]:
     """Drive `events` records through a model, and tell a line every `every` of them; what an event costs after each line (`in_turns`)."""
     task, make = MODELS[model]
     pipeline = Pipeline(name="flatness", task=task, source="flatness", schema=Schema(label="y", features=SCHEMA), model=make())
-    saved: list[Checkpointed] = []
-
-    def note(fact: WorkerFact) -> None:
-        if isinstance(fact, Checkpointed):
-            saved.append(fact)
-
-    driver = Driver(pipeline, memory_stores(Keyring.unsigned()), Keyring.unsigned(), limits or DriverLimits(), note)
-    driver.open(0, Log(None, 0, events), 0.0)
-    meter, lane, kept = Meter(), driver.lanes[0], list[Kept]()
-    for records, labels in Stream(task, turn_events).batches():
-        for each in kept[-AGAIN:]:
+    so_far = SoFar(Stream(task, turn_events)) if keep is None or not keep.exists() else SoFar.read(keep)
+    for line in so_far.lines:
+        tell(line)
+    driven, meter = Driven(pipeline, so_far, limits or DriverLimits()), Meter()
+    while so_far.events < events or len(so_far.kept[-1].batches) < AGAIN:
+        records, labels = so_far.stream.take()
+        for each in so_far.kept[-AGAIN:]:
             if len(each.batches) < AGAIN:
                 each.batches.append(records)
-        if lane.next_offset >= events:
-            if len(kept[-1].batches) < AGAIN:
-                continue
-            return in_turns(pipeline, kept)
+        if so_far.events >= events:
+            continue
+        driven.take(records, labels, meter)
+        so_far.events += len(records)
+        if so_far.events % every < BATCH:
+            so_far.lines.append(meter.line(so_far.events, driven.changes))
+            so_far.kept.append(Kept(dump_state(driven.lane.snapshot())))
+            tell(so_far.lines[-1])
+            meter = Meter()
+            if keep is not None:
+                so_far.write(keep)
+    return in_turns(pipeline, so_far.kept)
+
+
+class Driven:
+    """The driver over stores in memory, from where a run has come to."""
+
+    def __init__(self, pipeline: Pipeline, so_far: SoFar, limits: DriverLimits) -> None:
+        self._regression = pipeline.task == "regression"
+        self._saved: list[Checkpointed] = []
+        stores, keyring, id_ = memory_stores(Keyring.unsigned()), Keyring.unsigned(), ShardId(pipeline.name, pipeline.source, 0)
+        if so_far.kept:
+            sealed = seal(checkpoint_header(pipeline, id_, so_far.events, 0), so_far.kept[-1].state, keyring)
+            stores.checkpoints.save(id_, stores.checkpoints.claim(id_), so_far.events, sealed)
+        self._driver = Driver(pipeline, stores, keyring, limits, self._note)
+        self._driver.open(0, Log(so_far.events or None, 0, so_far.events), so_far.events / EVENTS_PER_S)
+        self.lane = self._driver.lanes[0]
+
+    @property
+    def changes(self) -> int:
+        """Restarts and changes of the leader so far."""
+        members = self.lane.observe().members
+        return members.changes if members else 0
+
+    def take(self, records: Records, labels: list[Any], meter: Meter) -> None:
+        """One turn: learn, commit, and write a checkpoint if one is due."""
         began = time.process_time()
-        step = driver.take(0, records)
+        step = self._driver.take(0, records)
         took_s = time.process_time() - began
         assert step is not None
-        meter.events += len(records)
-        meter.cpu_s += took_s
-        meter.batch_s_max = max(meter.batch_s_max, took_s)
-        meter.score(labels, [each.prediction for each in step.predicted], task == "regression")
-        driver.committed(driver.unsent().offsets)
-        began, before = time.process_time(), len(saved)
-        driver.settle(lane.next_offset / EVENTS_PER_S)
-        if len(saved) > before:
-            meter.pauses_s.append(time.process_time() - began)
-            meter.state_bytes = max(meter.state_bytes, saved[-1].bytes)
-        if lane.next_offset % every < BATCH:
-            members = lane.observe().members
-            tell(meter.line(lane.next_offset, members.changes if members else 0))
-            kept.append(Kept(dump_state(lane.snapshot())))
-            meter = Meter()
-    raise AssertionError("the stream has no end")
+        meter.took(len(records), took_s)
+        meter.score(labels, [each.prediction for each in step.predicted], self._regression)
+        self._driver.committed(self._driver.unsent().offsets)
+        began, before = time.process_time(), len(self._saved)
+        self._driver.settle(self.lane.next_offset / EVENTS_PER_S)
+        if len(self._saved) > before:
+            meter.paused(time.process_time() - began, self._saved[-1].bytes)
+
+    def _note(self, fact: WorkerFact) -> None:
+        if isinstance(fact, Checkpointed):
+            self._saved.append(fact)
 
 
 def in_turns(pipeline: Pipeline, kept: Sequence[Kept]) -> list[float]:
@@ -278,6 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--turn-events", type=int, default=250_000, help="events between changes of the concept; 0: it never changes")
     parser.add_argument("--every", type=int, help="events between lines (default: a tenth of them)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the lines there as JSON, after each of them")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="write there what the run has come to, and go on from it")
     wanted = parser.parse_args(arguments)
     lines: list[Line] = []
     names = [field.name for field in dataclasses.fields(Line)]
@@ -294,7 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             wanted.json.write_text(json.dumps(told_of([]), indent=1) + "\n")
 
     every = max(BATCH, (wanted.every or wanted.events // 10) // BATCH * BATCH)
-    costs = run(wanted.model, wanted.events, wanted.turn_events, every, tell)
+    costs = run(wanted.model, wanted.events, wanted.turn_events, every, tell, keep=wanted.keep)
     print(f"us_in_turns: {', '.join(map(str, costs))}")
     if wanted.json:
         wanted.json.write_text(json.dumps(told_of(costs), indent=1) + "\n")

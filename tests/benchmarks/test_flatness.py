@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import pytest
 from river import base
 
 from benchmarks import flatness
-from benchmarks.flatness import BATCH, KINDS, MODELS, Line, Stream, run
+from benchmarks.flatness import MODELS, Line, run
+from benchmarks.flatness_stream import BATCH, KINDS, Stream
 from stream_retrain.engines.driver import DriverLimits
 
 OFTEN = DriverLimits(checkpoint_events=1_000)
@@ -19,7 +19,8 @@ OFTEN = DriverLimits(checkpoint_events=1_000)
 
 def rows_of(stream: Stream, batches: int) -> list[dict[str, Any]]:
     found = []
-    for records, labels in itertools.islice(stream.batches(), batches):
+    for _ in range(batches):
+        records, labels = stream.take()
         rows = [json.loads(value or b"") for value in records.values]
         assert [row["y"] for row in rows] == labels
         found += rows
@@ -107,3 +108,28 @@ def test_the_command_prints_a_table_and_writes_the_lines(capsys: pytest.CaptureF
     written = json.loads(file.read_text())
     assert (written["model"], [line["events"] for line in written["lines"]]) == ("additive", [500, 1_000, 1_500, 2_000])
     assert len(written["us_in_turns"]) == 4
+
+
+class Ended(Exception):  # noqa: N818 - it is no error
+    """Somebody ended the run."""
+
+
+@pytest.mark.slow
+def test_a_run_that_was_ended_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    keep, told = tmp_path / "keep", list[Line]()
+
+    def tell(line: Line) -> None:
+        told.append(line)
+        if line.events == 4_000 and not keep.exists():
+            raise AssertionError("the line before was not kept")
+        if line.events == 6_000 and len(told) == 3:
+            raise Ended
+
+    with pytest.raises(Ended):
+        run("additive", 8_000, 3_000, 2_000, tell, OFTEN, keep)
+    told.clear()
+    costs = run("additive", 8_000, 3_000, 2_000, told.append, OFTEN, keep)
+    whole: list[Line] = []
+    run("additive", 8_000, 3_000, 2_000, whole.append, OFTEN)
+    assert [(line.events, line.error, line.state_bytes) for line in told] == [(line.events, line.error, line.state_bytes) for line in whole]
+    assert len(costs) == 4
