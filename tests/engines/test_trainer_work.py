@@ -101,6 +101,13 @@ def test_a_window_trimmed_beyond_what_was_learned_is_reported(stores: Stores) ->
     assert not done(of, stores, support.job(of, epoch, 1_999, base=base, learned_through=1_900)).gap
 
 
+def test_rows_that_newer_ones_pushed_out_before_the_trainer_came_are_told_with_what_helps(stores: Stores) -> None:
+    of = support.pipeline()
+    epoch = support.fill(stores, of, support.rows(2_000), rows_max=500)
+    with pytest.raises(TrainingError, match=r"no rows through offset 900: by now it begins at 1500\..* a larger window_rows_max"):
+        done(of, stores, support.job(of, epoch, 900))
+
+
 def test_a_topic_range_is_read_by_the_reader_that_was_given(stores: Stores) -> None:
     wanted = TopicRange(topic="history", to_time_s=50.0)
     of = support.pipeline(Challenger(name="all", window=Window(topic=wanted)))

@@ -141,8 +141,21 @@ def _rows(
     _await_rows(job, window, rows_timeout_s)
     rows = _from_window(wanted, job, pipeline, window)
     if not rows:
-        raise TrainingError(f"the window of {job.shard} holds no rows through offset {job.training.through_offset}")
+        raise TrainingError(_no_rows(job, window))
     return rows, len(rows) * challenger.passes
+
+
+def _no_rows(job: Job, window: WindowStore) -> str:
+    span, through = window.span(job.shard), job.training.through_offset
+    pushed_out = (
+        ""
+        if span is None or span.first_offset <= through
+        else (
+            f": by now it begins at {span.first_offset}. Newer rows took their place before the trainer came to read them;"
+            " a larger window_rows_max of the pipeline keeps them for longer"
+        )
+    )
+    return f"the window of {job.shard} holds no rows through offset {through}{pushed_out}"
 
 
 def _await_rows(job: Job, window: WindowStore, timeout_s: float) -> None:
