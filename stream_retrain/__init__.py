@@ -1,23 +1,23 @@
 """stream_retrain keeps River models right on Kafka streams while the world changes, and can prove what it did."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
-
-from stream_retrain.core.contest.challenger import Challenger, TopicRange, Window
-from stream_retrain.core.contest.evidence import Evidence
-from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.core.react.reactions import Challenge, FineTune, Ignore, Reset, Retrain
-from stream_retrain.core.react.rules import On
-from stream_retrain.core.react.thresholds import Threshold
-from stream_retrain.core.react.triggers import Caution, Drift, Every, Request
-from stream_retrain.core.schema import Schema
-from stream_retrain.core.watch.calibration import detector_for, watch_and_react
-from stream_retrain.core.watch.watch import Watch
-from stream_retrain.errors import PipelineError, StreamRetrainError
-from stream_retrain.lane.shard import Shard
 
 if TYPE_CHECKING:
     from stream_retrain.backtesting.backtest import backtest
     from stream_retrain.backtesting.backtest_result import BacktestResult
+    from stream_retrain.core.contest.challenger import Challenger, TopicRange, Window
+    from stream_retrain.core.contest.evidence import Evidence
+    from stream_retrain.core.pipeline import Pipeline
+    from stream_retrain.core.react.reactions import Challenge, FineTune, Ignore, Reset, Retrain
+    from stream_retrain.core.react.rules import On
+    from stream_retrain.core.react.thresholds import Threshold
+    from stream_retrain.core.react.triggers import Caution, Drift, Every, Request
+    from stream_retrain.core.schema import Schema
+    from stream_retrain.core.watch.calibration import detector_for, watch_and_react
+    from stream_retrain.core.watch.watch import Watch
+    from stream_retrain.errors import PipelineError, StreamRetrainError
+    from stream_retrain.lane.shard import Shard
 
 __version__ = "0.2.0"
 
@@ -51,14 +51,42 @@ __all__ = [
 ]
 
 
+_HOMES = {
+    "BacktestResult": "backtesting.backtest_result",
+    "Caution": "core.react.triggers",
+    "Challenge": "core.react.reactions",
+    "Challenger": "core.contest.challenger",
+    "Drift": "core.react.triggers",
+    "Every": "core.react.triggers",
+    "Evidence": "core.contest.evidence",
+    "FineTune": "core.react.reactions",
+    "Ignore": "core.react.reactions",
+    "On": "core.react.rules",
+    "Pipeline": "core.pipeline",
+    "PipelineError": "errors",
+    "Request": "core.react.triggers",
+    "Reset": "core.react.reactions",
+    "Retrain": "core.react.reactions",
+    "Schema": "core.schema",
+    "Shard": "lane.shard",
+    "StreamRetrainError": "errors",
+    "Threshold": "core.react.thresholds",
+    "TopicRange": "core.contest.challenger",
+    "Watch": "core.watch.watch",
+    "Window": "core.contest.challenger",
+    "backtest": "backtesting.backtest",
+    "detector_for": "core.watch.calibration",
+    "watch_and_react": "core.watch.calibration",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """What an analyst uses is imported when it is asked for: a worker does without it."""
-    if name == "backtest":
-        from stream_retrain.backtesting.backtest import backtest
+    """Import what is asked for, when it is: a command that needs no model starts without River, and a worker without the analyst's part."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return found
 
-        return backtest
-    if name == "BacktestResult":
-        from stream_retrain.backtesting.backtest_result import BacktestResult
 
-        return BacktestResult
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

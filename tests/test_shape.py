@@ -7,6 +7,8 @@ import doctest
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -92,3 +94,14 @@ def test_the_readme_s_targets_exist() -> None:
     makefile = (ROOT.parent / "Makefile").read_text()
     for target in set(re.findall(r"make ([a-z-]+)", README)):
         assert f"\n{target}:" in makefile, target
+
+
+def test_the_package_is_imported_without_river_and_gives_every_name_it_promises() -> None:
+    code = (
+        "import sys, stream_retrain; assert 'river' not in sys.modules and 'confluent_kafka' not in sys.modules;"
+        "[getattr(stream_retrain, name) for name in stream_retrain.__all__]; assert 'river' in sys.modules;"
+        "assert set(stream_retrain.__all__) <= set(dir(stream_retrain))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+    with pytest.raises(AttributeError, match="has no attribute 'Pipelines'"):
+        _ = stream_retrain.Pipelines
