@@ -1,8 +1,9 @@
 """What metrics cost: events a second with them and without, in one run; and how long a scrape takes at 20 pipelines x 8 partitions.
 
-Events a second: one process, one driver over memory stores, the same 60,000 events again and again, once with metrics (facts folded,
-each shard observed once a second, a scrape a second) and once without, in the order with, without, without, with. A round is four such
-runs; the ratio of a round is of its two sums of CPU time, so that a machine that becomes slower in between weighs on both.
+Events a second: one process, two drivers over memory stores, which take the same events batch by batch, one after the other and by turns
+first: one with metrics (facts folded, each shard observed and all of it scraped once a second of its own CPU time), one without. So both
+have the same machine at the same moment, whatever else runs on it. A round is a stream of events; the ratio is of sums of CPU time.
+Python's collector of cycles runs between the rounds alone: by chance it would interrupt the one side or the other, for 7 % of the time.
 
 A scrape: 20 workers with 8 shards each, as the parent of `run --workers 20` is asked for all of them; the bound is what one process of a
 fleet can be asked, whether its workers are of one pipeline or of twenty.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import statistics
 import tempfile
@@ -57,23 +59,39 @@ def _labels(name: str) -> PipelineLabels:
     return PipelineLabels(name=name, task="binary", topic="events", model="Pipeline", watches=watches, reactions=("Challenge", "Retrain"))
 
 
-def run(batches: list[Records], *, metered: bool) -> float:
-    """CPU seconds for all events."""
-    metrics = Metrics(_labels("bench"), "bench")
-    told: Any = metrics if metered else lambda _: None
-    driver = Driver(pipeline(), connect("memory://"), Keyring.unsigned(), DriverLimits(checkpoint_events=2**62), told)
-    driver.open(0, Log(committed=None, low=0, high=0), 0.0)
-    began_s, scraped_s = time.process_time(), time.monotonic()
-    for batch in batches:
-        driver.take(0, batch)
-        driver.committed(driver.unsent().offsets)
-        if metered:
-            now_s = time.monotonic()
-            driver.observe(now_s)
-            if now_s - scraped_s >= 1.0:
-                scraped_s = now_s
-                metrics.render("")
-    return time.process_time() - began_s
+class Side:
+    """A driver that is fed batch by batch, and the CPU time it has taken."""
+
+    def __init__(self, *, metered: bool) -> None:
+        self.metrics = Metrics(_labels("bench"), "bench") if metered else None
+        told: Any = self.metrics or (lambda _: None)
+        self.driver = Driver(pipeline(), connect("memory://"), Keyring.unsigned(), DriverLimits(checkpoint_events=2**62), told)
+        self.driver.open(0, Log(committed=None, low=0, high=0), 0.0)
+        self.cpu_s = self._scraped_s = 0.0
+
+    def take(self, batch: Records) -> None:
+        """What a worker does with a batch, and once a second of the time taken, what it does once a second."""
+        began_s = time.process_time()
+        self.driver.take(0, batch)
+        self.driver.committed(self.driver.unsent().offsets)
+        if self.metrics is not None:
+            self.driver.observe(self.cpu_s)
+            if self.cpu_s - self._scraped_s >= 1.0:
+                self._scraped_s = self.cpu_s
+                self.metrics.render("")
+        self.cpu_s += time.process_time() - began_s
+
+
+def both(batches: list[Records]) -> tuple[float, float]:
+    """CPU seconds for all events, with metrics and without."""
+    metered, bare = Side(metered=True), Side(metered=False)
+    gc.collect()
+    gc.disable()
+    for number, batch in enumerate(batches):
+        for side in (metered, bare) if number % 2 else (bare, metered):
+            side.take(batch)
+    gc.enable()
+    return metered.cpu_s, bare.cpu_s
 
 
 def cost(events: int, rounds: int) -> dict[str, float]:
@@ -81,21 +99,19 @@ def cost(events: int, rounds: int) -> dict[str, float]:
     rows = [json.dumps(row).encode() for row in stream(events)]
     records = [Record(number, None, value, 1_790_000_000_000) for number, value in enumerate(rows)]
     batches = [Records.of(records[at : at + BATCH]) for at in range(0, events, BATCH)]
-    run(batches, metered=True)
-    slower, fast, slow = [], [], []
+    both(batches[: len(batches) // 4])
+    found = []
     for _ in range(rounds):
-        first, second, third, fourth = (run(batches, metered=metered) for metered in (True, False, False, True))
-        slow += [first, fourth]
-        fast += [second, third]
-        slower.append((first + fourth) / (second + third) - 1)
-        print(
-            f"  round: with {(first + fourth) / 2 / events * 1e6:.2f} us an event, without {(second + third) / 2 / events * 1e6:.2f} us",
-            flush=True,
-        )
+        found.append(both(batches))
+        with_us, without_us = (cpu_s / events * 1e6 for cpu_s in found[-1])
+        print(f"  round: with {with_us:.2f} us an event, without {without_us:.2f} us: {with_us / without_us - 1:+.2%}", flush=True)
+    metered_s, bare_s = (sum(each) for each in zip(*found, strict=True))
+    slower = [metered / bare - 1 for metered, bare in found]
     return {
-        "events_per_s_with": round(events / statistics.median(slow)),
-        "events_per_s_without": round(events / statistics.median(fast)),
-        "slower_percent": round(statistics.median(slower) * 100, 2),
+        "events_per_s_with": round(rounds * events / metered_s),
+        "events_per_s_without": round(rounds * events / bare_s),
+        "slower_percent": round((metered_s / bare_s - 1) * 100, 2),
+        "slower_percent_median": round(statistics.median(slower) * 100, 2),
     }
 
 
@@ -155,7 +171,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for name, value in scrape(3 if arguments.quick else 30).items():
         print(f"{name:24} {value:>12,}")
-    for name, value in cost(*((5_000, 1) if arguments.quick else (60_000, 5))).items():
+    for name, value in cost(*((5_000, 1) if arguments.quick else (60_000, 10))).items():
         print(f"{name:24} {value:>12,}")
 
 
