@@ -76,7 +76,7 @@ class Pipeline:
     window_age_max_s: float | None = None
     pending_rows_max: int = 100_000
     pending_age_max_s: float | None = None
-    pending_bytes_max: int = 100_000_000
+    pending_bytes_max: int = 64_000_000
     time_ahead_max_s: float | None = 86_400.0
     classes_max: int = 1_000
 
