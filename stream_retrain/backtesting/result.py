@@ -131,7 +131,7 @@ class VariantSummary:
     description: str
     """Model, watches and rules in words."""
     metric: str
-    """The pipeline's first metric."""
+    """The pipeline's first metric; of a tuned run its first that is known of a part."""
     quality: float | None
     """Its value over all labels; of several partitions the mean, weighted by labels. None without labels."""
     metrics: dict[str, float]

@@ -113,8 +113,9 @@ def _summary(variant: Variant, recordings: Sequence[Recording], losses: Sequence
     count = sum(row.losses for row in rows)
     events = sum(each.events for each in recordings)
     cpu_s = sum(each.cpu_s for each in recordings)
-    metric = type(variant.pipeline.scores.metrics[0]).__name__
     metrics = _weighted((each.metrics, each.labelled) for each in recordings)
+    declared = [type(each).__name__ for each in variant.pipeline.scores.metrics]
+    metric = next((name for name in declared if name in metrics), declared[0])  # of a part not all are known
     return VariantSummary(
         name=variant.name,
         control=variant.control,
@@ -213,7 +214,7 @@ def _notes(run: Run, of: Mapping[str, Sequence[Recording]], shared: Mapping[int,
     notes = []
     if run.partial:
         notes.append(_interrupted(run, of, shared))
-    if not any(each.labelled for each in first):
+    if not run.partial and not any(each.labelled for each in first):
         label = run.own.schema.label
         notes.append(f"No label came, so there is no quality: {label!r} is absent or null in all records, or no answer found its question.")
     if out_of_order := sum(each.out_of_order for each in first):

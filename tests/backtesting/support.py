@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from river import drift, tree
+from river import drift, linear_model, tree
 
 from stream_retrain import Challenge, Evidence, On, Pipeline, Retrain, Watch, Window
 from stream_retrain.backtesting.job import Job, JobDone, run_job
@@ -72,6 +74,22 @@ def retrains(**changes: Any) -> Pipeline:
     """A pipeline whose only challenger comes from the trainer."""
     react = [On.drift("error", Retrain(window=Window(rows=500), evidence=Evidence(events_max=300)), cooldown_events=100)]
     return trains(**{"react": react, **changes})
+
+
+class Slow(linear_model.LogisticRegression):  # type: ignore[misc]
+    """After the first 200 labels of a process each takes it a while, so that what is begun is not at its end when a test ends it."""
+
+    _learned = itertools.count(1)
+
+    def learn_one(self, x: dict[str, float], y: bool, w: float = 1.0) -> None:
+        super().learn_one(x, y, w)
+        if next(Slow._learned) > 200:
+            time.sleep(0.005)
+
+
+def slow() -> tuple[Pipeline, Log]:
+    """A pipeline and a log over which no machine has run it in less than half a minute, with a job for each of two processes."""
+    return streams.pipeline(model=Slow(), watch=(), react=()), drifting(6_000, 3_000, partitions=2)
 
 
 def spooled(log: Log, folder: Path) -> Spool:

@@ -31,6 +31,25 @@ shop = Pipeline(
 )
 trees = Pipeline(name="shop", task="binary", source="shop.events", schema=schema, model=tree.HoeffdingTreeClassifier())
 """
+SLOW = """
+import itertools, os, pathlib, time
+from river import linear_model
+from stream_retrain import Pipeline, Schema
+
+class Slow(linear_model.LogisticRegression):
+    learned = itertools.count(1)
+
+    def learn_one(self, x, y, w=1.0):
+        super().learn_one(x, y, w)
+        number = next(Slow.learned)
+        if number == 200:
+            pathlib.Path(__file__).with_name(f"learned.{os.getpid()}").touch()
+        if number > 200:
+            time.sleep(0.05)
+
+schema = Schema(id="id", label="y", features={"a": float, "b": float, "c": float})
+shop = Pipeline(name="shop", task="binary", source="shop.events", schema=schema, model=Slow())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -180,21 +199,22 @@ def test_as_a_program_it_uses_processes_and_prints_nothing_but_the_result(folder
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_interrupted_it_leaves_a_partial_report_that_says_so(folder: Path, tmp_path: Path, number: signal.Signals) -> None:
-    rows = (folder / "log.jsonl").read_text() * 60
-    (folder / "long.jsonl").write_text(rows.replace('"id": "e', '"id": "f'))
+    """Both jobs are under way when the signal comes, and would be for half a minute yet: their model says so itself, and is slow."""
+    (tmp_path / "slow_shop.py").write_text(SLOW)
     report, decisions = tmp_path / "r.html", tmp_path / "decisions"
-    asked = command(folder, "--source", str(folder / "long.jsonl"), "--json", "--report", str(report), "--decisions", str(decisions))
+    files = ("--json", "--report", str(report), "--decisions", str(decisions))
+    asked = command(folder, "--partition-by", "k", "--partitions", "2", "--processes", "2", *files)
+    asked[asked.index("backtest") + 1] = f"{tmp_path / 'slow_shop.py'}:shop"
     with subprocess.Popen(asked, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
         until_s = time.monotonic() + 100
-        while not all((decisions / f"{name}.0.jsonl").exists() for name in ("shop", "adaptive")) and time.monotonic() < until_s:
-            time.sleep(0.1)
-        time.sleep(3)
+        while len(list(tmp_path.glob("learned.*"))) < 2 and program.poll() is None and time.monotonic() < until_s:
+            time.sleep(0.05)
         program.send_signal(number)
         out, err = program.communicate(timeout=100)
     assert program.returncode == 130, err
     found = json.loads(out)
     assert found["partial"]
-    assert 0 < found["variants"][0]["labelled"] < 60_000
+    assert 0 < found["variants"][0]["labelled"] < 1_000
     assert "interrupted" in report.read_text().lower()
     assert "Traceback" not in err
 

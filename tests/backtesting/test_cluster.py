@@ -13,6 +13,8 @@ import pytest
 from stream_retrain.backtesting import cluster
 from stream_retrain.backtesting.cluster import check_cluster
 from stream_retrain.backtesting.run import Options, run_backtest
+from stream_retrain.backtesting.tuning.grid import load_grid
+from stream_retrain.backtesting.tuning.tuned import run_tuned
 from stream_retrain.backtesting.variants import choose
 from stream_retrain.errors import BacktestError, SettingsError
 from tests.backtesting.support import drifting, retrains
@@ -44,6 +46,17 @@ class TestOnALocalScheduler:
         assert unmeasured(here) == unmeasured(there)
         assert files(tmp_path / "here") == files(tmp_path / "there")
         assert len(there.jobs) == 8, "one for each variant and partition"
+
+    def test_a_grid_comes_to_what_it_comes_to_here(self, scheduler: Any) -> None:
+        own, log = retrains(), drifting(900, 300, 2)
+        grid = load_grid({"grid": {"watch[0].detector.delta": [0.002, 0.5]}, "strategy": "halving"}, own)
+        here, there = (
+            run_tuned(own, "own", grid, log, Options(processes=1, cluster=cluster)) for cluster in (None, scheduler.scheduler_address)
+        )
+        assert here.tuning == there.tuning
+        assert unmeasured(here) == unmeasured(there)
+        assert there.tuning is not None
+        assert [each.rank for each in there.tuning.trials] == [1, 2, 3]
 
     def test_interrupted_it_ends_with_what_the_workers_have(self, scheduler: Any) -> None:
         options = Options(cluster=scheduler.scheduler_address)

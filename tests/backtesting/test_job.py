@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from river import evaluate
+from river import base, evaluate
 
-from stream_retrain import Pipeline
+from stream_retrain import Pipeline, Watch
 from stream_retrain.backtesting.job import JobDone
 from stream_retrain.backtesting.recording import Recording, RecordingLimits
 from stream_retrain.backtesting.variants import Variant, built_in, controls_of
@@ -95,6 +95,32 @@ def test_decisions_are_those_of_a_lane_byte_by_byte(tmp_path: Path) -> None:
     expected = [value for kind, _, _, value, _ in step.outputs if kind == DECISIONS]
     assert len(expected) >= 3
     assert (tmp_path / "own.0.jsonl").read_bytes().splitlines() == expected
+
+
+class Angry(base.DriftDetector):
+    """Fails now and then, with a text that is six times as long in JSON."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.updates = 0
+
+    def update(self, x: float) -> None:
+        self.updates += 1
+        if self.updates == 400:
+            raise ValueError("\x01" * 5_000)
+
+
+def test_a_decision_that_is_too_large_is_cut_as_a_worker_cuts_it(tmp_path: Path) -> None:
+    """The outputs of a replay are a worker's, with the headers of its decisions, for which room is kept in both."""
+    log, pipeline = drifting(900, 450), streams.pipeline(watch=[Watch("error", Angry())], react=())
+    ran([variant(pipeline)], log, tmp_path)
+    outputs = [output for _, step in replay(pipeline, records(log)) for output in step.outputs if output[0] == DECISIONS]
+    assert len(outputs) == 2
+    assert all(headers for *_, headers in outputs)
+    logged = (tmp_path / "own.0.jsonl").read_bytes().splitlines()
+    assert logged == [value for _, _, _, value, _ in outputs]
+    reasons = [event["data"]["detail"] for event in decisions_of(tmp_path / "own.0.jsonl")]
+    assert all(len(reason.encode()) <= 100 and reason.endswith("…") for reason in reasons)
 
 
 @pytest.mark.parametrize("pipeline", [trains(), retrains()], ids=["challenge", "retrain"])

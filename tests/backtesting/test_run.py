@@ -26,7 +26,7 @@ from stream_retrain.backtesting.variants import Chosen, Variant, choose
 from stream_retrain.errors import BacktestError, SettingsError
 from stream_retrain.lane.batch import Record
 from stream_retrain.models import adaptive_classifier
-from tests.backtesting.support import Log, drifting, log_of, retrains, spooled, trains
+from tests.backtesting.support import Log, drifting, log_of, retrains, slow, spooled, trains
 from tests.core import streams
 
 CASES = streams.oracle_cases()
@@ -290,8 +290,9 @@ def test_partitions_that_were_not_begun_are_in_no_comparison() -> None:
 
 @pytest.mark.slow
 def test_interrupted_child_processes_hand_over_what_they_have() -> None:
-    ran = run_backtest(chosen(trains(), "none", "adaptive"), drifting(20_000, 10_000), Options(processes=2), Stopping(0.1, interrupt))
-    is_sound(ran.summary, 20_000)
+    own, log = slow()
+    ran = run_backtest(chosen(own, "adaptive"), log, Options(processes=2), Stopping(0.02, interrupt))
+    is_sound(ran.summary, 6_000)
     assert all(each.labelled > 0 for each in ran.summary.variants)
     assert ran.summary.variants[0].kappa_temporal is not None
 
@@ -314,16 +315,18 @@ def test_a_child_that_is_killed_is_an_error_that_says_so() -> None:
         ours = [pid for pid in children if b"backtesting.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         os.kill(int(ours[0]), signal.SIGKILL)
 
+    own, log = slow()
     with pytest.raises(BacktestError, match=r"ended by SIGKILL: the machine may be out of memory"):
-        run_backtest(chosen(trains(), "none"), drifting(20_000, 10_000), Options(processes=2), Stopping(0.05, kill_one))
+        run_backtest(chosen(own), log, Options(processes=2), Stopping(0.001, kill_one))
 
 
 _PARENT = """
 import sys
 from tests.backtesting.test_run import Stopping, chosen
-from tests.backtesting.support import drifting, trains
+from tests.backtesting.support import slow
 from stream_retrain.backtesting.run import Options, run_backtest
-run_backtest(chosen(trains()), drifting(40_000, 10_000), Options(processes=2), Stopping(0.001, lambda: print("on", flush=True)))
+own, log = slow()
+run_backtest(chosen(own), log, Options(processes=2), Stopping(0.001, lambda: print("on", flush=True)))
 """
 
 
@@ -336,7 +339,7 @@ def test_children_end_with_their_parent() -> None:
         children = [int(pid) for pid in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()]
         assert len(children) == 2
         parent.kill()
-    until_s = time.monotonic() + 10
+    until_s = time.monotonic() + 60
     while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < until_s:
         time.sleep(0.05)
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]

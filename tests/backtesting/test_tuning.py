@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from river import drift, linear_model, preprocessing
+from river import drift, linear_model, metrics, preprocessing
 
 import stream_retrain
 from stream_retrain import On, Pipeline, Reset, Schema, Watch, backtest
 from stream_retrain.backtesting import workplace
 from stream_retrain.backtesting.backtest_result import BacktestResult
-from stream_retrain.backtesting.run import Options
+from stream_retrain.backtesting.report.verdict import verdict
+from stream_retrain.backtesting.run import Options, Ran
 from stream_retrain.backtesting.tuning.candidates import Candidate
 from stream_retrain.backtesting.tuning.grid import load_grid
 from stream_retrain.backtesting.tuning.result import Score, Tuning
@@ -245,6 +246,63 @@ def test_interrupted_while_candidates_run_it_has_no_choice_and_says_so(here: Non
     assert [each.score for each in ran.tuning.trials] == [None] * 3
 
 
+def final_run(share: float) -> Ran:
+    """A tuning that is interrupted when the two that are compared, and two controls, have come to this share of all records."""
+    own, count = shop(react=[On.every(events=10, do=Reset())]), 900
+    grid = load_grid({"grid": {EVERY: [10_000]}}, own)
+    trials = 2 * round(grid.training_part * count)
+    return run_tuned(own, "own", grid, drifting(count, 200), Options(), Interrupting(int(trials + share * 4 * count)))
+
+
+def test_interrupted_in_the_later_part_it_compares_on_what_both_have_of_it_and_says_so(here: None) -> None:
+    ran = final_run(0.9)
+    assert ran.tuning is not None
+    assert ran.tuning.chosen == {EVERY: 10_000}
+    assert [each.name for each in ran.summary.variants] == ["own", "own_tuned"]
+    assert ran.summary.partial
+    [note] = [note for note in ran.summary.notes if note.startswith("It was interrupted.")]
+    assert all(200 < each.labelled < 360 for each in [*ran.summary.variants, *ran.summary.controls])
+    assert f"are of the {ran.summary.variants[0].labelled:,} events" in note
+    assert ran.tuning.comparison is not None
+    assert ran.tuning.comparison.better == "own_tuned"
+
+
+def test_interrupted_before_the_later_part_there_is_a_choice_and_no_figure(here: None) -> None:
+    ran = final_run(0.3)
+    assert ran.tuning is not None
+    assert (ran.tuning.chosen, ran.tuning.comparison) == ({EVERY: 10_000}, None)
+    assert ran.summary.partial
+    assert [(each.labelled, each.loss) for each in ran.summary.variants] == [(0, None)] * 2
+    assert any(note.startswith("It was interrupted.") for note in ran.summary.notes)
+    assert not any("o label" in note for note in ran.summary.notes), "labels came, and were of the training part"
+    assert verdict(ran.summary).headline.endswith("it was interrupted before there were labels to judge by.")
+
+
+def test_a_regression_is_tuned_by_its_absolute_error(here: None) -> None:
+    draw = random.Random(3)
+    given = [{"id": f"e{number}", "a": (a := draw.gauss(0, 1)), "y": 50 + (3 if number < 300 else -3) * a} for number in range(1_000)]
+    own = Pipeline(
+        name="prices",
+        task="regression",
+        source="prices.events",
+        schema=Schema(id="id", label="y", features={"a": float}),
+        model=preprocessing.StandardScaler() | linear_model.LinearRegression(intercept_lr=0.1),
+        metrics=[metrics.RMSE(), metrics.MAE()],
+        react=[On.every(events=10, do=Reset())],
+    )
+    result = backtest(own, given, grid={"grid": {EVERY: [10, 10_000]}}, progress=False)
+    tuning, summary = of(result), result.summary
+    assert tuning.chosen == {EVERY: 10_000}
+    [best, *_] = tuning.trials
+    whole = backtest(dataclasses.replace(own, react=[On.every(events=10_000, do=Reset())]), given[:600], variants=[], progress=False)
+    assert best.score is not None
+    assert best.score.loss == pytest.approx(whole.summary.variants[0].metrics["MAE"])
+    assert [each.name for each in summary.controls] == ["last value", "blind reset"]
+    assert [each.metrics.keys() for each in summary.variants] == [{"MAE"}] * 2, "the RMSE of a part is not known"
+    assert summary.variants[1].metrics["MAE"] == pytest.approx(summary.variants[1].loss)
+    assert "On the records after them prices_tuned had an error that is lower by " in repr(result)
+
+
 PAGE = (Path(stream_retrain.__file__).parent.parent / "docs" / "tuning.md").read_text()
 COMMANDS = re.findall(r"^\$ stream-retrain (.+)$", PAGE, re.MULTILINE)
 
@@ -291,4 +349,6 @@ def test_the_page_has_all_commands_and_its_python_runs(here: None, folder: Path)
 def test_a_grid_and_a_variant_do_not_go_together(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["backtest", "shop.py:shop", "--source", "log.jsonl", "--grid", "grid.toml", "--variant", "none"])
-    assert (ended.value.code, "tuning" in capsys.readouterr().out) == (2, False)
+    written = capsys.readouterr()
+    assert (ended.value.code, written.out) == (2, "")
+    assert "--grid makes variants of its own: leave --variant out" in " ".join(written.err.split())

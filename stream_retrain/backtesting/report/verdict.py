@@ -45,7 +45,8 @@ def verdict(summary: BacktestSummary) -> Verdict:
     scored = [each for each in ordered(summary) if each.loss is not None]
     variants = [each for each in scored if not each.control]
     if not variants:
-        return Verdict("none", "Nothing can be said of the quality: no labels came.", ())
+        why = "it was interrupted before there were labels to judge by" if summary.partial else "no labels came"
+        return Verdict("none", f"Nothing can be said of the quality: {why}.", ())
     best, first = variants[0], scored[0]
     sentences = [*_loss(summary, best), *_lead(summary, best, scored), *_controls(summary, variants), *_cost(variants)]
     if first.control:
