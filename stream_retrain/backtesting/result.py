@@ -182,6 +182,8 @@ class BacktestSummary:
     """Records that were events of the schema."""
     rejected: int
     """Records that were none: what would have been dead letters."""
+    from_position: int
+    """The first position that anything here is of: 0, or where the later part of a tuned run begins."""
     partitions: list[int]
     from_time_s: float | None
     to_time_s: float | None

@@ -182,14 +182,16 @@ def run_over(
     done = place.run(jobs, on_progress, stopped)
     recordings = [recording for each in done for recording in each.recordings]
     partial = len(done) < len(jobs) or any(recording.stopped_in is not None for recording in recordings)
+    from_position = from_interval * interval_records
     if from_interval:
-        recordings = [later(recording, from_interval, from_interval * interval_records) for recording in recordings]
+        recordings = [later(recording, from_interval, from_position) for recording in recordings]
     run = Run(
         own=planned.own,
         variants=variants,
         source=spool.source,
         partitions=[each.partition for each in spool.partitions],
         interval_records=interval_records,
+        from_position=from_position,
         notes=[*spool.notes, *planned.notes, *_trained(variants, options), *place.notes],
         incidents=options.incidents,
         partial=partial,

@@ -36,6 +36,7 @@ class Run:
     source: str
     partitions: Sequence[int]
     interval_records: int
+    from_position: int
     notes: Sequence[str]
     incidents: Sequence[Incident]
     partial: bool
@@ -59,6 +60,7 @@ def summed(run: Run, recordings: Iterable[Recording]) -> tuple[BacktestSummary, 
         source=run.source,
         events=sum(each.events for each in first),
         rejected=sum(each.rejected for each in first),
+        from_position=run.from_position,
         partitions=list(run.partitions),
         from_time_s=min(times, default=None),
         to_time_s=max(times, default=None),

@@ -47,6 +47,8 @@ class Shape:
     times: bool = True
     shown: bool = True
     """Whether the best is better than the next beyond doubt."""
+    training: int = 0
+    """Intervals by which settings were chosen: nothing is told of them."""
     names: tuple[str, ...] = ()
     seed: int = 1
 
@@ -78,8 +80,9 @@ class _Maker:
             pipeline="orders",
             task=shape.task,
             source="orders.jsonl.gz",
-            events=self._records - 7,
+            events=self._records - shape.training * shape.records - 7,
             rejected=7,
+            from_position=shape.training * shape.records,
             partitions=list(range(shape.partitions)),
             from_time_s=self._time(0),
             to_time_s=self._time(self._records),
@@ -94,7 +97,19 @@ class _Maker:
             versions={"stream_retrain": "0.2.0", "river": "0.26.1"},
             seconds=12.5,
         )
-        return summary, self._curves
+        return summary, self._later(shape.training)
+
+    def _later(self, first: int) -> BacktestCurves:
+        """The curves from an interval on, as `backtesting.later` leaves them."""
+        all_, begin = self._curves, first * self._shape.records
+        spans = [each for each in all_.generations if each.until_position is None or each.until_position > begin]
+        return BacktestCurves(
+            intervals=[each for each in all_.intervals if each.number >= first],
+            readings=[each for each in all_.readings if each.number >= first],
+            duels=[each for each in all_.duels if each.position >= begin],
+            marks=[each for each in all_.marks if each.position >= begin],
+            generations=[dataclasses.replace(each, from_position=max(begin, each.from_position)) for each in spans],
+        )
 
     def _comparison(self, better: VariantSummary, worse: VariantSummary) -> Comparison:
         difference = (worse.loss or 0.0) - (better.loss or 0.0)

@@ -104,7 +104,7 @@ class Angry(base.DriftDetector):
         super().__init__()
         self.updates = 0
 
-    def update(self, x: float) -> None:
+    def update(self, x: float) -> None:  # noqa: ARG002 - what it is makes no difference
         self.updates += 1
         if self.updates == 400:
             raise ValueError("\x01" * 5_000)

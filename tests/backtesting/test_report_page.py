@@ -25,6 +25,7 @@ SHAPES: Final = {
     "hundreds": Shape(drifts=400, intervals=200),
     "silent": Shape(labels=False),
     "partial": Shape(partial=True, times=False, intervals=3),
+    "tuned": Shape(variants=2, training=36),
 }
 PHONE_PX: Final = 390
 
@@ -129,6 +130,31 @@ def test_marks_generations_duels_and_costs_are_all_drawn(plain: Browser) -> None
     assert lines_in(plain, "duels") == len(own) + len(thresholds)
     incidents = "document.querySelectorAll('#chart-quality .mark-rule.role-mark line').length"
     assert plain.run(incidents) == 1
+
+
+@pytest.mark.parametrize("axis", ["position", "time"])
+def test_of_a_tuned_run_the_charts_begin_where_the_later_part_does(browser: Browser, pages: dict[str, Path], axis: str) -> None:
+    """Beside the edge of the plot stands why; a reader who goes to the beginning reads the first interval that there is."""
+    browser.screen()
+    browser.open(pages["tuned"])
+    if axis == "position":
+        choose(browser, "axis", "position")
+    summary, curves = result_of("tuned")
+    assert summary.from_position == 36 * 250
+    lefts = browser.run(
+        "[...document.querySelectorAll('#chart-quality .mark-line path')].map((line) => Number(/^M(-?[0-9.]+)/.exec(line.getAttribute('d'))[1]))"
+    )
+    width = browser.run("document.querySelector('#chart-quality .mark-group .background').getBoundingClientRect().width")
+    assert all(0 <= left <= width / 20 for left in lefts), "no part of the chart is empty"
+    texts = browser.run("[...document.querySelectorAll('#chart-quality .mark-text text')].map((text) => text.textContent)")
+    assert any("no setting was chosen by" in text for text in texts)
+    browser.run("document.getElementById('chart-quality').focus()")
+    press(browser, "Home")
+    assert "positions 9,000 to 9,249" in text_of(browser, "#readout")
+    assert "250 labels" in text_of(browser, "#readout")
+    assert "begin at position 9,000" in text_of(browser, "main")
+    bars = browser.run("document.querySelectorAll('#chart-timeline .mark-rect path').length")
+    assert bars == len(curves.generations)
 
 
 def test_the_axis_of_e_values_says_what_it_shows(plain: Browser) -> None:

@@ -80,7 +80,7 @@ def test_the_best_on_the_training_part_is_chosen_and_reported_on_the_later_part(
     assert "events=10000" in tuning.snippet
     assert [each.name for each in result.summary.variants] == ["shop", "shop_tuned"]
     assert [each.labelled for each in [*result.summary.variants, *result.summary.controls]] == [400] * 4
-    assert min(each.position for each in result.intervals) == 600
+    assert min(each.position for each in result.intervals) == result.summary.from_position == 600
     assert all(mark.position >= 600 for mark in result.curves.marks)
     assert tuning.comparison is not None
     assert (tuning.comparison.better, tuning.comparison.is_shown) == ("shop_tuned", True)

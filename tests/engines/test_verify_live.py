@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.verify_live import LiveRun, tampered, verify
+from stream_retrain import backtest
 from stream_retrain.engines.kafka.read import Stored, read_topic
 from stream_retrain.engines.replay.replay import replay
 from stream_retrain.facts.values import ShardId
@@ -112,24 +114,48 @@ def _joined(found: list[Stored]) -> list[Stored]:
     return [each for each in found if b"training.joined" in (each.value or b"")]
 
 
-def test_a_replay_and_a_worker_come_to_equal_topics(services: Services, tmp_path: Path) -> None:
-    """What a backtest runs and what a worker does, on the same input: decisions with their headers, predictions, dead letters."""
+@pytest.fixture(scope="module")
+def plain(services: Services, tmp_path_factory: pytest.TempPathFactory) -> LiveRun:
+    """A worker over two partitions with drifts and late labels, whose challengers begin untrained: nothing depends on a trainer's clock."""
     places = {"kafka_bootstrap_servers": services.bootstrap_servers, "redis_url": services.redis_url}
-    live = LiveRun(load_settings(None, {}, places), tmp_path, services.name("plain"), 1, 2, 1.0)
+    live = LiveRun(load_settings(None, {}, places), tmp_path_factory.mktemp("plain"), services.name("plain"), 2, 2, 1.0)
     text = live.file.read_text()
     rules = text[text.index("    react=[") : text.index("    window_rows_max")]
     live.file.write_text(text.replace(rules, '    react=[On.drift("error", Challenge())],\n'))
     live.pipeline = load_pipeline(str(live.file))
-    live.publisher.publish(9_000)
+    live.publisher.publish(24_000)
     with live.worker() as worker:
         live.until_committed()
         worker.terminate()
         worker.wait(30)
-    [records] = read_topic(live.settings, live.pipeline.source).values()
-    steps = replay(live.pipeline, [each.as_record() for each in records])
-    expected = [put_of(output) for _, step in steps for output in step.outputs]
-    for kind in OUTPUT_KINDS:
-        [found] = read_topic(live.settings, f"{live.pipeline.name}.{kind}").values()
-        puts = [Put(kind, each.key, each.value, tuple(each.headers.items())) for each in found]
-        assert puts == [put for put in expected if put.kind == kind]
-    assert sum(b"duel.ended" in (put.value or b"") for put in expected) >= 1
+    return live
+
+
+def test_a_replay_and_a_worker_come_to_equal_topics(plain: LiveRun) -> None:
+    """What a backtest runs and what a worker does, on the same input: decisions with their headers, predictions, dead letters."""
+    logs = read_topic(plain.settings, plain.pipeline.source)
+    written = {kind: read_topic(plain.settings, f"{plain.pipeline.name}.{kind}") for kind in OUTPUT_KINDS}
+    for partition, records in logs.items():
+        steps = replay(plain.pipeline, [each.as_record() for each in records], partition=partition)
+        expected = [put_of(output) for _, step in steps for output in step.outputs]
+        for kind, found in written.items():
+            puts = [Put(kind, each.key, each.value, tuple(each.headers.items())) for each in found[partition]]
+            assert puts == [put for put in expected if put.kind == kind]
+        assert sum(b"duel.ended" in (put.value or b"") for put in expected) >= 1
+
+
+def test_a_backtest_and_a_worker_come_to_equal_decision_logs(plain: LiveRun) -> None:
+    result = backtest(plain.pipeline, f"kafka://{plain.pipeline.source}", variants=[], settings=plain.settings, progress=False)
+    events, rejected = result.summary.events, result.summary.rejected
+    assert events + rejected == 24_000
+    assert rejected > 100
+    assert plain.told("drift.detected") >= 4
+    assert plain.told("duel.lead_changed") >= 2
+    for partition, found in read_topic(plain.settings, f"{plain.pipeline.name}.decisions").items():
+        own = [each for each in result.decisions if (each["variant"], each["partition"]) == (plain.pipeline.name, partition)]
+        assert [each | {"variant": plain.pipeline.name, "partition": partition} for each in map(_event, found)] == own != []
+
+
+def _event(stored: Stored) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(stored.value or b"")
+    return event

@@ -45,6 +45,7 @@ def payload(summary: BacktestSummary, curves: BacktestCurves) -> dict[str, Any]:
         "task": summary.task,
         "records": summary.interval_records,
         "intervals": count,
+        "begin": summary.from_position,
         "end": _end(summary, curves, count),
         "partitions": [ALL] if single is not None else [ALL, *map(str, summary.partitions)],
         "metrics": [{"name": name, "up": _more_is_better(name)} for name in names],
@@ -80,7 +81,8 @@ def payload(summary: BacktestSummary, curves: BacktestCurves) -> dict[str, Any]:
 def _end(summary: BacktestSummary, curves: BacktestCurves, count: int) -> int:
     """The position after the last."""
     last = max((each.position for each in curves.marks), default=0)
-    return max(1, last + 1, min(summary.events + summary.rejected, count * summary.interval_records))
+    records = summary.from_position + summary.events + summary.rejected
+    return max(summary.from_position + 1, last + 1, min(records, count * summary.interval_records))
 
 
 def _metric_names(intervals: Iterable[Interval]) -> list[str]:

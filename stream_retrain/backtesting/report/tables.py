@@ -46,7 +46,7 @@ def figures(summary: BacktestSummary) -> list[Figure]:
     best = next((each for each in ordered(summary) if not each.control), None)
     rejected = f"and {plural(summary.rejected, 'record')} rejected" if summary.rejected else "no record rejected"
     found = [
-        Figure("Events", count(summary.events), rejected),
+        Figure("Events", count(summary.events), f"{rejected}{_after(summary)}"),
         Figure("Labels", count(max((each.labelled for each in summary.variants), default=0)), ""),
         Figure("Variants", count(len(summary.variants)), f"and {plural(len(summary.controls), 'control')}" if summary.controls else ""),
         Figure("Partitions", count(len(summary.partitions)), "each with a model of its own" if len(summary.partitions) > 1 else ""),
@@ -59,6 +59,10 @@ def figures(summary: BacktestSummary) -> list[Figure]:
         covered = _covered(summary.to_time_s - summary.from_time_s)
         found.append(Figure("Time covered", covered, f"{moment(summary.from_time_s)} to {moment(summary.to_time_s)}"))
     return found
+
+
+def _after(summary: BacktestSummary) -> str:
+    return f"; after {plural(summary.from_position, 'record')} that chose the settings" if summary.from_position else ""
 
 
 def _covered(seconds: float) -> str:

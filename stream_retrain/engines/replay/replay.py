@@ -36,7 +36,12 @@ _Item = TypeVar("_Item")
 
 
 def replay(
-    pipeline: Pipeline, records: Iterable[Record], *, joins_after_events: int = JOINS_AFTER_EVENTS, outputs: bool = True
+    pipeline: Pipeline,
+    records: Iterable[Record],
+    *,
+    partition: int = 0,
+    joins_after_events: int = JOINS_AFTER_EVENTS,
+    outputs: bool = True,
 ) -> Iterator[tuple[Lane, Step]]:
     """The lane and each step of it over the records of one partition, in order of offset.
 
@@ -45,7 +50,8 @@ def replay(
     outputs
         Whether the steps have outputs; without, nothing is encoded.
     """
-    run = Replay(pipeline, joins_after_events=joins_after_events, encoder=None if outputs else encode_nothing)
+    encoder = None if outputs else encode_nothing
+    run = Replay(pipeline, partition=partition, joins_after_events=joins_after_events, encoder=encoder)
     return _steps(run, records, Records.of)
 
 
@@ -76,7 +82,13 @@ class Replay:
         encoder: Encode | None = None,
         read_topic: TopicReader | None = None,
     ) -> None:
-        """`step_records_max`: after how many records a step ends at the latest, for those who look at the lane between two steps."""
+        """A replay from the first record on.
+
+        step_records_max
+            After how many records a step ends at the latest, for those who look at the lane between two steps.
+        encoder
+            What makes the outputs; None: the driver's own, so that they are a worker's to the byte, headers included.
+        """
         stores, keyring = connect("memory://"), Keyring.unsigned()
         self._partition = partition
         self._joins_after = joins_after_events

@@ -34,7 +34,7 @@ const CHARTS = {
     table: () => lineTable(CHARTS.quality),
     key: () => STATE.quality,
     spec: () => lines({ height: 300, format: "~g", replacements: true, named: true }),
-    data: () => ({ rows: lineRows(qualityColumns()), incidents: incidentRows(), replacements: fewReplacements() }),
+    data: () => ({ rows: lineRows(qualityColumns()), incidents: incidentRows(), split: splitRows(), replacements: fewReplacements() }),
     empty: () => (qualityColumns().some(({ column }) => column) ? "" : "No labels came, so there is no quality to draw."),
   },
   marks: {

@@ -154,7 +154,8 @@ function chooseDuel() {
   options($("duel"), [["", `all ${first.size}`], ...first], STATE.duel ?? "", (duel) => {
     STATE.duel = duel || null;
     const places = duelRuns().map((point) => xOf(point[4]));
-    if (duel) zoomTo(Math.min(...places) - (xOf(DATA.end) - xOf(0)) * 0.004, Math.max(...places) + (xOf(DATA.end) - xOf(0)) * 0.004);
+    const [first, last] = extent();
+    if (duel) zoomTo(Math.min(...places) - (last - first) * 0.004, Math.max(...places) + (last - first) * 0.004);
     else zoomToEverything();
   });
 }

@@ -9,8 +9,8 @@ function prepare() {
       for (const [name, value] of Object.entries({
         role: "slider",
         tabindex: 0,
-        "aria-valuemin": 0,
-        "aria-valuemax": Math.max(0, DATA.intervals - 1),
+        "aria-valuemin": FIRST,
+        "aria-valuemax": Math.max(FIRST, DATA.intervals - 1),
         "aria-valuenow": 0,
         "aria-valuetext": "use the arrow keys",
       }))

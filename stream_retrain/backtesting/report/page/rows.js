@@ -58,6 +58,7 @@ const STATE = {
 // ---- places on the x axis
 
 const spansOf = (partition) => DATA.shards[partition] || DATA.shards[ALL] || { from: null, to: null, events: null, labelled: null };
+const FIRST = Math.floor(DATA.begin / DATA.records); // of a tuned run the later part alone is shown
 const positionOf = (interval) => Math.min((interval + 1) * DATA.records, DATA.end);
 
 // Event time by position: between an interval's first and last event in proportion; where an interval has no event, as the last that had.
@@ -83,12 +84,12 @@ function timeOf(position) {
 }
 
 const xOf = (position) => (STATE.axis === "time" ? timeOf(position) : position);
-const extent = () => [xOf(0), xOf(DATA.end)];
+const extent = () => [xOf(DATA.begin), xOf(DATA.end)];
 const domain = () => (STATE.from === null ? extent() : [STATE.from, STATE.to]);
 
 // The interval in which a place of the x axis lies.
 function intervalAt(x) {
-  let low = 0;
+  let low = FIRST;
   let high = DATA.intervals - 1;
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -207,6 +208,9 @@ function heightAt(column, position) {
 const REPLACEMENTS_MAX = 40; // more of them would hide the lines; the marks below have them all
 
 const shownVariants = () => [...DATA.variants.keys()].filter((v) => STATE.shown.has(v) && !DATA.variants[v].control);
+// Where a tuned run was split: the edge at which its charts begin.
+const splitRows = () =>
+  (DATA.begin ? [{ x: xOf(DATA.begin), text: "▸ records that no setting was chosen by" }] : []).filter((row) => inDomain(row.x, row.x));
 const incidentRows = () => DATA.incidents.map(([position, text]) => ({ x: xOf(position), text })).filter((row) => inDomain(row.x, row.x));
 
 // The timeline: under each variant's name a row for each partition.

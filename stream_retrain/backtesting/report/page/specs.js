@@ -11,6 +11,19 @@ const incidentText = () => ({
   encoding: { x: { field: "x", ...xAxis() }, y: { value: 0 }, text: { field: "text" } },
 });
 
+const splitLayers = () => [
+  {
+    data: { name: "split" },
+    mark: { type: "rule", stroke: "var(--soft)", strokeWidth: 1.5 },
+    encoding: { x: { field: "x", ...xAxis() } },
+  },
+  {
+    data: { name: "split" },
+    mark: { type: "text", align: "left", baseline: "bottom", dy: -4, fill: "var(--soft)", fontSize: 11, limit: { expr: "width" } },
+    encoding: { x: { field: "x", ...xAxis() }, y: { value: 0 }, text: { field: "text" } },
+  },
+];
+
 // Lines by variant; `rules` are heights to draw across, `threshold` says that rows have a line of their own to be compared with.
 function lines({ height, format, rules = [], threshold = false, replacements = false, named = false, y = {} }) {
   const x = { field: "x", ...xAxis() };
@@ -42,7 +55,7 @@ function lines({ height, format, rules = [], threshold = false, replacements = f
       encoding: { x, y: yField("y"), color: look.color, shape: { field: "v", type: "nominal", scale: shapeScale(), legend: null } },
     },
   ];
-  if (named) layer.push(incidentText());
+  if (named) layer.push(incidentText(), ...splitLayers());
   if (threshold)
     layer.splice(1, 0, {
       transform: [{ filter: "isValid(datum.t)" }],
