@@ -29,13 +29,12 @@ def figures(summary: BacktestSummary) -> Figures:
     said = verdict(summary)
     everyone = ordered(summary)
     regression = summary.task == "regression"
-    metric = everyone[0].metric if everyone else "quality"
-    header = ("", metric, "error" if regression else "missed", "kappa-t", "lead, 95 % interval", "drifts", "repl.", "us")
+    header = ("", summary.metric, "error" if regression else "missed", "kappa-t", "lead, 95 % interval", "drifts", "repl.", "us")
     pairs = {pair.better: pair for pair in summary.ranking}
     rows: list[tuple[str, ...]] = [
         (
             each.name,
-            number(each.quality),
+            number(each.metrics.get(summary.metric)),
             loss_text(each.loss, summary.task),
             "" if each.kappa_temporal is None else f"{each.kappa_temporal:.3f}",
             _lead(pairs.get(each.name), summary.task),

@@ -13,6 +13,7 @@ bounded: one row for each interval, and lists that are thinned (`RecordingLimits
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 import operator
 from collections.abc import Sequence
@@ -104,11 +105,12 @@ class Recorder:
             return
         times = [event.time_s for event in events]
         self._from_s = times[0] if self._from_s is None else self._from_s
-        earlier = sum(map(operator.lt, times[1:], times))
-        if self._newest_s is not None and times[0] < self._newest_s:
-            earlier += 1
-        self._made.out_of_order += earlier
-        self._to_s = self._newest_s = times[-1]
+        newest = list(itertools.accumulate(times, max, initial=times[0] if self._newest_s is None else self._newest_s))
+        if earlier := sum(map(operator.lt, times, newest)):
+            self._made.out_of_order += earlier
+            self._made.earlier_s_max = max(self._made.earlier_s_max, *map(operator.sub, newest, times))
+        self._newest_s = newest[-1]
+        self._to_s = times[-1]
 
     def take(self, step: Step, piece: Piece) -> None:
         """A step over some of a piece's records."""

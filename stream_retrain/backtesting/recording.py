@@ -82,7 +82,9 @@ class Recording:
     first_rejected: str = ""
     """Where and why, in words."""
     out_of_order: int = 0
-    """Events that are earlier than the one before them."""
+    """Events that are earlier than one before them,"""
+    earlier_s_max: float = 0.0
+    """and by how much at most."""
     stopped_in: int | None = None
     """The interval in which it was interrupted, of which it may have a part; None: it has come to the end."""
     cpu_s: float = 0.0

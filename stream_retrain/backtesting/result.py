@@ -205,6 +205,11 @@ class BacktestSummary:
     seconds: float
     """Measured."""
 
+    @property
+    def metric(self) -> str:
+        """The metric in which all are told: that of the first variant. A variant that declares others may not have it."""
+        return self.variants[0].metric if self.variants else "Quality"
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BacktestCurves:

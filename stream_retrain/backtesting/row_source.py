@@ -103,7 +103,6 @@ class RowSource:
                 stamp_ms, row = self._stamped(row, stamp_ms)
                 key = self._key_of(row)
                 partition = deal(key)
-                tally.stamp(partition, stamp_ms)
                 value = self._encoded(number, row)
             offset = offsets[partition] = offsets.get(partition, -1) + 1
             yield partition, Record(offset, key, value, stamp_ms)
@@ -170,23 +169,11 @@ class _Tally:
     without_time: int = 0
     without_key: int = 0
     without_zone: bool = False
-    back: int = 0
-    back_ms_max: int = 0
-    newest_ms: dict[int, int] = dataclasses.field(default_factory=dict)
 
     def broken(self, number: int, reason: str) -> None:
         """A line is no row."""
         self.broken_rows += 1
         self.first_broken = self.first_broken or f"{number}: {reason}"
-
-    def stamp(self, partition: int, stamp_ms: int) -> None:
-        """A row has this time."""
-        newest_ms = self.newest_ms.setdefault(partition, stamp_ms)
-        if stamp_ms >= newest_ms:
-            self.newest_ms[partition] = stamp_ms
-        else:
-            self.back += 1
-            self.back_ms_max = max(self.back_ms_max, newest_ms - stamp_ms)
 
     def notes(self, key: str | None) -> Iterator[str]:
         """As sentences."""
@@ -196,9 +183,6 @@ class _Tally:
             yield f"rows without an event time, which stand at the time of the row before: {self.without_time:,}"
         if self.without_zone:
             yield "event times without a zone are taken as UTC"
-        if self.back:
-            most = f"by at most {self.back_ms_max / 1000:,.3f} s"
-            yield f"rows that are older than one before them in their partition: {self.back:,}, {most}; they were taken as they stand"
         if self.without_key:
             yield f"rows without a key ({key!r}), which were dealt to the partitions in turn: {self.without_key:,}"
 

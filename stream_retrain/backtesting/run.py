@@ -155,8 +155,6 @@ def place_for(variants: Sequence[Variant], options: Options) -> Workplace:
 @contextlib.contextmanager
 def spooled(source: Source, options: Options, watching: Watching) -> Iterator[Spool]:
     """The source, read to its end into a folder that is there for as long as this lasts."""
-    if options.decisions is not None:
-        options.decisions.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="stream-retrain-backtest-", dir=options.spool) as folder:
         yield _read(source, Path(folder), watching)
 
@@ -217,6 +215,19 @@ def check_options(options: Options) -> None:
         raise SettingsError(
             f"spool {options.spool}: there is no such folder; make it, or leave it to the system's folder for temporary files"
         )
+    if options.decisions is not None:
+        _make(options.decisions)
+
+
+def _make(decisions: Path) -> None:
+    try:
+        decisions.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=decisions):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"decisions {decisions}: nothing can be written there: {error.strerror or error}; name another folder"
+        ) from None
 
 
 def _read(source: Source, folder: Path, watching: Watching) -> Spool:

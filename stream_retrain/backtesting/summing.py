@@ -220,9 +220,10 @@ def _notes(run: Run, of: Mapping[str, Sequence[Recording]], shared: Mapping[int,
         label = run.own.schema.label
         notes.append(f"No label came, so there is no quality: {label!r} is absent or null in all records, or no answer found its question.")
     if out_of_order := sum(each.out_of_order for each in first):
+        most_s = max(each.earlier_s_max for each in first)
         notes.append(
-            f"{out_of_order:,} events are earlier than the one before them in their partition. They are taken in the order of the source,"
-            " as a worker would."
+            f"Events that are earlier than one before them in their partition: {out_of_order:,}, by at most {most_s:,.3f} s."
+            " They are taken in the order of the source, as a worker would."
         )
     if rejected := next((each.first_rejected for each in first if each.first_rejected), ""):
         notes.append(f"Rejected records would be dead letters. The first: {rejected}.")

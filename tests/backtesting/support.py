@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pytest
 from river import drift, linear_model, tree
 
 from stream_retrain import Challenge, Evidence, On, Pipeline, Retrain, Watch, Window
@@ -17,6 +19,7 @@ from stream_retrain.backtesting.job import Job, JobDone, run_job
 from stream_retrain.backtesting.recording import RecordingLimits
 from stream_retrain.backtesting.spool import Spool, write_spool
 from stream_retrain.backtesting.variants import Variant
+from stream_retrain.cli import main
 from stream_retrain.facts.values import Event
 from stream_retrain.lane.batch import Record
 from tests.core import streams
@@ -130,3 +133,23 @@ def ran(
 def decisions_of(file: Path) -> list[dict[str, Any]]:
     """The CloudEvents of a decision log."""
     return [json.loads(line) for line in file.read_bytes().splitlines()]
+
+
+class Ended(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+def typed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
+    """`stream-retrain` with these arguments, in this process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    written = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return Ended(ended.value.code, written.out, written.err)

@@ -6,10 +6,9 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 import stream_retrain
 from stream_retrain.backtesting.result import BacktestSummary, Comparison, VariantSummary
 from stream_retrain.backtesting.variants import BUILT_IN
+from tests.backtesting.support import typed
 from tests.conftest import Services
 
 ROOT = Path(stream_retrain.__file__).parent.parent
@@ -41,8 +41,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def run(folder: Path, text: str, environment: dict[str, str] | None = None) -> str:
-    given = {**(environment or os.environ), "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+def run(folder: Path, text: str) -> str:
+    """A block in a shell, as a person has it."""
+    given = {**os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(["bash", "-e", "-c", text], cwd=folder, env=given, capture_output=True, text=True, timeout=600)
     assert ran.returncode == 0, f"{text}\n{ran.stdout}{ran.stderr}"
     return ran.stdout
@@ -50,18 +51,33 @@ def run(folder: Path, text: str, environment: dict[str, str] | None = None) -> s
 
 @pytest.fixture(scope="module")
 def first(folder: Path) -> str:
-    """What the first command printed; the files it made are in the folder."""
+    """What the first block printed, in a shell; the files it made are in the folder."""
     return run(folder, COMMANDS[0])
 
 
-@pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
-    """The address of a scheduler with a worker."""
-    distributed = pytest.importorskip("distributed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as local:
-            yield local.scheduler_address.replace("tcp://", "dask://")
+class Typing:
+    """A block of commands of this program alone, in this process, which is quicker; what they print."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder, self._capsys, self._monkeypatch = folder, capsys, monkeypatch
+
+    def __call__(self, block: str, services: Services | None = None) -> str:
+        self._monkeypatch.chdir(self._folder)
+        for name, value in (services.environment if services is not None else {}).items():
+            self._monkeypatch.setenv(name, value)
+        shown = ""
+        for line in block.splitlines():
+            program, *arguments = shlex.split(line)
+            assert program == "stream-retrain"
+            code, out, err = typed(self._capsys, *arguments)
+            assert code == 0, f"{line}\n{out}{err}"
+            shown += out
+        return shown
+
+
+@pytest.fixture
+def type_(folder: Path, first: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Typing:
+    return Typing(folder, capsys, monkeypatch)
 
 
 def commands(word: str) -> list[str]:
@@ -77,8 +93,8 @@ def test_the_first_backtest_says_what_the_page_promises(folder: Path, first: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", [block for block in COMMANDS[1:] if "kafka://" not in block and SCHEDULER not in block])
-def test_the_commands_over_a_file_run(folder: Path, first: str, block: str) -> None:
-    out = run(folder, block)
+def test_the_commands_over_a_file_run(here: None, folder: Path, type_: Typing, block: str) -> None:
+    out = type_(block)
     if "--json" in block:
         found = json.loads(out)
         assert (found["events"], found["rejected"]) == (4_000, 0)
@@ -92,44 +108,51 @@ def test_the_commands_over_a_file_run(folder: Path, first: str, block: str) -> N
 
 @pytest.mark.services
 @pytest.mark.slow
-def test_the_commands_over_a_topic_run(folder: Path, first: str, services: Services) -> None:
+def test_the_commands_over_a_topic_run(here: None, type_: Typing, services: Services) -> None:
     topic = services.name("orders")
     [block] = commands("kafka://")
-    out = run(folder, block.replace("shop.orders", topic), services.environment)
+    out = type_(block.replace("shop.orders", topic), services)
     assert f"4,000 events in 3 partitions, from kafka://{topic}" in out
 
 
 @pytest.mark.services
 @pytest.mark.slow
-def test_the_readme_s_backtest_runs_after_its_own_steps(folder: Path, services: Services) -> None:
+def test_the_readme_s_backtest_runs_after_its_own_steps(
+    here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, services: Services
+) -> None:
     [pipelines] = re.findall(r"```python\n(# shop\.py\n.*?)```", README, re.DOTALL)
-    [rows] = re.findall(r"^cat > orders.jsonl <<'END'\n.*?^END\n", README, re.DOTALL | re.MULTILINE)
+    [rows] = re.findall(r"^cat > orders.jsonl <<'END'\n(.*?)^END\n", README, re.DOTALL | re.MULTILINE)
     [publish] = re.findall(r"^stream-retrain publish .*\n", README, re.MULTILINE)
     [backtest] = re.findall(r"^stream-retrain backtest .*\n", README, re.MULTILINE)
-    (folder / "readme").mkdir()
-    (folder / "readme" / "shop.py").write_text(pipelines)
+    (tmp_path / "shop.py").write_text(pipelines)
+    (tmp_path / "orders.jsonl").write_text(rows)
     topic = services.name("orders")
-    steps = f"cd readme\n{rows}{publish}{backtest}".replace("shop.orders", topic)
-    out = run(folder, steps, services.environment)
+    out = Typing(tmp_path, capsys, monkeypatch)(f"{publish}{backtest}".replace("shop.orders", topic), services)
     [read] = [line for line in out.splitlines() if line.startswith("2 events")]
     assert f"and 1 records that are none, from kafka://{topic}" in read
-    assert (folder / "readme" / "report.html").exists()
+    assert (tmp_path / "report.html").exists()
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_the_command_on_a_cluster_runs(folder: Path, first: str, scheduler: str) -> None:
+def test_the_command_on_a_cluster_runs(type_: Typing, scheduler: Any) -> None:
     [block] = commands(SCHEDULER)
-    assert "4,000 events" in run(folder, block.replace(SCHEDULER, scheduler))
+    assert "4,000 events" in type_(block.replace(SCHEDULER, scheduler.scheduler_address.replace("tcp://", "dask://")))
 
 
 @pytest.mark.slow
-def test_the_python_of_the_page_runs(folder: Path, first: str) -> None:
+def test_the_python_of_the_page_runs(
+    here: None, folder: Path, first: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("polars")
-    (folder / "analysis.py").write_text(PYTHON + "print([each.name for each in both.summary.variants])\n")
-    out = run(folder, "python analysis.py")
-    assert "kappa-t" in out
-    assert out.splitlines()[-1] == "['resets', 'races']"
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    names: dict[str, Any] = {}
+    exec(PYTHON, names)
+    del sys.modules["shop"]  # it is this folder's
+    assert "kappa-t" in capsys.readouterr().out
+    assert [each.name for each in names["both"].summary.variants] == ["resets", "races"]
     assert "campaign" in (folder / "notebook.html").read_text()
 
 

@@ -10,12 +10,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from stream_retrain.backtesting import workplace
-from stream_retrain.cli import main
+from tests.backtesting.support import Ended, typed
 from tests.core import streams
 
 PIPELINES = """
@@ -62,12 +60,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 class Here:
     """The program in this process."""
 
@@ -77,19 +69,11 @@ class Here:
 
     def __call__(self, *options: str, source: str = "log.jsonl") -> Ended:
         place = f"{self._folder / 'backtested_shop.py'}:shop"
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-        with pytest.raises(SystemExit) as ended:
-            main(["backtest", place, "--source", str(self._folder / source), *options])
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        written = self._capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Ended(ended.value.code, written.out, written.err)
+        return typed(self._capsys, "backtest", place, "--source", str(self._folder / source), *options)
 
 
 @pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Here:
-    monkeypatch.setattr(workplace, "unsendable", lambda _: "a test wants it so")
+def run(here: None, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Here:
     monkeypatch.setenv("COLUMNS", "80")
     return Here(folder, capsys)
 
@@ -156,6 +140,7 @@ def test_records_that_are_none_are_counted(run: Here, folder: Path) -> None:
         (("--intervals", "i.csv"), 2, "are written to a file .parquet"),
         (("--partitions", "3"), 2, "partition_by"),
         (("--spool", "/nowhere/at/all"), 2, "there is no such folder"),
+        (("--decisions", "/proc/decisions"), 2, "nothing can be written there"),
         (("--label-delay", "soon"), 2, "soon"),
         (("--processes", "0"), 2, "--processes"),
     ],

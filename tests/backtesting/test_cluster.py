@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +21,6 @@ from tests.backtesting.test_run import Stopping, files, interrupt, is_sound, unm
 CHOSEN = choose({"own": retrains()}, "own", ["none"])
 
 
-@pytest.fixture(scope="module")
-def scheduler() -> Iterator[Any]:
-    """A scheduler and two workers in processes of their own."""
-    distributed = pytest.importorskip("distributed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as local:
-            yield local
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 class TestOnALocalScheduler:
@@ -40,18 +28,20 @@ class TestOnALocalScheduler:
     def test_the_result_is_the_same_as_in_processes_here(self, scheduler: Any, shared: bool, tmp_path: Path) -> None:
         log, spool = drifting(1_200, 600, 2), tmp_path / "spool"
         spool.mkdir()
-        here = run_backtest(CHOSEN, log, Options(processes=1, decisions=tmp_path / "here"))
+        here = run_backtest(CHOSEN, log, Options(processes=1, decisions=tmp_path / "here", controls=False))
         address = scheduler.scheduler_address.replace("tcp://", "dask://")
-        there = run_backtest(CHOSEN, log, Options(cluster=address, decisions=tmp_path / "there", spool=spool if shared else None))
+        options = Options(cluster=address, decisions=tmp_path / "there", spool=spool if shared else None, controls=False)
+        there = run_backtest(CHOSEN, log, options)
         assert unmeasured(here) == unmeasured(there)
         assert files(tmp_path / "here") == files(tmp_path / "there")
-        assert len(there.jobs) == 8, "one for each variant and partition"
+        assert len(there.jobs) == 4, "one for each variant and partition"
 
     def test_a_grid_comes_to_what_it_comes_to_here(self, scheduler: Any) -> None:
         own, log = retrains(), drifting(900, 300, 2)
         grid = load_grid({"grid": {"watch[0].detector.delta": [0.002, 0.5]}, "strategy": "halving"}, own)
         here, there = (
-            run_tuned(own, "own", grid, log, Options(processes=1, cluster=cluster)) for cluster in (None, scheduler.scheduler_address)
+            run_tuned(own, "own", grid, log, Options(processes=1, cluster=cluster, controls=False))
+            for cluster in (None, scheduler.scheduler_address)
         )
         assert here.tuning == there.tuning
         assert unmeasured(here) == unmeasured(there)

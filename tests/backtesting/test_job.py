@@ -295,4 +295,15 @@ def test_events_earlier_than_the_one_before_are_counted(tmp_path: Path) -> None:
     events = [Event(number, f"e{number}", float(number - 30 * (number % 10 == 9)), x, y) for number, (x, y) in enumerate(pairs)]
     recording = only(ran([variant(streams.pipeline())], log_of(events), tmp_path, interval_records=10))
     assert recording.out_of_order == 10
+    assert recording.earlier_s_max == 29
     assert recording.events == 100
+
+
+def test_events_earlier_than_any_one_before_are_counted_within_their_partition(tmp_path: Path) -> None:
+    """One comes too early, and those after it are older than it, in one partition of two."""
+    pairs = streams.rows(40)
+    times = [float(number) if number != 11 else 30.0 for number in range(40)]
+    events = [Event(number, f"e{number}", at, x, y) for number, ((x, y), at) in enumerate(zip(pairs, times, strict=True))]
+    even, odd = (each.recordings[0] for each in ran([variant(streams.pipeline())], log_of(events, 2), tmp_path, interval_records=10))
+    assert (even.out_of_order, even.earlier_s_max) == (0, 0)
+    assert (odd.out_of_order, odd.earlier_s_max) == (9, 17), "those at 13 to 29"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from stream_retrain.backtesting.figures import figures as text_figures
 from stream_retrain.backtesting.report import check_report_path, render_report, write_report
 from stream_retrain.backtesting.report.formats import lead_text, loss_text, moment, number, plural, share
 from stream_retrain.backtesting.report.payload import DUEL_POINTS_MAX, MARKS_MAX, payload
@@ -63,6 +64,28 @@ def test_two_that_cannot_be_told_apart_are_not_ranked_in_words() -> None:
     assert found.tone == "open"
     assert found.headline == "“variant_0” is ahead of “variant_1”, and chance alone could have done that."
     assert "which includes 0" in found.sentences[1]
+
+
+def test_two_that_are_equal_are_said_to_be() -> None:
+    losses: dict[str, float | None] = {"variant_0": 0.2, "variant_1": 0.2, "variant_2": 0.4, "previous label": 0.5, "blind reset": 0.5}
+    summary = with_losses(losses)
+    equal = dataclasses.replace(summary.ranking[0], difference=0.0, low=0.0, high=0.0)
+    found = verdict(dataclasses.replace(summary, ranking=[equal, *summary.ranking[1:]]))
+    assert (found.tone, found.headline) == ("open", "“variant_0” and “variant_1” did equally well.")
+    assert found.sentences[1] == "“variant_1” has the same losses on the same labels, interval by interval."
+
+
+def test_a_variant_that_declares_another_metric_is_not_told_in_that_column() -> None:
+    """The table has the metric of the first variant; a figure of another one would be taken for it."""
+    summary = summary_of()
+    other = dataclasses.replace(summary.variants[1], metric="ROCAUC", quality=0.77, metrics={"ROCAUC": 0.77})
+    mixed = dataclasses.replace(summary, variants=[summary.variants[0], other, summary.variants[2]])
+    assert mixed.metric == "Accuracy"
+    shown = text_figures(mixed)
+    assert shown.header[1] == "Accuracy"
+    [row] = [row for row in shown.rows if row[0] == "variant_1"]
+    assert row[1] == number(None)
+    assert payload(mixed, PLAIN[1])["variants"][1]["quality"] is None
 
 
 def test_a_control_that_leads_is_said_first() -> None:

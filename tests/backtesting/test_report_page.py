@@ -141,9 +141,8 @@ def test_of_a_tuned_run_the_charts_begin_where_the_later_part_does(browser: Brow
         choose(browser, "axis", "position")
     summary, curves = result_of("tuned")
     assert summary.from_position == 36 * 250
-    lefts = browser.run(
-        "[...document.querySelectorAll('#chart-quality .mark-line path')].map((line) => Number(/^M(-?[0-9.]+)/.exec(line.getAttribute('d'))[1]))"
-    )
+    begins = "Number(/^M(-?[0-9.]+)/.exec(line.getAttribute('d'))[1])"
+    lefts = browser.run(f"[...document.querySelectorAll('#chart-quality .mark-line path')].map((line) => {begins})")
     width = browser.run("document.querySelector('#chart-quality .mark-group .background').getBoundingClientRect().width")
     assert all(0 <= left <= width / 20 for left in lefts), "no part of the chart is empty"
     texts = browser.run("[...document.querySelectorAll('#chart-quality .mark-text text')].map((text) => text.textContent)")

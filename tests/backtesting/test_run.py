@@ -32,12 +32,6 @@ from tests.core import streams
 CASES = streams.oracle_cases()
 
 
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the jobs in this process: what is shown does not depend on where."""
-    monkeypatch.setattr(workplace, "unsendable", lambda _: "a test wants it so")
-
-
 def chosen(own: Pipeline, *names: str) -> Chosen:
     return choose({"own": own}, "own", list(names))
 

@@ -104,20 +104,7 @@ def test_a_row_without_a_time_stands_at_that_of_the_row_before(tmp_path: Path) -
     source = opened(({**row, "at": at} for row, at in zip(ROWS, times, strict=False)))
     stamps = [record.timestamp_ms - BEGIN_MS for _, record in source.records()]
     assert stamps == [-BEGIN_MS, 60_000, 60_000, 60_000, 60_000, 120_000, 90_000]
-    assert source.notes == [
-        "rows without an event time, which stand at the time of the row before: 4",
-        "rows that are older than one before them in their partition: 1, by at most 30.000 s; they were taken as they stand",
-    ]
-
-
-def test_times_that_run_back_are_counted_within_a_partition() -> None:
-    given = [{**row, "shop": shop} for shop in ("north", "south") for row in ROWS]
-    alone, apart = opened(iter(given)), opened(iter(given), partition_by="shop", partitions=4)
-    assert len({at for at, _ in apart.records()}) == 2
-    assert len(list(alone.records())) == 100
-    assert apart.notes == []
-    [note] = alone.notes
-    assert "49, by at most 2,940.000 s" in note
+    assert source.notes == ["rows without an event time, which stand at the time of the row before: 4"]
 
 
 def test_without_a_time_in_the_schema_rows_count_as_one_second_apart() -> None:

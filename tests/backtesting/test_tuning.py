@@ -8,7 +8,6 @@ import random
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from river import drift, linear_model, metrics, preprocessing
 
 import stream_retrain
 from stream_retrain import On, Pipeline, Reset, Schema, Watch, backtest
-from stream_retrain.backtesting import workplace
 from stream_retrain.backtesting.backtest_result import BacktestResult
 from stream_retrain.backtesting.report.verdict import verdict
 from stream_retrain.backtesting.run import Options, Ran
@@ -26,20 +24,13 @@ from stream_retrain.backtesting.tuning.grid import load_grid
 from stream_retrain.backtesting.tuning.result import Score, Tuning
 from stream_retrain.backtesting.tuning.search import order, round_records, successively_halved
 from stream_retrain.backtesting.tuning.tuned import run_tuned
-from stream_retrain.cli import main
 from stream_retrain.errors import SettingsError
-from tests.backtesting.support import drifting
+from tests.backtesting.support import drifting, typed
 from tests.backtesting.test_cli import PIPELINES
 from tests.core import streams
 
 EVERY = "react[0].trigger.events"
 DELTA = "watch[0].detector.delta"
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs run in this process, which is quicker."""
-    monkeypatch.setattr(workplace, "unsendable", lambda _: "a test wants it so")
 
 
 def rows(count: int = 1_000, flipped: range = range(0), *, flip_at: int = 300) -> list[dict[str, Any]]:
@@ -308,25 +299,20 @@ COMMANDS = re.findall(r"^\$ stream-retrain (.+)$", PAGE, re.MULTILINE)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files that the page speaks of."""
     (tmp_path / "shop.py").write_text(PIPELINES)
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows(600, flip_at=150)))
     [grid] = re.findall(r"```toml\n(.+?)```", PAGE, re.DOTALL)
     (tmp_path / "grid.toml").write_text(grid)
     monkeypatch.chdir(tmp_path)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield tmp_path
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    return tmp_path
 
 
 @pytest.mark.parametrize("command", [pytest.param(each, marks=[pytest.mark.slow] if "--report" in each else []) for each in COMMANDS])
 def test_the_commands_of_the_page_run(here: None, folder: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(command.split())
-    out = capsys.readouterr().out
-    assert ended.value.code == 0
+    code, out, _ = typed(capsys, *command.split())
+    assert code == 0
     if "--json" in command:
         tuning = json.loads(out)["tuning"]
         assert len(tuning["trials"]) == 7
@@ -347,8 +333,7 @@ def test_the_page_has_all_commands_and_its_python_runs(here: None, folder: Path)
 
 
 def test_a_grid_and_a_variant_do_not_go_together(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["backtest", "shop.py:shop", "--source", "log.jsonl", "--grid", "grid.toml", "--variant", "none"])
-    written = capsys.readouterr()
-    assert (ended.value.code, written.out) == (2, "")
-    assert "--grid makes variants of its own: leave --variant out" in " ".join(written.err.split())
+    told = ("backtest", "shop.py:shop", "--source", "log.jsonl", "--grid", "grid.toml", "--variant", "none")
+    code, out, err = typed(capsys, *told)
+    assert (code, out) == (2, "")
+    assert "--grid makes variants of its own: leave --variant out" in " ".join(err.split())

@@ -49,10 +49,11 @@ def payload(summary: BacktestSummary, curves: BacktestCurves) -> dict[str, Any]:
         "end": _end(summary, curves, count),
         "partitions": [ALL] if single is not None else [ALL, *map(str, summary.partitions)],
         "metrics": [{"name": name, "up": _more_is_better(name)} for name in names],
-        "metric": everyone[0].metric if everyone else "",
+        "metric": summary.metric,
         "repeating": next((index[each.name] for each in summary.controls if each.name in REPEATING), None),
         "variants": [
-            {"name": each.name, "control": each.control, "quality": _short(each.quality), "cpu": _short(each.cpu_us)} for each in everyone
+            {"name": each.name, "control": each.control, "quality": _short(each.metrics.get(summary.metric)), "cpu": _short(each.cpu_us)}
+            for each in everyone
         ],
         "shards": _spans(by_shard, count),
         "curves": [

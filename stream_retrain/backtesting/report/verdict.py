@@ -56,6 +56,8 @@ def verdict(summary: BacktestSummary) -> Verdict:
         return Verdict("shown" if _is_shown(summary, best) else "open", _alone(summary, best, scored), tuple(sentences))
     if _is_shown(summary, best):
         return Verdict("shown", f"“{best.name}” predicted best.", tuple(sentences))
+    if (found := _between(summary, best.name)) is not None and found.difference == 0:
+        return Verdict("open", f"“{best.name}” and “{found.worse}” did equally well.", tuple(sentences))
     return Verdict("open", f"“{best.name}” is ahead of “{scored[1].name}”, and chance alone could have done that.", tuple(sentences))
 
 
@@ -88,6 +90,9 @@ def _loss(summary: BacktestSummary, best: VariantSummary) -> Iterator[str]:
 def _lead(summary: BacktestSummary, best: VariantSummary, scored: list[VariantSummary]) -> Iterator[str]:
     found = _between(summary, scored[0].name)
     if found is None or len(scored) == 1:
+        return
+    if found.difference == found.low == found.high == 0:
+        yield f"“{found.worse}” has the same losses on the same labels, interval by interval."
         return
     size, low, high = (lead_text(value, summary.task, "") for value in (found.difference, found.low, found.high))
     what = f"That is {size} less than" if summary.task == "regression" else f"That is {size} points fewer misses than"

@@ -43,7 +43,9 @@ class TopicSource:
         if not self.estimate():
             cut = sum(stretch.deleted for stretch in self._stretches.values())
             why = f": retention has deleted its {cut:,} offsets" if cut and not isinstance(self._range.start, AtTime) else ""
-            raise SettingsError(f"{self.name}: the range is empty{why}{self._held()}")
+            timed = any(isinstance(bound, AtTime) for bound in (self._range.start, self._range.end))
+            which = ". Times are those of the records, which may be when they were published" if timed else ""
+            raise SettingsError(f"{self.name}: the range is empty{why}{self._held()}{which}")
         self._read_notes: list[str] = []
         self._compacted = _is_compacted(settings, self._range.topic)
 
