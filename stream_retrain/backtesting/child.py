@@ -130,7 +130,8 @@ def _ran(job: Job, variants: Sequence[Variant], channel: Channel) -> JobDone | F
     except EOFError:
         raise
     except OSError as error:
-        return Failed(f"{error.filename or 'a file'}: {error.strerror or error}")
+        where = error.filename or job.decisions or "a file"  # the log of decisions is all that a job writes
+        return Failed(f"{where}: {error.strerror or error}")
     except MemoryError:
         return Failed("there is not enough memory; run with fewer processes")
     except Exception:  # noqa: BLE001 - it is a fault of ours, and is reported with where it was

@@ -19,6 +19,7 @@ from typing import IO, Any, Final, NamedTuple
 import msgspec
 
 from stream_retrain.backtesting.source import Source
+from stream_retrain.errors import BacktestError
 from stream_retrain.lane.batch import Records
 
 __all__ = ["Chunk", "Spool", "SpooledPartition", "write_spool"]
@@ -103,7 +104,7 @@ class Spool:
 def write_spool(source: Source, folder: Path, on_progress: Callable[[int], None] = lambda _: None) -> Spool:
     """Read a source to its end into files in `folder`; `on_progress` is told how many records were read so far.
 
-    Raises what the source raises, and `OSError` where the disk is full.
+    Raises what the source raises, and `BacktestError` where the disk is full.
     """
     writers: dict[int, _Writer] = {}
     count = 0
@@ -145,8 +146,13 @@ class _Writer:
             self._flush()
 
     def close(self) -> None:
-        self._flush()
-        self._file.close()
+        try:
+            self._flush()
+        finally:
+            try:
+                self._file.close()
+            except OSError as error:
+                raise self._unkept(error) from None
 
     def spooled(self) -> SpooledPartition:
         return SpooledPartition(
@@ -160,5 +166,12 @@ class _Writer:
     def _flush(self) -> None:
         if self._rows:
             encoded = _encode(list(zip(*self._rows, strict=True)))
-            self._file.write(_LENGTH.pack(len(encoded)) + encoded)
             self._rows = []
+            try:
+                self._file.write(_LENGTH.pack(len(encoded)) + encoded)
+            except OSError as error:
+                raise self._unkept(error) from None
+
+    def _unkept(self, error: OSError) -> BacktestError:
+        folder = self._path.parent.parent
+        return BacktestError(f"{folder}: the records cannot be kept there: {error.strerror or error}; name a folder with room with --spool")

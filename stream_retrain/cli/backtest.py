@@ -18,7 +18,7 @@ from rich.table import Table
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, errors, print_json
 from stream_retrain.cli.streams import own_output
 from stream_retrain.cli.tuning import show_tuning
-from stream_retrain.errors import SettingsError
+from stream_retrain.errors import BacktestError, SettingsError
 from stream_retrain.loading import Loaded, load_pipelines
 
 if TYPE_CHECKING:
@@ -91,11 +91,13 @@ def backtest(
         command=shlex.join(["stream-retrain", *sys.argv[1:]]),
         signals=SIGNALS,
     )
-    ran = _run(run, opened, options, report, intervals)
+    ran, unwritten = _run(run, opened, options, report, intervals)
     if json:
         print_json(dataclasses.asdict(ran.summary) | ({} if ran.tuning is None else {"tuning": dataclasses.asdict(ran.tuning)}))
     else:
-        _show(ran, {"report": report, "intervals": intervals, "decisions": decisions})
+        _show(ran, {"report": report, "intervals": intervals, "decisions": decisions} if unwritten is None else {})
+    if unwritten is not None:  # whatever was wrong before is found before the run; what it came to is not lost with a disk that is full now
+        raise unwritten
     if ran.summary.partial:
         raise typer.Exit(INTERRUPTED)
 
@@ -138,19 +140,25 @@ def _runner(loaded: Loaded, variants: list[str] | None, grid: Path | None) -> Ca
     return functools.partial(run_tuned, chosen.own, chosen.variants[0].name, load_grid(grid, chosen.own))
 
 
-def _run(run: Callable[..., Ran], opened: Any, options: Options, report: Path | None, intervals: Path | None) -> Ran:
-    """Run it and write the files."""
+def _run(
+    run: Callable[..., Ran], opened: Any, options: Options, report: Path | None, intervals: Path | None
+) -> tuple[Ran, BacktestError | None]:
+    """Run it and write the files; what came of it, and why a file could not be written."""
     from stream_retrain.backtesting.files import write_intervals
     from stream_retrain.backtesting.progress import ProgressBar
     from stream_retrain.backtesting.report import write_report
 
     with own_output(), ProgressBar(errors()) as watching:
         ran = run(opened, options, watching)
-    if report is not None:
-        write_report(ran.summary, ran.curves, report)
-    if intervals is not None:
-        write_intervals(ran.curves, intervals)
-    return ran
+    try:
+        if intervals is not None:
+            write_intervals(ran.curves, intervals)
+        if report is not None:
+            write_report(ran.summary, ran.curves, report)
+    except (OSError, SettingsError) as error:
+        told = f"{intervals}: it cannot be written: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+        return ran, BacktestError(told)
+    return ran, None
 
 
 def _show(ran: Ran, written: dict[str, Path | None]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -158,6 +160,37 @@ def test_a_source_that_is_none_is_named(run: Here, source: str, words: str) -> N
     ended = run(source=source)
     assert ended.code == 2
     assert words in ended.err
+
+
+@pytest.fixture
+def no_room() -> Iterator[Callable[[int], None]]:
+    """Files of this process can have so many bytes: what a full disk does, without one."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(("option", "name"), [("--report", "r.html"), ("--intervals", "i.jsonl")])
+def test_a_file_that_finds_no_room_costs_nothing_but_itself(
+    run: Here, no_room: Callable[[int], None], tmp_path: Path, option: str, name: str
+) -> None:
+    """What the run came to is shown all the same."""
+    no_room(150_000)  # the records of each partition have room
+    cut = ("--partition-by", "k", "--partitions", "7")
+    ended = run("--variant", "adaptive", "--variant", "none", "--variant", "reset", "--json", option, str(tmp_path / name), *cut)
+    assert ended.code == 1
+    assert json.loads(ended.out)["events"] == 1_000
+    assert f"{name}: it cannot be written: File too large" in ended.err
+
+
+def test_records_that_find_no_room_are_told_with_the_folder_and_the_remedy(
+    run: Here, no_room: Callable[[int], None], tmp_path: Path
+) -> None:
+    no_room(20_000)
+    ended = run("--spool", str(tmp_path))
+    assert (ended.code, ended.out) == (1, "")
+    assert f"{tmp_path}: the records cannot be kept there: File too large; name a folder with room with --spool" in ended.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def environment(folder: Path) -> dict[str, str]:

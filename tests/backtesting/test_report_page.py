@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,6 +155,42 @@ def test_of_a_tuned_run_the_charts_begin_where_the_later_part_does(browser: Brow
     assert "begin at position 9,000" in text_of(browser, "main")
     bars = browser.run("document.querySelectorAll('#chart-timeline .mark-rect path').length")
     assert bars == len(curves.generations)
+
+
+def labels_of(browser: Browser, chart: str) -> list[str]:
+    found: list[str] = browser.run(
+        f"[...document.querySelectorAll('#chart-{chart} .role-axis-label text')].map((label) => label.textContent)"
+    )
+    return found
+
+
+@pytest.mark.parametrize("scale", [400.0, 3e6, 1e-5])
+def test_heights_are_written_as_people_write_them(browser: Browser, tmp_path: Path, scale: float) -> None:
+    """The errors of a regression can be of any size: 150 is not 1.5e+2, and what is very large or very small is short."""
+    summary, curves = result_of("regression")
+    rows = [
+        dataclasses.replace(each, loss=(each.loss or 0) * scale, metrics={"MAE": (each.loss or 0) * scale}) for each in curves.intervals
+    ]
+    write_report(summary, dataclasses.replace(curves, intervals=rows), tmp_path / "r.html")
+    browser.screen()
+    browser.open(tmp_path / "r.html")
+    heights = [label for label in labels_of(browser, "quality") if re.search(r"^[0-9.,]+([kMe].*)?$", label)]
+    assert len(heights) >= 3
+    assert all(len(label) <= 7 for label in heights)
+    assert any("e" in label for label in heights) == (scale < 1), heights
+
+
+def test_costs_that_are_near_each_other_have_an_axis_with_figures(plain: Browser) -> None:
+    assert sum(label.isdigit() for label in labels_of(plain, "cost")) >= 2
+
+
+def test_where_the_control_makes_no_error_kappa_temporal_says_why_it_is_empty(browser: Browser, tmp_path: Path) -> None:
+    summary, curves = result_of("plain")
+    rows = [dataclasses.replace(each, loss=0.0) if each.variant == "previous label" else each for each in curves.intervals]
+    write_report(summary, dataclasses.replace(curves, intervals=rows), tmp_path / "r.html")
+    browser.screen()
+    browser.open(tmp_path / "r.html")
+    assert "made no error" in text_of(browser, "#empty-kappa")
 
 
 def test_the_axis_of_e_values_says_what_it_shows(plain: Browser) -> None:

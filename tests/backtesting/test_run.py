@@ -326,8 +326,9 @@ run_backtest(chosen(own), log, Options(processes=2), Stopping(0.001, lambda: pri
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends children on Linux only")
-def test_children_end_with_their_parent() -> None:
-    with subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, text=True) as parent:
+def test_children_end_with_their_parent(tmp_path: Path) -> None:
+    given = {**os.environ, "TMPDIR": str(tmp_path)}  # its spool stays behind
+    with subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, text=True, env=given) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "on\n"
         children = [int(pid) for pid in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()]

@@ -86,4 +86,7 @@ const BETWEEN = () => {
   ];
 };
 const onAxis = (spec) => ({ width: "container", padding: { left: 0, right: RIGHT, top: 6, bottom: 4 }, params: BETWEEN(), ...spec });
+// Heights as people write them: without an exponent, unless they are so large or so small that nothing else has room.
+const HEIGHT =
+  "abs(datum.value) >= 1e4 ? format(datum.value, '~s') : datum.value && abs(datum.value) < 1e-3 ? format(datum.value, '.2~e') : format(datum.value, '~r')";
 const yAxis = (more = {}) => ({ title: null, minExtent: GUTTER, maxExtent: GUTTER, ...more });

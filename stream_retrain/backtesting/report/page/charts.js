@@ -33,7 +33,7 @@ const CHARTS = {
     columns: qualityColumns,
     table: () => lineTable(CHARTS.quality),
     key: () => STATE.quality,
-    spec: () => lines({ height: 300, format: "~g", replacements: true, named: true }),
+    spec: () => lines({ height: 300, replacements: true, named: true }),
     data: () => ({ rows: lineRows(qualityColumns()), incidents: incidentRows(), split: splitRows(), replacements: fewReplacements() }),
     empty: () => (qualityColumns().some(({ column }) => column) ? "" : "No labels came, so there is no quality to draw."),
   },
@@ -55,11 +55,13 @@ const CHARTS = {
     columns: kappaColumns,
     table: () => lineTable(CHARTS.kappa),
     key: () => "",
-    spec: () => lines({ height: 200, format: "~g", rules: [0] }),
+    spec: () => lines({ height: 200, rules: [0] }),
     data: () => ({ rows: lineRows(kappaColumnsBounded()), incidents: incidentRows() }),
     empty: () => {
       if (!qualityColumns().some(({ column }) => column)) return "No labels came.";
-      return kappaColumns().length ? "" : "There is no control that repeats the last label to compare with.";
+      if (!kappaColumns().length) return "There is no control that repeats the last label to compare with.";
+      const some = kappaColumns().some(({ column }) => column.some((value) => value !== null));
+      return some ? "" : "The control that repeats the last label made no error, so nothing can be measured against it.";
     },
   },
   timeline: {
@@ -117,7 +119,7 @@ function readingChart(field, title, height, threshold = false) {
     key: () => STATE.series,
     absent: () => !columns().length,
     empty: () => "",
-    spec: () => lines({ height, format: field === "width" ? "~s" : "~g", threshold, y: field === "width" ? { zero: true } : {} }),
+    spec: () => lines({ height, threshold, y: field === "width" ? { zero: true } : {} }),
     data: () => ({ rows: lineRows(columns()), incidents: incidentRows() }),
   };
   chart.table = () => lineTable(chart);

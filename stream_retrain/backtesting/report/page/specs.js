@@ -25,9 +25,9 @@ const splitLayers = () => [
 ];
 
 // Lines by variant; `rules` are heights to draw across, `threshold` says that rows have a line of their own to be compared with.
-function lines({ height, format, rules = [], threshold = false, replacements = false, named = false, y = {} }) {
+function lines({ height, rules = [], threshold = false, replacements = false, named = false, y = {} }) {
   const x = { field: "x", ...xAxis() };
-  const yField = (field) => ({ field, type: "quantitative", scale: { zero: false, nice: true, ...y }, axis: yAxis({ format }) });
+  const yField = (field) => ({ field, type: "quantitative", scale: { zero: false, nice: true, ...y }, axis: yAxis({ labelExpr: HEIGHT }) });
   const look = {
     color: { field: "v", type: "nominal", scale: variantScale("colour"), legend: null },
     detail: { field: "v", type: "nominal" },
@@ -176,13 +176,14 @@ function timeline({ lanes }, causes, step) {
   });
 }
 
+const POWER = "datum.value >= 1e6 ? format(datum.value, '~e') : format(datum.value, '~g')";
 function duels(contestants, top) {
   const x = { field: "x", ...xAxis() };
   const y = (field) => ({
     field,
     type: "quantitative",
     scale: { type: "log", domain: [E_MIN, top], clamp: true, nice: false },
-    axis: yAxis({ format: "~g", values: powers(E_MIN, top).filter((power) => power >= E_MIN && power <= top), labelOverlap: false }),
+    axis: yAxis({ labelExpr: POWER, values: powers(E_MIN, top).filter((power) => power >= E_MIN && power <= top), labelOverlap: false }),
   });
   const color = { field: "contestant", type: "nominal", scale: { domain: contestants, range: CONTESTANTS }, legend: null };
   const dash = {
@@ -242,14 +243,16 @@ const byVariant = (of) => ({ field: "v", type: "nominal", scale: variantScale(of
 
 function cost(rows) {
   const cpus = rows.map((row) => row.cpu);
-  const values = [...new Set(powers(Math.min(...cpus), Math.max(...cpus)).flatMap((power) => [power, 2 * power, 5 * power]))];
+  const [low, high] = [Math.min(...cpus), Math.max(...cpus)];
+  const steps = high > 4 * low ? [1, 2, 5] : [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9];
+  const values = [...new Set(powers(low, high).flatMap((power) => steps.map((step) => step * power)))];
   const x = {
     field: "cpu",
     type: "quantitative",
     scale: { type: "log", nice: false, padding: 44 },
-    axis: { title: "CPU us an event", grid: true, format: "~g", values },
+    axis: { title: "CPU us an event", grid: true, format: ".3~r", values },
   };
-  const y = { field: "quality", type: "quantitative", scale: { zero: false, padding: 18 }, axis: yAxis() };
+  const y = { field: "quality", type: "quantitative", scale: { zero: false, padding: 18 }, axis: yAxis({ labelExpr: HEIGHT }) };
   return {
     width: "container",
     height: 280,
