@@ -15,6 +15,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple
@@ -86,7 +87,8 @@ def _submitted(client: Any, jobs: Sequence[Job], hello: Hello, sees_spool: bool)
     spools = {}
     if not sees_spool:
         paths = dict.fromkeys(job.partition.path for job in jobs)
-        spools = {path: client.scatter(path.read_bytes(), hash=False) for path in paths}
+        # To every worker: what one alone has goes with it, and the jobs that need it with that.
+        spools = {path: client.scatter(path.read_bytes(), broadcast=True, hash=False) for path in paths}
     futures = {}
     for job in sorted(jobs, key=lambda job: -job.lane_records):
         # A folder of this machine means nothing there: whether there are decision logs is all a worker needs to know.
@@ -117,6 +119,9 @@ def _gathered(client: Any, under: _Under, on_progress: Callable[[int], None], st
             finished = distributed.wait(waiting, timeout=WAIT_S, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             continue
+        except CancelledError as error:
+            lost = "all workers that had the records were lost, and the jobs over them cannot be begun again"
+            raise BacktestError(f"{lost}; start more workers, or name a folder that every machine sees with --spool") from error
         for future in finished:
             waiting.discard(future)
             job = under.futures[future]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,14 @@ class TestOnALocalScheduler:
         ran = run_backtest(CHOSEN, drifting(6_000, 3_000, 2), options, Stopping(0.1, interrupt))
         is_sound(ran.summary, 6_000)
         assert len(ran.jobs) < 8
+
+    def test_a_worker_that_is_killed_costs_its_jobs_an_attempt_and_no_more(self, scheduler: Any) -> None:
+        """The records are sent along, and what it had of them the other has too."""
+        [pid, _] = [worker.process.pid for worker in scheduler.workers.values()]
+        options = Options(cluster=scheduler.scheduler_address, controls=False)
+        ran = run_backtest(CHOSEN, drifting(400, 200, 2), options, Stopping(0.1, lambda: os.kill(pid, signal.SIGKILL)))
+        assert (len(ran.jobs), ran.summary.partial) == (4, False)
+        assert not Path(f"/proc/{pid}/exe").exists()
 
     def test_what_a_job_raises_is_told(self, scheduler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         from stream_retrain.backtesting import processes
