@@ -15,6 +15,7 @@ TRAININGS: Final = (
         says="Requested, joined a duel as a challenger, failed.",
         kind="bars",
         unit="short",
+        width=6,
         queries=((f"sum by (outcome) (increase(S_trainings_total{X}[$__interval]))", "{{outcome}}"),),
     ),
     Panel(
@@ -22,14 +23,25 @@ TRAININGS: Final = (
         says="By the training under way, or the last one. Stays at 0 where nobody took it.",
         kind="lines",
         unit="short",
+        width=6,
         low=0,
         queries=((f"max by (partition) (S_training_rows{X})", "{{partition}}"),),
+    ),
+    Panel(
+        title="Waits for a trainer",
+        says="With `trainer = rq`: how long nobody has taken the training of a shard. 0: somebody has, or none waits for long.",
+        kind="lines",
+        unit="s",
+        width=6,
+        low=0,
+        queries=((f"max by (partition) (S_training_waits_seconds{X})", "{{partition}}"),),
     ),
     Panel(
         title="Duration",
         says="Median and 95th percentile of those that were handed over.",
         kind="lines",
         unit="s",
+        width=6,
         low=0,
         queries=(
             (f"histogram_quantile(0.5, sum by (le) (increase(S_training_duration_seconds_bucket{E}[1h])))", "median"),

@@ -30,6 +30,7 @@ from stream_retrain.engines.trainer import ProcessTrainer, Trainer, TrainerLimit
 from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.errors import SettingsError
 from stream_retrain.facts.worker import Tell, WorkerFact
+from stream_retrain.logs import identify
 from stream_retrain.settings import Settings
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import Stores
@@ -38,6 +39,7 @@ from stream_retrain.views.http import Health, HttpServer, Pages, serve, serve_at
 from stream_retrain.views.log import log_fact
 from stream_retrain.views.metrics import Metrics, PipelineLabels
 from stream_retrain.views.status import Status
+from stream_retrain.views.traces import Traces
 
 __all__ = ["keyring_of", "run_pipeline", "run_workers", "serve_trainer", "trainer_of", "verify_pipeline"]
 
@@ -85,9 +87,11 @@ def run_pipeline(
         watchdog = Watchdog(stop, loop_timeout_s=settings.loop_timeout_s, shutdown_timeout_s=settings.shutdown_timeout_s)
         stack.enter_context(watchdog)
         instance = stack.enter_context(claim_instance(settings.group_of(pipeline.name), settings.instance))
+        identify(instance=instance.name, pipeline=pipeline.name)
         status = Status(pipeline.name, instance.name)
         metrics = Metrics(_labels(pipeline), stream_retrain.__version__)
-        tell = _all_of(status, metrics, log_fact, watching)
+        traces = [Traces(settings.group_of(pipeline.name), stream_retrain.__version__)] if settings.traces else []
+        tell = _all_of(status, metrics, log_fact, *traces, watching)
         if settings.http:
             pages = _pages(settings, status, metrics, watchdog)
             stack.enter_context(serve_at(socket, pages) if socket is not None else _serve(settings, pages))
@@ -229,6 +233,7 @@ def _limits_of(settings: Settings) -> TrainerLimits:
         timeout_s=settings.train_timeout_s,
         memory_bytes_max=settings.train_memory_bytes_max,
         attempts_max=settings.train_attempts_max,
+        trainer_wait_s=settings.trainer_wait_s,
     )
 
 

@@ -8,11 +8,13 @@ Rules: every fault of every source is listed in one error; nothing is guessed, s
 never in a message, a `repr` or `Settings.redacted()`.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import os
 import re
 import tomllib
+import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +23,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 import msgspec
 
 from stream_retrain.errors import SettingsError
+from stream_retrain.redaction import MASK, is_secret_name, url_redacted
 
 __all__ = ["SettingRow", "Settings", "describe", "load_settings", "settings_table_markdown"]
 
@@ -32,9 +35,6 @@ _NAME = {"pattern": r"[A-Za-z0-9._-]{1,200}", "words": "at most 200 letters, dig
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s,:/?@\[\]]+)(:\d{1,5})?"
 _SERVERS = {"pattern": rf"([A-Za-z_]+://)?{_HOST}(, *([A-Za-z_]+://)?{_HOST})*", "words": "host:port, with commas between"}
 _REDIS = {"pattern": rf"rediss?://(\S*@)?{_HOST}(/\d*)?(\?\S*)?|unix://\S+", "words": "a redis://, rediss:// or unix:// address"}
-
-_SECRET = re.compile(r"password|passwd|secret|token|pem|jaas|oauth|credential|api\.?key", re.IGNORECASE)
-_MASK = "***"
 
 # A Service named stream-retrain makes Kubernetes give its pods variables that begin as ours do; none of them is a setting.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=.*|.*PORT=(tcp|udp|sctp)://.*", re.DOTALL)
@@ -108,6 +108,7 @@ class Settings:
     )
     train_timeout_s: float = _setting(600.0, "seconds one training may take", low=1, high=86_400)
     train_memory_bytes_max: int = _setting(2 * 1024**3, "bytes of memory one training may take", low=64 * 1024**2, high=2**50)
+    trainer_wait_s: float = _setting(30.0, "seconds a training waits for a trainer before the log and a metric say so", low=1, high=3_600)
     train_attempts_max: int = _setting(2, "how often a training is begun whose process dies, or whose store is away", low=1, high=100)
     http: bool = _setting(True, "serve /metrics, /healthz, /readyz and /status")
     http_host: str = _setting("127.0.0.1", "address to serve on; 0.0.0.0: all", pattern=r"[^\s/@]+", words="a host name or an address")
@@ -119,6 +120,8 @@ class Settings:
     )
     http_port: int = _setting(9464, "port to serve on; 0: a free one", low=0, high=65_535)
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severity that is logged")
+    log_format: Literal["auto", "text", "json"] = _setting("auto", "lines to read, or JSON lines; auto: to read on a terminal, else JSON")
+    traces: bool = _setting(False, "OpenTelemetry spans of batches, trainings, checkpoints and restores")
 
     def __post_init__(self) -> None:
         for name, value in _checked(_from_mapping({name: getattr(self, name) for name in _FIELDS}), []).items():
@@ -142,21 +145,29 @@ class Settings:
     def redacted(self) -> dict[str, object]:
         """Every setting by name, fit for a log or a screen: secrets are masked, a path is text."""
         shown = {name: getattr(self, name) for name in _FIELDS}
-        shown["redis_url"] = _url_redacted(self.redis_url)
-        shown["kafka"] = {key: _MASK if _SECRET.search(key) else _url_redacted(value) for key, value in sorted(self.kafka.items())}
+        shown["redis_url"] = url_redacted(self.redis_url)
+        shown["kafka"] = {key: MASK if is_secret_name(key) else url_redacted(value) for key, value in sorted(self.kafka.items())}
         return shown | {"signing_key_file": str(self.signing_key_file) if self.signing_key_file else None}
+
+    def secrets(self) -> list[str]:
+        """Every secret there is in them, and in the files of keys and tokens they name: what no line may show."""
+        found = [value for key, value in self.kafka.items() if is_secret_name(key) and not key.endswith((".method", ".url"))]
+        address = urllib.parse.urlsplit(self.redis_url)
+        alone = address.username if address.password is None else address.password
+        found.append(urllib.parse.unquote(alone or ""))
+        found += [value for key, value in urllib.parse.parse_qsl(address.query) if is_secret_name(key)]
+        files = [value for name in _FIELDS if is_secret_name(name) and isinstance(value := getattr(self, name), Path)]
+        for file in files:
+            with contextlib.suppress(OSError, UnicodeDecodeError):  # whoever needs the file says what is wrong with it
+                lines = [line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+                found += [part.strip() for line in lines for part in (line, line.partition(":")[2])]
+        return [secret for secret in found if secret]
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.redacted().items())})"
 
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
-
-
-def _url_redacted(url: str) -> str:
-    """Without the password, wherever it stands: after a name (which stays), alone before the `@`, or in the query."""
-    url = re.sub(r"//(?:([^:@/]*:).*|[^:@/]+)@", rf"//\1{_MASK}@", url)
-    return re.sub(rf"([?&][^=&]*(?:{_SECRET.pattern})[^=&]*=)[^&]*", rf"\1{_MASK}", url, flags=re.IGNORECASE)
 
 
 def load_settings(

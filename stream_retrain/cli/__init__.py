@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from typing import Annotated, Any
+import logging
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,8 +13,11 @@ from stream_retrain.cli import backtest, check, demo, export, local, publish, re
 from stream_retrain.cli.hash_seed import pin_hash_seed
 from stream_retrain.cli.streams import flushed, prepared, say
 from stream_retrain.errors import PipelineError, SettingsError, StreamRetrainError
+from stream_retrain.logs import ALWAYS, fields_with, logs_json, redacted
 
 __all__ = ["app", "main"]
+
+LOG: Final = logging.getLogger("stream_retrain.cli")
 
 app = typer.Typer(
     name="stream-retrain",
@@ -66,10 +70,10 @@ def _ran(arguments: list[str] | None) -> int:
     try:
         app(arguments)
     except (PipelineError, SettingsError) as error:
-        say(f"error: {error}")
+        _say_error(str(error))
         return 2
     except StreamRetrainError as error:
-        say(f"error: {error}")
+        _say_error(str(error))
         return 1
     except KeyboardInterrupt:
         say("interrupted")
@@ -77,8 +81,16 @@ def _ran(arguments: list[str] | None) -> int:
     except OSError as error:
         unwritten = "standard output cannot be written" if error.errno in (errno.ENOSPC, errno.EPIPE) else ""
         place = error.filename or unwritten
-        say(f"error: {f'{place}: ' if place else ''}{error.strerror or error}")
+        _say_error(f"{f'{place}: ' if place else ''}{error.strerror or error}")
         return 1
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
+
+
+def _say_error(text: str) -> None:
+    """Why the program ends, on standard error: in a line of its own, or as a JSON line where the log is of those."""
+    if logs_json():
+        LOG.error("%s", text, extra=fields_with(ALWAYS, kind="program.failed"))
+    else:
+        say(f"error: {redacted(text)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from rich.console import Console
 from stream_retrain.cli.streams import own_output
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.loading import load_pipeline
+from stream_retrain.logs import LogSetup, set_up_logging
 from stream_retrain.settings import Settings, load_settings
 
 __all__ = ["JsonFlag", "PipelineArgument", "SettingsFile", "configured", "errors", "loaded", "log_to_stderr", "print_json"]
@@ -50,9 +50,9 @@ def configured(file: Path | None, **overrides: Any) -> Settings:
     return load_settings(file, overrides={name: value for name, value in overrides.items() if value is not None})
 
 
-def log_to_stderr(level: str) -> None:
-    """Log lines with time and level; the Kafka client's own chatter only when debugging."""
-    logging.raiseExceptions = False  # a line that cannot be written is lost; it must not become a traceback
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
-    if level != "debug":
-        logging.getLogger("stream_retrain.kafka").setLevel(logging.CRITICAL)
+def log_to_stderr(settings: Settings, instance: str = "") -> None:
+    """Log as the settings say; `instance`: whose lines they are, until a name is claimed."""
+    secrets = tuple(settings.secrets())
+    set_up_logging(
+        LogSetup(level=settings.log_level, format=settings.log_format, instance=instance or settings.instance or "", secrets=secrets)
+    )

@@ -19,6 +19,7 @@ from stream_retrain.compose import keyring_of, run_pipeline, run_workers
 from stream_retrain.engines.failpoints import arm_from
 from stream_retrain.engines.fleet import PARENT_VARIABLE, SOCKET_VARIABLE, WorkerCommand
 from stream_retrain.engines.parent import end_with_parent
+from stream_retrain.logs import identify
 from stream_retrain.settings import Settings
 
 __all__ = ["run"]
@@ -52,8 +53,9 @@ def run(
         end_with_parent(int(parent), signal.SIGTERM)
     socket = os.environ.pop(SOCKET_VARIABLE, None)
     arm_from(os.environ)
-    log_to_stderr(wanted.log_level)
+    log_to_stderr(wanted, "parent" if workers > 1 else "")
     asked_for = loaded(pipeline)
+    identify(pipeline=asked_for.name)
     keyring = keyring_of(wanted)
     if workers > 1:
         with tempfile.TemporaryDirectory(prefix="stream_retrain-") as folder:

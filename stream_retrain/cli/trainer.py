@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Annotated
 
 import typer
@@ -9,6 +11,7 @@ import typer
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, loaded, log_to_stderr, print_json
 from stream_retrain.cli.streams import own_output
 from stream_retrain.compose import keyring_of, serve_trainer
+from stream_retrain.logs import identify
 
 __all__ = ["trainer"]
 
@@ -25,8 +28,10 @@ def trainer(
 ) -> None:
     """Train the challengers that the pipeline's workers ask for (workers with trainer = "rq"), until SIGTERM or Ctrl-C."""
     wanted = configured(settings, allow_unsigned=allow_unsigned or None, log_level=log_level)
-    log_to_stderr(wanted.log_level)
+    log_to_stderr(wanted, f"{socket.gethostname()}-trainer-{os.getpid()}")
+    asked_for = loaded(pipeline)
+    identify(pipeline=asked_for.name)
     with own_output():
-        outcomes = serve_trainer(loaded(pipeline), wanted, keyring_of(wanted), burst=burst)
+        outcomes = serve_trainer(asked_for, wanted, keyring_of(wanted), burst=burst)
     if json:
         print_json(outcomes)

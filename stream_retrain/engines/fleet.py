@@ -98,7 +98,7 @@ def _check(number: int, worker: _Worker, started: Callable[[int], None]) -> int:
         worker.backoff.reset()
     worker.process = None
     pause_s = worker.backoff.failed(now_s)
-    LOG.warning("worker process %d ended with exit code %d; starting it again in %.1f s", number, code, pause_s)
+    LOG.error("worker process %d ended with exit code %d; starting it again in %.1f s", number, code, pause_s)
     return 0
 
 

@@ -31,6 +31,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from stream_retrain.logs import ALWAYS, fields_with
+
 __all__ = ["Stop", "Watchdog"]
 
 LOG: Final = logging.getLogger("stream_retrain.watchdog")
@@ -128,7 +130,8 @@ class Watchdog:
             before_s = now_s
 
     def _end_process(self, why: str) -> None:
-        LOG.critical("%s: the process ends; what it has not committed is learned again. It stood at\n%s", why, self._where())
+        stood = fields_with(ALWAYS, stack=self._where())
+        LOG.critical("%s: the process ends; what it has not committed is learned again. It stood at", why, extra=stood)
         logging.shutdown()
         self._end(FAILED)
 

@@ -17,7 +17,7 @@ class PredictionFailed:
     kind: ClassVar[str] = "prediction.failed"
     published: ClassVar[bool] = False
     counted: ClassVar[Counter] = Counter("predictions_failed")
-    level: ClassVar[Level] = "warning"
+    level: ClassVar[Level] = "error"
 
     offset: int
     time_s: float

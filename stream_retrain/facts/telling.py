@@ -5,21 +5,27 @@ Every class of the union declares these once, as class attributes and one proper
     kind        its name, as in the type of a CloudEvent: "duel.started"
     published   whether it goes to the decisions topic
     counted     the counter it raises
-    level       "warning" for what an operator should see, "info" for what they may want to know, "debug" for what is only counted
+    level       "error" for what failed, "warning" for what an operator should see, "info" for what they may want to know, "debug" for
+                what is only counted
     sentence    what happened, in words
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
 
-__all__ = ["TEXT_BYTES_MAX", "Counter", "Level", "Told", "counted_labels", "cut", "described", "raised"]
+__all__ = ["MARK", "TEXT_BYTES_MAX", "Counter", "Level", "Told", "counted_labels", "cut", "described", "raised", "without_values"]
 
-Level: TypeAlias = Literal["warning", "info", "debug"]
+Level: TypeAlias = Literal["error", "warning", "info", "debug"]
 TEXT_BYTES_MAX: Final = 2_000
 """A text of input or of foreign code, such as what a model raised, is told up to this many bytes."""
 MARK: Final = "…"
+_RAISED: Final = re.compile(r"\b(raised |first )([A-Za-z_]\w*): .*", re.DOTALL)
+_VALUE: Final = re.compile(
+    r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?<=enum value ).*|-?\b\d[\d.]*(?:e[+-]?\d+)?(?= s since the epoch)""", re.DOTALL
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,3 +86,11 @@ def raised(error: BaseException) -> str:
         return cut(f"{type(error).__name__}: {error}")
     except Exception:  # noqa: BLE001 - the same
         return type(error).__name__
+
+
+def without_values(text: str) -> str:
+    """A text about a record or of foreign code, fit for a log: of an exception its class, and a mark in place of what may be a value.
+
+    Whatever foreign code raises may repeat a value of the record; the whole text goes with the record, to the dead-letter topic.
+    """
+    return _VALUE.sub(MARK, _RAISED.sub(r"\1\2", text))

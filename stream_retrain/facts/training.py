@@ -95,7 +95,7 @@ class TrainingFailed:
     kind: ClassVar[str] = "training.failed"
     published: ClassVar[bool] = True
     counted: ClassVar[Counter] = Counter("trainings", value="failed")
-    level: ClassVar[Level] = "warning"
+    level: ClassVar[Level] = "error"
 
     offset: int
     time_s: float

@@ -32,6 +32,7 @@ __all__ = [
     "StoreRegained",
     "Tell",
     "TrainerTold",
+    "TrainingWaits",
     "TransactionAborted",
     "WentLive",
     "WindowCleared",
@@ -137,6 +138,7 @@ class Restored:
     """Questions that go on waiting for their labels."""
     questions_dropped: int | None = 0
     """Questions whose labels will find nothing; None: some may be, and nobody knows how many."""
+    seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +246,17 @@ class TrainerTold:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingWaits:
+    """Nobody has taken a training for longer than `trainer_wait_s`; told again every minute until somebody does."""
+
+    shard: ShardId
+    training: int
+    waited_s: float
+    trainers: int
+    """Those that have loaded exactly this pipeline, as far as the queue knows; 0: nobody will take it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStateChanged:
     """The worker as a whole is in another state, and why."""
 
@@ -278,6 +291,7 @@ WorkerFact: TypeAlias = (
     | WindowCleared
     | WindowRefilled
     | TrainerTold
+    | TrainingWaits
     | WorkerStateChanged
     | Retrying
 )

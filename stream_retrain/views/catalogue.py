@@ -148,6 +148,7 @@ GROUPS: Final[tuple[Group, ...]] = (
             Family("contestant_serves", "gauge", ("partition", "contestant"), "1 for the contestant that serves"),
             Family("training_active", "gauge", _P, "1 while the trainer works for the shard"),
             Family("training_rows", "gauge", _P, "rows learned by the training under way, or by the last one; 0: nobody began it"),
+            Family("training_waits_seconds", "gauge", _P, "how long a training has waited for a trainer; 0: none waits for long"),
             Family("training_duration_seconds", "histogram", (), "trainings that were handed over", _TRAINING_BUCKETS_S),
             Family("trainings", "counter", ("partition", "outcome"), "trainings: requested, back and waiting for a duel, joined, failed"),
         ),

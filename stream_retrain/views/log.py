@@ -1,11 +1,18 @@
-"""The rare facts as log lines: what a person reading the worker's standard error wants to know, and nothing for every event."""
+"""The rare facts as log lines: what a person reading the worker's standard error wants to know, and nothing for every event.
+
+Levels: an error is what failed and is not made good by itself (a checkpoint, a training, a prediction, the worker); a warning is what is
+tried again, or what an operator should see; the rest is information. What is replayed was logged before, and is for `debug`.
+"""
 
 from __future__ import annotations
 
+import collections
 import logging
-from typing import Final, assert_never
+from collections.abc import Iterator
+from typing import Any, Final, assert_never
 
-from stream_retrain.facts.shard import MetricFailed, PredictionFailed, Rejected
+from stream_retrain.facts.shard import MetricFailed, PredictionFailed, Rejected, ShardFact
+from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
     ArtifactsEvicted,
     Assigned,
@@ -22,6 +29,7 @@ from stream_retrain.facts.worker import (
     StoreLost,
     StoreRegained,
     TrainerTold,
+    TrainingWaits,
     TransactionAborted,
     WentLive,
     WindowCleared,
@@ -29,12 +37,16 @@ from stream_retrain.facts.worker import (
     WorkerFact,
     WorkerStateChanged,
 )
+from stream_retrain.logs import fields_with
+from stream_retrain.views.sentences import counted_by, fields, sentence
 
 __all__ = ["log_fact"]
 
 LOG: Final = logging.getLogger("stream_retrain.worker")
-LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+STATES: Final = {"failed": logging.ERROR, "degraded": logging.WARNING}
 REJECTIONS_A_BATCH: Final = 3
+"""More of a batch are counted together: a line for each would cost more than what it is about."""
 WITHOUT_CHECKPOINT: Final = {
     "new": "is new: it learns from the log alone",
     "earliest": "has no checkpoint: it learns again from the first retained offset",
@@ -54,38 +66,45 @@ def log_fact(fact: WorkerFact) -> None:
             _log_assignment(fact)
         case Checkpointed() | CheckpointFailed() | ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled():
             _log_store(fact)
-        case TrainerTold(caught_up_s=None):
-            LOG.debug("%s training %d: %d rows learned", fact.shard, fact.training, fact.rows)
-        case TrainerTold():
-            LOG.info("%s training %d is done after %d rows", fact.shard, fact.training, fact.rows)
+        case TrainerTold() | TrainingWaits():
+            _log_training(fact)
         case TransactionAborted():
-            LOG.warning("transaction aborted, sending the same again: %s", fact.error)
+            LOG.warning("transaction aborted, sending the same again: %s", fact.error, extra=fields_with(kind="transaction.aborted"))
         case Retrying():
-            LOG.warning("%s; trying again in %.1f s", fact.error, fact.wait_s)
+            LOG.warning("%s; trying again in %.1f s", fact.error, fact.wait_s, extra=fields_with(kind="worker.retrying"))
         case WorkerStateChanged():
-            level = logging.ERROR if fact.state == "failed" else logging.INFO
-            LOG.log(level, "worker is %s%s", fact.state, f": {fact.detail}" if fact.detail else "")
+            level = STATES.get(fact.state, logging.INFO)
+            told = fields_with(kind=f"worker.{fact.state}")
+            LOG.log(level, "worker is %s%s", fact.state, f": {fact.detail}" if fact.detail else "", extra=told)
         case Observed() | Lagging() | GroupSeen() | Committed():
             pass
         case _:
             assert_never(fact)
 
 
+def _of(shard: ShardId, kind: str, words: str = "", **told: Any) -> dict[str, Any]:
+    """The `extra` of a line about a shard: its repeats are counted by kind and shard, and by its words where they are given."""
+    return fields_with((kind, shard, words), kind=kind, pipeline=shard.pipeline, topic=shard.topic, partition=shard.partition, **told)
+
+
 def _log_assignment(fact: Assigned | WentLive | Released) -> None:
     match fact:
         case Assigned():
-            LOG.info("%s assigned: reading from %d, live from %d", fact.shard, fact.offset, fact.live_from)
+            told = _of(fact.shard, "shard.assigned", offset=fact.offset)
+            LOG.info("%s assigned: reading from %d, live from %d", fact.shard, fact.offset, fact.live_from, extra=told)
         case WentLive():
-            LOG.info("%s is live from offset %d", fact.shard, fact.offset)
+            LOG.info("%s is live from offset %d", fact.shard, fact.offset, extra=_of(fact.shard, "shard.live", offset=fact.offset))
         case Released():
-            LOG.info("%s %s", fact.shard, fact.how)
+            LOG.info("%s %s", fact.shard, fact.how, extra=_of(fact.shard, "shard.released", cause=fact.how))
 
 
 def _log_restored(fact: Restored) -> None:
+    told = _of(fact.shard, "shard.restored", offset=fact.offset, how=fact.how)
     if fact.offset is None:
-        LOG.log(logging.INFO if fact.how == "new" else logging.WARNING, "%s %s", fact.shard, WITHOUT_CHECKPOINT[fact.how])
+        level = logging.INFO if fact.how == "new" else logging.WARNING
+        LOG.log(level, "%s %s", fact.shard, WITHOUT_CHECKPOINT[fact.how], extra=told)
     else:
-        LOG.info("%s restored from its checkpoint at offset %d, generation %d", fact.shard, fact.offset, fact.generation)
+        LOG.info("%s restored from its checkpoint at offset %d, generation %d", fact.shard, fact.offset, fact.generation, extra=told)
     if fact.differs:
         LOG.warning(
             "%s the pipeline has changed since: %s. Kept: the champion and %d waiting questions; %s. What else is in it begins afresh",
@@ -93,13 +112,14 @@ def _log_restored(fact: Restored) -> None:
             ", ".join(fact.differs),
             fact.questions_kept,
             ", ".join(fact.kept),
+            extra=told,
         )
     if fact.dropped:
-        LOG.warning("%s dropped, because its rule has changed or is gone: %s", fact.shard, ", ".join(fact.dropped))
+        LOG.warning("%s dropped, because its rule has changed or is gone: %s", fact.shard, ", ".join(fact.dropped), extra=told)
     if fact.questions_dropped is None:
-        LOG.warning("%s dropped the questions that waited, an unknown number: their labels will find no question", fact.shard)
+        LOG.warning("%s dropped the questions that waited, an unknown number: their labels will find no question", fact.shard, extra=told)
     elif fact.questions_dropped:
-        LOG.warning("%s dropped %d waiting questions: their labels will find no question", fact.shard, fact.questions_dropped)
+        LOG.warning("%s dropped %d waiting questions: their labels will find no question", fact.shard, fact.questions_dropped, extra=told)
 
 
 def _log_store(
@@ -107,31 +127,74 @@ def _log_store(
 ) -> None:
     match fact:
         case Checkpointed():
-            LOG.debug("%s checkpoint at %d: %d bytes, %.0f ms", fact.shard, fact.offset, fact.bytes, fact.seconds * 1000)
+            told = _of(fact.shard, "checkpoint.written", offset=fact.offset)
+            LOG.debug("%s checkpoint at %d: %d bytes, %.0f ms", fact.shard, fact.offset, fact.bytes, fact.seconds * 1000, extra=told)
         case CheckpointFailed():
-            LOG.warning("%s checkpoint: %s", fact.shard, fact.error)
+            LOG.error("%s checkpoint: %s", fact.shard, fact.error, extra=_of(fact.shard, "checkpoint.failed", fact.error))
         case ArtifactsEvicted():
-            LOG.info("%s drops the oldest artifacts, beyond their limits: %d, %d bytes", fact.shard, fact.artifacts, fact.bytes)
+            told = _of(fact.shard, "artifacts.evicted")
+            LOG.info("%s drops the oldest artifacts, beyond their limits: %d, %d bytes", fact.shard, fact.artifacts, fact.bytes, extra=told)
         case StoreLost():
-            LOG.warning("the store does not answer, the shards go on without it: %s", fact.error)
+            told = fields_with(kind="store.lost")
+            LOG.warning("the store does not answer, the shards go on without it: %s", fact.error, extra=told)
         case StoreRegained():
-            LOG.info("the store answers again after %.1f s", fact.away_s)
+            LOG.info("the store answers again after %.1f s", fact.away_s, extra=fields_with(kind="store.regained"))
         case WindowCleared():
-            LOG.warning("%s window cleared: it begins with what the rebuild learns", fact.shard)
+            LOG.warning("%s window cleared: it begins with what the rebuild learns", fact.shard, extra=_of(fact.shard, "window.cleared"))
         case WindowRefilled():
-            LOG.warning("%s window appended again: %s", fact.shard, fact.error)
+            LOG.warning("%s window appended again: %s", fact.shard, fact.error, extra=_of(fact.shard, "window.refilled"))
+
+
+def _log_training(fact: TrainerTold | TrainingWaits) -> None:
+    match fact:
+        case TrainerTold(caught_up_s=None):
+            told = _of(fact.shard, "training.progressed", training=fact.training)
+            LOG.debug("%s training %d: %d rows learned", fact.shard, fact.training, fact.rows, extra=told)
+        case TrainerTold():
+            told = _of(fact.shard, "training.done", training=fact.training)
+            LOG.info("%s training %d is done after %d rows", fact.shard, fact.training, fact.rows, extra=told)
+        case TrainingWaits():
+            why = f"all {fact.trainers} trainers are busy" if fact.trainers else "no trainer has loaded exactly this pipeline"
+            told = _of(fact.shard, "training.waits_for_trainer", training=fact.training, trainers=fact.trainers)
+            remedy = "start more of them" if fact.trainers else "start stream-retrain trainer with the worker's file"
+            text = "%s training %d waits for a trainer since %.0f s: %s; %s"
+            LOG.warning(text, fact.shard, fact.training, fact.waited_s, why, remedy, extra=told)
+
+
+class _Sentence:
+    """Words that are made only where the line is said."""
+
+    def __init__(self, fact: ShardFact) -> None:
+        self._fact = fact
+
+    def __str__(self) -> str:
+        return sentence(self._fact)
 
 
 def _log_rare(fact: Processed) -> None:
-    """Each rare fact in its own words; of rejected records the first few of a batch; what is replayed was logged before."""
-    rejected = 0
-    for rare in fact.facts:
-        if isinstance(rare, Rejected):
-            rejected += 1
-            if rejected > REJECTIONS_A_BATCH:
-                continue
+    """Each rare fact in its own words; of rejected records the first few of a batch."""
+    for rare in _some(fact):
         repeated = isinstance(rare, PredictionFailed | MetricFailed) and rare.repeated
         level = logging.DEBUG if fact.replayed or repeated else LEVELS[rare.level]
-        LOG.log(level, "%s offset %d: %s", fact.shard, rare.offset, rare.sentence)
-    if rejected > REJECTIONS_A_BATCH and not fact.replayed:
-        LOG.warning("%s: %d more records of this batch went to the dead-letter topic", fact.shard, rejected - REJECTIONS_A_BATCH)
+        if LOG.isEnabledFor(level):
+            told = fields_with(counted_by(fact.shard, rare), **fields(fact.shard, rare))
+            LOG.log(level, "%s offset %d: %s", fact.shard, rare.offset, _Sentence(rare), extra=told)
+
+
+def _some(fact: Processed) -> Iterator[ShardFact]:
+    """The facts that are told one by one; the others are told together at the end."""
+    told: collections.Counter[str] = collections.Counter()
+    for rare in fact.facts:
+        if isinstance(rare, Rejected):
+            told[rare.reason] += 1
+            if told[rare.reason] > REJECTIONS_A_BATCH:
+                continue
+        yield rare
+    if fact.replayed:
+        return
+    for reason, count in told.items():
+        if (more := count - REJECTIONS_A_BATCH) > 0:
+            shard, kind = fact.shard, Rejected.kind
+            place: dict[str, Any] = {"pipeline": shard.pipeline, "topic": shard.topic, "partition": shard.partition}
+            extra = fields_with((kind, shard, (reason,)), more, kind=kind, **place, cause=reason, records=more)
+            LOG.warning("%s: %d more records of this batch went to the dead-letter topic (%s)", shard, more, reason, extra=extra)

@@ -43,6 +43,7 @@ from stream_retrain.facts.worker import (
     StoreLost,
     StoreRegained,
     TrainerTold,
+    TrainingWaits,
     TransactionAborted,
     WentLive,
     WindowCleared,
@@ -74,6 +75,8 @@ class _Shard:
     """When each watch last detected a drift, on the monotonic clock."""
     stamped_s: float = math.nan
     """Kafka's timestamp of the newest record processed."""
+    waits_since_s: float | None = None
+    """Since when a training waits for a trainer, on the monotonic clock; None: it does not, or not for long."""
 
 
 class Metrics:
@@ -119,7 +122,7 @@ class Metrics:
                 self._processed(fact)
             case Observed():
                 self._observed(fact)
-            case Lagging() | TrainerTold() | GroupSeen():
+            case Lagging() | TrainerTold() | TrainingWaits() | GroupSeen():
                 self._measured(fact)
             case Committed():
                 self._count("transactions", "committed")
@@ -163,12 +166,16 @@ class Metrics:
         for key in known_of_shard(self._pipeline, partition[0]):
             self._counts[key] += 0
 
-    def _measured(self, fact: Lagging | TrainerTold | GroupSeen) -> None:
+    def _measured(self, fact: Lagging | TrainerTold | TrainingWaits | GroupSeen) -> None:
         match fact:
             case Lagging():
                 self._shard(fact.shard).kept["consumer_lag_records", _place(fact.shard)] = fact.records
+            case TrainingWaits():
+                self._shard(fact.shard).waits_since_s = time.monotonic() - fact.waited_s
             case TrainerTold():
-                self._shard(fact.shard).kept["training_rows", (str(fact.shard.partition),)] = fact.rows
+                shard = self._shard(fact.shard)
+                shard.kept["training_rows", (str(fact.shard.partition),)] = fact.rows
+                shard.waits_since_s = None
                 if fact.seconds is not None:
                     self._trainings.observe(fact.seconds)
             case GroupSeen():
@@ -223,7 +230,10 @@ class Metrics:
                     shard.kept["training_rows", (partition,)] = 0
 
     def _observed(self, fact: Observed) -> None:
-        self._shard(fact.shard).seen = standing_of(fact)
+        shard = self._shard(fact.shard)
+        shard.seen = standing_of(fact)
+        if fact.observation.training is None:
+            shard.waits_since_s = None
         members = fact.observation.members
         for member in members.members if members is not None else ():
             self._counts["member_restarts", (str(fact.shard.partition), member)] += 0
@@ -243,6 +253,8 @@ class Metrics:
             waiting = shard.kept.get(("consumer_lag_records", _place(id_)))
             if waiting == 0 or (waiting and math.isfinite(shard.stamped_s)):
                 yield ("consumer_lag_seconds", _place(id_)), max(0.0, time.time() - shard.stamped_s) if waiting else 0.0
+            waits_s = 0.0 if shard.waits_since_s is None else time.monotonic() - shard.waits_since_s
+            yield ("training_waits_seconds", (str(id_.partition),)), waits_s
             for watch, drifted_s in shard.drifts_s.items():
                 if time.monotonic() - drifted_s <= DRIFT_SHOWN_S:
                     yield ("drift_state", (str(id_.partition), *watch)), 2.0

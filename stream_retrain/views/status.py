@@ -27,6 +27,7 @@ from stream_retrain.facts.worker import (
     StoreLost,
     StoreRegained,
     TrainerTold,
+    TrainingWaits,
     TransactionAborted,
     WentLive,
     WindowCleared,
@@ -114,7 +115,7 @@ class Status:
             case Retrying():
                 self.state, self.detail = "degraded", f"{fact.error}; trying again in {fact.wait_s:.1f} s"
                 self._shards.clear()
-            case TrainerTold() | ArtifactsEvicted() | WindowCleared():
+            case TrainerTold() | TrainingWaits() | ArtifactsEvicted() | WindowCleared():
                 pass
             case _:
                 assert_never(fact)

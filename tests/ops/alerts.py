@@ -220,7 +220,22 @@ CASES: Final[dict[str, tuple[Case, ...]]] = {
         ),
         Case("one failed", {f'trainings_total{{{P0},outcome="failed"}}': "0x5 1x40"}, 25),
     ),
+    "StreamRetrainTrainerMissing": (
+        Case("nobody takes it", {f"training_waits_seconds{{{P0}}}": "0x2 31+60x40"}, 15, (P0,)),
+        Case("a trainer takes it within minutes", {f"training_waits_seconds{{{P0}}}": "0 31 91 151 0x40"}, 15),
+        Case("it waits for minutes now and then", {f"training_waits_seconds{{{P0}}}": "31 91 151 0 31 91 0 31 91 151 0 31 91 0 0x9"}, 12),
+        Case("no training waits", {f"training_waits_seconds{{{P0}}}": "0x40"}, 15),
+    ),
     "StreamRetrainTrainingIdle": (
+        Case(
+            "nobody has taken it, which is another alert",
+            {
+                f"training_active{{{P0}}}": "0x2 1x40",
+                f"training_rows{{{P0}}}": "0x40",
+                f"training_waits_seconds{{{P0}}}": "0x2 31+60x40",
+            },
+            25,
+        ),
         Case("no row for twenty minutes", {f"training_active{{{P0}}}": "0x2 1x40", f"training_rows{{{P0}}}": "0x40"}, 25, (P0,)),
         Case("it is at work", {f"training_active{{{P0}}}": "0x2 1x40", f"training_rows{{{P0}}}": "0 0 0 0+100x40"}, 25),
         Case("no training", {f"training_active{{{P0}}}": "0x40", f"training_rows{{{P0}}}": "0x40"}, 25),

@@ -7,7 +7,27 @@ import logging
 
 import pytest
 
-from stream_retrain.facts.shard import SHARD_FACTS, DriftDetected, ModelReset, Rejected, ShardFact
+from stream_retrain.facts.shard import (
+    SHARD_FACTS,
+    ChallengerJoined,
+    ChallengerWaits,
+    ContestantFailed,
+    Decided,
+    DetectorFailed,
+    DriftDetected,
+    DuelEnded,
+    DuelStarted,
+    LeadChanged,
+    MetricFailed,
+    ModelReset,
+    PredictionFailed,
+    Rejected,
+    Requested,
+    ShardFact,
+    ShardRestored,
+    TrainingRequested,
+    Unmatched,
+)
 from stream_retrain.facts.worker import (
     Assigned,
     Checkpointed,
@@ -20,6 +40,7 @@ from stream_retrain.facts.worker import (
     StoreLost,
     StoreRegained,
     TrainerTold,
+    TrainingWaits,
     TransactionAborted,
     WentLive,
     WindowCleared,
@@ -27,14 +48,43 @@ from stream_retrain.facts.worker import (
     WorkerFact,
     WorkerStateChanged,
 )
+from stream_retrain.logs.fields import count_of, fields_of, key_of
 from stream_retrain.views.log import log_fact
 from tests.facts.examples import EXAMPLES
-from tests.views.support import SHARD, observed, processed
+from tests.views.support import OTHER, SHARD, observed, processed
 
 HERE = "flights/flights.events/3"
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 Lines = list[tuple[int, str]]
-LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING}
+LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR}
+NOBODY = "no trainer has loaded exactly this pipeline; start stream-retrain trainer with the worker's file"
+PAYLOAD = "what-stood-in-the-record"
+IN_WORDS_OF_ITS_OWN: dict[type[ShardFact], str] = {
+    Unmatched: "the label of '…' has no waiting question",
+    MetricFailed: "metric RMSLE raised ValueError; it goes on without this prediction",
+    DetectorFailed: "KSWIN on feature:a raised ValueError; a fresh one takes its place",
+    ContestantFailed: "fresh is out of duel 1: it raised OverflowError",
+    ModelReset: "the model was reset; generation 3 serves; cause: drift:error",
+    TrainingRequested: "training 5 of challenger retrained was requested; cause: drift:error",
+    DuelStarted: "duel 1 started: champion, fresh; the log loss decides; cause: drift:error",
+}
+"""What a log adds to a fact's sentence, or leaves out of it."""
+ALWAYS_SAID = {
+    Requested,
+    ModelReset,
+    TrainingRequested,
+    ChallengerJoined,
+    ChallengerWaits,
+    DuelStarted,
+    LeadChanged,
+    ContestantFailed,
+    DuelEnded,
+    ShardRestored,
+}
+
+
+def words_of(fact: ShardFact) -> str:
+    return IN_WORDS_OF_ITS_OWN.get(type(fact), fact.sentence)
 
 
 @pytest.fixture
@@ -61,7 +111,7 @@ def lines(log: pytest.LogCaptureFixture, *facts: WorkerFact) -> Lines:
             Checkpointed(shard=SHARD, offset=110, bytes=2_048, seconds=0.0125, at_s=1.0),
             [(DEBUG, f"{HERE} checkpoint at 110: 2048 bytes, 12 ms")],
         ),
-        (CheckpointFailed(shard=SHARD, error="Redis is full"), [(WARNING, f"{HERE} checkpoint: Redis is full")]),
+        (CheckpointFailed(shard=SHARD, error="Redis is full"), [(ERROR, f"{HERE} checkpoint: Redis is full")]),
         (StoreLost(error="timeout"), [(WARNING, "the store does not answer, the shards go on without it: timeout")]),
         (StoreRegained(away_s=2.5), [(INFO, "the store answers again after 2.5 s")]),
         (WindowCleared(shard=SHARD), [(WARNING, f"{HERE} window cleared: it begins with what the rebuild learns")]),
@@ -74,10 +124,21 @@ def lines(log: pytest.LogCaptureFixture, *facts: WorkerFact) -> Lines:
             TrainerTold(shard=SHARD, training=5, rows=900, rows_total=900, caught_up_s=0.5),
             [(INFO, f"{HERE} training 5 is done after 900 rows")],
         ),
+        (
+            TrainingWaits(shard=SHARD, training=5, waited_s=30.4, trainers=0),
+            [
+                (WARNING, f"{HERE} training 5 waits for a trainer since 30 s: {NOBODY}"),
+            ],
+        ),
+        (
+            TrainingWaits(shard=SHARD, training=5, waited_s=90.0, trainers=2),
+            [(WARNING, f"{HERE} training 5 waits for a trainer since 90 s: all 2 trainers are busy; start more of them")],
+        ),
         (TransactionAborted(error="timeout"), [(WARNING, "transaction aborted, sending the same again: timeout")]),
         (Retrying(error="Kafka is away", wait_s=1.5), [(WARNING, "Kafka is away; trying again in 1.5 s")]),
         (WorkerStateChanged(state="running"), [(INFO, "worker is running")]),
         (WorkerStateChanged(state="draining", detail="SIGTERM"), [(INFO, "worker is draining: SIGTERM")]),
+        (WorkerStateChanged(state="degraded", detail="no broker"), [(WARNING, "worker is degraded: no broker")]),
         (WorkerStateChanged(state="failed", detail="no topic"), [(ERROR, "worker is failed: no topic")]),
         (observed(), []),
         (Lagging(shard=SHARD, records=4), []),
@@ -137,11 +198,73 @@ class TestRestored:
 class TestAFactOfAShard:
     def test_is_logged_in_its_own_words_at_its_own_level(self, log: pytest.LogCaptureFixture, kind: type[ShardFact]) -> None:
         fact = EXAMPLES[kind]
-        assert lines(log, processed(fact)) == [(LEVELS[kind.level], f"{HERE} offset {fact.offset}: {fact.sentence}")]
+        assert lines(log, processed(fact)) == [(LEVELS[kind.level], f"{HERE} offset {fact.offset}: {words_of(fact)}")]
+
+    def test_has_the_fields_that_a_program_looks_for(self, log: pytest.LogCaptureFixture, kind: type[ShardFact]) -> None:
+        fact = EXAMPLES[kind]
+        lines(log, processed(fact))
+        [record] = log.records
+        told = fields_of(record)
+        place = {"kind": kind.kind, "pipeline": "flights", "topic": "flights.events", "partition": 3, "offset": fact.offset}
+        assert place.items() <= told.items()
+        assert told["cause"]
+        assert all(isinstance(value, str | int | float | bool) for value in told.values())
+
+    def test_says_nothing_that_stood_in_the_record(self, log: pytest.LogCaptureFixture, kind: type[ShardFact]) -> None:
+        texts = {"detail": f"ValueError: {PAYLOAD}", "error": f"it raised ValueError: {PAYLOAD}", "id": PAYLOAD, "value": 0.123456789}
+        if kind is Rejected:
+            texts["detail"] = f"the model raised ValueError: {PAYLOAD}"
+        if kind is PredictionFailed:
+            texts["detail"] = f"could not convert string to float: '{PAYLOAD}'"
+        has = {field.name for field in dataclasses.fields(kind)}
+        changes = {name: text for name, text in texts.items() if name in has}
+        fact = dataclasses.replace(EXAMPLES[kind], **changes)  # type: ignore[arg-type]
+        [(_, said)] = lines(log, processed(fact))
+        assert PAYLOAD not in said
+        assert "0.1234" not in said
+        assert not any(PAYLOAD in str(value) or value == 0.123456789 for value in fields_of(log.records[0]).values())
+
+    def test_is_always_said_where_it_changes_the_model(self, log: pytest.LogCaptureFixture, kind: type[ShardFact]) -> None:
+        fact = EXAMPLES[kind]
+        lines(log, processed(fact))
+        assert (key_of(log.records[0]) is None) == (kind in ALWAYS_SAID or LEVELS[kind.level] == DEBUG or kind is Decided)
 
     def test_is_no_news_where_it_is_replayed(self, log: pytest.LogCaptureFixture, kind: type[ShardFact]) -> None:
         fact = EXAMPLES[kind]
-        assert lines(log, processed(fact, replayed=True)) == [(DEBUG, f"{HERE} offset {fact.offset}: {fact.sentence}")]
+        assert lines(log, processed(fact, replayed=True)) == [(DEBUG, f"{HERE} offset {fact.offset}: {words_of(fact)}")]
+
+
+def test_a_decision_to_do_nothing_is_no_change_of_the_model(log: pytest.LogCaptureFixture) -> None:
+    done = EXAMPLES[Decided]
+    assert isinstance(done, Decided)
+    idle = [dataclasses.replace(done, outcome="cooldown"), dataclasses.replace(done, reaction="Ignore", outcome="ignored")]
+    lines(log, processed(done, *idle, *idle))
+    keys = [key_of(record) for record in log.records]
+    assert keys[0] is None
+    assert keys[1:3] == keys[3:]
+    assert keys[1] != keys[2]
+
+
+def test_repeats_are_counted_for_each_shard_and_signal(log: pytest.LogCaptureFixture) -> None:
+    drift = EXAMPLES[DriftDetected]
+    assert isinstance(drift, DriftDetected)
+    other = dataclasses.replace(drift, signal="feature:a")
+    later = dataclasses.replace(drift, offset=99, direction="down", generation=7)
+    lines(log, processed(drift, other, later), processed(drift, shard=OTHER))
+    here, signal, again, elsewhere = (key_of(record) for record in log.records)
+    assert here == again
+    assert len({here, signal, elsewhere}) == 3
+
+
+def test_a_failure_is_a_repeat_where_its_words_are_the_same(log: pytest.LogCaptureFixture) -> None:
+    failed = EXAMPLES[PredictionFailed]
+    assert isinstance(failed, PredictionFailed)
+    lines(log, processed(failed, dataclasses.replace(failed, offset=6), dataclasses.replace(failed, detail="inf is not a finite number")))
+    first, same, other = (key_of(record) for record in log.records)
+    assert first == same != other
+    lines(log, *(CheckpointFailed(shard=SHARD, error=error) for error in ("full", "full", "gone")))
+    first, same, other = (key_of(record) for record in log.records)
+    assert first == same != other
 
 
 class TestRejections:
@@ -151,8 +274,18 @@ class TestRejections:
         others = (EXAMPLES[DriftDetected], EXAMPLES[ModelReset])
         said = lines(log, processed(*self.FACTS, *others))
         shown = [*self.FACTS[:3], *others]
-        assert [message for _, message in said[:-1]] == [f"{HERE} offset {fact.offset}: {fact.sentence}" for fact in shown]
-        assert said[-1] == (WARNING, f"{HERE}: 5 more records of this batch went to the dead-letter topic")
+        assert [message for _, message in said[:-1]] == [f"{HERE} offset {fact.offset}: {words_of(fact)}" for fact in shown]
+        assert said[-1] == (WARNING, f"{HERE}: 5 more records of this batch went to the dead-letter topic (schema)")
+
+    def test_that_are_counted_together_stand_for_as_many(self, log: pytest.LogCaptureFixture) -> None:
+        lines(log, processed(*self.FACTS))
+        assert [count_of(record) for record in log.records] == [1, 1, 1, 5]
+        assert len({key_of(record) for record in log.records}) == 1
+
+    def test_are_told_by_reason(self, log: pytest.LogCaptureFixture) -> None:
+        decode = [dataclasses.replace(fact, reason="decode") for fact in self.FACTS[:4]]
+        said = [message for _, message in lines(log, processed(*self.FACTS[:4], *decode))]
+        assert [line.rpartition(" ")[2] for line in said[-2:]] == ["(schema)", "(decode)"]
 
     def test_that_fit_are_not_counted(self, log: pytest.LogCaptureFixture) -> None:
         assert len(lines(log, processed(*self.FACTS[:3]))) == 3

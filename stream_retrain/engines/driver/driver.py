@@ -45,6 +45,7 @@ from stream_retrain.engines.driver.open_lane import OpenLane
 from stream_retrain.engines.driver.origin import untold
 from stream_retrain.engines.driver.outage import Outage
 from stream_retrain.engines.driver.restore import Restore, restore
+from stream_retrain.engines.driver.timed import restore_timed
 from stream_retrain.engines.driver.window_feed import WindowFeed
 from stream_retrain.engines.failpoints import FailPoint, reach
 from stream_retrain.engines.trainer import Trainer
@@ -121,7 +122,7 @@ class Driver:
         id_ = ShardId(self._pipeline.name, self._pipeline.source, partition)
         limits = self._limits
         wanted = Restore(self._pipeline, id_, log, self._keyring, limits.checkpoint_missing, limits.checkpoint_unfit)
-        restored = restore(wanted, self._stores, self._tell)
+        restored = restore(wanted, self._stores, restore_timed(self._tell))
         lane = restored.lane(id_, self._decoder, self._encoder)
         opened = OpenLane(
             lane=lane,

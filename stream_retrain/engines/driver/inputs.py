@@ -29,10 +29,10 @@ from stream_retrain.core.contest.training import train
 from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.triggers import Request as OnRequest
-from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgressed, Trainer
+from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgressed, JobWaits, Trainer
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
-from stream_retrain.facts.worker import ArtifactsEvicted, Tell, TrainerTold
+from stream_retrain.facts.worker import ArtifactsEvicted, Tell, TrainerTold, TrainingWaits
 from stream_retrain.stores.ports import ArtifactLimits, Asked, Stores
 
 __all__ = ["Inputs"]
@@ -140,6 +140,9 @@ class Inputs:
             job = self._jobs.get(result.shard)
             if isinstance(result, JobProgressed):
                 self._tell(TrainerTold(shard=result.shard, training=result.training, rows=result.rows, rows_total=result.rows_total))
+            elif isinstance(result, JobWaits):
+                told = TrainingWaits(shard=result.shard, training=result.training, waited_s=result.waited_s, trainers=result.trainers)
+                self._tell(told)
             elif job is not None and job.training.number == result.training:
                 self._came[result.shard] = result
 

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from stream_retrain.engines.trainer.inline import InlineTrainer
-from stream_retrain.engines.trainer.jobs import Job, JobDone, JobFailed, JobProgressed, TopicReader, Trainer, TrainerLimits, TrainerResult
+from stream_retrain.engines.trainer.jobs import (
+    Job,
+    JobDone,
+    JobFailed,
+    JobProgressed,
+    JobWaits,
+    TopicReader,
+    Trainer,
+    TrainerLimits,
+    TrainerResult,
+)
 from stream_retrain.engines.trainer.process import ProcessTrainer
 from stream_retrain.engines.trainer.work import train_job
 
@@ -13,6 +23,7 @@ __all__ = [
     "JobDone",
     "JobFailed",
     "JobProgressed",
+    "JobWaits",
     "ProcessTrainer",
     "TopicReader",
     "Trainer",

@@ -29,6 +29,7 @@ from stream_retrain.engines.trainer.jobs import Job, JobDone, Progress
 from stream_retrain.engines.trainer.work import RETRIED, train_job
 from stream_retrain.errors import PipelineError, StreamRetrainError
 from stream_retrain.loading import load_pipeline
+from stream_retrain.logs import LogSetup, set_up_logging
 from stream_retrain.stores import connect
 
 __all__ = ["Broken", "Failed", "Hello", "Message", "Progressed", "Ready", "Up", "main", "run"]
@@ -55,6 +56,8 @@ class Hello:
     memory_bytes_max: int
     read_topic: bytes | None
     """A pickled `TopicReader`."""
+    log: LogSetup | None = None
+    """How the worker logs."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,6 +117,8 @@ def main(descriptor: int, parent: int) -> None:
 
 def _loaded(hello: Hello) -> _Train:
     """The function that carries out jobs, for the pipeline that the worker has. Raises what loading the pipeline raises."""
+    if hello.log is not None:
+        set_up_logging(hello.log)
     if (file := edited(hello.files)) is not None:
         raise PipelineError([f"its code has changed since the worker loaded it, in {file}: start the worker again"], hello.target or "")
     pipeline: Pipeline = load_pipeline(hello.target) if hello.pipeline is None else pickle.loads(hello.pipeline)  # type: ignore[arg-type]

@@ -29,6 +29,7 @@ __all__ = [
     "JobDone",
     "JobFailed",
     "JobProgressed",
+    "JobWaits",
     "Progress",
     "TopicReader",
     "Trainer",
@@ -89,13 +90,26 @@ class JobProgressed:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JobWaits:
+    """Nobody has taken a job for `trainer_wait_s`, or for a minute since this was last reported."""
+
+    shard: ShardId
+    training: int
+    waited_s: float
+    trainers: int
+    """Those that could take it, if they had nothing else to do."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerLimits:
-    """How long and how much memory one training may take, and how often it is attempted."""
+    """How long and how much memory one training may take, how often it is attempted, and how long it may wait."""
 
     timeout_s: float = 600.0
     memory_bytes_max: int = 2 * 1024**3
     """In addition to what a trainer's process uses by itself."""
     attempts_max: int = 2
+    trainer_wait_s: float = 30.0
+    """How long a job may wait for a trainer of its own process before that is reported."""
 
     @property
     def timeout_error(self) -> str:
@@ -103,7 +117,7 @@ class TrainerLimits:
         return f"it took longer than train_timeout_s = {self.timeout_s:g} s"
 
 
-TrainerResult: TypeAlias = JobDone | JobFailed | JobProgressed
+TrainerResult: TypeAlias = JobDone | JobFailed | JobProgressed | JobWaits
 Progress: TypeAlias = Callable[[int, int | None], None]
 """Called with the lessons so far and the lessons in total; an exception it raises ends the training."""
 TopicReader: TypeAlias = Callable[[Pipeline, Job, TopicRange], Iterable[Learned]]

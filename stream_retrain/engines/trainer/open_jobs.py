@@ -4,7 +4,7 @@ The part of a trainer that does not depend on where its trainings run:
 
 1. `add` takes a job on; an older job of the same shard fails as replaced.
 2. `begin` counts an attempt.
-3. `progressed` reports that it is running.
+3. `progressed` reports that it is running, `waits` that nobody has taken it.
 4. `done` or `fail` ends it. `retry` ends it only after its last attempt; before that, it moves to the end of the queue.
 5. `take_results` returns what has happened since the last call, in order.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from stream_retrain.engines.trainer.jobs import Job, JobDone, JobFailed, JobProgressed, TrainerResult
+from stream_retrain.engines.trainer.jobs import Job, JobDone, JobFailed, JobProgressed, JobWaits, TrainerResult
 from stream_retrain.facts.values import ShardId
 
 __all__ = ["OpenJob", "OpenJobs"]
@@ -66,6 +66,11 @@ class OpenJobs:
         """The shard's job is running."""
         training = self._open[shard].job.training.number
         self._results.append(JobProgressed(shard=shard, training=training, rows=rows, rows_total=rows_total))
+
+    def waits(self, shard: ShardId, waited_s: float, trainers: int) -> None:
+        """Nobody has taken the shard's job for so long."""
+        training = self._open[shard].job.training.number
+        self._results.append(JobWaits(shard=shard, training=training, waited_s=waited_s, trainers=trainers))
 
     def done(self, result: JobDone) -> None:
         """The job of the result's shard succeeded."""

@@ -33,6 +33,7 @@ from stream_retrain.engines.trainer.child import Broken, Failed, Hello, Message,
 from stream_retrain.engines.trainer.jobs import Job, JobDone, TopicReader, TrainerLimits, TrainerResult
 from stream_retrain.engines.trainer.open_jobs import OpenJobs
 from stream_retrain.facts.values import ShardId
+from stream_retrain.logs import current_setup
 
 __all__ = ["ProcessTrainer"]
 
@@ -92,6 +93,7 @@ class ProcessTrainer:
             keyring=keyring,
             memory_bytes_max=limits.memory_bytes_max,
             read_topic=None if read_topic is None else pickle.dumps(read_topic),
+            log=current_setup(),
         )
         self._child: _Child | None = None
         self._jobs = OpenJobs(limits.attempts_max)

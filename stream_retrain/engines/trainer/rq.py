@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import secrets
 import time
 from typing import Any, Final
@@ -39,7 +40,8 @@ __all__ = ["GIVEN_BACK", "HEARTBEAT_EVERY_S", "LEASE_S", "RqTrainer", "job_of", 
 HEARTBEAT_EVERY_S: Final = 2.0
 LEASE_S: Final = 12.0
 QUEUED_S_MAX: Final = 3_600.0
-WARN_AFTER_S: Final = 30.0
+WAITS_EVERY_S: Final = 60.0
+"""How often it is reported again that nobody takes a job."""
 STORE_PAUSE_S: Final = 5.0
 GIVEN_BACK: Final = "its trainer was told to stop, and gave the training back"
 """Not counted as an attempt: stopping trainers one after the other must not use up the attempts."""
@@ -64,7 +66,8 @@ class _Call:
     token: str
     sent: bool = False
     rows_reported: int = -1
-    warned: bool = False
+    waits_told_s: float = -math.inf
+    """After how long it was last reported that nobody takes it."""
 
 
 def queue_name(pipeline: Pipeline) -> str:
@@ -105,6 +108,7 @@ class RqTrainer:
         self._sources = sources_digest(pipeline)
         self._server = RedisServer(redis_url, 5.0, 2.0)
         self._queue: Any = rq.Queue(queue_name(pipeline), connection=self._server.client, serializer=rq.serializers.JSONSerializer)
+        self._registered = rq.worker_registration.WORKERS_BY_QUEUE_KEY % self._queue.name
         self._jobs = OpenJobs(limits.attempts_max)
         self._calls: dict[ShardId, _Call] = {}
         """The current attempt at each open job; none before the first."""
@@ -155,7 +159,7 @@ class RqTrainer:
         try:
             return self._store.look(shard)
         except StateError as error:
-            LOG.warning("%s", error)
+            LOG.error("%s", error)
             return None
 
     def _send(self, shard: ShardId) -> None:
@@ -201,10 +205,15 @@ class RqTrainer:
                 self._jobs.progressed(shard, state.rows, state.rows_total)
             case "waiting" if age_s > QUEUED_S_MAX:
                 self._fail(shard, f"no trainer took it for {QUEUED_S_MAX:.0f} s: start stream-retrain trainer with exactly this pipeline")
-            case "waiting" if age_s > WARN_AFTER_S and not call.warned:
-                call.warned = True
-                training = self._jobs[shard].job.training.number
-                LOG.warning("training %d of %s waits: does stream-retrain trainer run, with exactly this pipeline?", training, shard)
+            case "waiting" if age_s > max(self._limits.trainer_wait_s, call.waits_told_s + WAITS_EVERY_S):
+                call.waits_told_s = age_s
+                self._jobs.waits(shard, age_s, self._server.call("count the trainers", self._trainers))
+
+    def _trainers(self) -> int:
+        """Trainers of this very pipeline that are alive."""
+        client: Any = self._server.client
+        keys = client.smembers(self._registered)
+        return int(client.exists(*keys)) if keys else 0
 
     def _end(self, shard: ShardId, ending: Ending) -> None:
         if ending.sealed is None:

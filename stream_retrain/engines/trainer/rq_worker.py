@@ -38,6 +38,7 @@ from stream_retrain.engines.trainer.jobs import Job, Progress, TopicReader, Trai
 from stream_retrain.engines.trainer.rq import GIVEN_BACK, HEARTBEAT_EVERY_S, job_of, queue_name, require_rq
 from stream_retrain.engines.trainer.work import RETRIED, train_job
 from stream_retrain.errors import StateError, StoreError, StreamRetrainError
+from stream_retrain.facts.telling import without_values
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import Ending, JobStore, WindowStore
@@ -198,7 +199,8 @@ def _killed(jobs: JobStore, outcomes: collections.Counter[str], call: Any, _pid:
         pipeline, topic, partition, token = call.args
         if jobs.end(ShardId(pipeline, topic, partition), token, Ending(error=error, again=True)):
             outcomes["given_back" if outcomes["stopping"] else "failed"] += 1
-            LOG.warning("training of %s/%s/%s: %s", pipeline, topic, partition, error)
+            level = logging.WARNING if outcomes["stopping"] else logging.ERROR
+            LOG.log(level, "training of %s/%s/%s: %s", pipeline, topic, partition, error)
     except (StoreError, ValueError, TypeError) as unwritten:
         LOG.warning("the end of a training's process could not be written to the store: %s", unwritten)
 
@@ -210,7 +212,7 @@ def _train(work: TrainerWork, parent: int, pipeline: str, topic: str, partition:
     try:
         ticket = stores.jobs.take(shard, token)
     except StateError as error:
-        LOG.warning("%s", error)
+        LOG.error("%s", error)
         _write_ending(stores.jobs, shard, token, Ending(error=str(error)))
         return "failed"
     if ticket is None:
@@ -227,7 +229,7 @@ def _train(work: TrainerWork, parent: int, pipeline: str, topic: str, partition:
         ending = Ending(error=str(error))
     heartbeat.stop()
     if ending.error is not None:
-        LOG.warning("a training of %s failed: %s", shard, ending.error)
+        LOG.error("a training of %s failed: %s", shard, without_values(ending.error))
     _write_ending(stores.jobs, shard, token, ending)
     return "failed" if ending.sealed is None else "trained"
 
@@ -285,7 +287,7 @@ class _Heartbeat(threading.Thread):
                 if time.monotonic() >= until_s:
                     error = self._limits.timeout_error
                     self._jobs.end(self._shard, self._token, Ending(error=error))
-                    LOG.warning("a training of %s failed: %s", self._shard, error)
+                    LOG.error("a training of %s failed: %s", self._shard, error)
                     os._exit(TIMED_OUT)
                 if not self._jobs.heartbeat(self._shard, self._token, *self._rows):
                     LOG.info("a training of %s is no longer wanted", self._shard)

@@ -35,7 +35,7 @@ class RedisArtifactStore:
             case [b"stale", stored]:
                 raise stale_epoch(shard, epoch, int(stored))
             case [b"damaged", key]:
-                LOG.warning("%s is none of this program's, and is deleted: it stands in the place of artifacts", key.decode())
+                LOG.error("%s is none of this program's, and is deleted: it stands in the place of artifacts", key.decode())
                 self._server.call(f"delete a damaged key of shard {shard}", lambda: self._server.client.delete(key))
                 return self.keep(shard, epoch, name, sealed, limits)
             case [_, artifacts, size]:

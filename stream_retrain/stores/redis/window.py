@@ -80,7 +80,7 @@ class RedisWindowStore:
         return None
 
     def _begin_anew(self, shard: ShardId, epoch: int, damage: str) -> None:
-        LOG.warning("the window of %s is damaged at its end and begins anew: %s", shard, damage)
+        LOG.error("the window of %s is damaged at its end and begins anew: %s", shard, damage)
         self.clear(shard, epoch)
 
     def last(self, shard: ShardId, rows_max: int, *, since_time_s: float | None = None, through_offset: int | None = None) -> list[Learned]:
