@@ -262,3 +262,25 @@ def test_every_setting_is_described_and_in_the_table() -> None:
 def test_a_number_has_its_unit_in_its_name_or_counts_what_it_names(name: str) -> None:
     counted = {"http_port", "topic_replication", "checkpoint_events"}
     assert name in counted or name.endswith(("_ms", "_s", "_max"))
+
+
+def test_every_secret_is_known_wherever_it_is(tmp_path: Path) -> None:
+    keys = tmp_path / "signing.key"
+    keys.write_text("\ufeffk2:bmV3  # since Monday\n\n# old ones\nk1:c0ffee00\n")
+    found = Settings(
+        redis_url="rediss://me:p%40ss@h/0?ssl_ca_certs=/etc/ca.pem&password=in-the-query",
+        kafka={"sasl.password": "pw", "sasl.username": "u", "sasl.oauthbearer.method": "oidc", "ssl.key.pem": "PEM"},
+        signing_key_file=keys,
+    ).secrets()
+    assert sorted(set(found)) == sorted({"p@ss", "in-the-query", "pw", "PEM", "k2:bmV3", "bmV3", "k1:c0ffee00", "c0ffee00"})
+
+
+@pytest.mark.parametrize(("url", "secrets"), [("redis://alone@h", ["alone"]), ("redis://:only@h", ["only"]), ("redis://h/0", [])])
+def test_what_stands_alone_before_the_host_may_be_the_password(url: str, secrets: list[str]) -> None:
+    assert Settings(redis_url=url).secrets() == secrets
+
+
+def test_a_key_file_that_cannot_be_read_is_no_fault_of_asking_for_secrets(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for file in (tmp_path / "missing", tmp_path / "binary", tmp_path):
+        assert Settings(signing_key_file=file).secrets() == []

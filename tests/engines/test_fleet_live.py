@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -58,3 +60,8 @@ def test_one_address_serves_every_worker_and_a_dead_one_does_not_end_it(services
         parent.wait_for(lambda: scraped(parent)["worker_starts_total", "1"] == 2.0)
         parent.wait_for(lambda: parent.status()["ready"] and scraped(parent)["worker_up", "1"] == 1.0)
         assert parent.stop() < 10
+    told = [json.loads(line) for line in parent.lines]
+    host = socket.gethostname()
+    assert {each["instance"] for each in told} == {"parent", f"{host}-0", f"{host}-1"}
+    assert [each["level"] for each in told if "ended with exit code -9" in each["event"]] == ["error"]
+    assert {each["instance"] for each in told if each["event"].startswith("worker is running")} == {f"{host}-0", f"{host}-1"}

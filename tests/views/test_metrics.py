@@ -37,6 +37,7 @@ from stream_retrain.facts.worker import (
     StoreLost,
     StoreRegained,
     TrainerTold,
+    TrainingWaits,
     TransactionAborted,
     WentLive,
     WindowRefilled,
@@ -399,6 +400,24 @@ class TestGauges:
     def test_of_a_training_begin_at_0_rows_until_somebody_works_at_it(self) -> None:
         before = TrainerTold(shard=SHARD, training=1, rows=500, rows_total=500)
         assert value(told(before, processed(EXAMPLES[TrainingRequested])), "training_rows", partition="3") == 0.0
+
+    @pytest.mark.parametrize(
+        "taken",
+        [
+            TrainerTold(shard=SHARD, training=5, rows=0, rows_total=None),
+            observed(training=None, duel=None),
+            Retrying(error="away", wait_s=1.0),
+        ],
+        ids=["taken", "over", "retrying"],
+    )
+    def test_of_a_training_that_nobody_takes_grow_until_it_is_taken(self, taken: WorkerFact) -> None:
+        waits = TrainingWaits(shard=SHARD, training=5, waited_s=90.0, trainers=0)
+        assigned = Assigned(shard=SHARD, offset=0, live_from=0)
+        assert value(told(assigned), "training_waits_seconds", partition="3") == 0.0
+        waited_s = value(told(assigned, waits, observed(training=3, duel=None)), "training_waits_seconds", partition="3")
+        assert waited_s is not None
+        assert 90.0 <= waited_s < 100.0
+        assert value(told(assigned, waits, taken), "training_waits_seconds", partition="3") in (0.0, None)
 
     def test_of_a_shard_that_was_just_opened_count_its_checkpoint_from_now(self) -> None:
         before = time.time()
