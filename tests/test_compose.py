@@ -62,7 +62,7 @@ def test_a_model_is_named_by_its_steps() -> None:
 
 def test_every_view_is_told_every_fact_in_order() -> None:
     told: list[tuple[str, float]] = []
-    tell = compose._all_of(lambda fact: told.append(("a", fact.wait_s)), lambda fact: told.append(("b", fact.wait_s)))  # type: ignore[union-attr]
+    tell = compose.all_of(lambda fact: told.append(("a", fact.wait_s)), lambda fact: told.append(("b", fact.wait_s)))  # type: ignore[union-attr]
     tell(Retrying(error="x", wait_s=1.0))
     tell(Retrying(error="x", wait_s=2.0))
     assert told == [("a", 1.0), ("b", 1.0), ("a", 2.0), ("b", 2.0)]

@@ -1,0 +1,113 @@
+"""What logs and traces cost: events a second with them and without, in one run; and what a line costs that is said, or counted.
+
+As `benchmarks.metrics` measures metrics: one process, one driver over memory stores, the same events again and again, in the order with,
+without, without, with. "Off" is what a worker does without `traces`: the view of spans is not among those that are told. It is measured
+against a driver that tells nobody, so that "no cost" is a figure. "On" is with OpenTelemetry's SDK and an exporter that drops the spans.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import logging
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from benchmarks.metrics import BATCH, pipeline, records_of
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.compose import all_of
+from stream_retrain.engines.driver import Driver, DriverLimits, Log
+from stream_retrain.facts.shard import Rejected
+from stream_retrain.facts.worker import Tell
+from stream_retrain.lane.batch import Records
+from stream_retrain.logs import LogSetup, set_up_logging
+from stream_retrain.stores import connect
+from stream_retrain.views.log import log_fact
+from stream_retrain.views.traces import Traces
+from tests.facts.examples import EXAMPLES
+from tests.views.support import processed
+
+
+class _Dropped(SpanExporter):
+    def export(self, spans: Any) -> SpanExportResult:  # noqa: ARG002 - the parameter is OpenTelemetry's
+        return SpanExportResult.SUCCESS
+
+
+def _nobody(_: Any) -> None:
+    return
+
+
+def run(batches: list[Records], tell: Tell) -> float:
+    """CPU seconds for all events."""
+    driver = Driver(pipeline(), connect("memory://"), Keyring.unsigned(), DriverLimits(checkpoint_events=2**62), tell)
+    driver.open(0, Log(committed=None, low=0, high=0), 0.0)
+    began_s = time.process_time()
+    for batch in batches:
+        driver.take(0, batch)
+        driver.committed(driver.unsent().offsets)
+    return time.process_time() - began_s
+
+
+def cost(events: int, rounds: int) -> dict[str, float]:
+    """By how many per cent each way to tell is slower than to tell nobody."""
+    batches = records_of(events)
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(_Dropped()))
+    ways: dict[str, Tell] = {
+        "traces_off": all_of(log_fact),
+        "traces_on": all_of(log_fact, Traces("bench", "bench", provider)),
+    }
+    run(batches, _nobody)
+    slower: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, tell in ways.items():
+            first, second, third, fourth = (run(batches, each) for each in (tell, _nobody, _nobody, tell))
+            slower[name].append((first + fourth) / (second + third) - 1)
+    provider.shutdown()
+    return {f"{name}_slower_percent": round(statistics.median(ratios) * 100, 2) for name, ratios in slower.items()}
+
+
+def lines(times: int) -> dict[str, float]:
+    """Microseconds of CPU for a line that is said, and for a dead letter in a flood of them."""
+    fact = EXAMPLES[Rejected]
+    flood = processed(*(dataclasses.replace(fact, offset=offset) for offset in range(BATCH)))
+    log = logging.getLogger("benchmarks.telling")
+
+    def said() -> Iterator[None]:
+        for number in range(times):
+            log.error("training %d of %s failed: %s", number, "shop/shop.orders/0", "it took longer than train_timeout_s = 600 s")
+            yield
+
+    def counted() -> Iterator[None]:
+        for _ in range(times):
+            log_fact(flood)
+            yield
+
+    return {"line_said_us": round(_each_us(said), 2), "dead_letter_counted_us": round(_each_us(counted) / BATCH, 2)}
+
+
+def _each_us(steps: Callable[[], Iterator[None]]) -> float:
+    began_s, count = time.process_time(), sum(1 for _ in steps())
+    return (time.process_time() - began_s) / count * 1e6
+
+
+def main() -> None:
+    """Measure both and print them."""
+    parser = argparse.ArgumentParser(description="What logs and traces cost.")
+    parser.add_argument("--quick", action="store_true", help="fewer events and rounds: a smoke test, not a measurement")
+    arguments = parser.parse_args()
+    set_up_logging(LogSetup(format="json"), io.StringIO())
+    found = lines(100 if arguments.quick else 2_000) | cost(*((5_000, 1) if arguments.quick else (20_000, 15)))
+    for name, value in found.items():
+        sys.stdout.write(f"{name:28} {value:>12,}\n")
+
+
+if __name__ == "__main__":
+    main()
