@@ -10,7 +10,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_every_way_to_tell_has_a_figure_and_every_kind_of_line() -> None:
-    assert telling.cost(2_000, 1).keys() == {"traces_off_slower_percent", "traces_on_slower_percent"}
+    cost = telling.cost(2_000, 1)
+    assert cost.keys() == {"nobody_told_percent", "traces_off_percent", "traces_on_percent"}
+    assert cost["traces_on_percent"] > cost["traces_off_percent"] >= 0
     found = telling.lines(20)
     assert found.keys() == {"line_said_us", "dead_letter_counted_us"}
     assert all(value > 0 for value in found.values())
