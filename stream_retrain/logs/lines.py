@@ -24,6 +24,7 @@ __all__ = ["COUNTED", "formatter"]
 
 COUNTED: Final = "stream_retrain_counted"
 """The attribute of a record that stands for others: how many, in how many seconds."""
+_WHO: Final = ("instance", "pipeline")
 _Line = MutableMapping[str, Any]
 _COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "1;31"}
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -39,7 +40,8 @@ def formatter(*, as_json: bool, coloured: bool, identity: Mapping[str, str], red
             line["event"] = f"and {counted[0]:,} more of the kind in {counted[1]:.0f} s; the last: {line['event']}"
             line["repeated"] = counted[0]
         first = {"timestamp": record.created, "level": record.levelname.lower(), "event": line.pop("event"), "logger": record.name}
-        return {**first, **identity, **fields_of(record), **line}
+        who = {name: identity[name] for name in _WHO if name in identity}
+        return {**first, **who, **fields_of(record), **line}
 
     def redacted(_logger: Any, _method: str, line: _Line) -> _Line:
         return {name: value if name == "timestamp" else redactor.value(name, value) for name, value in line.items()}
