@@ -91,7 +91,7 @@ def test_a_worker_whose_trainers_are_missing_says_so_until_one_comes(services: S
     file.write_text(FILE.format(name=services.name("p"), source=source))
     settings = load_settings(None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers})
     publish_rows(({"id": f"e{n}", "a": n % 7, "y": n % 7 > 3} for n in range(600)), settings, topic=source, partitions=1)
-    with worker(services, file, trainer="rq", trainer_wait_s=1, checkpoint_interval_s=1) as running:
+    with worker(services, file, trainer="rq", trainer_wait_s=1, checkpoint_interval_s=1, traces=True) as running:
         running.wait_for(lambda: "waits for a trainer since" in running.log)
         [told] = [json.loads(line) for line in running.lines if "waits for a trainer since" in line]
         assert (told["level"], told["kind"], told["trainers"]) == ("warning", "training.waits_for_trainer", 0)

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -16,9 +17,12 @@ from typing import Any
 
 import pytest
 
+from stream_retrain.codec.keyring import Keyring
 from stream_retrain.engines.kafka.clients import consumer_client
+from stream_retrain.engines.trainer import ProcessTrainer, TrainerLimits
 from stream_retrain.logs import LogSetup, current_setup, identify, logs_json, redacted, set_up_logging
 from stream_retrain.settings import Settings
+from tests.core import streams
 
 SECRET = "hunter22-of-the-test"
 BEGIN = f"""
@@ -184,6 +188,16 @@ def test_who_logs_may_become_known_later_and_a_second_set_up_takes_the_first_one
     log.error("four")
     told = [(each["event"], each["instance"], each.get("pipeline")) for each in objects(stream.getvalue().splitlines())]
     assert told == [("one", "parent", "shop"), ("two", "host-1", "shop"), ("four", "host-2", None)]
+
+
+@pytest.mark.usefixtures("as_before")
+def test_a_trainer_s_process_logs_as_its_worker_does() -> None:
+    set_up_logging(LogSetup(level="error", secrets=(SECRET,)), Stream(terminal=False))
+    identify(instance="host-0", pipeline="test")
+    trainer = ProcessTrainer(streams.pipeline(), "memory://", Keyring.unsigned(), TrainerLimits(), target="shop.py")
+    told = pickle.loads(pickle.dumps(trainer._hello)).log
+    assert told == LogSetup(level="error", secrets=(SECRET,), instance="host-0", pipeline="test")
+    assert SECRET not in repr(trainer._hello)
 
 
 def test_where_nothing_is_set_up_nothing_is_known_and_what_looks_like_a_secret_is_masked_all_the_same() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.semconv._incubating.attributes import messaging_attributes
 from opentelemetry.trace import SpanKind, StatusCode
 
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.engines.driver import Driver, DriverLimits, Log
 from stream_retrain.errors import SettingsError
 from stream_retrain.facts.shard import ChallengerJoined, DriftDetected, Rejected, TrainingFailed, TrainingRequested, Unmatched
 from stream_retrain.facts.worker import (
@@ -30,7 +33,10 @@ from stream_retrain.facts.worker import (
     WorkerFact,
     WorkerStateChanged,
 )
+from stream_retrain.lane.batch import Record, Records
+from stream_retrain.stores import connect
 from stream_retrain.views.traces import NS, Traces
+from tests.core import streams
 from tests.facts.examples import EXAMPLES
 from tests.views.support import OTHER, SHARD, observed, processed
 
@@ -185,3 +191,20 @@ def test_without_the_api_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
 def test_without_an_sdk_nothing_is_recorded_and_nothing_fails() -> None:
     traces = Traces("g", "1")
     traces(processed(EXAMPLES[DriftDetected], newest_time_s=math.nan))
+
+
+def test_a_driver_s_facts_are_spans_of_what_it_did() -> None:
+    traced, stores = Traced(), connect("memory://")
+    traced.now_ns = time.time_ns()
+    values = [f'{{"id": "e{number}", "a": 1.0, "b": 1.0, "y": true}}'.encode() for number in range(20)]
+    for begins in (None, 20):
+        driver = Driver(streams.pipeline(), stores, Keyring.unsigned(), DriverLimits(), traced.traces)
+        driver.open(0, Log(committed=begins, low=0, high=20), 0.0)
+        driver.take(0, Records.of([Record(number, None, value, 1_790_000_000_000) for number, value in enumerate(values)]))
+        driver.committed(driver.unsent().offsets)
+        driver.checkpoint(1.0, math.inf)
+    spans = traced.exported.get_finished_spans()
+    assert [span.name for span in spans] == ["restore", "process events", "checkpoint", "restore"]
+    assert all(0 < seconds(span) < 60 for span in spans)
+    told = [dict(span.attributes or {}).get("stream_retrain.restored_from") for span in spans]
+    assert told == ["new", None, None, "checkpoint"]
