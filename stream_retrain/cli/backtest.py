@@ -92,10 +92,15 @@ def backtest(
         signals=SIGNALS,
     )
     ran, unwritten = _run(run, opened, options, report, intervals)
+    _answer(ran, unwritten, {"report": report, "intervals": intervals, "decisions": decisions}, json)
+
+
+def _answer(ran: Ran, unwritten: Exception | None, files: dict[str, Path | None], json: bool) -> None:
+    """Show what came of it, and end as it ended."""
     if json:
         print_json(dataclasses.asdict(ran.summary) | ({} if ran.tuning is None else {"tuning": dataclasses.asdict(ran.tuning)}))
     else:
-        _show(ran, {"report": report, "intervals": intervals, "decisions": decisions} if unwritten is None else {})
+        _show(ran, files if unwritten is None else {})
     if unwritten is not None:  # whatever was wrong before is found before the run; what it came to is not lost with a disk that is full now
         raise unwritten
     if ran.summary.partial:
