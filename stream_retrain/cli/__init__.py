@@ -3,41 +3,51 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import logging
+import sys
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import typer
 
 import stream_retrain
-from stream_retrain.cli import backtest, check, demo, export, local, publish, retrain, run, status, trainer, verify
 from stream_retrain.cli.hash_seed import pin_hash_seed
 from stream_retrain.cli.streams import flushed, prepared, say
 from stream_retrain.errors import PipelineError, SettingsError, StreamRetrainError
 from stream_retrain.logs import ALWAYS, fields_with, logs_json, redacted
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app", "main"]
 
 LOG: Final = logging.getLogger("stream_retrain.cli")
 
-app = typer.Typer(
-    name="stream-retrain",
-    help="Keep River models right on Kafka streams while the world changes, and prove what was done.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(demo.demo)
-app.command()(check.check)
-app.command()(run.run)
-app.command()(trainer.trainer)
-app.command()(publish.publish)
-app.command()(status.status)
-app.command()(retrain.retrain)
-app.command()(backtest.backtest)
-app.command()(verify.verify)
-app.add_typer(export.dashboards, name="dashboards")
-app.add_typer(export.rules, name="rules")
-app.add_typer(local.app, name="local")
+COMMANDS: Final = {
+    **{name: name for name in ("demo", "check", "run", "trainer", "publish", "status", "retrain", "backtest", "verify")},
+    "dashboards": "export",
+    "rules": "export",
+    "local": "local",
+}
+"""By name, the module of this package in which each is; of a group of commands, the module's `app` or what has the group's name."""
+
+
+def app(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
+    """The program, or as much of it as has these commands."""
+    made = typer.Typer(
+        name="stream-retrain",
+        help="Keep River models right on Kafka streams while the world changes, and prove what was done.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(common)
+    for name in names:
+        module = importlib.import_module(f"{__name__}.{COMMANDS[name]}")
+        found = getattr(module, name, None) or module.app
+        if isinstance(found, typer.Typer):
+            made.add_typer(found, name=name)
+        else:
+            made.command()(found)
+    return made
 
 
 def _version(wanted: bool) -> None:
@@ -46,7 +56,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def common(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version)] = False,
 ) -> None:
@@ -67,8 +76,10 @@ def main(arguments: list[str] | None = None) -> Any:
 
 def _ran(arguments: list[str] | None) -> int:
     """Run a command; its exit code, after what went wrong was said."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        app(arguments)
+        # What another command would have to import is not waited for: a probe of health is asked for twice a minute.
+        app([] if given == ["--version"] else [name for name in given[:1] if name in COMMANDS] or COMMANDS)(given)
     except (PipelineError, SettingsError) as error:
         _say_error(str(error))
         return 2

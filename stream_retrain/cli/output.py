@@ -5,16 +5,17 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from stream_retrain.cli.streams import own_output
-from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.loading import load_pipeline
 from stream_retrain.logs import LogSetup, set_up_logging
 from stream_retrain.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from stream_retrain.core.pipeline import Pipeline
 
 __all__ = ["JsonFlag", "PipelineArgument", "SettingsFile", "configured", "errors", "loaded", "log_to_stderr", "print_json"]
 
@@ -41,6 +42,8 @@ def print_json(value: Any) -> None:
 
 def loaded(pipeline: str) -> Pipeline:
     """The pipeline of a command line; what its module prints goes to standard error. Raises `PipelineError`."""
+    from stream_retrain.loading import load_pipeline
+
     with own_output():
         return load_pipeline(pipeline)
 

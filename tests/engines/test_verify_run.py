@@ -161,7 +161,7 @@ def invoked(live: LiveRun, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
 
         monkeypatch.setattr(command, "verify_pipeline", verify_pipeline)
         monkeypatch.setattr(command, "loaded", lambda _: PIPELINE)
-        return CliRunner().invoke(app, ["verify", "shop.py", "--allow-unsigned", *options])
+        return CliRunner().invoke(app(), ["verify", "shop.py", "--allow-unsigned", *options])
 
     return invoke
 
