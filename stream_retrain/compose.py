@@ -18,6 +18,7 @@ from typing import Final
 
 import stream_retrain
 from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.private_file import private_text, read_token
 from stream_retrain.codec.trial import checkpointable
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.fleet import WorkerCommand, run_fleet
@@ -35,10 +36,12 @@ from stream_retrain.settings import Settings
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import Stores
 from stream_retrain.views.fleet import FleetView
+from stream_retrain.views.history import History
 from stream_retrain.views.http import Health, HttpServer, Pages, serve, serve_at
 from stream_retrain.views.log import log_fact
 from stream_retrain.views.metrics import Metrics, PipelineLabels
 from stream_retrain.views.status import Status
+from stream_retrain.views.tls import server_context
 from stream_retrain.views.traces import Traces
 
 __all__ = ["all_of", "keyring_of", "run_pipeline", "run_workers", "serve_trainer", "trainer_of", "verify_pipeline"]
@@ -88,12 +91,14 @@ def run_pipeline(
         stack.enter_context(watchdog)
         instance = stack.enter_context(claim_instance(settings.group_of(pipeline.name), settings.instance))
         identify(instance=instance.name, pipeline=pipeline.name)
-        status = Status(pipeline.name, instance.name)
-        metrics = Metrics(_labels(pipeline), stream_retrain.__version__)
-        traces = [Traces(settings.group_of(pipeline.name), stream_retrain.__version__)] if settings.traces else []
-        tell = all_of(status, metrics, log_fact, *traces, watching)
+        labels = _labels(pipeline)
+        limit_s, release = settings.ready_commit_timeout_s, stream_retrain.__version__
+        status = Status(pipeline.name, instance.name, metrics=labels.metrics, commit_timeout_s=limit_s, version=release)
+        metrics, history = Metrics(labels, release), History()
+        traces = [Traces(settings.group_of(pipeline.name), release)] if settings.traces else []
+        tell = all_of(status, history, metrics, log_fact, *traces, watching)
         if settings.http:
-            pages = _pages(settings, status, metrics, watchdog)
+            pages = _pages(settings, status, history, metrics, watchdog)
             stack.enter_context(serve_at(socket, pages) if socket is not None else _serve(settings, pages))
         stores = connect(settings.redis_url, keyring=keyring, group=settings.group_of(pipeline.name))
         trainer = stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target, watchdog.deadline_s))
@@ -165,18 +170,31 @@ def run_workers(commands: Sequence[WorkerCommand], sockets: Sequence[Path], sett
     with ExitStack() as stack:
         if settings.http:
             fleet = FleetView(sockets, lambda: starts)
-            pages = Pages(metrics=fleet.metrics, healthy=fleet.healthy, ready=fleet.ready, status=fleet.status)
+            pages = Pages(metrics=fleet.metrics, healthy=fleet.healthy, ready=fleet.ready, status=fleet.status, history=fleet.history)
             stack.enter_context(_serve(settings, pages))
         return run_fleet(commands, stop, settings.shutdown_timeout_s + 1.5, started)
 
 
 def _serve(settings: Settings, pages: Pages) -> HttpServer:
-    server = serve(settings.http_host, settings.http_port, pages, settings.http_hosts)
-    LOG.info("serving %s: /metrics /healthz /readyz /status", server.url)
+    """Serve on the port, with TLS and a token where the settings name files of them. Raises `SettingsError`."""
+    certificate, key, tls = settings.http_tls_cert_file, settings.http_tls_key_file, None
+    if key is not None:
+        private_text(key, "TLS key")
+        if certificate is None:
+            raise SettingsError("http_tls_key_file is given, and http_tls_cert_file is not: name the certificate's file too")
+    if certificate is not None:
+        tls = server_context(certificate, key)
+    token = read_token(settings.http_token_file) if settings.http_token_file is not None else None
+    server = serve(settings.http_host, settings.http_port, pages, settings.http_hosts, token=token, tls=tls)
+    LOG.info("serving %s: a page, and /metrics /healthz /readyz /status", server.url)
+    if not settings.http_is_loopback and token is None:
+        LOG.warning("http_host is %s, and there is no http_token_file: whoever reaches it reads status and metrics", settings.http_host)
+    elif not settings.http_is_loopback and tls is None:
+        LOG.warning("http_host is %s, and there is no http_tls_cert_file: the token can be read on its way", settings.http_host)
     return server
 
 
-def _pages(settings: Settings, status: Status, metrics: Metrics, watchdog: Watchdog) -> Pages:
+def _pages(settings: Settings, status: Status, history: History, metrics: Metrics, watchdog: Watchdog) -> Pages:
     def healthy() -> Health:
         turning = watchdog.turning()
         detail = (
@@ -185,9 +203,11 @@ def _pages(settings: Settings, status: Status, metrics: Metrics, watchdog: Watch
         return Health(ok=turning and status.healthy(), detail={"state": status.state, "detail": detail})
 
     def ready() -> Health:
-        return Health(ok=watchdog.turning() and status.ready(), detail={"state": status.state, "detail": status.detail})
+        found = status.readiness()
+        detail = {"state": status.state, "detail": status.detail, **found.detail()}
+        return Health(ok=watchdog.turning() and found.ok, detail=detail)
 
-    return Pages(metrics=metrics.render, healthy=healthy, ready=ready, status=status.snapshot)
+    return Pages(metrics=metrics.render, healthy=healthy, ready=ready, status=status.snapshot, history=history.snapshot)
 
 
 @contextlib.contextmanager

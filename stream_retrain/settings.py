@@ -36,6 +36,8 @@ _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s,:/?@\[\]]+)(:\d{1,5})?"
 _SERVERS = {"pattern": rf"([A-Za-z_]+://)?{_HOST}(, *([A-Za-z_]+://)?{_HOST})*", "words": "host:port, with commas between"}
 _REDIS = {"pattern": rf"rediss?://(\S*@)?{_HOST}(/\d*)?(\?\S*)?|unix://\S+", "words": "a redis://, rediss:// or unix:// address"}
 
+_PATH = {"words": "a path"}
+
 # A Service named stream-retrain makes Kubernetes give its pods variables that begin as ours do; none of them is a setting.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=.*|.*PORT=(tcp|udp|sctp)://.*", re.DOTALL)
 
@@ -94,7 +96,7 @@ class Settings:
     artifacts_retention_ms: int | None = _setting(
         None, "milliseconds joined challengers are kept, at most; default `decisions_retention_ms`", **_RETENTION
     )
-    signing_key_file: Path | None = dataclasses.field(default=None, metadata={"meaning": "keys that sign checkpoints", "words": "a path"})
+    signing_key_file: Path | None = dataclasses.field(default=None, metadata=_PATH | {"meaning": "keys that sign checkpoints"})
     allow_unsigned: bool = _setting(False, "unpickle what nobody signed: only where none but you can write to Redis")
     checkpoint_missing: Literal["earliest", "latest", "fail"] = _setting(
         "earliest", "offsets are committed and no checkpoint is stored: learn again, begin untrained, or refuse"
@@ -110,7 +112,7 @@ class Settings:
     train_memory_bytes_max: int = _setting(2 * 1024**3, "bytes of memory one training may take", low=64 * 1024**2, high=2**50)
     trainer_wait_s: float = _setting(30.0, "seconds a training waits for a trainer before the log and a metric say so", low=1, high=3_600)
     train_attempts_max: int = _setting(2, "how often a training is begun whose process dies, or whose store is away", low=1, high=100)
-    http: bool = _setting(True, "serve /metrics, /healthz, /readyz and /status")
+    http: bool = _setting(True, "serve the page at /, and /metrics, /healthz, /readyz and /status")
     http_host: str = _setting("127.0.0.1", "address to serve on; 0.0.0.0: all", pattern=r"[^\s/@]+", words="a host name or an address")
     http_allowed_hosts: str = _setting(
         "",
@@ -119,6 +121,14 @@ class Settings:
         words="host names with commas between, or *",
     )
     http_port: int = _setting(9464, "port to serve on; 0: a free one", low=0, high=65_535)
+    http_tls_cert_file: Path | None = dataclasses.field(default=None, metadata=_PATH | {"meaning": "certificate chain in PEM: serve https"})
+    http_tls_key_file: Path | None = dataclasses.field(
+        default=None, metadata=_PATH | {"meaning": "its key, if the certificate's file does not have it"}
+    )
+    http_token_file: Path | None = dataclasses.field(
+        default=None, metadata=_PATH | {"meaning": "token that every request needs but those for /healthz and /readyz"}
+    )
+    ready_commit_timeout_s: float = _setting(30.0, "seconds records may wait to be committed before /readyz says 503", low=1, high=86_400)
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severity that is logged")
     log_format: Literal["auto", "text", "json"] = _setting("auto", "lines to read, or JSON lines; auto: to read on a terminal, else JSON")
     traces: bool = _setting(False, "OpenTelemetry spans of batches, trainings, checkpoints and restores")
@@ -131,6 +141,11 @@ class Settings:
     def http_hosts(self) -> frozenset[str]:
         """The host names for which requests are answered."""
         return frozenset({self.http_host.lower(), "localhost", *re.findall(r"[^, ]+", self.http_allowed_hosts.lower())})
+
+    @property
+    def http_is_loopback(self) -> bool:
+        """Whether nobody but this host can connect."""
+        return self.http_host.lower() == "localhost" or re.fullmatch(r"127(\.\d+){3}|::1", self.http_host) is not None
 
     @property
     def artifacts_age_max_s(self) -> float | None:
@@ -147,7 +162,7 @@ class Settings:
         shown = {name: getattr(self, name) for name in _FIELDS}
         shown["redis_url"] = url_redacted(self.redis_url)
         shown["kafka"] = {key: MASK if is_secret_name(key) else url_redacted(value) for key, value in sorted(self.kafka.items())}
-        return shown | {"signing_key_file": str(self.signing_key_file) if self.signing_key_file else None}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in shown.items()}
 
     def secrets(self) -> list[str]:
         """Every secret there is in them, and in the files of keys and tokens they name: what no line may show."""
@@ -168,6 +183,7 @@ class Settings:
 
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+_PATHS = {name for name, field in _FIELDS.items() if field.metadata.get("words") == _PATH["words"]}
 
 
 def load_settings(
@@ -202,8 +218,9 @@ def _from_file(file: Path | None, environ: Mapping[str, str], faults: list[str])
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         faults.append(f"{path}: cannot be read as TOML: {getattr(error, 'strerror', None) or error}")
         return
-    if isinstance(key_file := table.get("signing_key_file"), str):
-        table["signing_key_file"] = path.parent / key_file
+    for name in _PATHS & table.keys():
+        if isinstance(table[name], str):
+            table[name] = path.parent / table[name]
     yield from _from_mapping(table, f"{path}: ")
 
 

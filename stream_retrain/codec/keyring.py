@@ -10,19 +10,17 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
-import os
 import re
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from stream_retrain.codec.private_file import private_text
 from stream_retrain.errors import SettingsError
 
 __all__ = ["Key", "Keyring"]
 
 _SECRET_BYTES_MIN: Final = 16
-_OPEN_TO_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 
@@ -63,15 +61,7 @@ class Keyring:
         host can read or write is refused.
         Raises SettingsError, which names the file and the line but never shows a secret.
         """
-        try:
-            with path.open(encoding="utf-8-sig") as file:  # opened once, so that what is looked at is what is read
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-                if mode & _OPEN_TO_OTHERS:
-                    raise SettingsError(f"The signing key file {path} is open to others (its mode is {mode:04o}): chmod 600 {path}")
-                lines = file.read().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise SettingsError(f"The signing key file {path} cannot be read: {reason}") from error
+        lines = private_text(path, "signing key").splitlines()
         keys = []
         for at, line in enumerate(lines, 1):
             if text := line.partition("#")[0].strip():

@@ -65,8 +65,15 @@ class FleetView:
 
     def status(self) -> dict[str, Any]:
         """Every worker's status; null for one that does not answer."""
-        found = {name: json.loads(answer.body) if answer else None for name, answer in self._ask("/status").items()}
+        found = {
+            name: json.loads(answer.body) if answer and answer.status == 200 else None for name, answer in self._ask("/status").items()
+        }
         return {"ready": all(each is not None and each["ready"] for each in found.values()), "workers": found}
+
+    def history(self) -> dict[str, Any]:
+        """The shards of all workers, with their past; each is of the worker that has it now."""
+        answers = [answer for answer in self._ask("/history").values() if answer is not None and answer.status == 200]
+        return {"shards": {name: past for answer in answers for name, past in json.loads(answer.body)["shards"].items()}}
 
     def _health(self, path: str, judge: Callable[[list[bool]], bool]) -> Health:
         answers = self._ask(path)

@@ -1,15 +1,19 @@
-"""The status of a worker as one JSON-able value: a fold over its facts, for `/status`, `/healthz` and `/readyz`."""
+"""The status of a worker as one JSON-able value: a fold over its facts, for `/status`, `/healthz`, `/readyz` and the page.
+
+It shows what is now. A shard is in it from when its state is restored until it is given up: to another worker, by losing it, or because
+everything is opened again. What is said of a shard that is not open is left out.
+"""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import math
 import os
 import time
+from collections.abc import Callable, Sequence
 from typing import Any, Final, assert_never
 
-from stream_retrain.facts.shard import DriftDetected, LeadChanged, ModelReset, Rejected
+from stream_retrain.facts.shard import DuelEnded
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
     ArtifactsEvicted,
@@ -35,95 +39,121 @@ from stream_retrain.facts.worker import (
     WorkerFact,
     WorkerStateChanged,
 )
+from stream_retrain.views.shard_status import ShardStatus
 
-__all__ = ["Status"]
+__all__ = ["Readiness", "Status"]
 
 DECISIONS_KEPT: Final = 50
-READY_STATES: Final = ("running",)
 HEALTHY_STATES: Final = ("starting", "restoring", "running", "degraded", "draining")
+BEFORE_ASSIGNMENT: Final = ("starting", "restoring")
 
 
-@dataclasses.dataclass(slots=True)
-class ShardStatus:
-    """What is known of one shard."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """Whether the worker is at work, and by what that is judged; `missing` says in words what is not so."""
 
-    state: str = "replaying"
-    offset: int = 0
-    lag_records: int | None = None
-    records: int = 0
-    replayed: int = 0
-    predicted: int = 0
-    learned: int = 0
-    rejected: int = 0
-    drifts: int = 0
-    resets: int = 0
-    generation: int = 0
-    events_seen: int = 0
-    pending: int = 0
-    running: dict[str, float] = dataclasses.field(default_factory=dict)
-    rolling: dict[str, float] = dataclasses.field(default_factory=dict)
-    newest_event_time_s: float | None = None
-    checkpoint_offset: int | None = None
-    checkpoint_at_s: float | None = None
-    checkpoint_bytes: int | None = None
-    replay_debt: int = 0
+    assigned: bool
+    """The group has given it its partitions, be it none."""
+    restored: bool
+    """Every shard it holds has caught up with what was committed."""
+    committing: bool
+    """It runs, and nothing has waited to be committed for longer than is allowed."""
+    missing: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.missing
+
+    def detail(self) -> dict[str, object]:
+        """For JSON."""
+        return dataclasses.asdict(self)
 
 
 class Status:
     """Folds worker facts; read by HTTP threads while the loop writes, so what it gives out is built from plain values."""
 
-    def __init__(self, pipeline: str, instance: str) -> None:
-        self._pipeline = pipeline
-        self._instance = instance
+    def __init__(
+        self,
+        pipeline: str,
+        instance: str,
+        *,
+        metrics: Sequence[tuple[str, bool]] = (),
+        commit_timeout_s: float = 30.0,
+        version: str = "",
+        clock_s: Callable[[], float] = time.time,
+    ) -> None:
+        """`metrics` are those the pipeline declares, and whether a larger value is better."""
+        self._pipeline, self._instance, self._version = pipeline, instance, version
+        self._metrics = [{"name": name, "bigger_is_better": bigger} for name, bigger in metrics]
+        self._commit_timeout_s = commit_timeout_s
         self._started_s = time.monotonic()
         self.state = "starting"
         self.detail = ""
         self.store = "unknown"
-        self.unowned: int | None = None
-        """Partitions that no worker of the group has; None until that was looked at."""
+        self._clock_s = clock_s
+        self._state_since_s = clock_s()
+        self._group: GroupSeen | None = None
         self._shards: dict[ShardId, ShardStatus] = {}
         self._decisions: collections.deque[dict[str, Any]] = collections.deque(maxlen=DECISIONS_KEPT)
-        self._committed = self._aborted = self._outputs = 0
+        self._told = 0
+        self._committed = self._aborted = self._outputs = self._restarts = 0
+        self._committed_at_s: float | None = None
 
     def __call__(self, fact: WorkerFact) -> None:
         """Take one fact."""
         match fact:
-            case Processed():
-                self._processed(fact)
-            case Observed():
-                self._observed(fact)
-            case Lagging() | GroupSeen():
-                self._measured(fact)
+            case Processed() | Observed() | Lagging() | WentLive() | Checkpointed() | TrainerTold():
+                if (shard := self._shards.get(fact.shard)) is not None:
+                    self._of_shard(shard, fact)
+                if isinstance(fact, Checkpointed):
+                    self.store = "answers"
+            case GroupSeen():
+                self._group = fact
             case Committed():
-                self._committed += 1
-                self._outputs += fact.outputs
+                self._commit(fact)
             case TransactionAborted():
                 self._aborted += 1
-            case Assigned():
-                self._shard(fact.shard).offset = fact.offset
-            case Restored():
-                self._shard(fact.shard).generation = fact.generation
-                self.store = "answers"
-            case WentLive():
-                self._shard(fact.shard).state = "live"
+            case Assigned() | Restored():
+                self._opened(fact)
             case Released():
                 self._shards.pop(fact.shard, None)
-            case Checkpointed() | CheckpointFailed() | StoreLost() | StoreRegained() | WindowRefilled():
+            case CheckpointFailed() | StoreLost() | StoreRegained() | WindowRefilled():
                 self._note_store(fact)
             case WorkerStateChanged():
-                self.state, self.detail = fact.state, fact.detail
+                self._enter(fact.state, fact.detail)
+                if fact.state in ("stopped", "failed"):
+                    self._shards = {}
             case Retrying():
-                self.state, self.detail = "degraded", f"{fact.error}; trying again in {fact.wait_s:.1f} s"
-                self._shards.clear()
-            case TrainerTold() | TrainingWaits() | ArtifactsEvicted() | WindowCleared():
+                self._enter("degraded", f"{fact.error}; trying again in {fact.wait_s:.1f} s")
+                self._restarts += 1
+                self._shards = {}
+            case TrainingWaits() | ArtifactsEvicted() | WindowCleared():
                 pass
             case _:
                 assert_never(fact)
 
+    def readiness(self) -> Readiness:
+        """Whether it serves: assigned, restored and committing. A worker for which no partition is left is ready to take one over."""
+        shards = self._shards.copy()
+        replaying = sorted(id_.partition for id_, shard in shards.items() if shard.state != "live")
+        waits_s = max((shard.uncommitted_s for shard in shards.values()), default=0.0)
+        assigned = self.state not in (*BEFORE_ASSIGNMENT, "stopped", "failed") and (self.state != "degraded" or bool(shards))
+        late = waits_s > self._commit_timeout_s
+        committing = self.state == "running" and not late
+        missing = []
+        if not assigned:
+            missing.append("assigned: it has not been given its partitions")
+        if replaying:
+            missing.append(f"restored: partitions {', '.join(map(str, replaying))} are replayed")
+        if late:
+            missing.append(f"committing: records have waited for {waits_s:.0f} s; {self._commit_timeout_s:g} s are allowed")
+        elif not committing:
+            missing.append(f"committing: the worker is {self.state}")
+        return Readiness(assigned=assigned, restored=assigned and not replaying, committing=committing, missing=tuple(missing))
+
     def ready(self) -> bool:
-        """Whether it serves: running, with every shard it holds live."""
-        shards = list(self._shards.values())
-        return self.state in READY_STATES and all(shard.state == "live" for shard in shards)
+        """Whether it serves."""
+        return self.readiness().ok
 
     def healthy(self) -> bool:
         """Whether a restart would not help: Kafka or Redis away is no reason for one."""
@@ -131,36 +161,56 @@ class Status:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything, as JSON-able values."""
-        shards = {f"{id_.topic}/{id_.partition}": dataclasses.asdict(shard) for id_, shard in sorted(self._shards.copy().items())}
+        now_s, readiness, group = self._clock_s(), self.readiness(), self._group
+        shards = {f"{id_.topic}/{id_.partition}": shard.shown(now_s) for id_, shard in sorted(self._shards.copy().items())}
         return {
             "pipeline": self._pipeline,
             "instance": self._instance,
+            "version": self._version,
             "state": self.state,
+            "state_since_s": self._state_since_s,
             "detail": self.detail,
             "store": self.store,
-            "ready": self.ready(),
+            "ready": readiness.ok,
+            "missing": list(readiness.missing),
             "pid": os.getpid(),
-            "unowned_partitions": self.unowned,
+            "partitions": group.partitions if group else None,
+            "unowned_partitions": group.unowned if group else None,
+            "at_s": now_s,
             "uptime_s": round(time.monotonic() - self._started_s, 1),
+            "restarts": self._restarts,
             "transactions": {"committed": self._committed, "aborted": self._aborted, "outputs": self._outputs},
+            "commit_age_s": _least(now_s - self._committed_at_s if self._committed_at_s else None),
+            "checkpoint_age_s": _oldest([shard["checkpoint_age_s"] for shard in shards.values()]),
+            "metrics": self._metrics,
             "shards": shards,
-            "recent": list(self._decisions),
+            "recent": list(self._decisions.copy()),
         }
 
-    def _shard(self, id_: ShardId) -> ShardStatus:
-        return self._shards.setdefault(id_, ShardStatus())
+    def _enter(self, state: str, detail: str) -> None:
+        if state != self.state:
+            self._state_since_s = self._clock_s()
+        self.state, self.detail = state, detail
 
-    def _measured(self, fact: Lagging | GroupSeen) -> None:
-        if isinstance(fact, Lagging):
-            self._shard(fact.shard).lag_records = fact.records
+    def _opened(self, fact: Assigned | Restored) -> None:
+        shard = self._shards.get(fact.shard) or ShardStatus()
+        if isinstance(fact, Assigned):
+            shard.offset = fact.offset
         else:
-            self.unowned = fact.unowned
+            shard.generation = fact.generation
+            self.store = "answers"
+        self._shards[fact.shard] = shard
 
-    def _note_store(self, fact: Checkpointed | CheckpointFailed | StoreLost | StoreRegained | WindowRefilled) -> None:
+    def _commit(self, fact: Committed) -> None:
+        self._committed += 1
+        self._outputs += fact.outputs
+        now_s = self._committed_at_s = self._clock_s()
+        for id_ in fact.offsets:
+            if (shard := self._shards.get(id_)) is not None:
+                shard.committed(now_s)
+
+    def _note_store(self, fact: CheckpointFailed | StoreLost | StoreRegained | WindowRefilled) -> None:
         match fact:
-            case Checkpointed():
-                self.store, shard = "answers", self._shard(fact.shard)
-                shard.checkpoint_offset, shard.checkpoint_bytes, shard.checkpoint_at_s = fact.offset, fact.bytes, fact.at_s
             case StoreRegained():
                 self.store = "answers"
             case StoreLost():
@@ -168,30 +218,44 @@ class Status:
             case CheckpointFailed() | WindowRefilled():
                 self.detail = fact.error
 
-    def _processed(self, fact: Processed) -> None:
-        shard = self._shard(fact.shard)
-        if fact.replayed:
-            shard.replayed += fact.records
-        else:
-            shard.records += fact.records
-            shard.predicted += fact.predicted
-            shard.learned += fact.learned
-        if math.isfinite(fact.newest_time_s):
-            shard.newest_event_time_s = fact.newest_time_s
+    def _of_shard(self, shard: ShardStatus, fact: Processed | Observed | Lagging | WentLive | Checkpointed | TrainerTold) -> None:
+        match fact:
+            case Processed():
+                shard.processed(fact, self._clock_s())
+                self._decided(fact)
+            case Observed():
+                shard.observed(fact, self._clock_s())
+            case Lagging():
+                shard.lag_records = fact.records
+            case WentLive():
+                shard.state = "live"
+            case Checkpointed():
+                shard.checkpointed(fact)
+            case TrainerTold():
+                shard.trained(fact)
+
+    def _decided(self, fact: Processed) -> None:
         for rare in fact.facts:
-            if isinstance(rare, LeadChanged | ModelReset):
-                shard.generation = rare.generation
-            if not fact.replayed:
-                shard.rejected += isinstance(rare, Rejected)
-                shard.drifts += isinstance(rare, DriftDetected)
-                shard.resets += isinstance(rare, ModelReset)
             if rare.published:
-                told = {"partition": fact.shard.partition, "kind": rare.kind, "offset": rare.offset, "text": rare.sentence}
+                self._told += 1
+                told = {
+                    "number": self._told,
+                    "at_s": None if fact.replayed else self._clock_s(),
+                    "partition": fact.shard.partition,
+                    "kind": rare.kind,
+                    "offset": rare.offset,
+                    "text": rare.sentence,
+                }
+                if isinstance(rare, DuelEnded):
+                    told["result"] = rare.result
                 self._decisions.append(told)
 
-    def _observed(self, fact: Observed) -> None:
-        shard, seen = self._shard(fact.shard), fact.observation
-        shard.offset = fact.offset
-        shard.replay_debt = fact.replay_debt
-        shard.generation, shard.events_seen, shard.pending = seen.generation, seen.events_seen, seen.pending
-        shard.running, shard.rolling = seen.running, seen.rolling
+
+def _least(age_s: float | None) -> float | None:
+    return None if age_s is None else round(max(0.0, age_s), 1)
+
+
+def _oldest(ages_s: Sequence[float | None]) -> float | None:
+    """The largest age; None where one of them is not known, or there is none."""
+    known = [age_s for age_s in ages_s if age_s is not None]
+    return max(known) if known and len(known) == len(ages_s) else None

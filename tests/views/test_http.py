@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from stream_retrain.errors import SettingsError
-from stream_retrain.views.http import CONNECTIONS_MAX, Health, HttpServer, Pages, serve
+from stream_retrain.views.http import Health, HttpServer, Pages, serve
+from stream_retrain.views.server import CONNECTIONS_MAX
 
-PATHS = ("/", "/metrics", "/healthz", "/readyz", "/status")
+PATHS = ("/", "/page.js", "/metrics", "/healthz", "/readyz", "/status", "/history")
 
 
 class Worker:
@@ -94,9 +95,10 @@ def test_status_is_json_where_what_is_not_a_number_is_null(server: HttpServer) -
     assert json.loads(content) == {"pipeline": "flights", "score": None}
 
 
-def test_the_root_links_every_page(server: HttpServer) -> None:
-    _, content = ask(server, "/")
-    assert all(f'href="{path}"' in content.decode() for path in PATHS[1:])
+def test_the_root_is_a_page_that_links_what_machines_read(server: HttpServer) -> None:
+    answer, content = ask(server, "/")
+    assert (answer.status, answer.getheader("Content-Type")) == (200, "text/html; charset=utf-8")
+    assert all(f'href="{path}"' in content.decode() for path in ("metrics", "healthz", "readyz", "status"))
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/nowhere"])
@@ -195,7 +197,7 @@ def test_where_every_place_is_taken_the_oldest_connection_is_dropped(server: Htt
 
 
 def test_a_client_that_keeps_sending_has_the_time_of_one_request(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_retrain.views.http.REQUEST_TIMEOUT_S", 0.4)
+    monkeypatch.setattr("stream_retrain.views.server.REQUEST_TIMEOUT_S", 0.4)
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as slow:
         slow.sendall(b"GET /healthz HTTP/1.0\r\n")
         started_s = time.monotonic()

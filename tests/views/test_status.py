@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 import typing
 from typing import Any
 
 import msgspec
 import pytest
 
-from stream_retrain.facts.shard import DriftDetected, LeadChanged, ModelReset, Rejected, Unmatched
+from stream_retrain.facts.shard import (
+    ChallengerJoined,
+    ChallengerWaits,
+    DriftDetected,
+    DuelEnded,
+    DuelStarted,
+    LeadChanged,
+    ModelReset,
+    Rejected,
+    TrainingFailed,
+    TrainingRequested,
+    Unmatched,
+)
+from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
     Assigned,
     Checkpointed,
@@ -33,14 +47,18 @@ from stream_retrain.facts.worker import (
 )
 from stream_retrain.views.status import DECISIONS_KEPT, Status
 from tests.facts.examples import EXAMPLES
-from tests.views.support import OTHER, SHARD, observed, processed
+from tests.views.support import DUEL, OTHER, SHARD, observed, processed
 
 RUNNING = WorkerStateChanged(state="running")
 PLACE = "flights.events/3"
 
 
+def opened(shard: ShardId = SHARD) -> Assigned:
+    return Assigned(shard=shard, offset=100, live_from=100)
+
+
 def told(*facts: WorkerFact) -> Status:
-    status = Status("flights", "flights-0")
+    status = Status("flights", "flights-0", metrics=[("Accuracy", True)], version="1.2")
     for fact in facts:
         status(fact)
     return status
@@ -53,43 +71,62 @@ def shown(*facts: WorkerFact) -> dict[str, Any]:
 
 
 def shard_of(*facts: WorkerFact) -> dict[str, Any]:
-    shard: dict[str, Any] = shown(*facts)["shards"][PLACE]
+    """How the shard stands after it was opened, and this happened."""
+    shard: dict[str, Any] = shown(opened(), *facts)["shards"][PLACE]
     return shard
+
+
+def without_clock(snapshot: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in snapshot.items() if name not in ("uptime_s", "at_s", "state_since_s", "pid")}
 
 
 def test_a_worker_that_has_just_started_shows_this() -> None:
     snapshot = shown()
-    assert snapshot.pop("uptime_s") >= 0
-    assert snapshot.pop("pid") == os.getpid()
-    assert snapshot == {
+    assert snapshot["uptime_s"] >= 0
+    assert abs(snapshot["at_s"] - time.time()) < 10
+    assert snapshot["pid"] == os.getpid()
+    assert without_clock(snapshot) == {
         "pipeline": "flights",
         "instance": "flights-0",
+        "version": "1.2",
         "state": "starting",
         "detail": "",
         "store": "unknown",
         "ready": False,
+        "missing": ["assigned: it has not been given its partitions", "committing: the worker is starting"],
+        "partitions": None,
         "unowned_partitions": None,
+        "restarts": 0,
         "transactions": {"committed": 0, "aborted": 0, "outputs": 0},
+        "commit_age_s": None,
+        "checkpoint_age_s": None,
+        "metrics": [{"name": "Accuracy", "bigger_is_better": True}],
         "shards": {},
         "recent": [],
     }
 
 
 def test_partitions_that_nobody_has_are_shown() -> None:
-    assert shown(GroupSeen(partitions=8, unowned=2), GroupSeen(partitions=8, unowned=1))["unowned_partitions"] == 1
+    seen = shown(GroupSeen(partitions=8, unowned=2), GroupSeen(partitions=8, unowned=1))
+    assert (seen["partitions"], seen["unowned_partitions"]) == (8, 1)
 
 
 def test_a_shard_shows_this() -> None:
-    assert shard_of(
-        Assigned(shard=SHARD, offset=100, live_from=105),
+    now_s = time.time()
+    shard = shard_of(
         Restored(shard=SHARD, offset=100, generation=1, how="checkpoint"),
         processed(replayed=True, records=5),
         WentLive(shard=SHARD, offset=105),
-        processed(EXAMPLES[Rejected], EXAMPLES[DriftDetected], EXAMPLES[ModelReset], newest_time_s=1_234.5),
+        processed(EXAMPLES[Rejected], EXAMPLES[Unmatched], EXAMPLES[ModelReset], newest_time_s=1_234.5, stamped_s=now_s - 20),
         Lagging(shard=SHARD, records=40),
-        observed(),
-        Checkpointed(shard=SHARD, offset=110, bytes=2_048, seconds=0.1, at_s=1_500.5),
-    ) == {
+        observed(duel=None),
+        Checkpointed(shard=SHARD, offset=110, bytes=2_048, seconds=0.1, at_s=now_s - 30),
+    )
+    assert shard.pop("lag_s") == pytest.approx(20, abs=5)
+    assert shard.pop("checkpoint_age_s") == pytest.approx(30, abs=5)
+    assert shard.pop("checkpoint_at_s") == now_s - 30
+    assert 0 <= shard.pop("uncommitted_s") < 5
+    assert shard == {
         "state": "live",
         "offset": 110,
         "lag_records": 40,
@@ -98,23 +135,129 @@ def test_a_shard_shows_this() -> None:
         "predicted": 8,
         "learned": 7,
         "rejected": 1,
-        "drifts": 1,
+        "drifts": 0,
         "resets": 1,
+        "promotions": 0,
+        "dead_letters": {"schema": 1},
+        "unmatched": {"no_question": 1},
         "generation": 2,
         "events_seen": 700,
         "pending": 5,
         "running": {"Accuracy": 0.75},
         "rolling": {"Accuracy": 0.5},
         "newest_event_time_s": 1_234.5,
+        "committed_at_s": None,
+        "commit_age_s": None,
+        "uncommitted_records": 10,
         "checkpoint_offset": 110,
-        "checkpoint_at_s": 1_500.5,
         "checkpoint_bytes": 2_048,
         "replay_debt": 30,
+        "watches": [
+            {
+                "signal": "error",
+                "detector": "ADWIN",
+                "statistic": None,
+                "threshold": None,
+                "estimate": 0.25,
+                "width": 64,
+                "warning": True,
+                "drifts": 0,
+                "last_drift_at_s": None,
+            },
+            {
+                "signal": "feature:a",
+                "detector": "PageHinkley",
+                "statistic": 12.0,
+                "threshold": 50.0,
+                "estimate": None,
+                "width": None,
+                "warning": False,
+                "drifts": 0,
+                "last_drift_at_s": None,
+            },
+        ],
+        "duel": None,
+        "last_duel": None,
+        "training": None,
+        "window": {"rows": 400, "waiting_rows": 20, "oldest_time_s": 900.0},
+        "members": {"tree": 0.25, "linear": 0.75},
     }
 
 
+def test_a_shard_without_lag_is_not_late() -> None:
+    assert shard_of(processed(), Lagging(shard=SHARD, records=0))["lag_s"] == 0
+    assert shard_of(processed(stamped_s=float("nan")), Lagging(shard=SHARD, records=3))["lag_s"] is None
+
+
+def test_what_is_committed_waits_no_more() -> None:
+    commit = Committed(outputs=10, offsets={SHARD: 110}, seconds=0.1)
+    shard = shard_of(processed(), commit)
+    assert (shard["uncommitted_records"], shard["uncommitted_s"]) == (0, 0)
+    assert 0 <= shard["commit_age_s"] < 5
+    assert shard_of(processed(), commit, processed(records=3))["uncommitted_records"] == 3
+    assert shard_of(processed(), Committed(outputs=1, offsets={OTHER: 5}, seconds=0.1))["uncommitted_records"] == 10
+    assert shard_of(processed(replayed=True))["uncommitted_records"] == 0, "a replay puts nothing out"
+
+
+def test_a_watch_counts_its_own_drifts() -> None:
+    shard = shard_of(observed(), processed(EXAMPLES[DriftDetected]), processed(EXAMPLES[DriftDetected]))
+    error, feature = shard["watches"]
+    assert (error["drifts"], feature["drifts"], shard["drifts"]) == (2, 0, 2)
+    assert error["last_drift_at_s"] == pytest.approx(time.time(), abs=5)
+    again = shard_of(observed(), processed(EXAMPLES[DriftDetected], replayed=True))["watches"][0]
+    assert (again["drifts"], again["last_drift_at_s"]) == (0, None), "nobody noted when that was"
+
+
+class TestADuel:
+    def test_in_progress_shows_its_contestants_and_the_line_they_must_reach(self) -> None:
+        duel = shard_of(processed(EXAMPLES[DuelStarted]), observed())["duel"]
+        assert (duel["number"], duel["leader"], duel["events"], duel["passes_at"]) == (1, "champion", 300, 10.0)
+        assert (duel["cause"], duel["loss"]) == (EXAMPLES[DuelStarted].cause, EXAMPLES[DuelStarted].loss)
+        assert duel["started_at_s"] == pytest.approx(time.time(), abs=5)
+        assert duel["contestants"][1] == {"name": "fresh", "loss_mean": 0.25, "events": 300, "e_value": 8.0, "e_value_against": 0.125}
+
+    def test_has_another_leader_as_soon_as_it_changes(self) -> None:
+        lead = dataclasses.replace(EXAMPLES[LeadChanged], now="fresh", duel=1)
+        assert shard_of(observed(), processed(lead))["duel"]["leader"] == "fresh"
+
+    def test_is_over_when_it_ended_and_its_result_stays(self) -> None:
+        ended = dataclasses.replace(EXAMPLES[DuelEnded], result="promoted", winner="fresh")
+        shard = shard_of(observed(), processed(ended))
+        assert (shard["duel"], shard["last_duel"]["result"], shard["last_duel"]["winner"]) == (None, "promoted", "fresh")
+        assert shard["promotions"] == 1
+
+    def test_whose_evidence_is_without_end_can_be_told_in_json(self) -> None:
+        sure = DUEL.contestants[1]
+        duel = DUEL._replace(contestants=(DUEL.contestants[0], dataclasses.replace(sure, e_value=float("inf"))))
+        assert shard_of(observed(duel=duel))["duel"]["contestants"][1]["e_value"] == 1e9
+
+
+class TestATraining:
+    def test_under_way_shows_how_far_it_is(self) -> None:
+        asked = EXAMPLES[TrainingRequested]
+        progress = TrainerTold(shard=SHARD, training=asked.training, rows=200, rows_total=500)
+        training = shard_of(processed(asked), progress, observed(training=asked.training))["training"]
+        assert (training["state"], training["rows"], training["rows_total"]) == ("under way", 200, 500)
+        assert (training["challenger"], training["cause"]) == (asked.challenger, asked.cause)
+
+    def test_that_a_restart_finds_under_way_is_known_by_its_number(self) -> None:
+        training = shard_of(observed(training=9))["training"]
+        assert (training["number"], training["state"], training["challenger"]) == (9, "under way", None)
+
+    @pytest.mark.parametrize(
+        ("kind", "state"), [(ChallengerJoined, "joined"), (ChallengerWaits, "waits"), (TrainingFailed, "failed"), (None, "dropped")]
+    )
+    def test_that_is_over_is_shown_as_the_last_one(self, kind: Any, state: str) -> None:
+        asked = EXAMPLES[TrainingRequested]
+        ends = [processed(EXAMPLES[kind])] if kind is not None else []
+        training = shard_of(processed(asked), observed(training=asked.training), *ends, observed(training=None))["training"]
+        assert training["state"] == state
+        assert training["ended_at_s"] == pytest.approx(time.time(), abs=5)
+        assert (training["error"] is not None) == (state == "failed")
+
+
 def test_a_shard_that_was_just_assigned_replays_from_its_offset() -> None:
-    shard = shard_of(Assigned(shard=SHARD, offset=100, live_from=105))
+    shard = shard_of()
     assert (shard["state"], shard["offset"], shard["lag_records"], shard["newest_event_time_s"]) == ("replaying", 100, None, None)
 
 
@@ -133,11 +276,41 @@ def test_scores_that_are_no_numbers_are_null() -> None:
 
 @pytest.mark.parametrize("gone", [Released(shard=SHARD, how="revoked"), Released(shard=SHARD, how="lost")])
 def test_a_shard_that_was_released_goes_and_the_others_stay(gone: WorkerFact) -> None:
-    assert list(shown(observed(), observed(OTHER), gone)["shards"]) == ["flights.events/4"]
+    both = [opened(), observed(), opened(OTHER), observed(OTHER)]
+    assert list(shown(*both, gone)["shards"]) == ["flights.events/4"]
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        Released(shard=SHARD, how="lost"),
+        Retrying(error="Kafka is away", wait_s=1.0),
+        WorkerStateChanged(state="stopped"),
+        WorkerStateChanged(state="failed"),
+    ],
+    ids=lambda fact: type(fact).__name__,
+)
+@pytest.mark.parametrize(
+    "late",
+    [
+        processed(),
+        observed(),
+        Lagging(shard=SHARD, records=4),
+        WentLive(shard=SHARD, offset=5),
+        Checkpointed(shard=SHARD, offset=5, bytes=1, seconds=0.1, at_s=1.0),
+        TrainerTold(shard=SHARD, training=1, rows=200, rows_total=None),
+        Committed(outputs=1, offsets={SHARD: 5}, seconds=0.1),
+        CheckpointFailed(shard=SHARD, error="too late"),
+        WindowRefilled(shard=SHARD, error="too late"),
+    ],
+    ids=lambda fact: type(fact).__name__,
+)
+def test_what_is_told_of_a_shard_that_is_gone_does_not_bring_it_back(gone: WorkerFact, late: WorkerFact) -> None:
+    assert shown(opened(), observed(), gone, late)["shards"] == {}
 
 
 def test_shards_are_listed_in_order_of_partition() -> None:
-    assert list(shown(observed(OTHER), observed())["shards"]) == ["flights.events/3", "flights.events/4"]
+    assert list(shown(opened(OTHER), opened())["shards"]) == ["flights.events/3", "flights.events/4"]
 
 
 def test_transactions_are_counted() -> None:
@@ -151,18 +324,22 @@ def test_transactions_are_counted() -> None:
 
 class TestRecent:
     def test_are_the_published_facts_in_words(self) -> None:
-        assert shown(processed(EXAMPLES[Unmatched], EXAMPLES[DriftDetected], EXAMPLES[Rejected], EXAMPLES[ModelReset]))["recent"] == [
-            {"partition": 3, "kind": "drift.detected", "offset": 10, "text": "ADWIN detected that error went up"},
-            {"partition": 3, "kind": "model.reset", "offset": 10, "text": "the model was reset; generation 3 serves"},
+        batch = processed(EXAMPLES[Unmatched], EXAMPLES[DriftDetected], EXAMPLES[Rejected], EXAMPLES[ModelReset])
+        recent = shown(opened(), batch)["recent"]
+        assert all(abs(decision.pop("at_s") - time.time()) < 5 for decision in recent)
+        assert recent == [
+            {"number": 1, "partition": 3, "kind": "drift.detected", "offset": 10, "text": "ADWIN detected that error went up"},
+            {"number": 2, "partition": 3, "kind": "model.reset", "offset": 10, "text": "the model was reset; generation 3 serves"},
         ]
 
     def test_those_replayed_are_shown_too(self) -> None:
         """After a restart they are what is known of the time before it."""
-        assert len(shown(processed(EXAMPLES[DriftDetected], replayed=True))["recent"]) == 1
+        [decision] = shown(opened(), processed(EXAMPLES[DriftDetected], replayed=True))["recent"]
+        assert decision["at_s"] is None, "nobody noted when that was"
 
     def test_are_limited(self) -> None:
         facts = [dataclasses.replace(EXAMPLES[ModelReset], offset=offset) for offset in range(DECISIONS_KEPT + 7)]
-        offsets = [decision["offset"] for decision in shown(processed(*facts))["recent"]]
+        offsets = [decision["offset"] for decision in shown(opened(), processed(*facts))["recent"]]
         assert offsets == list(range(7, DECISIONS_KEPT + 7))
 
 
@@ -189,7 +366,42 @@ class TestReadiness:
         assert (status.ready(), status.detail) == (True, "")
 
     def test_is_in_the_snapshot(self) -> None:
-        assert shown(RUNNING)["ready"] is True
+        assert (shown(RUNNING)["ready"], shown(RUNNING)["missing"]) == (True, [])
+
+    @pytest.mark.parametrize(
+        ("facts", "missing", "assigned", "restored", "committing"),
+        [
+            ([], ["assigned", "committing"], False, False, False),
+            ([WorkerStateChanged(state="restoring")], ["assigned", "committing"], False, False, False),
+            ([opened(), RUNNING], ["restored"], True, False, True),
+            ([opened(), WentLive(shard=SHARD, offset=100), RUNNING], [], True, True, True),
+            ([opened(), WentLive(shard=SHARD, offset=100), WorkerStateChanged(state="degraded")], ["committing"], True, True, False),
+            ([RUNNING, Retrying(error="Kafka is away", wait_s=1.0)], ["assigned", "committing"], False, False, False),
+            ([RUNNING], [], True, True, True),
+        ],
+        ids=["starting", "joining", "replaying", "at work", "Kafka is away", "tries again", "no partition left for it"],
+    )
+    def test_says_which_of_three_is_missing(
+        self, facts: list[WorkerFact], missing: list[str], assigned: bool, restored: bool, committing: bool
+    ) -> None:
+        found = told(*facts).readiness()
+        assert [each.partition(":")[0] for each in found.missing] == missing
+        assert (found.assigned, found.restored, found.committing, found.ok) == (assigned, restored, committing, not missing)
+
+    def test_needs_commits_within_the_time_allowed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now_s = 1_000.0
+        monkeypatch.setattr("stream_retrain.views.shard_status.time.monotonic", lambda: now_s)
+        status = told(opened(), WentLive(shard=SHARD, offset=100), RUNNING)
+        now_s += 500
+        assert status.ready(), "nothing waits, so nothing has to be committed"
+        status(processed())
+        now_s += 29
+        status(processed())
+        assert status.ready()
+        now_s += 2
+        assert status.readiness().missing == ("committing: records have waited for 31 s; 30 s are allowed",)
+        status(Committed(outputs=1, offsets={SHARD: 120}, seconds=0.1))
+        assert status.ready()
 
 
 @pytest.mark.parametrize(
@@ -228,9 +440,3 @@ class TestStore:
     def test_what_went_wrong_is_the_detail(self, fact: WorkerFact) -> None:
         status = told(Restored(shard=SHARD, offset=1, generation=1, how="checkpoint"), RUNNING, fact)
         assert (status.store, status.detail, status.state) == ("answers", "it failed", "running")
-
-
-def test_what_a_trainer_tells_changes_nothing() -> None:
-    told_ = TrainerTold(shard=SHARD, training=1, rows=200, rows_total=None)
-    before, after = shown(observed()), shown(observed(), told_)
-    assert {**before, "uptime_s": 0} == {**after, "uptime_s": 0}
