@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from stream_retrain.facts.duel import ContestantStanding, DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.facts.observation import DuelStanding, Observation, Reading
-from stream_retrain.facts.shard import DriftDetected, Rejected, ShardFact, TrainingRequested, Unmatched
+from stream_retrain.facts.shard import ChallengerJoined, DriftDetected, Rejected, ShardFact, TrainingRequested, Unmatched
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
     Assigned,
@@ -126,6 +126,9 @@ class MadeWorker:
                 **told, duel=1, contestants=names, trained_on=(0, 0, 400), generation=shard.generation, cause="drift:error", loss="log"
             )
             shard.duel_since, happened = at, [*happened, drift, asked, began]
+        if shard.duel_since is not None and at == shard.duel_since + 30:
+            joined: dict[str, Any] = {"training": 1, "duel": 1, "challenger": "since_change", "lessons": 12_000, "generation": 1}
+            happened.append(ChallengerJoined(**told, **joined, learned_through=1, caught_up=4, gap=False, digest="5e1f"))
         if shard.duel_since is not None and at == shard.duel_since + 40:
             standings = self._contestants(shard)
             lead: dict[str, Any] = {"duel": 1, "events": 7_200, "standings": standings, "generation": 2, "loss": "log"}

@@ -58,14 +58,15 @@ function range(values) {
   if (!known.length) return [0, 1];
   let low = Math.min(...known), high = Math.max(...known);
   const share = low >= 0 && high <= 1;
-  const room = Math.max((high - low) * 0.15, share ? 0.02 : Math.abs(high) * 0.05, 1e-6);
+  // A score that only trembles must not look like one that falls.
+  const room = Math.max((high - low) * 0.12, (share ? 0.15 : Math.abs(high) * 0.15) / 2 - (high - low) / 2, 1e-6);
   low -= room;
   high += room;
   return share ? [Math.max(0, low), Math.min(1, high)] : [low, high];
 }
 
 function valueTicks(low, high) {
-  const rough = (high - low) / 3;
+  const rough = (high - low) / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough);
   const ticks = [];
@@ -100,12 +101,26 @@ export function spansOf(marks) {
   return spans;
 }
 
-const LEFT = 46, RIGHT = 52, TOP = 20, LOW = 20;
+const LEFT = 46, RIGHT = 52, LOW = 20, ROW = 13, ROWS = 3;
+
+// In which row above the chart each mark stands, so that those of one moment stand above each other.
+function inRows(marks, x) {
+  const ends = [];
+  return marks.map((mark) => {
+    const row = Math.max(0, [0, 1, 2].find((each) => (ends[each] ?? -Infinity) < x(mark.at_s) - 11) ?? ROWS - 1);
+    ends[row] = x(mark.at_s);
+    return row;
+  });
+}
 
 // The rolling score of a shard over time. Returns how to find a point by its place on the screen.
 export function scoreChart(box, { width, height = 150, times, values, marks, from, to, duel }) {
   const x = (at) => LEFT + ((at - from) / (to - from)) * (width - LEFT - RIGHT);
   const [low, high] = range(values);
+  const seen = marks.filter((mark) => mark.at_s >= from && mark.at_s <= to && MARKS[kindOf(mark)]);
+  const rows = inRows(seen, x);
+  const TOP = 12 + ROW * (1 + Math.max(0, ...rows));
+  height += TOP - 12;
   const y = (value) => TOP + (1 - (value - low) / (high - low)) * (height - TOP - LOW);
   const nodes = [];
   for (const [began, ended] of spansOf(marks)) {
@@ -122,15 +137,14 @@ export function scoreChart(box, { width, height = 150, times, values, marks, fro
     nodes.push(svg("line", { class: "axis", x1: x(at), x2: x(at), y1: height - LOW, y2: height - LOW + 4 }));
     nodes.push(svg("text", { x: x(at), y: height - 4, "text-anchor": "middle" }, label));
   }
-  const seen = marks.filter((mark) => mark.at_s >= from && mark.at_s <= to && MARKS[kindOf(mark)]);
   for (const mark of seen) {
     const { drop, look } = MARKS[kindOf(mark)];
-    if (drop) nodes.push(svg("line", { class: `drop ${look}`, x1: x(mark.at_s), x2: x(mark.at_s), y1: TOP - 6, y2: height - LOW }));
+    if (drop) nodes.push(svg("line", { class: `drop ${look}`, x1: x(mark.at_s), x2: x(mark.at_s), y1: TOP - 4, y2: height - LOW }));
   }
   const step = (to - from) / 240;
   nodes.push(svg("path", { class: "score", d: path(times, values, x, y, Math.max(10, step * 4)) }));
-  for (const mark of seen) {
-    const drawn = symbol(kindOf(mark), x(mark.at_s), TOP - 9);
+  for (const [place, mark] of seen.entries()) {
+    const drawn = symbol(kindOf(mark), x(mark.at_s), TOP - 10 - ROW * rows[place]);
     drawn.append(svg("title", {}, `${clock(mark.at_s)} ${mark.text}`));
     nodes.push(drawn);
   }
@@ -150,7 +164,7 @@ export function evidenceChart(box, { width, height = 110, times, lines, reach })
   const from = times[0], to = Math.max(times.at(-1), from + 1);
   const logs = lines.flatMap(([, values]) => values).map((value) => Math.log10(Math.max(value, 1e-3)));
   const low = Math.max(-3, Math.min(-0.5, ...logs)), high = Math.max(Math.log10(reach) + 0.3, ...logs);
-  const right = 12, top = 8;
+  const right = width < 420 ? 78 : 104, top = 8;
   const x = (at) => LEFT + ((at - from) / (to - from)) * (width - LEFT - right);
   const y = (value) => top + (1 - (Math.log10(Math.max(value, 1e-3)) - low) / (high - low)) * (height - top - LOW);
   const nodes = [];
@@ -158,8 +172,17 @@ export function evidenceChart(box, { width, height = 110, times, lines, reach })
     nodes.push(svg("line", { class: "grid", x1: LEFT, x2: width - right, y1: y(10 ** power), y2: y(10 ** power) }));
     nodes.push(svg("text", { x: LEFT - 6, y: y(10 ** power) + 4, "text-anchor": "end" }, power < 0 ? (10 ** power).toFixed(-power) : (10 ** power).toLocaleString("en")));
   }
-  for (const [at, label] of timeTicks(from, to, width - LEFT)) nodes.push(svg("text", { x: Math.min(x(at), width - 26), y: height - 4, "text-anchor": "middle" }, label));
+  for (const [at, label] of timeTicks(from, to, width - LEFT - right)) nodes.push(svg("text", { x: x(at), y: height - 4, "text-anchor": "middle" }, label));
   nodes.push(svg("line", { class: "reach", x1: LEFT, x2: width - right, y1: y(reach), y2: y(reach) }));
+  nodes.push(svg("text", { x: width - right + 5, y: y(reach) + 4 }, "to reach"));
+  const taken = [y(reach)];
+  lines.forEach(([name, values]) => {
+    let at = y(values.at(-1));
+    while (taken.some((each) => Math.abs(each - at) < 12)) at += 3;
+    taken.push(at);
+    const most = Math.floor((right - 6) / 7.4);
+    nodes.push(svg("text", { class: "last", x: width - right + 5, y: at + 4 }, name.length > most ? `${name.slice(0, most - 1)}…` : name));
+  });
   lines.forEach(([, values], place) => nodes.push(svg("path", { class: `score ${["", "second", "third"][place % 3]}`, d: path(times, values, x, y, Infinity) })));
   box.setAttribute("viewBox", `0 0 ${width} ${height}`);
   box.setAttribute("height", height);

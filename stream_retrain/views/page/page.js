@@ -27,7 +27,7 @@ const whole = (value) => (value === null || value === undefined ? "–" : Math.r
 
 function span(seconds) {
   if (seconds === null || seconds === undefined) return "–";
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 3) return `${seconds.toFixed(1)} s`;
   if (seconds < 120) return `${Math.round(seconds)} s`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
   return seconds < 172800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} days`;
@@ -377,6 +377,7 @@ function legend() {
   if (list.dataset.kinds === wanted.join()) return;
   list.dataset.kinds = wanted.join();
   list.replaceChildren(...wanted.map((kind) => el("li", {}, svg("svg", { viewBox: "-7 -7 14 14", "aria-hidden": "true" }, symbol(kind, 0, 0)), MARKS[kind].name)));
+  if (wanted.includes("duel.started")) list.append(el("li", {}, svg("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" }, svg("rect", { class: "during", width: 14, height: 14 })), "duel under way"));
 }
 
 // --- one shard in full
@@ -386,11 +387,11 @@ class Card {
     const id = `card-${shard.partition}`;
     this.svg = svg("svg", { tabindex: 0, role: "slider", "aria-valuemin": 0, "aria-describedby": `${id}-told`, class: "chart" });
     this.told = el("figcaption", { id: `${id}-told` });
-    this.readout = el("span", { class: "readout" });
+    this.readout = el("p", { class: "readout" });
     this.state = el("p", { class: "quiet" });
     this.title = el("h3", { id });
     this.facts = el("dl", { class: "facts" });
-    this.race = el("div", { hidden: "" });
+    this.race = el("div", { class: "race", hidden: "" });
     this.evidence = svg("svg", { role: "img" });
     this.raceTitle = el("h4");
     this.raceTable = el("table");
@@ -400,13 +401,15 @@ class Card {
     this.watches = el("div", {}, el("h4", {}, "Detectors"), this.watchTable);
     this.members = el("div", { hidden: "" }, el("h4", {}, "Members of the model"), el("table"));
     this.values = el("table");
+    const parts = el("div", { class: "parts" }, el("div", {}, el("h4", {}, "State"), this.facts), this.watches, this.members);
+    this.parts = el("details", {}, el("summary", {}, "State and detectors"), parts);
+    this.parts.open = chosen.size === 1;
     this.more = el("details", {}, el("summary", {}, "The chart as a table"), this.values);
     this.more.addEventListener("toggle", () => this.draw(this.shard));
     this.cursor = null;
     this.box = el("article", { class: "card", "aria-labelledby": id },
-      el("div", { class: "heading" }, this.title, this.state),
-      el("figure", {}, this.svg, this.told, this.readout),
-      el("div", { class: "parts" }, this.race, el("div", {}, el("h4", {}, "State"), this.facts), this.watches, this.members), this.more);
+      el("div", { class: "heading" }, this.title, this.state, this.readout),
+      el("figure", {}, this.svg, this.told), this.race, this.parts, this.more);
     this.svg.addEventListener("pointermove", (event) => this.point(event));
     this.svg.addEventListener("pointerleave", () => this.read(null));
     this.svg.addEventListener("blur", () => this.read(null));
@@ -424,7 +427,7 @@ class Card {
     put(this.title, `Partition ${shard.partition}`);
     put(this.state, [`generation ${shard.generation}`, shard.state, now.several ? `worker ${shard.worker}` : "", under(shard)].filter(Boolean).join(" · "));
     this.drawn = scoreChart(this.svg, {
-      width: Math.max(280, this.svg.parentNode.clientWidth || 700), height: innerWidth < 600 ? 170 : 190,
+      width: Math.max(280, this.svg.parentNode.clientWidth || 700), height: innerWidth < 600 ? 150 : 165,
       times: this.times, values: this.scores, marks, from, to, duel: shard.duel,
     });
     this.svg.setAttribute("aria-label", `${metric} of partition ${shard.partition}, rolling; arrow keys read it`);
@@ -503,7 +506,7 @@ class Card {
     this.raceTable.style.display = "";
     if (drawn) {
       evidenceChart(this.evidence, {
-        width: Math.max(240, this.evidence.parentNode.clientWidth || 360), times: seen.t, reach: duel.passes_at,
+        width: Math.max(240, this.evidence.getBoundingClientRect().width || 360), times: seen.t, reach: duel.passes_at,
         lines: others.filter((each) => seen.e[each.name]).map((each) => [each.name, seen.e[each.name]]),
       });
       this.evidence.setAttribute("aria-label", `Evidence over time; the table below has its values now. The line to reach is ${number(duel.passes_at, 1)}.`);
