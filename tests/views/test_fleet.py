@@ -15,9 +15,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_retrain.errors import SettingsError
+from stream_retrain.facts.worker import Assigned
 from stream_retrain.views import fleet as fleet_module
 from stream_retrain.views.catalogue import PREFIX
 from stream_retrain.views.fleet import FleetView
+from stream_retrain.views.history import History
 from stream_retrain.views.http import Health, Pages, serve_at
 from stream_retrain.views.metrics import Metrics, PipelineLabels
 from stream_retrain.views.status import Status
@@ -37,7 +39,11 @@ def worker(path: Path, shard: Any = SHARD, *, ok: bool = True) -> Iterator[None]
     metrics = Metrics(PipelineLabels(name="flights", task="binary", topic="t", model="M"), "1")
     metrics(observed(shard))
     health = Health(ok=ok, detail={"state": "running"})
-    pages = Pages(metrics=metrics.render, healthy=lambda: health, ready=lambda: health, status=Status("flights", path.name).snapshot)
+    status, history = Status("flights", path.name), History()
+    history(Assigned(shard=shard, offset=0, live_from=0))
+    history(observed(shard))
+    answers = {"healthy": lambda: health, "ready": lambda: health}
+    pages = Pages(metrics=metrics.render, status=status.snapshot, history=history.snapshot, **answers)
     with serve_at(path, pages):
         yield
 
@@ -143,3 +149,12 @@ def test_a_socket_that_cannot_be_made_is_a_fault_of_the_settings(tmp_path: Path)
     long.parent.mkdir()
     with pytest.raises(SettingsError, match="let TMPDIR name another folder"), worker(long):
         pass
+
+
+def test_the_past_of_all_shards_is_in_one_answer(folder: Path) -> None:
+    with worker(folder / "0", SHARD), worker(folder / "1", OTHER):
+        shards = view(folder, 3, (1, 1, 1)).history()["shards"]
+    assert {name: past["metrics"] for name, past in shards.items()} == {
+        "flights.events/3": {"Accuracy": [0.5]},
+        "flights.events/4": {"Accuracy": [0.5]},
+    }
