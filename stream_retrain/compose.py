@@ -21,6 +21,7 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.private_file import private_text, read_token
 from stream_retrain.codec.trial import checkpointable
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.engines.announce import Announcer
 from stream_retrain.engines.fleet import WorkerCommand, run_fleet
 from stream_retrain.engines.instance import claim_instance
 from stream_retrain.engines.replay.past import KeptStates, RunRange
@@ -97,10 +98,13 @@ def run_pipeline(
         metrics, history = Metrics(labels, release), History()
         traces = [Traces(settings.group_of(pipeline.name), release)] if settings.traces else []
         tell = all_of(status, history, metrics, log_fact, *traces, watching)
+        served = None
         if settings.http:
             pages = _pages(settings, status, history, metrics, watchdog)
-            stack.enter_context(serve_at(socket, pages) if socket is not None else _serve(settings, pages))
-        stores = connect(settings.redis_url, keyring=keyring, group=settings.group_of(pipeline.name))
+            served = stack.enter_context(serve_at(socket, pages) if socket is not None else _serve(settings, pages))
+        group = settings.group_of(pipeline.name)
+        stores = connect(settings.redis_url, keyring=keyring, group=group)
+        stack.enter_context(Announcer(stores.workers, group, instance.name, status.snapshot, served.url if served else ""))
         trainer = stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target, watchdog.deadline_s))
         supervise(lambda: run_worker(pipeline, settings, stores, keyring, instance.name, watchdog, tell, trainer), watchdog, tell)
 

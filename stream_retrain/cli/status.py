@@ -1,17 +1,25 @@
-"""`stream-retrain status`: ask a running worker how it stands."""
+"""`stream-retrain status`: how every worker of a group stands, or one worker asked directly."""
 
 from __future__ import annotations
 
 import json as json_
+import ssl
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, errors, print_json
+from stream_retrain.cli.group_status import group_status, show_group
+from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, errors, loaded, print_json
+from stream_retrain.codec.private_file import read_token
+from stream_retrain.errors import SettingsError
+from stream_retrain.stores import connect
+from stream_retrain.stores.ports import STATUS_EXPIRE_S
+from stream_retrain.views.tls import client_context
 
 __all__ = ["fetch_status", "status"]
 
@@ -20,15 +28,36 @@ UNHEALTHY = 3
 
 
 def status(
-    url: Annotated[str | None, typer.Option(help="The worker's address (default: http_host and http_port of the settings).")] = None,
+    pipeline: Annotated[
+        str | None, typer.Argument(metavar="[PIPELINE]", help="Show every worker of this pipeline's group.", show_default=False)
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="Show every worker of this consumer group.", show_default=False)] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Ask the worker at this address (default without PIPELINE and group: http_host and http_port).")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="With --url: the token that the worker asks for (default: http_token_file).", show_default=False)
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(help="With --url https://...: certificates to trust, in PEM, instead of the system's.", show_default=False),
+    ] = None,
     settings: SettingsFile = None,
     json: JsonFlag = False,
 ) -> None:
-    """Show a worker's shards, scores, drifts and last decisions; exit code 3 if it does not answer or is not ready."""
+    """Show shards, scores, lag, labels and trainings; exit code 3 where no worker answers, or one is not ready."""
     wanted = configured(settings)
-    address = url or f"http://{wanted.http_host}:{wanted.http_port}"
+    if url is not None and (pipeline or group):
+        raise SettingsError("--url asks one worker: leave out PIPELINE and --group, or --url")
+    name = group or (wanted.group_of(loaded(pipeline).name) if pipeline else wanted.group)
+    if url is None and name is not None:
+        _show_group(name, wanted.redis_url, json)
+        return
+    scheme = "http" if wanted.http_tls_cert_file is None else "https"
+    address = (url or f"{scheme}://{wanted.http_host}:{wanted.http_port}").rstrip("/")
+    token = token_file or wanted.http_token_file
     try:
-        found = fetch_status(address)
+        found = fetch_status(address, read_token(token) if token else None, client_context(ca_file) if ca_file else None)
     except (OSError, ValueError) as error:
         errors().print(f"no worker answers at {address}: {error}", markup=False)
         raise typer.Exit(UNHEALTHY) from None
@@ -41,14 +70,33 @@ def status(
         raise typer.Exit(UNHEALTHY)
 
 
-def fetch_status(address: str) -> dict[str, Any]:
+def _show_group(group: str, redis_url: str, json: bool) -> None:
+    """Exits with code 3 where there is no worker, one is not ready, or a partition is nobody's. Raises `StoreError`."""
+    found = group_status(group, connect(redis_url).workers.all(group))
+    if json:
+        print_json(found)
+    elif found["workers"]:
+        show_group(found)
+    if not found["workers"]:
+        errors().print(
+            f"no worker of group {group} runs: none has told Redis how it stands for {STATUS_EXPIRE_S:.0f} s", markup=False, highlight=False
+        )
+    if not found["ready"]:
+        raise typer.Exit(UNHEALTHY)
+
+
+def fetch_status(address: str, token: str | None = None, context: ssl.SSLContext | None = None) -> dict[str, Any]:
     """The JSON of a worker's `/status`. Raises OSError where nothing answers."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(f"{address}/status", headers=headers)  # noqa: S310 - the operator's own address
     try:
-        with urllib.request.urlopen(f"{address}/status", timeout=TIMEOUT_S) as response:  # noqa: S310 - the operator's own address
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as response:  # noqa: S310 - the same
             found: dict[str, Any] = json_.load(response)
             return found
     except urllib.error.HTTPError as error:
-        raise OSError(f"HTTP {error.code}") from None
+        with error:
+            why = "; it asks for a token: --token-file" if error.code == 401 else ""
+            raise OSError(f"HTTP {error.code}{why}") from None
 
 
 def _show(number: str | None, found: dict[str, Any] | None) -> None:
@@ -59,11 +107,20 @@ def _show(number: str | None, found: dict[str, Any] | None) -> None:
     if found is None:
         return
     console.print(f"pipeline {found['pipeline']}  instance {found['instance']}  {found['state']}  {found['detail']}", markup=False)
-    table = Table("partition", "state", "offset", "lag", "learned", "gen.", "drifts", "dead", "overall", "rolling", box=None)
+    for missing in found["missing"]:
+        console.print(f"not ready: {missing}", markup=False)
+    columns = ("partition", "state", "offset", "lag", "waiting", "unmatched", "learned", "gen.", "drifts", "dead", "overall", "rolling")
+    table = Table(*columns, box=None)
     for name, shard in found["shards"].items():
-        scores = ["\n".join(f"{metric} {value:.3f}" for metric, value in shard[kind].items()) for kind in ("running", "rolling")]
-        counts = [shard[key] for key in ("state", "offset", "lag_records", "events_seen", "generation", "drifts", "rejected")]
+        scores = ["\n".join(f"{metric} {_score(value)}" for metric, value in shard[kind].items()) for kind in ("running", "rolling")]
+        keys = ("events_seen", "generation", "drifts", "rejected")
+        counts = [shard[key] for key in ("state", "offset", "lag_records", "pending")]
+        counts += [sum(shard["unmatched"].values()), *(shard[key] for key in keys)]
         table.add_row(name.rpartition("/")[2], *map(str, counts), *scores)
     console.print(table)
     for entry in found["recent"][-10:]:
         console.print(f"  partition {entry['partition']} offset {entry['offset']}: {entry['text']}", markup=False)
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -26,6 +26,8 @@ Requests (`RequestStore`): what people and programs ask of a shard while it runs
 Artifacts (`ArtifactStore`): the challengers that joined a shard, sealed, for whoever replays it later. A worker writes them and never
 reads them.
 
+Workers (`WorkerStore`): how each worker of a consumer group stands, told every few seconds, for whoever asks. It expires by itself.
+
 Others can write to a store, so whatever is read there is checked: what cannot be read is left out and told (a window's chunk, a request)
 or raises `StateError` (a job).
 """
@@ -38,10 +40,13 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from stream_retrain.facts.values import Learned, ShardId
 from stream_retrain.stores.window import WindowChunk
+from stream_retrain.stores.worker_status import WorkerStatus
 
 __all__ = [
     "REASON_BYTES_MAX",
     "REQUESTS_MAX",
+    "STATUS_EXPIRE_S",
+    "WORKERS_MAX",
     "ArtifactLimits",
     "ArtifactStore",
     "Asked",
@@ -57,6 +62,8 @@ __all__ = [
     "WindowLimits",
     "WindowSpan",
     "WindowStore",
+    "WorkerStore",
+    "WorkerTold",
     "cut_reason",
 ]
 
@@ -70,6 +77,7 @@ class Stores:
     jobs: JobStore
     requests: RequestStore
     artifacts: ArtifactStore
+    workers: WorkerStore
     ping: Callable[[], None]
     """Raises `StoreError` if the store does not answer."""
 
@@ -269,4 +277,33 @@ class ArtifactStore(Protocol):
 
     def load(self, shard: ShardId, name: str) -> bytes | None:
         """The artifact of that name; None if it is not there, or not there any more."""
+        ...
+
+
+STATUS_EXPIRE_S: Final = 15.0
+"""How long it is known how a worker stood."""
+WORKERS_MAX: Final = 1_000
+"""Workers of a group whose status is kept."""
+
+
+class WorkerTold(NamedTuple):
+    """How a worker stood, and how long ago it said so, by the store's clock."""
+
+    status: WorkerStatus
+    age_s: float
+
+
+class WorkerStore(Protocol):
+    """How the workers of each consumer group stand; what a worker said is forgotten `STATUS_EXPIRE_S` later."""
+
+    def tell(self, group: str, status: WorkerStatus) -> None:
+        """Say how a worker stands; what its instance said before is replaced."""
+        ...
+
+    def all(self, group: str) -> list[WorkerTold]:
+        """What is known, by instance; what cannot be read is left out."""
+        ...
+
+    def drop(self, group: str, instance: str) -> None:
+        """Forget a worker that has stopped."""
         ...

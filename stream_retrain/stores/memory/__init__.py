@@ -13,6 +13,7 @@ from stream_retrain.stores.memory.jobs import MemoryJobStore
 from stream_retrain.stores.memory.requests import MemoryRequestStore
 from stream_retrain.stores.memory.shards import Shards
 from stream_retrain.stores.memory.window import MemoryWindowStore
+from stream_retrain.stores.memory.workers import MemoryWorkerStore
 from stream_retrain.stores.ports import Stores
 
 __all__ = ["memory_stores"]
@@ -27,5 +28,6 @@ def memory_stores(keyring: Keyring, group: str | None = None) -> Stores:
         jobs=MemoryJobStore(shards),
         requests=MemoryRequestStore(shards),
         artifacts=MemoryArtifactStore(shards),
+        workers=MemoryWorkerStore(),
         ping=lambda: None,
     )

@@ -17,6 +17,7 @@ from stream_retrain.stores.redis.jobs import RedisJobStore
 from stream_retrain.stores.redis.requests import RedisRequestStore
 from stream_retrain.stores.redis.server import RedisServer
 from stream_retrain.stores.redis.window import RedisWindowStore
+from stream_retrain.stores.redis.workers import RedisWorkerStore
 
 __all__ = ["PERMANENT_KEYS", "redis_stores"]
 
@@ -40,5 +41,6 @@ def redis_stores(url: str, keyring: Keyring, group: str | None, *, timeout_s: fl
         jobs=RedisJobStore(server),
         requests=RedisRequestStore(server),
         artifacts=RedisArtifactStore(server),
+        workers=RedisWorkerStore(server),
         ping=server.ping,
     )

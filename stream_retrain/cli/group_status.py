@@ -1,0 +1,128 @@
+"""The workers of a group as they told the store: one value for `--json`, and the same numbers as tables.
+
+What stands in a store may have been written by others. It has been read as values with limits; here, what a terminal would not print as
+it is, such as an escape sequence, is replaced.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stream_retrain.stores.ports import WorkerTold
+
+__all__ = ["group_status", "show_group"]
+
+PIPED_WIDTH: Final = 240
+"""Columns of a line that no terminal shows."""
+
+
+def group_status(group: str, told: Sequence[WorkerTold]) -> dict[str, Any]:
+    """Everything that is known of a group."""
+    workers = [{**msgspec.to_builtins(each.status), "told_age_s": round(each.age_s, 1)} for each in told]
+    shards = [shard for worker in workers for shard in worker["shards"]]
+    held = collections.Counter(shard["partition"] for shard in shards)
+    total = max((worker["partitions"] for worker in workers if worker["partitions"] is not None), default=None)
+    unowned = None if total is None else [number for number in range(min(total, 100_000)) if number not in held]
+    lags = [shard["lag_records"] for shard in shards]
+    return {
+        "group": group,
+        "ready": bool(workers) and all(worker["ready"] for worker in workers) and not unowned,
+        "partitions": {
+            "total": total,
+            "owned": sorted(held),
+            "unowned": unowned,
+            "held_twice": sorted(number for number, count in held.items() if count > 1),
+        },
+        "lag_records": None if None in lags else sum(lags),
+        "waiting": sum(shard["pending"] for shard in shards),
+        "unmatched": sum(shard["unmatched"] for shard in shards),
+        "dead_letters": sum(shard["dead_letters"] for shard in shards),
+        "drifts": sum(shard["drifts"] for shard in shards),
+        "trainings": sum(shard["training"] is not None for shard in shards),
+        "duels": sum(shard["duel"] is not None for shard in shards),
+        "workers": workers,
+    }
+
+
+def show_group(found: dict[str, Any]) -> None:
+    """As tables."""
+    console, places = Console(), found["partitions"]
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    of = "" if places["total"] is None else f" of {places['total']}"
+    console.print(_plain(f"group {found['group']}: {'ready' if found['ready'] else 'not ready'}"))
+    console.print(_plain(f"{len(places['owned'])}{of} partitions have a worker{_listed(places['unowned'])}"))
+    if places["held_twice"]:
+        console.print(_plain(f"partitions {', '.join(map(str, places['held_twice']))} are named by two workers: one is losing them now"))
+    console.print(
+        _plain(
+            f"lag {_count(found['lag_records'])} records, {found['waiting']} waiting for labels, {found['unmatched']} unmatched,"
+            f" {found['dead_letters']} dead letters, {found['drifts']} drifts,"
+            f" {found['trainings']} trainings and {found['duels']} duels under way"
+        )
+    )
+    workers = _table("worker", "state", "partitions", "Redis", "committed", "checkpoint", "told", "up for", "address")
+    for worker in found["workers"]:
+        ages = [_age(worker[name]) for name in ("commit_age_s", "checkpoint_age_s", "told_age_s", "uptime_s")]
+        held = ", ".join(str(shard["partition"]) for shard in worker["shards"]) or "none"
+        ages[:3] = [f"{age} ago" if age != "-" else age for age in ages[:3]]
+        workers.add_row(*map(_plain, (worker["instance"], worker["state"], held, worker["store"], *ages, worker["url"] or "-")))
+    console.print(workers)
+    for worker in found["workers"]:
+        for missing in worker["missing"] or [] if worker["ready"] else [*worker["missing"], worker["detail"]]:
+            if missing:
+                console.print(_plain(f"  {worker['instance']} is not ready: {missing}"))
+    console.print(_shards(found["workers"]))
+
+
+def _shards(workers: Sequence[dict[str, Any]]) -> Table:
+    counted = ("offset", "lag", "late", "waiting", "unmatched", "dead", "learned", "gen.", "drifts")
+    table = _table("partition", "worker", "state", *counted, "rolling", "under way")
+    rows = [(shard, worker["instance"]) for worker in workers for shard in worker["shards"]]
+    for shard, instance in sorted(rows, key=lambda row: (row[0]["partition"], row[1])):
+        counts = [shard[name] for name in ("pending", "unmatched", "dead_letters", "events_seen", "generation", "drifts")]
+        scores = ", ".join(f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in shard["rolling"].items())
+        under_way = [] if shard["training"] is None else [f"training {shard['training']}"]
+        if (duel := shard["duel"]) is not None:
+            under_way.append(
+                f"duel {duel['number']}: {duel['leader']} serves, best evidence {duel['e_value']:.2f} of {duel['passes_at']:.1f}"
+            )
+        place = [shard["partition"], instance, shard["state"], shard["offset"], _count(shard["lag_records"]), _age(shard["lag_s"])]
+        table.add_row(*(_plain(str(each)) for each in [*place, *counts, scores, "; ".join(under_way)]))
+    return table
+
+
+def _table(*columns: str) -> Table:
+    """A table that cuts nothing off: what is too wide is folded."""
+    table = Table(box=None)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _listed(unowned: list[int] | None) -> str:
+    if unowned is None:
+        return "; how many there are, nobody has said yet"
+    if not unowned:
+        return ""
+    more = f" and {len(unowned) - 20} more" if len(unowned) > 20 else ""
+    return f"; nobody has {', '.join(map(str, unowned[:20]))}{more}"
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _age(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _plain(text: str) -> Text:
+    return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))

@@ -1,0 +1,64 @@
+"""A worker tells the store how it stands, so that `stream-retrain status` finds every worker of a group without knowing where they run.
+
+It is done in a thread of its own, every few seconds: a store that is away delays nothing but this. What was told expires in the store,
+so a worker that was killed is missing soon; one that stops takes it back.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from stream_retrain.errors import StreamRetrainError
+from stream_retrain.stores.ports import WorkerStore
+from stream_retrain.stores.worker_status import status_of
+
+__all__ = ["Announcer"]
+
+EVERY_S: Final = 2.0
+LEAVE_TIMEOUT_S: Final = 0.5
+"""How long the end of a worker waits for the store to forget it."""
+LOG: Final = logging.getLogger("stream_retrain.worker")
+
+
+class Announcer:
+    """A context manager: while it is open, what `shown` returns (what `/status` shows) is told every few seconds."""
+
+    def __init__(
+        self, store: WorkerStore, group: str, instance: str, shown: Callable[[], Mapping[str, Any]], url: str = "", every_s: float = EVERY_S
+    ) -> None:
+        self._store, self._group, self._instance, self._shown, self._url = store, group, instance, shown, url
+        self._every_s = every_s
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="announce", daemon=True)
+
+    def tell(self) -> None:
+        """Tell it once. Raises `StoreError`."""
+        self._store.tell(self._group, status_of(self._shown(), self._url))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._closed.set()
+        self._thread.join(LEAVE_TIMEOUT_S)
+
+    def _run(self) -> None:
+        while True:
+            self._try(self.tell)
+            if self._closed.wait(self._every_s):
+                self._try(lambda: self._store.drop(self._group, self._instance))
+                return
+
+    def _try(self, do: Callable[[], None]) -> None:
+        """The loop's own use of the store says aloud that it is away; nothing else that goes wrong here may end the thread."""
+        try:
+            do()
+        except StreamRetrainError as error:
+            LOG.debug("how this worker stands could not be told: %s", error)
+        except Exception:
+            LOG.debug("how this worker stands could not be told", exc_info=True)
