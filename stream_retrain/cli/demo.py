@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -26,6 +29,7 @@ def demo(
     events: Annotated[int, typer.Option(help="Flights to publish.", min=20_000, max=327_000)] = 100_000,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help=_REPORT, show_default=False)] = None,
     keep: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep Kafka's and Valkey's data there, to look at the topics.")] = None,
+    hold: Annotated[bool, typer.Option("--hold", help="Keep the worker and its page until Ctrl-C.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Real flights through a real Kafka: an injected incident, a drift, a reset, proof that nothing was lost, and a report.
@@ -38,17 +42,37 @@ def demo(
     signal.signal(signal.SIGTERM, _interrupted)
     place = place_for_report(report)
     with DemoScreen(errors()) as screen:
-        result = run_demo(events, screen, environment=dict(os.environ), report=place, keep=keep)
+
+        def finished(result: DemoResult) -> None:
+            screen.stop()
+            _tell(result, keep, place.why, json)
+            if hold:
+                _hold(result.places["page"])
+
+        result = run_demo(events, screen, environment=dict(os.environ), report=place, keep=keep, finished=finished)
+    if not result.sound:
+        raise typer.Exit(1)
+
+
+def _tell(result: DemoResult, keep: Path | None, why: str, json: bool) -> None:
+    """What came of it; `why` there is no report, if there is none."""
     if json:
         print_json(_as_json(result))
     else:
         _show(result, keep)
     if result.report is None:
-        errors().print(place.why, markup=False, highlight=False, soft_wrap=True)
+        errors().print(why, markup=False, highlight=False, soft_wrap=True)
     elif not json:
         Console(soft_wrap=True).print(f"\nThe report, a page to open in a browser: {result.report}", markup=False, highlight=False)
-    if not result.sound:
-        raise typer.Exit(1)
+
+
+def _hold(page: str) -> None:
+    """Until Ctrl-C or SIGTERM."""
+    sys.stdout.flush()
+    errors().print(f"The worker and its page stay until Ctrl-C: {page}", markup=False, highlight=False)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(3_600)
 
 
 def _interrupted(*_: Any) -> NoReturn:

@@ -19,7 +19,7 @@ from stream_retrain.stores.ports import WorkerTold
 
 __all__ = ["group_status", "show_group"]
 
-PIPED_WIDTH: Final = 240
+PIPED_WIDTH: Final = 1_000
 """Columns of a line that no terminal shows."""
 
 

@@ -44,6 +44,10 @@ class DemoScreen:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the live picture away; stopping again does nothing."""
         if self._live is not None:
             self._live.stop()
 

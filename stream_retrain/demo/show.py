@@ -69,8 +69,18 @@ class DemoResult:
         return self.summary.lost == 0 and self.summary.duplicated == 0 and self.summary.predictions == self.summary.events
 
 
-def run_demo(events: int, screen: Screen, *, environment: dict[str, str], report: ReportPlace, keep: Path | None = None) -> DemoResult:
+def run_demo(
+    events: int,
+    screen: Screen,
+    *,
+    environment: dict[str, str],
+    report: ReportPlace,
+    keep: Path | None = None,
+    finished: Callable[[DemoResult], None] = lambda _: None,
+) -> DemoResult:
     """Run it. `environment` may name a Kafka and a Redis to use instead of starting them; `report` is where its report goes.
+
+    `finished` is told the result while the worker and its page are still there; they go when it returns.
 
     Raises `LocalStackError` where services or data cannot be had, `StreamRetrainError` where the worker fails.
     """
@@ -85,7 +95,7 @@ def run_demo(events: int, screen: Screen, *, environment: dict[str, str], report
         name = "flights" if given == [None, None] and keep is None else f"flights-{uuid.uuid4().hex[:6]}"
         file = stack.directory / "flights_pipeline.py"
         file.write_text(PIPELINE_FILE.format(name=name))
-        return _Course(name, file, events, settings, stack, screen).run(started_s, report)
+        return _Course(name, file, events, settings, stack, screen).run(started_s, report, finished)
 
 
 class _Course:
@@ -97,18 +107,24 @@ class _Course:
         self._incident_at = dict.fromkeys(range(len(AIRPORTS)), 0)
         self._publish_error: BaseException | None = None
 
-    def run(self, started_s: float, place: ReportPlace) -> DemoResult:
-        """1 publish while the worker learns; 2 wait until it has had everything; 3 stop it; 4 backtest the source; 5 compare and report."""
+    def run(self, started_s: float, place: ReportPlace, finished: Callable[[DemoResult], None]) -> DemoResult:
+        """1 publish while the worker learns; 2 wait until it has had everything; 3 backtest the source; 4 compare and report; 5 stop it."""
         self._screen.step(f"publishing {self._events:,} flights of 2013 to {self._pipeline.source}, keyed by airport, 3 partitions")
         publisher = threading.Thread(target=self._publish, daemon=True)
         publisher.start()
         self._await_first()
         self._screen.step("starting a worker: stream-retrain run")
         with DemoWorker(str(self._file), self._stack, self._settings) as worker:
+            self._screen.step(f"watch it in a browser, until the demo ends: {worker.url}/")
             events_per_s = self._watch(worker)
             samples = worker.metrics()
-            places = {"metrics": f"{worker.url}/metrics", "status": f"{worker.url}/status"}
-        publisher.join()
+            publisher.join()
+            places = {"page": f"{worker.url}/", "metrics": f"{worker.url}/metrics", "status": f"{worker.url}/status"}
+            result = self._compare(started_s, place, events_per_s=events_per_s, places=places, samples=samples)
+            finished(result)
+        return result
+
+    def _compare(self, started_s: float, place: ReportPlace, *, places: dict[str, str], **measured: Any) -> DemoResult:
         self._screen.step(
             "a backtest of the source topic: the same pipeline, the same without reaction, the recommended model, two controls"
         )
@@ -121,9 +137,7 @@ class _Course:
         places |= {"kafka": self._settings.kafka_bootstrap_servers, "source": self._pipeline.source, **topics}
         report = write_flights_report(ran, place)
         seconds = time.monotonic() - started_s
-        return DemoResult(
-            summary, name=self._name, events_per_s=events_per_s, seconds=seconds, places=places, samples=samples, report=report
-        )
+        return DemoResult(summary, name=self._name, seconds=seconds, places=places, report=report, **measured)
 
     def _publish(self) -> None:
         try:
@@ -154,14 +168,15 @@ class _Course:
         self._until(lambda: self._published > 0)
 
     def _watch(self, worker: DemoWorker) -> float:
-        """Show the worker until it has predicted everything; events a second, from its first to its last."""
+        """Show the worker until it has predicted everything and committed that; events a second, from its first to its last."""
         first_s = moved_s = time.monotonic()
-        first = predicted = 0
-        while predicted < self._events:
+        first = predicted = uncommitted = 0
+        while predicted < self._events or uncommitted:
             time.sleep(POLL_S)
             self._check_publisher()
             status = worker.status()
             found = sum(shard["records"] for shard in status["shards"].values())
+            uncommitted = sum(shard["uncommitted_records"] for shard in status["shards"].values())
             now_s = time.monotonic()
             if first == 0 and found > 0:
                 first, first_s = found, now_s
