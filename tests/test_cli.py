@@ -100,6 +100,19 @@ def test_status_of_nobody_is_unhealthy() -> None:
     assert "no worker answers" in ran.stderr
 
 
+def test_status_of_a_store_that_does_not_answer_is_a_failure_and_says_so(pipeline: Path) -> None:
+    ran = run("status", str(pipeline), STREAM_RETRAIN_REDIS_URL="redis://127.0.0.1:1/0")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "127.0.0.1:1" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_status_asks_one_worker_or_a_group_and_not_both(pipeline: Path) -> None:
+    ran = run("status", str(pipeline), "--url", "http://127.0.0.1:1")
+    assert ran.returncode == 2
+    assert "--url asks one worker" in ran.stderr
+
+
 def test_a_missing_option_is_usage(tmp_path: Path) -> None:
     assert run("publish", str(tmp_path / "x.csv")).returncode == 2
 

@@ -9,11 +9,19 @@ import pytest
 
 from stream_retrain import compose
 from stream_retrain.engines.trainer import ProcessTrainer
+from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.errors import SettingsError
-from stream_retrain.facts.worker import Retrying
+from stream_retrain.facts.worker import Retrying, WorkerStateChanged
 from stream_retrain.settings import Settings, load_settings
 from stream_retrain.stores import connect
+from stream_retrain.views.history import History
+from stream_retrain.views.http import Health, Pages
+from stream_retrain.views.metrics import Metrics
+from stream_retrain.views.status import Status
 from tests.core import streams
+from tests.views.test_access import certificate
+
+__all__ = ["certificate"]
 
 PIPELINE = streams.pipeline()
 
@@ -71,3 +79,59 @@ def test_every_view_is_told_every_fact_in_order() -> None:
 def test_the_group_is_made_of_the_pipeline_unless_it_is_set() -> None:
     assert settings().group_of("orders") == "stream_retrain.orders"
     assert settings(group="mine").group_of("orders") == "mine"
+
+
+class TestServing:
+    @pytest.fixture
+    def token(self, tmp_path: Path) -> Path:
+        file = tmp_path / "http.token"
+        file.touch(mode=0o600)
+        file.write_text("0123456789abcdef\n")
+        return file
+
+    def serve(self, **given: Any) -> None:
+        health = Health(ok=True)
+        pages = Pages(metrics=lambda _: ("text/plain", b""), healthy=lambda: health, ready=lambda: health, status=dict)
+        with compose._serve(settings(http_port=0, **given), pages) as server:
+            assert server.url.startswith("https://" if "http_tls_cert_file" in given else "http://")
+
+    def test_warns_where_others_can_read_without_a_token(self, caplog: pytest.LogCaptureFixture, token: Path) -> None:
+        self.serve()
+        self.serve(http_token_file=str(token))
+        assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+        self.serve(http_host="0.0.0.0")
+        assert "http_host is 0.0.0.0, and there is no http_token_file" in caplog.text
+
+    def test_warns_where_a_token_can_be_read_on_its_way(
+        self, caplog: pytest.LogCaptureFixture, token: Path, certificate: tuple[Path, Path]
+    ) -> None:
+        cert, key = map(str, certificate)
+        self.serve(http_host="0.0.0.0", http_token_file=str(token), http_tls_cert_file=cert, http_tls_key_file=key)
+        assert "WARNING" not in caplog.text
+        self.serve(http_host="0.0.0.0", http_token_file=str(token))
+        assert "there is no http_tls_cert_file: the token can be read on its way" in caplog.text
+        assert "0123456789abcdef" not in caplog.text
+
+    def test_refuses_a_key_without_its_certificate_or_one_that_others_can_read(
+        self, tmp_path: Path, certificate: tuple[Path, Path]
+    ) -> None:
+        with pytest.raises(SettingsError, match="http_tls_key_file is given, and http_tls_cert_file is not"):
+            self.serve(http_tls_key_file=str(certificate[1]))
+        read = tmp_path / "key.pem"
+        read.write_bytes(certificate[1].read_bytes())
+        read.chmod(0o644)
+        with pytest.raises(SettingsError, match=r"TLS key file .* is open to others"):
+            self.serve(http_tls_cert_file=str(certificate[0]), http_tls_key_file=str(read))
+
+
+def test_readiness_tells_what_is_missing_and_health_does_not_care() -> None:
+    status = Status("p", "i")
+    watchdog = Watchdog(lambda: False, loop_timeout_s=60, shutdown_timeout_s=5)
+    pages = compose._pages(settings(), status, History(), Metrics(compose._labels(PIPELINE), "1"), watchdog)
+    assert pages.healthy().ok
+    ready = pages.ready()
+    assert (ready.ok, ready.detail["assigned"], ready.detail["restored"], ready.detail["committing"]) == (False, False, False, False)
+    status(WorkerStateChanged(state="running"))
+    assert pages.ready().ok
+    watchdog.look(61)
+    assert (pages.ready().ok, pages.healthy().ok) == (False, False)

@@ -6,14 +6,17 @@ import importlib
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 import stream_retrain
 from docs import architecture
-from stream_retrain.settings import settings_table_markdown
+from stream_retrain.codec.private_file import private_text, read_token
+from stream_retrain.settings import load_settings, settings_table_markdown
 from stream_retrain.views.catalogue import CATALOGUE, PREFIX, STATES
+from stream_retrain.views.tls import server_context
 
 ROOT = Path(stream_retrain.__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -89,6 +92,33 @@ def test_the_commands_of_the_readme_are_known() -> None:
     assert {"demo", "check", "run", "publish", "status"} <= named
     for command in named:
         assert command in done.stdout, command
+
+
+def test_the_commands_of_the_page_on_status_are_understood() -> None:
+    commands = re.findall(r"^    stream-retrain status (.*?)(?:  .*)?$", BY_NAME["status.md"], re.MULTILINE)
+    assert len(commands) == 4
+    named = {option for command in commands for option in re.findall(r"--[a-z-]+", command)}
+    assert named == {"--json", "--url", "--token-file", "--ca-file"}
+    done = subprocess.run(
+        [sys.executable, "-m", "stream_retrain", "status", "--help"], capture_output=True, text=True, env={"COLUMNS": "160"}
+    )
+    assert all(option in done.stdout for option in named)
+
+
+def test_the_settings_of_the_page_on_status_are_those_that_are_read(tmp_path: Path) -> None:
+    [block] = re.findall(r"((?:    http_\w+ = .*\n)+)", BY_NAME["status.md"])
+    (tmp_path / "stream_retrain.toml").write_text(textwrap.dedent(block))
+    found = load_settings(tmp_path / "stream_retrain.toml", {})
+    assert (found.http_host, found.http_hosts) == ("0.0.0.0", {"0.0.0.0", "localhost", "worker.example"})
+    assert found.http_token_file == tmp_path / "http.token"
+
+
+def test_the_recipe_for_a_certificate_and_a_token_makes_files_that_are_taken(tmp_path: Path) -> None:
+    [recipe] = re.findall(r"^(    openssl rand.*?)\n\n", BY_NAME["status.md"], re.MULTILINE | re.DOTALL)
+    subprocess.run(["bash", "-ec", textwrap.dedent(recipe)], cwd=tmp_path, check=True, capture_output=True)
+    assert len(read_token(tmp_path / "http.token")) == 64
+    assert private_text(tmp_path / "http.key", "TLS key")
+    server_context(tmp_path / "http.crt", tmp_path / "http.key")
 
 
 def test_a_floor_that_is_too_wide_is_drawn_in_two_rows() -> None:

@@ -180,6 +180,22 @@ def test_a_relative_key_file_is_relative_to_the_settings_file_that_names_it(tmp_
     assert load_settings(None, {"STREAM_RETRAIN_SIGNING_KEY_FILE": "keys/now"}).signing_key_file == Path("keys/now")
 
 
+@pytest.mark.parametrize("name", ["http_tls_cert_file", "http_tls_key_file", "http_token_file"])
+def test_so_are_the_files_of_tls_and_token_and_all_are_shown_as_text(tmp_path: Path, name: str) -> None:
+    found = load_settings(toml(tmp_path / "etc", f'{name} = "there"'), {})
+    assert getattr(found, name) == tmp_path / "etc" / "there"
+    assert found.redacted()[name] == str(tmp_path / "etc" / "there")
+    assert Settings().redacted()[name] is None
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False), ("worker", False)],
+)
+def test_it_is_known_whether_others_can_connect(host: str, loopback: bool) -> None:
+    assert Settings(http_host=host).http_is_loopback is loopback
+
+
 def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_setting() -> None:
     environ = {
         "STREAM_RETRAIN_SERVICE_HOST": "10.0.0.1",

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from stream_retrain.facts.observation import DuelStanding, Observation
+from stream_retrain.facts.shard import DriftDetected, DuelEnded
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Assigned, Observed, Processed, Released, Retrying, WorkerFact
 
@@ -108,9 +109,13 @@ class _Past:
         for fact in batch.facts:
             if fact.kind in MARKED:
                 mark = {"at_s": round(now_s, 2), "kind": fact.kind, "offset": fact.offset, "text": fact.sentence}
-                if (result := getattr(fact, "result", None)) is not None:
-                    mark["result"] = result
-                self._marks.setdefault(fact.kind, collections.deque(maxlen=MARKS)).append(mark)
+                ring = fact.kind
+                if isinstance(fact, DuelEnded):
+                    mark["result"] = fact.result
+                if isinstance(fact, DriftDetected):
+                    mark["signal"] = fact.signal
+                    ring += f" of {fact.signal}"  # a season in one feature must not drive out the drifts of the error
+                self._marks.setdefault(ring, collections.deque(maxlen=MARKS)).append(mark)
 
     def shown(self) -> dict[str, Any]:
         """A coarser ring is shown for the time before the finer one begins."""

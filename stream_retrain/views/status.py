@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, assert_never
 
-from stream_retrain.facts.shard import DuelEnded
+from stream_retrain.facts.shard import DriftDetected, DuelEnded
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
     ArtifactsEvicted,
@@ -245,10 +245,21 @@ class Status:
                     "kind": rare.kind,
                     "offset": rare.offset,
                     "text": rare.sentence,
+                    "times": 1,
                 }
                 if isinstance(rare, DuelEnded):
                     told["result"] = rare.result
+                if isinstance(rare, DriftDetected):
+                    told["signal"] = rare.signal
+                    self._merge(told)
                 self._decisions.append(told)
+
+    def _merge(self, told: dict[str, Any]) -> None:
+        """A drift that was told before takes that one's place, and is counted: a season in one feature must not drive out the rest."""
+        same = [each for each in self._decisions if all(each[name] == told[name] for name in ("partition", "kind", "text"))]
+        for before in same:
+            told["times"] += before["times"]
+            self._decisions.remove(before)
 
 
 def _least(age_s: float | None) -> float | None:

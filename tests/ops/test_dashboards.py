@@ -14,9 +14,10 @@ import yaml
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards import generated
-from stream_retrain.ops import DASHBOARDS, export_dashboards, rules_text
+from stream_retrain.ops import DASHBOARDS, export_dashboards, export_rules, rules_text
 from stream_retrain.views.catalogue import CATALOGUE
 from tests.ops.boards import BOARDS, filled, panels, queries
+from tests.ops.support import debian
 
 EXPOSED = {family.exposed for family in CATALOGUE}
 HISTOGRAMS = {family.exposed: family for family in CATALOGUE if family.kind == "histogram"}
@@ -134,6 +135,23 @@ def test_the_rules_are_exported_with_a_configuration_that_reads_them(tmp_path: P
     configuration = yaml.safe_load((tmp_path / "prometheus.yml").read_text())
     assert configuration["rule_files"] == ["stream_retrain.rules.yml"]
     assert [job["job_name"] for job in configuration["scrape_configs"]] == ["stream_retrain"]
+
+
+@pytest.mark.slow
+def test_the_configuration_s_lines_for_tls_and_token_are_right_once_uncommented(tmp_path: Path) -> None:
+    [_, configuration] = export_rules(tmp_path, "https://example.org/r/")
+    for name in ("http.crt", "http.token"):
+        (tmp_path / name).write_text("x")
+    text = re.sub(r"^    # (?!Where)", "    ", configuration.read_text(), flags=re.MULTILINE)
+    configuration.write_text(text)
+    [job] = yaml.safe_load(text)["scrape_configs"]
+    assert (job["scheme"], job["tls_config"], job["authorization"]) == (
+        "https",
+        {"ca_file": "http.crt"},
+        {"credentials_file": "http.token"},
+    )
+    done = subprocess.run([debian("promtool"), "check", "config", "--syntax-only", str(configuration)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @boards

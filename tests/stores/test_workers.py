@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import msgspec
 import pytest
 import redis
 
+from stream_retrain.cli.group_status import group_status
 from stream_retrain.errors import StateError
 from stream_retrain.facts.shard import Rejected, Unmatched
 from stream_retrain.facts.worker import TrainerTold
 from stream_retrain.stores import connect
-from stream_retrain.stores.ports import STATUS_EXPIRE_S, Stores
+from stream_retrain.stores.ports import STATUS_EXPIRE_S, Stores, WorkerTold
 from stream_retrain.stores.redis import workers as redis_workers
 from stream_retrain.stores.worker_status import STATUS_BYTES_MAX, WorkerStatus, read_status, status_of, written
 from stream_retrain.views.status import Status
@@ -181,3 +183,20 @@ def test_counts_of_reasons_are_told_as_one(status: WorkerStatus) -> None:
     worker.tell(TrainerTold(shard=shard, training=7, rows=5, rows_total=None))
     brief = status_of(worker.status.snapshot()).shards[0]
     assert (brief.dead_letters, brief.unmatched, brief.training) == (2, 1, "7 (from before this start), 5 rows")
+
+
+def test_no_mutated_text_is_anything_but_a_status_or_a_state_error(status: WorkerStatus) -> None:
+    chance, text, refused = random.Random(7), written(status), 0
+    parts = [b"", b"9" * 30, b"-", b"null", b"\xff", b'"', b"[[[", b"1e999", b"\\u0000"]
+    for _ in range(3_000):
+        changed_ = bytearray(text)
+        for _ in range(chance.randrange(1, 4)):
+            at = chance.randrange(len(changed_))
+            changed_[at : at + chance.randrange(3)] = chance.choice(parts)
+        try:
+            found = read_status(bytes(changed_), status.instance)
+        except StateError:
+            refused += 1
+        else:
+            group_status("g", [WorkerTold(found, 0.0)])
+    assert 1_000 < refused < 3_000

@@ -75,7 +75,21 @@ def test_marks_are_what_a_chart_shows_and_no_more_of_a_kind_than_fits(told: Told
     assert [mark["kind"] for mark in marks[:2]] == ["model.reset", "duel.ended"], "many drifts do not drive out one reset"
     assert marks[1]["result"] == "kept"
     assert [mark["offset"] for mark in marks[2:]] == list(range(5, MARKS + 5))
-    assert marks[-1] == {"at_s": told.now_s, "kind": "drift.detected", "offset": MARKS + 4, "text": "ADWIN detected that error went up"}
+    assert marks[-1] == {
+        "at_s": told.now_s,
+        "kind": "drift.detected",
+        "offset": MARKS + 4,
+        "text": "ADWIN detected that error went up",
+        "signal": "error",
+    }
+
+
+def test_many_drifts_of_a_feature_do_not_drive_out_one_of_the_error(told: Told) -> None:
+    told.tell(processed(EXAMPLES[DriftDetected]))
+    season = dataclasses.replace(EXAMPLES[DriftDetected], signal="feature:month")
+    for _ in range(MARKS + 5):
+        told.tell(processed(season), after_s=1)
+    assert [mark["signal"] for mark in told.shown()[PLACE]["marks"]] == ["error", *["feature:month"] * MARKS]
 
 
 def test_a_replay_leaves_no_mark_because_nobody_noted_when_it_was(told: Told) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stream_retrain.facts.shard import DriftDetected
+from stream_retrain.facts.shard import DriftDetected, ModelReset
 from stream_retrain.facts.worker import WorkerStateChanged
 from stream_retrain.views import server as server_module
 from stream_retrain.views.fleet import FleetView
@@ -134,6 +135,25 @@ def test_a_promotion_ends_the_duel_and_is_marked(page: Browser, worker: MadeWork
     assert text_of(page, "#legend").split("\n") == [
         *("drift", "duel began", "another contestant serves", "promotion", "training began", "trained model joined", "duel under way"),
     ]
+
+
+def test_a_season_in_a_feature_is_told_once_and_marked_as_less_than_a_drift_of_the_error(page: Browser, worker: MadeWorker) -> None:
+    season = dataclasses.replace(EXAMPLES[DriftDetected], signal="feature:month")
+    for offset in range(30):
+        worker.tell(processed(dataclasses.replace(season, offset=offset), shard=worker.shards[1].id))
+    page.until("document.querySelector('#decisions tbody').innerText.includes('feature:month went up (30 times)')")
+    assert count(page, "#decisions tbody tr") == 4
+    assert "drift of a feature" in text_of(page, "#legend")
+    assert count(page, "#cards article:nth-child(2) .drop") == 0
+
+
+def test_of_many_decisions_the_newest_are_shown_and_all_on_request(page: Browser, worker: MadeWorker) -> None:
+    for offset in range(30):
+        worker.tell(processed(dataclasses.replace(EXAMPLES[ModelReset], offset=offset), shard=worker.shards[1].id))
+    page.until("!document.getElementById('more').hidden")
+    assert count(page, "#decisions tbody tr") == 15
+    page.run("document.getElementById('more').click()")
+    assert count(page, "#decisions tbody tr") == 33
 
 
 def test_it_says_that_the_connection_is_lost_and_since_when_and_goes_on_by_itself(browser: Browser, worker: MadeWorker) -> None:

@@ -328,14 +328,38 @@ class TestRecent:
         recent = shown(opened(), batch)["recent"]
         assert all(abs(decision.pop("at_s") - time.time()) < 5 for decision in recent)
         assert recent == [
-            {"number": 1, "partition": 3, "kind": "drift.detected", "offset": 10, "text": "ADWIN detected that error went up"},
-            {"number": 2, "partition": 3, "kind": "model.reset", "offset": 10, "text": "the model was reset; generation 3 serves"},
+            {
+                "number": 1,
+                "partition": 3,
+                "kind": "drift.detected",
+                "offset": 10,
+                "text": "ADWIN detected that error went up",
+                "times": 1,
+                "signal": "error",
+            },
+            {
+                "number": 2,
+                "partition": 3,
+                "kind": "model.reset",
+                "offset": 10,
+                "text": "the model was reset; generation 3 serves",
+                "times": 1,
+            },
         ]
 
     def test_those_replayed_are_shown_too(self) -> None:
         """After a restart they are what is known of the time before it."""
         [decision] = shown(opened(), processed(EXAMPLES[DriftDetected], replayed=True))["recent"]
         assert decision["at_s"] is None, "nobody noted when that was"
+
+    def test_a_drift_that_comes_again_and_again_is_told_once_and_counted(self) -> None:
+        season = dataclasses.replace(EXAMPLES[DriftDetected], signal="feature:month")
+        others = [opened(OTHER), processed(season, shard=OTHER)]
+        recent = shown(opened(), processed(EXAMPLES[ModelReset], season), *others, *[processed(season, season)] * 60)["recent"]
+        assert [(each["partition"], each["kind"], each["times"]) for each in recent] == [
+            *((3, "model.reset", 1), (4, "drift.detected", 1), (3, "drift.detected", 121)),
+        ]
+        assert recent[-1]["number"] == 123
 
     def test_are_limited(self) -> None:
         facts = [dataclasses.replace(EXAMPLES[ModelReset], offset=offset) for offset in range(DECISIONS_KEPT + 7)]

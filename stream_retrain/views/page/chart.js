@@ -12,6 +12,7 @@ export function svg(tag, attributes = {}, ...children) {
 // What is marked: its class (the colour), its shape, whether a line drops from it, and its name.
 export const MARKS = {
   "drift.detected": { look: "drift", shape: "down", drop: true, name: "drift" },
+  "drift.data": { look: "drift hollow", shape: "dot", name: "drift of a feature" },
   "drift.warned": { look: "drift hollow", shape: "down", name: "warning" },
   "duel.started": { look: "duel", shape: "right", name: "duel began" },
   "duel.lead_changed": { look: "duel", shape: "diamond", drop: true, name: "another contestant serves" },
@@ -24,12 +25,17 @@ export const MARKS = {
   "member.restarted": { look: "other", shape: "plus", name: "member restarted" },
 };
 const SHAPES = {
+  dot: "M-2.5 0A2.5 2.5 0 1 1 2.5 0A2.5 2.5 0 1 1-2.5 0Z",
   down: "M-5-4H5L0 5Z", up: "M-5.5 4.5H5.5L0-5.5Z", right: "M-4-5V5L5 0Z", left: "M4-5V5L-5 0Z", diamond: "M0-6L5 0 0 6-5 0Z",
   square: "M-4.5-4.5H4.5V4.5H-4.5Z", circle: "M-4 0A4 4 0 1 1 4 0A4 4 0 1 1-4 0Z",
   cross: "M-5-3.5L-3.5-5 0-1.5 3.5-5 5-3.5 1.5 0 5 3.5 3.5 5 0 1.5-3.5 5-5 3.5-1.5 0Z", plus: "M-1-5H1V-1H5V1H1V5H-1V1H-5V-1H-1Z",
 };
 
+// A drift of what is predicted from is a smaller matter than one of how well it is predicted.
+const ABOUT_QUALITY = ["error", "loss", "rank"];
+
 export function kindOf(mark) {
+  if (mark.kind === "drift.detected" && mark.signal && !ABOUT_QUALITY.includes(mark.signal)) return "drift.data";
   return mark.kind === "duel.ended" && mark.result === "promoted" ? "promotion" : mark.kind;
 }
 
@@ -163,20 +169,20 @@ export function scoreChart(box, { width, height = 150, times, values, marks, fro
 export function evidenceChart(box, { width, height = 110, times, lines, reach }) {
   const from = times[0], to = Math.max(times.at(-1), from + 1);
   const logs = lines.flatMap(([, values]) => values).map((value) => Math.log10(Math.max(value, 1e-3)));
-  const low = Math.max(-3, Math.min(-0.5, ...logs)), high = Math.max(Math.log10(reach) + 0.3, ...logs);
+  const low = Math.max(-3, Math.min(-0.5, ...logs)), high = Math.min(6, Math.max(Math.log10(reach) + 0.3, ...logs));
   const right = width < 420 ? 78 : 104, top = 8;
   const x = (at) => LEFT + ((at - from) / (to - from)) * (width - LEFT - right);
-  const y = (value) => top + (1 - (Math.log10(Math.max(value, 1e-3)) - low) / (high - low)) * (height - top - LOW);
+  const y = (value) => top + (1 - (Math.min(Math.log10(Math.max(value, 1e-3)), high) - low) / (high - low)) * (height - top - LOW);
   const nodes = [];
   for (let power = Math.ceil(low); power <= high; power += Math.max(1, Math.ceil((high - low) / 4))) {
     nodes.push(svg("line", { class: "grid", x1: LEFT, x2: width - right, y1: y(10 ** power), y2: y(10 ** power) }));
-    nodes.push(svg("text", { x: LEFT - 6, y: y(10 ** power) + 4, "text-anchor": "end" }, power < 0 ? (10 ** power).toFixed(-power) : (10 ** power).toLocaleString("en")));
+    nodes.push(svg("text", { x: LEFT - 6, y: y(10 ** power) + 4, "text-anchor": "end" }, power < 0 ? (10 ** power).toFixed(-power) : power > 3 ? `1e${power}` : (10 ** power).toLocaleString("en")));
   }
   for (const [at, label] of timeTicks(from, to, width - LEFT - right)) nodes.push(svg("text", { x: x(at), y: height - 4, "text-anchor": "middle" }, label));
   nodes.push(svg("line", { class: "reach", x1: LEFT, x2: width - right, y1: y(reach), y2: y(reach) }));
   nodes.push(svg("text", { x: width - right + 5, y: y(reach) + 4 }, "to reach"));
   const taken = [y(reach)];
-  lines.forEach(([name, values]) => {
+  lines.toSorted(([, one], [, other]) => other.at(-1) - one.at(-1)).forEach(([name, values]) => {
     let at = y(values.at(-1));
     while (taken.some((each) => Math.abs(each - at) < 12)) at += 3;
     taken.push(at);

@@ -3,14 +3,14 @@
 import { MARKS, clock, evidenceChart, kindOf, number, scoreChart, spark, svg, symbol } from "./chart.js";
 import { Past, combined } from "./model.js";
 
-const POLL_MS = 3000, SILENT_MS = 5000, SPEAK_EVERY_MS = 10000, CARDS_AT_FIRST = 3, DECISIONS = 50;
+const POLL_MS = 3000, SILENT_MS = 5000, SPEAK_EVERY_MS = 10000, CARDS_AT_FIRST = 3, DECISIONS = 15;
 const here = location.origin + location.pathname.replace(/[^/]*$/, "");
 const byId = (id) => document.getElementById(id);
 const past = new Past();
 const cards = new Map();
 const rows = new Map();
 const chosen = new Set();
-let now = null, metric = null, sorted = ["partition", 1], choiceMade = false, heard = 0, firstLost = null, identity = null;
+let now = null, metric = null, sorted = ["partition", 1], choiceMade = false, all = false, heard = 0, firstLost = null, identity = null;
 
 function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -33,6 +33,7 @@ function span(seconds) {
   return seconds < 172800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} days`;
 }
 
+const evidence = (value) => (value >= 1e6 ? "over a million" : value >= 100 ? whole(value) : number(value, 2));
 const ago = (at_s) => (at_s === null || at_s === undefined ? "at a time nobody noted" : `${span(Math.max(0, now.at_s - at_s))} ago`);
 const plural = (count, word) => `${whole(count)} ${word}${count === 1 ? "" : "s"}`;
 
@@ -512,7 +513,7 @@ class Card {
       this.evidence.setAttribute("aria-label", `Evidence over time; the table below has its values now. The line to reach is ${number(duel.passes_at, 1)}.`);
     }
     fill(this.raceTable, [["Contestant", "text"], ["Loss", ""], ["E-value", ""], ["Against", ""]],
-      duel.contestants.map((each) => [`${each.name}${each.name === duel.leader ? ", serves" : ""}`, number(each.loss_mean), each.name === duel.leader ? "" : number(each.e_value, 2), each.name === duel.leader ? "" : number(each.e_value_against, 2)]));
+      duel.contestants.map((each) => [`${each.name}${each.name === duel.leader ? ", serves" : ""}`, number(each.loss_mean), each.name === duel.leader ? "" : evidence(each.e_value), each.name === duel.leader ? "" : evidence(each.e_value_against)]));
     put(this.raceTold, `${plural(duel.events, "event")} so far. An e-value is the evidence that a contestant is better than the one that serves: 1 is none, ${number(duel.passes_at, 1)} (the dashed line) gives a lone challenger its place.`);
   }
 
@@ -561,15 +562,19 @@ class Card {
 }
 
 function decisions() {
-  const lines = now.recent.slice(0, DECISIONS);
+  const lines = all ? now.recent : now.recent.slice(0, DECISIONS);
+  const words = (each) => (each.times > 1 ? `${each.text} (${whole(each.times)} times)` : each.text);
   fill(byId("decisions"), [["Time", "text"], ["Partition", ""], ["Offset", ""], ["What was decided", "text what"], ["Kind", "text"]],
-    lines.length ? lines.map((each) => [each.at_s === null ? "before" : clock(each.at_s), each.partition, whole(each.offset), each.text, each.kind]) : [["–", "", "", "nothing yet", ""]]);
+    lines.length ? lines.map((each) => [each.at_s === null ? "before" : clock(each.at_s), each.partition, whole(each.offset), words(each), each.kind]) : [["–", "", "", "nothing yet", ""]]);
+  byId("more").hidden = now.recent.length <= DECISIONS;
+  put(byId("more"), all ? "Show fewer" : `Show all ${now.recent.length}`);
 }
 
 // --- the reader's choices
 
 byId("metric").addEventListener("change", (event) => { metric = event.target.value; draw(); });
 byId("span").addEventListener("change", () => draw());
+byId("more").addEventListener("click", () => { all = !all; decisions(); });
 byId("filter").addEventListener("input", () => table());
 new ResizeObserver(() => now && draw()).observe(document.body);
 
