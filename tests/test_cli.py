@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -164,26 +167,34 @@ def test_local_up_holds_services_open_until_told() -> None:
 
 
 @pytest.mark.services
-def test_the_demo_proves_itself(services: Services, tmp_path: Path) -> None:
-    ran = run(
-        "demo",
-        "--events",
-        "30000",
-        "--json",
-        "--report",
-        str(tmp_path / "flights.html"),
-        STREAM_RETRAIN_KAFKA_BOOTSTRAP_SERVERS=services.bootstrap_servers,
-        STREAM_RETRAIN_REDIS_URL=services.redis_url,
-    )
-    assert ran.returncode == 0, ran.stderr
-    shown = json.loads(ran.stdout)
+def test_the_demo_proves_itself_and_holds_its_page_until_it_is_told_to_go(services: Services, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stream_retrain", "demo", "--events", "30000", "--json", "--hold"]
+    report = tmp_path / "flights.html"
+    with subprocess.Popen([*command, "--report", str(report)], env=services.environment, stdout=-1, stderr=-1, text=True) as demo:
+        assert demo.stdout
+        assert demo.stderr
+        said = iter(demo.stderr.readline, "")
+        page = next(found[1] for line in said if (found := re.search(r"watch it in a browser, until the demo ends: (\S+)", line)))
+        rest = threading.Thread(target=lambda: list(said))
+        rest.start()
+        line = demo.stdout.readline()
+        assert line, "it has ended without a result"
+        shown = json.loads(line)
+        assert shown["places"]["page"] == page
+        with urllib.request.urlopen(page, timeout=10) as answer:
+            assert b"<title>stream_retrain</title>" in answer.read()
+        with urllib.request.urlopen(f"{page}status", timeout=10) as answer:
+            assert sum(shard["records"] for shard in json.load(answer)["shards"].values()) == 30_000
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(60) == 0
+        rest.join(10)
     assert (shown["events"], shown["predictions"], shown["lost"], shown["duplicated"]) == (30_000, 30_000, 0, 0)
     assert shown["quality_after_incident"] > shown["quality_after_incident_without_reaction"] + 0.01
     assert shown["drifts"] >= 3
     assert all(generation >= 1 for generation in shown["generations"])
     assert shown["quality_backtest"] == shown["quality"]
-    assert shown["report"] == str(tmp_path / "flights.html")
-    assert "two columns swapped" in Path(shown["report"]).read_text()
+    assert shown["report"] == str(report)
+    assert "two columns swapped" in report.read_text()
 
 
 @pytest.mark.parametrize("seed", ["", "7"])
