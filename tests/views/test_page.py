@@ -249,6 +249,13 @@ def test_what_is_spoken_is_what_happened_and_no_numbers(page: Browser, worker: M
     )
     live = page.run("[...document.querySelectorAll('[aria-live], [role=status], [role=alert], output')].map((e) => e.id)")
     assert live == ["spoken"]
+    page.run("document.querySelector('#cards .chart').focus()")
+    press(page, "ArrowLeft")
+    page.run(
+        "new MutationObserver((changes) => changes.forEach((each) => spoken.push(each.attributeName)))"
+        ".observe(document.querySelector('#cards .chart'), {attributes: true,"
+        " attributeFilter: ['aria-valuenow', 'aria-valuetext', 'aria-valuemax']})"
+    )
     drawn = page.run("Number(document.documentElement.dataset.drawn)")
     worker.run(2)
     page.until(f"document.documentElement.dataset.drawn >= {drawn + 2}")

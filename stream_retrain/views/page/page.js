@@ -432,10 +432,10 @@ class Card {
       times: this.times, values: this.scores, marks, from, to, duel: shard.duel,
     });
     this.svg.setAttribute("aria-label", `${metric} of partition ${shard.partition}, rolling; arrow keys read it`);
-    this.svg.setAttribute("aria-valuemax", Math.max(0, this.times.length - 1));
+    if (document.activeElement !== this.svg) this.svg.setAttribute("aria-valuemax", Math.max(0, this.times.length - 1));
     put(this.told, this.words(shard, from, to));
-    if (this.cursor !== null) this.read(this.times.findLastIndex((at) => at <= this.cursor));
-    else this.svg.setAttribute("aria-valuenow", Math.max(0, this.times.length - 1));
+    if (this.cursor !== null) this.read(this.times.findLastIndex((at) => at <= this.cursor), true);
+    else if (document.activeElement !== this.svg) this.svg.setAttribute("aria-valuenow", Math.max(0, this.times.length - 1));
     this.duel(shard, duel);
     this.state_(shard);
     this.detectors(shard);
@@ -471,8 +471,8 @@ class Card {
     this.read(Math.min(last, Math.max(0, moves[event.key])));
   }
 
-  // The point under the cursor, in words; null takes the cursor away.
-  read(place) {
+  // The point under the cursor, in words; null takes the cursor away. Drawn again, it is not said again: a focused slider is read aloud.
+  read(place, again = false) {
     this.svg.querySelector(".cursor")?.remove();
     if (place === null || place < 0 || this.times[place] === undefined) {
       this.cursor = null;
@@ -485,6 +485,8 @@ class Card {
     const near = this.marks.filter((mark) => Math.abs(mark.at_s - this.cursor) <= Math.max(1, (this.times.at(-1) - this.times[0]) / 120)).map((mark) => mark.text);
     const words = `${clock(this.cursor)}: ${metric} ${number(this.scores[place])}${near.length ? ` · ${near.slice(-3).join(" · ")}` : ""}`;
     put(this.readout, words);
+    if (again) return;
+    this.svg.setAttribute("aria-valuemax", this.times.length - 1);
     this.svg.setAttribute("aria-valuenow", place);
     this.svg.setAttribute("aria-valuetext", words);
   }
