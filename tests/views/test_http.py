@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from stream_retrain.errors import SettingsError
 from stream_retrain.views.http import Health, HttpServer, Pages, serve
+from stream_retrain.views.page import page_files
 from stream_retrain.views.server import CONNECTIONS_MAX
 
 PATHS = ("/", "/page.js", "/metrics", "/healthz", "/readyz", "/status", "/history")
@@ -228,3 +230,15 @@ def test_a_request_for_a_name_that_was_not_given_is_refused(worker: Worker, host
         answer, content = ask(server, "/status", Host=host)
     assert answer.status == status
     assert (b"http_allowed_hosts" in content) == (status == 421)
+
+
+def test_the_page_is_small_files_that_are_all_served_and_name_no_other_site(server: HttpServer) -> None:
+    files = page_files()
+    assert sum(len(content) for _, content in files.values()) < 80_000
+    for path, (kind, content) in files.items():
+        answer, served = ask(server, path)
+        assert (answer.status, answer.getheader("Content-Type"), served) == (200, kind, content)
+        assert content.count(b"\n") <= 350, path
+        assert set(re.findall(rb"https?://[^\s\"')]+", content)) <= {b"http://www.w3.org/2000/svg"}, path
+        for name in re.findall(rb'(?:from|src=|href=) ?"(?:\./)?([\w.]+\.(?:js|css|svg))"', content):
+            assert f"/{name.decode()}" in files, path

@@ -1,4 +1,4 @@
-"""The status page: three files written by hand, which load nothing but each other and what the worker serves beside them."""
+"""The status page: a few files written by hand, which load nothing but each other and what the worker serves beside them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ _KINDS: Final = {
 _NAMES: Final = {
     "/": "page.html",
     "/page.css": "page.css",
-    "/page.js": "page.js",
-    "/chart.js": "chart.js",
-    "/model.js": "model.js",
+    **{f"/{name}.js": f"{name}.js" for name in ("page", "card", "chart", "dom", "link", "model", "shards", "speech", "view")},
     "/icon.svg": "icon.svg",
 }
 
