@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-from stream_retrain.errors import StreamRetrainError
 from stream_retrain.stores.ports import WorkerStore
 from stream_retrain.stores.worker_status import status_of
 
@@ -33,6 +32,7 @@ class Announcer:
         self._store, self._group, self._instance, self._shown, self._url = store, group, instance, shown, url
         self._every_s = every_s
         self._closed = threading.Event()
+        self._fails = False
         self._thread = threading.Thread(target=self._run, name="announce", daemon=True)
 
     def tell(self) -> None:
@@ -55,10 +55,11 @@ class Announcer:
                 return
 
     def _try(self, do: Callable[[], None]) -> None:
-        """The loop's own use of the store says aloud that it is away; nothing else that goes wrong here may end the thread."""
+        """Nothing that goes wrong here may end the thread. It is told once, until it works again."""
         try:
             do()
-        except StreamRetrainError as error:
-            LOG.debug("how this worker stands could not be told: %s", error)
-        except Exception:
-            LOG.debug("how this worker stands could not be told", exc_info=True)
+            self._fails = False
+        except Exception as error:  # noqa: BLE001 - it only tells; the worker goes on without
+            level = logging.DEBUG if self._fails else logging.WARNING
+            LOG.log(level, "how this worker stands could not be told, so stream-retrain status does not show it: %s", error)
+            self._fails = True

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from stream_retrain.engines.announce import Announcer
 from stream_retrain.errors import StoreError
 from stream_retrain.stores import connect
@@ -57,12 +59,15 @@ class Away:
         self.blocks.wait(20)
 
 
-def test_a_store_that_is_away_ends_nothing() -> None:
+def test_a_store_that_is_away_ends_nothing_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     for error in (StoreError("away"), RuntimeError("odd")):
+        caplog.clear()
         store = Away(error, answers_after=3)
         with Announcer(store, GROUP, "a-0", Status("flights", "a-0").snapshot, every_s=0.01):
             until(lambda store=store: store.told > 1)
             store.blocks.set()
+        warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert warned == [f"how this worker stands could not be told, so stream-retrain status does not show it: {error}"]
 
 
 def test_a_store_that_hangs_does_not_hold_up_the_end() -> None:

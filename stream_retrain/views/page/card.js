@@ -180,6 +180,6 @@ export class Card {
     const every = Math.max(1, Math.ceil(this.times.length / 30));
     const points = this.times.map((at, place) => [at, this.scores[place], ""]).filter((_, place) => (this.times.length - 1 - place) % every === 0);
     const lines = [...points, ...this.marks.map((mark) => [mark.at_s, null, mark.text])].sort((one, other) => other[0] - one[0]);
-    fill(this.values, [["Time", "text"], [view.metric, ""], ["What happened", "text"]], lines.map(([at, value, what]) => [clock(at), value === null ? "" : number(value), what]));
+    fill(this.values, [["Time", "text short"], [view.metric, ""], ["What happened", "text"]], lines.map(([at, value, what]) => [clock(at), value === null ? "" : number(value), what]));
   }
 }

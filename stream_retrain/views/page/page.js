@@ -35,7 +35,7 @@ function draw() {
   put(byId("pipeline"), view.now.pipeline ?? "No worker answers");
   document.title = `${view.now.ready ? "" : "! "}${view.now.pipeline ?? "no worker"} · stream_retrain`;
   const state = byId("state");
-  put(state, view.now.ready ? "✓ ready" : `! ${view.now.state}, not ready`);
+  put(state, view.now.ready ? "✓ ready" : view.now.several ? "! not ready" : `! ${view.now.state}, not ready`);
   state.className = `badge ${view.now.ready ? "good" : "bad"}`;
   const why = [...view.now.missing, ...view.now.details].join(" · ");
   byId("why").hidden = !why;
@@ -150,7 +150,7 @@ function legend() {
 function decisions() {
   const lines = all ? view.now.recent : view.now.recent.slice(0, DECISIONS);
   const words = (each) => (each.times > 1 ? `${each.text} (${whole(each.times)} times)` : each.text);
-  fill(byId("decisions"), [["Time", "text"], ["Partition", ""], ["Offset", ""], ["What was decided", "text what"], ["Kind", "text"]],
+  fill(byId("decisions"), [["Time", "text short"], ["Partition", ""], ["Offset", ""], ["What was decided", "text what"], ["Kind", "text short"]],
     lines.length ? lines.map((each) => [each.at_s === null ? "before" : clock(each.at_s), each.partition, whole(each.offset), words(each), each.kind]) : [["–", "", "", "nothing yet", ""]]);
   byId("more").hidden = view.now.recent.length <= DECISIONS;
   put(byId("more"), all ? "Show fewer" : `Show all ${view.now.recent.length}`);
