@@ -126,7 +126,9 @@ def _duel(duel: Mapping[str, Any]) -> dict[str, Any]:
 
 def _training(training: Mapping[str, Any]) -> str:
     rows = f"{training['rows']:,}" + (f" of {training['rows_total']:,}" if training["rows_total"] else "")
-    return f"{training['number']} ({training['challenger'] or 'from before this start'}), {rows} rows"
+    waits = training["waits_for_trainer_s"]
+    nobody = "" if waits is None else f", nobody has taken it for {waits:.0f} s"
+    return f"{training['number']} ({training['challenger'] or 'from before this start'}), {rows} rows{nobody}"
 
 
 def _cut(text: str) -> str:

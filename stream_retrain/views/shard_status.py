@@ -26,7 +26,7 @@ from stream_retrain.facts.shard import (
     TrainingRequested,
     Unmatched,
 )
-from stream_retrain.facts.worker import Checkpointed, Observed, Processed, TrainerTold
+from stream_retrain.facts.worker import Checkpointed, Observed, Processed, TrainerTold, TrainingWaits
 
 __all__ = ["ShardStatus"]
 
@@ -105,9 +105,15 @@ class ShardStatus:
         """The trainer said how far it is."""
         if self._training is None or self._training["number"] != fact.training:
             self._training = _training(fact.training)
-        self._training["rows"], self._training["rows_total"] = fact.rows, fact.rows_total
+        self._training |= {"rows": fact.rows, "rows_total": fact.rows_total, "waits_for_trainer_s": None, "trainers": None}
         if fact.seconds is not None:
             self._training["seconds"] = fact.seconds
+
+    def training_waits(self, fact: TrainingWaits) -> None:
+        """Nobody has taken the training."""
+        if self._training is None or self._training["number"] != fact.training:
+            self._training = _training(fact.training)
+        self._training["waits_for_trainer_s"], self._training["trainers"] = fact.waited_s, fact.trainers
 
     @property
     def uncommitted_s(self) -> float:
@@ -251,6 +257,8 @@ def _training(number: int) -> dict[str, Any]:
         "requested_at_s": None,
         "rows": 0,
         "rows_total": None,
+        "waits_for_trainer_s": None,
+        "trainers": None,
         "lessons": None,
         "seconds": None,
         "error": None,

@@ -11,7 +11,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
 from stream_retrain.facts.shard import DriftDetected, DuelEnded
 from stream_retrain.facts.values import ShardId
@@ -45,6 +45,7 @@ __all__ = ["Readiness", "Status"]
 
 DECISIONS_KEPT: Final = 50
 HEALTHY_STATES: Final = ("starting", "restoring", "running", "degraded", "draining")
+_OfShard: TypeAlias = Processed | Observed | Lagging | WentLive | Checkpointed | TrainerTold | TrainingWaits
 BEFORE_ASSIGNMENT: Final = ("starting", "restoring")
 
 
@@ -102,7 +103,7 @@ class Status:
     def __call__(self, fact: WorkerFact) -> None:
         """Take one fact."""
         match fact:
-            case Processed() | Observed() | Lagging() | WentLive() | Checkpointed() | TrainerTold():
+            case Processed() | Observed() | Lagging() | WentLive() | Checkpointed() | TrainerTold() | TrainingWaits():
                 if (shard := self._shards.get(fact.shard)) is not None:
                     self._of_shard(shard, fact)
                 if isinstance(fact, Checkpointed):
@@ -127,7 +128,7 @@ class Status:
                 self._enter("degraded", f"{fact.error}; trying again in {fact.wait_s:.1f} s")
                 self._restarts += 1
                 self._shards = {}
-            case TrainingWaits() | ArtifactsEvicted() | WindowCleared():
+            case ArtifactsEvicted() | WindowCleared():
                 pass
             case _:
                 assert_never(fact)
@@ -218,7 +219,7 @@ class Status:
             case CheckpointFailed() | WindowRefilled():
                 self.detail = fact.error
 
-    def _of_shard(self, shard: ShardStatus, fact: Processed | Observed | Lagging | WentLive | Checkpointed | TrainerTold) -> None:
+    def _of_shard(self, shard: ShardStatus, fact: _OfShard) -> None:
         match fact:
             case Processed():
                 shard.processed(fact, self._clock_s())
@@ -233,6 +234,8 @@ class Status:
                 shard.checkpointed(fact)
             case TrainerTold():
                 shard.trained(fact)
+            case TrainingWaits():
+                shard.training_waits(fact)
 
     def _decided(self, fact: Processed) -> None:
         for rare in fact.facts:

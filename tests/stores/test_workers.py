@@ -13,7 +13,7 @@ import redis
 from stream_retrain.cli.group_status import group_status
 from stream_retrain.errors import StateError
 from stream_retrain.facts.shard import Rejected, Unmatched
-from stream_retrain.facts.worker import TrainerTold
+from stream_retrain.facts.worker import TrainerTold, TrainingWaits
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import STATUS_EXPIRE_S, Stores, WorkerTold
 from stream_retrain.stores.redis import workers as redis_workers
@@ -183,6 +183,9 @@ def test_counts_of_reasons_are_told_as_one(status: WorkerStatus) -> None:
     worker.tell(TrainerTold(shard=shard, training=7, rows=5, rows_total=None))
     brief = status_of(worker.status.snapshot()).shards[0]
     assert (brief.dead_letters, brief.unmatched, brief.training) == (2, 1, "7 (from before this start), 5 rows")
+    worker.tell(TrainingWaits(shard=shard, training=8, waited_s=60.0, trainers=0))
+    brief = status_of(worker.status.snapshot()).shards[0]
+    assert brief.training == "8 (from before this start), 0 rows, nobody has taken it for 60 s"
 
 
 def test_no_mutated_text_is_anything_but_a_status_or_a_state_error(status: WorkerStatus) -> None:

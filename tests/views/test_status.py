@@ -38,6 +38,7 @@ from stream_retrain.facts.worker import (
     StoreLost,
     StoreRegained,
     TrainerTold,
+    TrainingWaits,
     TransactionAborted,
     WentLive,
     WindowRefilled,
@@ -240,6 +241,13 @@ class TestATraining:
         assert (training["state"], training["rows"], training["rows_total"]) == ("under way", 200, 500)
         assert (training["challenger"], training["cause"]) == (asked.challenger, asked.cause)
 
+    def test_that_nobody_takes_says_so_until_somebody_does(self) -> None:
+        asked, waits = EXAMPLES[TrainingRequested], TrainingWaits(shard=SHARD, training=5, waited_s=60.0, trainers=0)
+        training = shard_of(processed(asked), waits)["training"]
+        assert (training["number"], training["state"], training["waits_for_trainer_s"], training["trainers"]) == (5, "under way", 60.0, 0)
+        taken = shard_of(processed(asked), waits, TrainerTold(shard=SHARD, training=5, rows=200, rows_total=None))["training"]
+        assert (taken["rows"], taken["waits_for_trainer_s"]) == (200, None)
+
     def test_that_a_restart_finds_under_way_is_known_by_its_number(self) -> None:
         training = shard_of(observed(training=9))["training"]
         assert (training["number"], training["state"], training["challenger"]) == (9, "under way", None)
@@ -299,6 +307,7 @@ def test_a_shard_that_was_released_goes_and_the_others_stay(gone: WorkerFact) ->
         WentLive(shard=SHARD, offset=5),
         Checkpointed(shard=SHARD, offset=5, bytes=1, seconds=0.1, at_s=1.0),
         TrainerTold(shard=SHARD, training=1, rows=200, rows_total=None),
+        TrainingWaits(shard=SHARD, training=1, waited_s=40.0, trainers=1),
         Committed(outputs=1, offsets={SHARD: 5}, seconds=0.1),
         CheckpointFailed(shard=SHARD, error="too late"),
         WindowRefilled(shard=SHARD, error="too late"),

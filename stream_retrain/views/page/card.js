@@ -144,7 +144,7 @@ export class Card {
     const training = shard.training;
     const rowsOf = (each) => (each.rows_total ? `${whole(each.rows)} of ${plural(each.rows_total, "row")}` : plural(each.rows, "row"));
     const trainingTold = !training ? "none yet" : `${training.number}${training.challenger ? ` (${training.challenger})` : ""} ${training.state}` +
-      (training.state === "under way" ? `, ${rowsOf(training)}` : training.ended_at_s ? `, ${ago(training.ended_at_s)}` : "") + (training.error ? `: ${training.error}` : "");
+      (training.state === "under way" ? (training.waits_for_trainer_s === null ? `, ${rowsOf(training)}` : `, nobody has taken it for ${span(training.waits_for_trainer_s)}`) : training.ended_at_s ? `, ${ago(training.ended_at_s)}` : "") + (training.error ? `: ${training.error}` : "");
     const counts = (found) => Object.entries(found).map(([reason, count]) => `${reason.replaceAll("_", " ")} ${whole(count)}`).join(", ");
     const listed = [
       ["Learned", `${plural(shard.events_seen, "labelled event")}, at offset ${whole(shard.offset)}`],
