@@ -48,7 +48,7 @@ def test_every_worker_of_a_group_is_shown_as_long_as_it_runs(services: Services,
     assert f"no worker of group stream_retrain.{place.pipeline.name} runs" in nobody.stderr
     place.send(30)
     place.send(40, partition=1)
-    with place.worker(instance="first") as first:
+    with place.worker(instance="first", session_timeout_ms=6_000) as first:
         first.wait_for(has(first, 30))
         first.wait_for(has(first, 40, 1))
         first.wait_for(lambda: bool(group_of(place)["ready"]) and group_of(place)["partitions"]["unowned"] == [])
@@ -62,7 +62,7 @@ def test_every_worker_of_a_group_is_shown_as_long_as_it_runs(services: Services,
             assert {name: shard[name] for name in ("offset", "events_seen", "pending", "generation", "rolling")} == {
                 name: same[name] for name in ("offset", "events_seen", "pending", "generation", "rolling")
             }
-        with place.worker(instance="second") as second:
+        with place.worker(instance="second", session_timeout_ms=6_000) as second:
             second.wait_for(lambda: len(second.status()["shards"]) == 1 and second.status()["ready"])
             first.wait_for(lambda: len(first.status()["shards"]) == 1, seconds=30)
             second.wait_for(lambda: [len(each["shards"]) for each in group_of(place)["workers"]] == [1, 1])
