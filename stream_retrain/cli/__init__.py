@@ -22,7 +22,10 @@ __all__ = ["COMMANDS", "app", "main"]
 LOG: Final = logging.getLogger("stream_retrain.cli")
 
 COMMANDS: Final = {
-    **{name: name for name in ("demo", "check", "run", "trainer", "publish", "status", "retrain", "backtest", "verify")},
+    **{
+        name: name
+        for name in ("demo", "check", "run", "trainer", "publish", "flights", "status", "healthcheck", "retrain", "backtest", "verify")
+    },
     "dashboards": "export",
     "rules": "export",
     "local": "local",

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_retrain.codec.keyring import Key, Keyring
+from stream_retrain.codec.private_file import is_open_to_others
 from stream_retrain.codec.seal import Header, Versions, seal, unseal
 from stream_retrain.errors import SettingsError, StateError
 
@@ -189,6 +192,44 @@ class TestKeyFile:
         file.chmod(mode)
         with pytest.raises(SettingsError, match=f"its mode is {mode:04o}.: chmod 600 {file}"):
             Keyring.from_file(file)
+
+    @pytest.mark.parametrize(
+        ("mode", "owner", "reader", "is_open"),
+        [
+            (0o600, 10_001, 10_001, False),
+            (0o440, 10_001, 10_001, True),
+            (0o440, 0, 0, True),
+            (0o440, 0, 10_001, False),  # a Kubernetes secret under fsGroup, a credential of systemd
+            (0o400, 0, 10_001, False),
+            (0o460, 0, 10_001, True),
+            (0o450, 0, 10_001, True),
+            (0o444, 0, 10_001, True),
+        ],
+    )
+    def test_the_group_may_read_what_another_user_gave_it(self, mode: int, owner: int, reader: int, is_open: bool) -> None:
+        assert is_open_to_others(mode, owner=owner, reader=reader) is is_open
+
+    def test_a_user_reads_the_file_that_root_gave_to_its_group(self) -> None:
+        """As in a pod whose secret has `fsGroup`."""
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a file away")
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder).chmod(0o755)
+            file = private(Path(folder) / "keys")
+            file.write_text("k:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+            os.chown(file, 0, 10_001)
+            file.chmod(0o440)
+            child = os.fork()
+            if child == 0:
+                os.setgroups([])
+                os.setgid(10_001)
+                os.setuid(10_001)
+                code = 2
+                try:
+                    code = int(Keyring.from_file(file).keys[0].id != "k")
+                finally:
+                    os._exit(code)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
     def test_a_byte_order_mark_is_no_part_of_the_first_id(self, tmp_path: Path) -> None:
         file = private(tmp_path / "keys")

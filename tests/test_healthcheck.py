@@ -1,0 +1,66 @@
+"""`stream-retrain healthcheck` asks a real server, and says in one line and an exit code what it heard."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from stream_retrain.cli import app
+from stream_retrain.views.http import Health, HttpServer, Pages, serve
+
+WELL = Health(ok=True, detail={"state": "running", "detail": ""})
+STUCK = Health(ok=False, detail={"state": "failed", "detail": "the checkpoint is beyond\nthe committed offset"})
+
+
+def asked(port: int, *options: str, **environment: str) -> Result:
+    return CliRunner().invoke(app, ["healthcheck", *options], env={"STREAM_RETRAIN_HTTP_PORT": str(port), **environment})
+
+
+@pytest.fixture
+def server() -> Iterator[HttpServer]:
+    pages = Pages(metrics=lambda _: ("text/plain", b""), healthy=lambda: WELL, ready=lambda: STUCK, status=dict)
+    with serve("127.0.0.1", 0, pages) as serving:
+        yield serving
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
+def test_a_worker_that_is_well(server: HttpServer, host: str) -> None:
+    found = asked(server.port, STREAM_RETRAIN_HTTP_HOST=host)
+    assert (found.exit_code, found.output) == (0, "running\n")
+
+
+def test_one_that_is_not_ready_says_why_in_one_line(server: HttpServer) -> None:
+    found = asked(server.port, "--ready")
+    assert (found.exit_code, found.output) == (1, "failed the checkpoint is beyond the committed offset\n")
+
+
+def test_no_worker_at_all() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused
+        found = asked(closed.getsockname()[1])
+    assert found.exit_code == 1
+    assert found.output.startswith("no worker answers at 127.0.0.1:")
+
+
+def test_a_worker_that_hangs_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        found = asked(silent.getsockname()[1], "--timeout-s", "0.2")
+    assert (found.exit_code, "timed out" in found.output) == (1, True)
+
+
+def test_what_answers_there_and_is_no_worker() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            connection, _ = other.accept()
+            with connection:
+                connection.recv(1_000)
+                connection.sendall(b"HTTP/1.0 404 Not Found\r\n\r\nno such\npage")
+
+        threading.Thread(target=answer, daemon=True).start()
+        found = asked(other.getsockname()[1])
+    assert (found.exit_code, found.output) == (1, "no such page\n")
