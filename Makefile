@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast check bench bench-quality bench-backtest chaos bench-recovery bench-metrics docs dashboards clean
+.PHONY: help demo test test-fast check bench bench-quality bench-backtest chaos bench-recovery bench-metrics docs dashboards manifests clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ docs: $(READY) ## Make what docs have from the code: the picture of docs/archite
 
 dashboards: $(READY) ## Make the Grafana dashboards of stream_retrain/ops from their code
 	$(BIN)/python -m dashboards
+
+manifests: $(READY) ## Make the Kubernetes manifests that hold rules and dashboards from those of stream_retrain/ops
+	$(BIN)/python -m deploy
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
