@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -64,3 +67,21 @@ def test_what_answers_there_and_is_no_worker() -> None:
         threading.Thread(target=answer, daemon=True).start()
         found = asked(other.getsockname()[1])
     assert (found.exit_code, found.output) == (1, "no such page\n")
+
+
+def test_the_check_of_a_container_says_the_same_and_imports_next_to_nothing(server: HttpServer) -> None:
+    code = """import runpy, sys
+try:
+    runpy.run_module("stream_retrain.ops.healthcheck", run_name="__main__")
+finally:
+    assert not {"river", "typer", "numpy", "confluent_kafka"} & sys.modules.keys()
+"""
+
+    def ran(port: str) -> tuple[int, str]:
+        environment = {**os.environ, "STREAM_RETRAIN_HTTP_HOST": "0.0.0.0", "STREAM_RETRAIN_HTTP_PORT": port}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+        return done.returncode, done.stdout
+
+    assert ran(str(server.port)) == (0, "running\n")
+    code_of_fault, text = ran("many")
+    assert (code_of_fault, "STREAM_RETRAIN_HTTP_PORT: must be" in text) == (1, True)

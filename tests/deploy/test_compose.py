@@ -130,7 +130,8 @@ def test_the_image_runs_as_nobody_in_particular_and_stops_as_it_should() -> None
     assert last["USER"] == "10001:10001"
     assert last["STOPSIGNAL"] == "SIGTERM"
     assert json.loads(last["ENTRYPOINT"]) == ["stream-retrain"]
-    assert json.loads(last["HEALTHCHECK"].partition("CMD ")[2]) == ["stream-retrain", "healthcheck"]
+    assert json.loads(last["HEALTHCHECK"].partition("CMD ")[2]) == ["python", "-m", "stream_retrain.ops.healthcheck"]
+    assert SERVICES["worker"]["healthcheck"]["test"][1:] == json.loads(last["HEALTHCHECK"].partition("CMD ")[2])
     bases = [rest.split()[0] for name, rest in found if name == "FROM"]
     assert len(bases) == 2
     assert len(set(bases)) == 1
