@@ -7,6 +7,7 @@ For each model a worker runs, in a fresh process, over events of four partitions
 - CPU: the process's time an event, client threads included, from its partitions to the last commit, and events a second of one core by it;
 - window: bytes of Valkey's memory a row, of the stream that holds it, at its full length;
 - checkpoint: bytes of one, at the end, and of Valkey's memory a shard, of all its keys but the window;
+- waiting questions: bytes of a checkpoint for each event whose label has not come (of the first model; a checkpoint holds them all);
 - outputs: bytes of Kafka's disk an event, compressed as the worker compresses, of predictions and decisions; the same of the source;
 - memory: the worker's resident set at the end, and what each shard added to it.
 """
@@ -112,11 +113,11 @@ def _child(pipe: Any, arguments: tuple[Any, ...]) -> None:
     pipe.send(learned(*arguments))
 
 
-def sized(model: str, events: int, stack: LocalStack, settings: Settings) -> dict[str, Any]:
-    """Everything of one model."""
+def sized(model: str, events: int, stack: LocalStack, settings: Settings, *, labelled: bool = True) -> dict[str, Any]:
+    """Everything of one model; not `labelled`: of events that all wait for their labels."""
     events = events // HEAVY.get(model, 1)
     name, source = f"sizing-{uuid.uuid4().hex[:8]}", f"sizing-source-{uuid.uuid4().hex[:8]}"
-    rows = [row | {"key": f"k{number % 97}"} for number, row in enumerate(stream(events))]
+    rows = [row | {"key": f"k{number % 97}", "y": row["y"] if labelled else None} for number, row in enumerate(stream(events))]
     publish_rows(rows, settings, topic=source, key="key", partitions=PARTITIONS)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -150,6 +151,9 @@ def main() -> None:
         for model in SIZED:
             found.append(sized(model, arguments.events, stack, settings))
             print(json.dumps(found[-1]), flush=True)
+        waiting = sized(next(iter(SIZED)), arguments.events, stack, settings, labelled=False)
+        found.append({"waiting_question_bytes": round(waiting["checkpoint_bytes"] * PARTITIONS / waiting["events"], 1)})
+        print(json.dumps(found[-1]), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
 
