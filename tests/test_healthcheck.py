@@ -20,7 +20,7 @@ STUCK = Health(ok=False, detail={"state": "failed", "detail": "the checkpoint is
 
 
 def asked(port: int, *options: str, **environment: str) -> Result:
-    return CliRunner().invoke(app, ["healthcheck", *options], env={"STREAM_RETRAIN_HTTP_PORT": str(port), **environment})
+    return CliRunner().invoke(app(), ["healthcheck", *options], env={"STREAM_RETRAIN_HTTP_PORT": str(port), **environment})
 
 
 @pytest.fixture

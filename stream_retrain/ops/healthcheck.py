@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import sys
 from typing import Final, NamedTuple
 
@@ -33,14 +34,22 @@ def ask_health(settings: Settings, *, ready: bool = False, timeout_s: float = TI
     """What the worker's /healthz says, or its /readyz; that nobody answers is an answer, too."""
     host = EVERY_ADDRESS.get(settings.http_host, settings.http_host)
     try:
-        status, body = _asked(host, settings.http_port, "/readyz" if ready else "/healthz", timeout_s)
+        status, body = _asked(_connection(host, settings, timeout_s), "/readyz" if ready else "/healthz")
     except (OSError, http.client.HTTPException) as error:
         return Answer(False, f"no worker answers at {host}:{settings.http_port}: {error or type(error).__name__}")
     return Answer(status == 200, " ".join(_told(body).split()) or f"HTTP {status}")
 
 
-def _asked(host: str, port: int, path: str, timeout_s: float) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+def _connection(host: str, settings: Settings, timeout_s: float) -> http.client.HTTPConnection:
+    """By TLS, where the worker serves it. Its certificate is not verified: it is asked on its own host, and told nothing."""
+    if settings.http_tls_cert_file is None:
+        return http.client.HTTPConnection(host, settings.http_port, timeout=timeout_s)
+    unverified = ssl.create_default_context()
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, settings.http_port, timeout=timeout_s, context=unverified)
+
+
+def _asked(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes]:
     try:
         connection.request("GET", path)
         response = connection.getresponse()

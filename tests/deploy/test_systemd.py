@@ -47,7 +47,7 @@ def test_it_runs_a_command_that_there_is(unit: Path) -> None:
     program, name, pipeline, option, settings = command.split()
     assert (program, option) == (PROGRAM, "--settings")
     assert {pipeline, settings} == {"/etc/stream_retrain/%i.py", "/etc/stream_retrain/%i.toml"}
-    assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
+    assert CliRunner().invoke(app(), [name, "--help"]).exit_code == 0
 
 
 @units
