@@ -41,17 +41,19 @@ def read_topic(settings: Settings, topic: str) -> dict[int, list[Stored]]:
     consumer = reader_client(settings)
     try:
         partitions = partitions_of(consumer, topic, settings)
+        ends = {each: consumer.get_watermark_offsets(TopicPartition(topic, each), TIMEOUT_S)[1] for each in partitions}
         consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-        return _read_to_end(consumer, partitions, settings)
+        return _read_to_end(consumer, ends, settings)
     except KafkaException as error:
         raise broker_error(f"reading topic {topic!r}", error, settings) from None
     finally:
         consumer.close()
 
 
-def _read_to_end(consumer: Consumer, partitions: list[int], settings: Settings) -> dict[int, list[Stored]]:
-    stored: dict[int, list[Stored]] = {partition: [] for partition in partitions}
-    open_ones = set(partitions)
+def _read_to_end(consumer: Consumer, ends: dict[int, int], settings: Settings) -> dict[int, list[Stored]]:
+    """A topic that others write to meanwhile has no end of its own: what is at the ends or beyond them is not waited for."""
+    stored: dict[int, list[Stored]] = {partition: [] for partition in ends}
+    open_ones = set(ends)
     until_s = time.monotonic() + TIMEOUT_S
     while open_ones:
         messages = consumer.consume(BATCH, POLL_S)  # it waits for a whole batch, or for as long as it is told
@@ -66,9 +68,14 @@ def _read_to_end(consumer: Consumer, partitions: list[int], settings: Settings) 
                     raise broker_error("reading a topic", error, settings)
                 open_ones.discard(partition)
                 continue
+            offset = _number(message.offset())
+            if offset >= ends[partition] - 1:
+                open_ones.discard(partition)
+            if offset >= ends[partition]:
+                continue
             given: Any = message.headers() or []
             headers = {name: _bytes(value) for name, value in given}
-            stored[partition].append(Stored(_number(message.offset()), message.key(), message.value(), headers, message.timestamp()[1]))
+            stored[partition].append(Stored(offset, message.key(), message.value(), headers, message.timestamp()[1]))
     return stored
 
 
