@@ -181,6 +181,7 @@ UNPICKLE = (
 )
 
 
+@pytest.mark.slow
 def test_an_instance_of_a_users_class_is_found_again_by_another_process_that_loads_a_copy_elsewhere() -> None:
     write("here/my-flights.v2.py", OWN_CLASS)
     write("there/my-flights.v2.py", OWN_CLASS)

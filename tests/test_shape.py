@@ -96,6 +96,7 @@ def test_the_readme_s_targets_exist() -> None:
         assert f"\n{target}:" in makefile, target
 
 
+@pytest.mark.slow
 def test_the_package_is_imported_without_river_and_gives_every_name_it_promises() -> None:
     code = (
         "import sys, stream_retrain; assert 'river' not in sys.modules and 'confluent_kafka' not in sys.modules;"

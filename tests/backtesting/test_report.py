@@ -249,6 +249,7 @@ def test_a_metric_of_which_less_is_better_is_known_as_such() -> None:
 # ---- the file
 
 
+@pytest.mark.slow
 def test_the_page_is_a_function_of_the_result_and_asks_for_nothing() -> None:
     page = render_report(*PLAIN)
     assert page == render_report(*PLAIN)

@@ -80,6 +80,7 @@ def test_every_partition_has_events_in_nearly_every_interval(ran: Ran) -> None:
     assert len(empty) <= 2
 
 
+@pytest.mark.slow
 def test_the_report_is_written_where_it_was_wanted(ran: Ran, tmp_path: Path) -> None:
     place = place_for_report(tmp_path / "mine.html")
     written = write_flights_report(ran, place)

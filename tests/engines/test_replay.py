@@ -138,6 +138,7 @@ def test_a_replay_is_the_same_every_time_and_joins_when_it_is_told() -> None:
     assert told(40) != first
 
 
+@pytest.mark.slow
 def test_several_replays_of_one_batch_each_cut_it_for_themselves() -> None:
     """Of any length of batch and of step comes the same, for a pipeline that trains as for one that does not."""
     reset = declared(react=[On.drift("error", Reset(), cooldown_events=100)])

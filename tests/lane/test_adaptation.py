@@ -6,6 +6,7 @@ import itertools
 import pickle
 from typing import Any
 
+import pytest
 from river import preprocessing
 
 from stream_retrain import Shard
@@ -41,6 +42,7 @@ def test_members_that_take_turns_are_told_at_most_every_thousand_events_and_coun
     assert [fact.before for fact in named[1:]] == [fact.now for fact in named[:-1]]
 
 
+@pytest.mark.slow
 def test_they_are_found_at_the_end_of_a_river_pipeline_and_told_once() -> None:
     pipeline = streams.pipeline(model=preprocessing.StandardScaler() | adaptive_classifier(), watch=[], react=[])
     log = streams.events(streams.rows(2_500, flip_at=1_200))

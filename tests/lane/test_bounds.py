@@ -57,6 +57,7 @@ keys = st.none() | st.binary(max_size=50) | st.integers(0, BYTES_MAX + 10).map(l
 records = st.tuples(keys, st.none() | st.binary(max_size=50) | objects, st.sampled_from([-1, 0, NOW_MS, (1 << 63) - 1]))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.lists(records, min_size=1, max_size=12), st.text(max_size=30) | st.just("r" * 100_000))
 @example([(b"k" * 39_000, json.dumps({**GOOD, "id": "\x01" * 150}).encode(), NOW_MS)], "\udc80" * 50_000)

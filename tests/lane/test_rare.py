@@ -30,6 +30,7 @@ def rare(count: int, turns_at: int, *, positives: float = 0.05, seed: int = 1) -
     return made
 
 
+@pytest.mark.slow
 def test_the_recommended_rules_find_a_rare_class_again() -> None:
     pairs = rare(14_000, 7_000)
     declared = streams.pipeline(model=tree.HoeffdingTreeClassifier(), metrics=[metrics.ROCAUC()], rolling_events=4_000, **recommended())

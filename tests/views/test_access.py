@@ -242,6 +242,7 @@ class TestEvents:
             for stream in streams:
                 stream.close()
 
+    @pytest.mark.slow
     def test_have_places_of_their_own(self, open_: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(server_module, "STREAMS_MAX", 2)
         streams = [Stream(open_) for _ in range(2)]
@@ -256,6 +257,7 @@ class TestEvents:
             time.sleep(0.1)
         streams[1].close()
 
+    @pytest.mark.slow
     def test_last_longer_than_a_request_may_and_do_not_crowd_others_out(self, open_: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(server_module, "REQUEST_TIMEOUT_S", 0.5)
         monkeypatch.setattr(server_module, "CONNECTIONS_MAX", 2)
