@@ -183,7 +183,7 @@ def test_a_backup_is_restored_and_keys_are_rotated_and_nothing_is_lost(services:
     installed = Installation(services, tmp_path)
     with LocalStack.start(kafka=False, redis=False) as stack:
         with valkey(stack, tmp_path / "first", "--appendonly", "yes") as installed.url:
-            assert "restored" not in installed.go_on(300)
+            assert "restored from" not in installed.go_on(300)
             installed.run("back up")
             installed.run("rotate 1")
             assert "restored from its checkpoint at offset 300" in installed.go_on(600)
