@@ -38,6 +38,9 @@ _REDIS = {"pattern": rf"rediss?://(\S*@)?{_HOST}(/\d*)?(\?\S*)?|unix://\S+", "wo
 
 _PATH = {"words": "a path"}
 
+# Kafka settings that are named like secrets, but have values such as "true" or "kafka": masking those would hide other text.
+_OPEN = (".method", ".url", ".scope", ".jwt")
+
 # A Service named stream-retrain makes Kubernetes give its pods variables that begin as ours do; none of them is a setting.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=.*|.*PORT=(tcp|udp|sctp)://.*", re.DOTALL)
 
@@ -166,15 +169,17 @@ class Settings:
 
     def secrets(self) -> list[str]:
         """Every secret there is in them, and in the files of keys and tokens they name: what no line may show."""
-        found = [value for key, value in self.kafka.items() if is_secret_name(key) and not key.endswith((".method", ".url"))]
+        found = [value for key, value in self.kafka.items() if is_secret_name(key) and not key.endswith(_OPEN)]
         address = urllib.parse.urlsplit(self.redis_url)
         alone = address.username if address.password is None else address.password
         found.append(urllib.parse.unquote(alone or ""))
         found += [value for key, value in urllib.parse.parse_qsl(address.query) if is_secret_name(key)]
-        files = [value for name in _FIELDS if is_secret_name(name) and isinstance(value := getattr(self, name), Path)]
-        for file in files:
-            with contextlib.suppress(OSError, UnicodeDecodeError):  # whoever needs the file says what is wrong with it
-                lines = [line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+        with contextlib.suppress(OSError, UnicodeDecodeError):  # whoever needs the file says what is wrong with it
+            if self.http_token_file is not None:
+                found.append(self.http_token_file.read_text(encoding="utf-8-sig").strip())
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if self.signing_key_file is not None:
+                lines = [line.partition("#")[0].strip() for line in self.signing_key_file.read_text(encoding="utf-8-sig").splitlines()]
                 found += [part.strip() for line in lines for part in (line, line.partition(":")[2])]
         return [secret for secret in found if secret]
 

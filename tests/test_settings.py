@@ -291,6 +291,16 @@ def test_every_secret_is_known_wherever_it_is(tmp_path: Path) -> None:
     assert sorted(set(found)) == sorted({"p@ss", "in-the-query", "pw", "PEM", "k2:bmV3", "bmV3", "k1:c0ffee00", "c0ffee00"})
 
 
+def test_a_token_is_a_secret_as_a_whole_whatever_signs_it_has(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("#0123:4567#89abcdef\n")
+    assert Settings(http_token_file=tmp_path / "token").secrets() == ["#0123:4567#89abcdef"]
+
+
+def test_a_word_of_kafka_s_settings_is_no_secret() -> None:
+    words = {"enable.sasl.oauthbearer.unsecure.jwt": "true", "sasl.oauthbearer.scope": "kafka", "sasl.oauthbearer.client.secret": "s3cret"}
+    assert Settings(kafka=words).secrets() == ["s3cret"]
+
+
 @pytest.mark.parametrize(("url", "secrets"), [("redis://alone@h", ["alone"]), ("redis://:only@h", ["only"]), ("redis://h/0", [])])
 def test_what_stands_alone_before_the_host_may_be_the_password(url: str, secrets: list[str]) -> None:
     assert Settings(redis_url=url).secrets() == secrets

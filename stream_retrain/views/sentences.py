@@ -6,6 +6,7 @@ No payload: of what a record holds nothing is told, and of what foreign code rai
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Hashable
 from typing import Any, Final
 
@@ -46,6 +47,8 @@ _TOLD: Final = (
 )
 _CAUSES: Final = ("cause", "trigger", "signal", "reason", "member", "metric", "how")
 _OF: Final = ("training", "duel", "generation")
+_MISSING: Final = re.compile(r"required features? missing: .*|the id .* is missing")
+"""What a schema misses is named, in quotes: these are the schema's own names."""
 
 
 def sentence(fact: ShardFact) -> str:
@@ -89,8 +92,7 @@ def _cause(fact: ShardFact) -> str | None:
 def _without_payload(fact: ShardFact) -> ShardFact:
     match fact:
         case Rejected():
-            # What a schema misses is named, in quotes: these are the schema's own names.
-            keeps = fact.reason == "schema" and "missing" in fact.detail
+            keeps = fact.reason == "schema" and _MISSING.fullmatch(fact.detail) is not None
             return fact if keeps else dataclasses.replace(fact, detail=without_values(fact.detail))
         case PredictionFailed():
             return dataclasses.replace(fact, detail=without_values(fact.detail))

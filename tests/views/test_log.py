@@ -234,6 +234,19 @@ class TestAFactOfAShard:
         assert lines(log, processed(fact, replayed=True)) == [(DEBUG, f"{HERE} offset {fact.offset}: {words_of(fact)}")]
 
 
+@pytest.mark.parametrize(
+    ("detail", "said"),
+    [
+        ("required features missing: 'a', 'b'", "required features missing: 'a', 'b'"),
+        ("the id 'flight_id' is missing", "the id 'flight_id' is missing"),
+        (f"Invalid enum value '{PAYLOAD} is missing'", "Invalid enum value …"),
+    ],
+)
+def test_of_a_schema_the_names_are_said_and_of_a_record_no_value(log: pytest.LogCaptureFixture, detail: str, said: str) -> None:
+    [(_, line)] = lines(log, processed(Rejected(offset=7, reason="schema", detail=detail)))
+    assert line.endswith(f"(schema): {said}")
+
+
 def test_a_decision_to_do_nothing_is_no_change_of_the_model(log: pytest.LogCaptureFixture) -> None:
     done = EXAMPLES[Decided]
     assert isinstance(done, Decided)
