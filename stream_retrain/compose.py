@@ -182,11 +182,10 @@ def run_workers(commands: Sequence[WorkerCommand], sockets: Sequence[Path], sett
 def _serve(settings: Settings, pages: Pages) -> HttpServer:
     """Serve on the port, with TLS and a token where the settings name files of them. Raises `SettingsError`."""
     certificate, key, tls = settings.http_tls_cert_file, settings.http_tls_key_file, None
-    if key is not None:
-        private_text(key, "TLS key")
-        if certificate is None:
-            raise SettingsError("http_tls_key_file is given, and http_tls_cert_file is not: name the certificate's file too")
+    if key is not None and certificate is None:
+        raise SettingsError("http_tls_key_file is given, and http_tls_cert_file is not: name the certificate's file too")
     if certificate is not None:
+        private_text(key or certificate, "TLS key" if key else "certificate and TLS key")
         tls = server_context(certificate, key)
     token = read_token(settings.http_token_file) if settings.http_token_file is not None else None
     server = serve(settings.http_host, settings.http_port, pages, settings.http_hosts, token=token, tls=tls)

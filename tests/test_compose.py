@@ -123,6 +123,15 @@ class TestServing:
         with pytest.raises(SettingsError, match=r"TLS key file .* is open to others"):
             self.serve(http_tls_cert_file=str(certificate[0]), http_tls_key_file=str(read))
 
+    def test_refuses_a_file_of_certificate_and_key_that_others_can_read(self, tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+        both = tmp_path / "both.pem"
+        both.touch(mode=0o600)
+        both.write_bytes(b"".join(file.read_bytes() for file in certificate))
+        self.serve(http_tls_cert_file=str(both))
+        both.chmod(0o644)
+        with pytest.raises(SettingsError, match=r"certificate and TLS key file .* is open to others"):
+            self.serve(http_tls_cert_file=str(both))
+
 
 def test_readiness_tells_what_is_missing_and_health_does_not_care() -> None:
     status = Status("p", "i")

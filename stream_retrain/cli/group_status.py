@@ -13,8 +13,8 @@ from typing import Any, Final
 import msgspec
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from stream_retrain.cli.output import plain
 from stream_retrain.stores.ports import WorkerTold
 
 __all__ = ["group_status", "show_group"]
@@ -57,12 +57,12 @@ def show_group(found: dict[str, Any]) -> None:
     if not console.is_terminal:
         console.width = PIPED_WIDTH
     of = "" if places["total"] is None else f" of {places['total']}"
-    console.print(_plain(f"group {found['group']}: {'ready' if found['ready'] else 'not ready'}"))
-    console.print(_plain(f"{len(places['owned'])}{of} partitions have a worker{_listed(places['unowned'])}"))
+    console.print(plain(f"group {found['group']}: {'ready' if found['ready'] else 'not ready'}"))
+    console.print(plain(f"{len(places['owned'])}{of} partitions have a worker{_listed(places['unowned'])}"))
     if places["held_twice"]:
-        console.print(_plain(f"partitions {', '.join(map(str, places['held_twice']))} are named by two workers: one is losing them now"))
+        console.print(plain(f"partitions {', '.join(map(str, places['held_twice']))} are named by two workers: one is losing them now"))
     console.print(
-        _plain(
+        plain(
             f"lag {_count(found['lag_records'])} records, {found['waiting']} waiting for labels, {found['unmatched']} unmatched,"
             f" {found['dead_letters']} dead letters, {found['drifts']} drifts,"
             f" {found['trainings']} trainings and {found['duels']} duels under way"
@@ -73,12 +73,12 @@ def show_group(found: dict[str, Any]) -> None:
         ages = [_age(worker[name]) for name in ("commit_age_s", "checkpoint_age_s", "told_age_s", "uptime_s")]
         held = ", ".join(str(shard["partition"]) for shard in worker["shards"]) or "none"
         ages[:3] = [f"{age} ago" if age != "-" else age for age in ages[:3]]
-        workers.add_row(*map(_plain, (worker["instance"], worker["state"], held, worker["store"], *ages, worker["url"] or "-")))
+        workers.add_row(*map(plain, (worker["instance"], worker["state"], held, worker["store"], *ages, worker["url"] or "-")))
     console.print(workers)
     for worker in found["workers"]:
         for missing in worker["missing"] or [] if worker["ready"] else [*worker["missing"], worker["detail"]]:
             if missing:
-                console.print(_plain(f"  {worker['instance']} is not ready: {missing}"))
+                console.print(plain(f"  {worker['instance']} is not ready: {missing}"))
     console.print(_shards(found["workers"]))
 
 
@@ -95,7 +95,7 @@ def _shards(workers: Sequence[dict[str, Any]]) -> Table:
                 f"duel {duel['number']}: {duel['leader']} serves, best evidence {duel['e_value']:.2f} of {duel['passes_at']:.1f}"
             )
         place = [shard["partition"], instance, shard["state"], shard["offset"], _count(shard["lag_records"]), _age(shard["lag_s"])]
-        table.add_row(*(_plain(str(each)) for each in [*place, *counts, scores, "; ".join(under_way)]))
+        table.add_row(*(plain(str(each)) for each in [*place, *counts, scores, "; ".join(under_way)]))
     return table
 
 
@@ -122,7 +122,3 @@ def _count(value: int | None) -> str:
 
 def _age(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def _plain(text: str) -> Text:
-    return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from stream_retrain.cli.streams import own_output
 from stream_retrain.logs import LogSetup, set_up_logging
@@ -17,7 +18,7 @@ from stream_retrain.settings import Settings, load_settings
 if TYPE_CHECKING:
     from stream_retrain.core.pipeline import Pipeline
 
-__all__ = ["JsonFlag", "PipelineArgument", "SettingsFile", "configured", "errors", "loaded", "log_to_stderr", "print_json"]
+__all__ = ["JsonFlag", "PipelineArgument", "SettingsFile", "configured", "errors", "loaded", "log_to_stderr", "plain", "print_json"]
 
 PipelineArgument = Annotated[
     str, typer.Argument(metavar="PIPELINE", help="path/to/file.py[:name] or package.module:name", show_default=False)
@@ -38,6 +39,11 @@ def errors() -> Console:
 def print_json(value: Any) -> None:
     """One JSON object on standard output."""
     typer.echo(json.dumps(value, default=str))
+
+
+def plain(text: str) -> Text:
+    """A text from elsewhere for a terminal, which would obey an escape sequence."""
+    return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))
 
 
 def loaded(pipeline: str) -> Pipeline:

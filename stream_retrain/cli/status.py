@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_retrain.cli.group_status import group_status, show_group
-from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, errors, loaded, print_json
+from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, errors, loaded, plain, print_json
 from stream_retrain.codec.private_file import read_token
 from stream_retrain.errors import SettingsError
 from stream_retrain.stores import connect
@@ -87,8 +87,9 @@ def _show_group(group: str, redis_url: str, json: bool) -> None:
 
 def fetch_status(address: str, token: str | None = None, context: ssl.SSLContext | None = None) -> dict[str, Any]:
     """The JSON of a worker's `/status`. Raises OSError where nothing answers."""
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    request = urllib.request.Request(f"{address}/status", headers=headers)  # noqa: S310 - the operator's own address
+    request = urllib.request.Request(f"{address}/status")  # noqa: S310 - the operator's own address
+    if token is not None:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")  # whoever redirects could name any other host
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as response:  # noqa: S310 - the same
             found: dict[str, Any] = json_.load(response)
@@ -103,12 +104,12 @@ def _show(number: str | None, found: dict[str, Any] | None) -> None:
     """A worker; of several, the one with a number."""
     console = Console()
     if number is not None:
-        console.print(f"worker {number}" if found else f"worker {number} does not answer", markup=False)
+        console.print(plain(f"worker {number}" if found else f"worker {number} does not answer"))
     if found is None:
         return
-    console.print(f"pipeline {found['pipeline']}  instance {found['instance']}  {found['state']}  {found['detail']}", markup=False)
+    console.print(plain(f"pipeline {found['pipeline']}  instance {found['instance']}  {found['state']}  {found['detail']}"))
     for missing in found["missing"]:
-        console.print(f"not ready: {missing}", markup=False)
+        console.print(plain(f"not ready: {missing}"))
     columns = ("partition", "state", "offset", "lag", "waiting", "unmatched", "learned", "gen.", "drifts", "dead", "overall", "rolling")
     table = Table(*columns, box=None)
     for name, shard in found["shards"].items():
@@ -119,7 +120,7 @@ def _show(number: str | None, found: dict[str, Any] | None) -> None:
         table.add_row(name.rpartition("/")[2], *map(str, counts), *scores)
     console.print(table)
     for entry in found["recent"][-10:]:
-        console.print(f"  partition {entry['partition']} offset {entry['offset']}: {entry['text']}", markup=False)
+        console.print(plain(f"  partition {entry['partition']} offset {entry['offset']}: {entry['text']}"))
 
 
 def _score(value: float | None) -> str:

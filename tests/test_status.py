@@ -1,0 +1,58 @@
+"""`stream-retrain status` of one worker: where its token goes, and nothing that a terminal would obey."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from stream_retrain.cli.status import _show, fetch_status
+from tests.views.made import MadeWorker
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Redirects `/status`, and notes what it was asked with."""
+
+    asked: list[tuple[str, str | None]]
+
+    def do_GET(self) -> None:
+        self.asked.append((self.path, self.headers.get("Authorization")))
+        away = self.path == "/status"
+        self.send_response(302 if away else 200)
+        self.send_header("Location", "/elsewhere/status")
+        self.end_headers()
+        if not away:
+            self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def redirecting() -> Iterator[str]:
+    Elsewhere.asked = []
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_token_is_for_the_address_that_was_named_and_for_none_that_it_redirects_to(redirecting: str) -> None:
+    assert fetch_status(redirecting, "s3cret-s3cret-s3cret") == {}
+    assert Elsewhere.asked == [("/status", "Bearer s3cret-s3cret-s3cret"), ("/elsewhere/status", None)]
+
+
+def test_a_terminal_obeys_nothing_that_a_worker_says(capsys: pytest.CaptureFixture[str]) -> None:
+    made = MadeWorker(1, seconds_ago=10)
+    made.run(10)
+    found = made.status.snapshot()
+    nasty = "\x1b[31m[bold]\x07\x9b2J"
+    entry = {"partition": 0, "offset": 1, "text": nasty}
+    _show("0", found | {"detail": nasty, "instance": nasty, "missing": [nasty], "recent": [entry]})
+    text = capsys.readouterr().out
+    assert not any(sign in text for sign in "\x1b\x07\x9b")
+    assert text.count("[31m[bold]") == 4
