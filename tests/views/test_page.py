@@ -127,6 +127,18 @@ def test_a_duel_is_shown_with_its_evidence_and_the_line_it_must_reach(page: Brow
     assert count(page, ".race .reach") == 1
 
 
+def test_a_duel_that_lasts_takes_no_more_memory_from_a_page_that_is_open(page: Browser) -> None:
+    page.run("""import("./model.js").then(({ Past }) => {
+        const past = new Past(), contestants = [{ name: "a", e_value: 2 }, { name: "b", e_value: 3 }];
+        for (let at = 1; at <= 9000; at++) past.add({ at_s: at, recent: [], shards: [{ place: "t/0", duel: { number: 1, contestants } }] });
+        window.duel = past.of("t/0").duel;
+    })""")
+    lengths = page.run("[duel.t, duel.e.a, duel.e.b].map((each) => each.length)")
+    assert lengths[0] <= 2_400
+    assert lengths[1:] == [lengths[0]] * 2
+    assert page.run("[duel.t[0], duel.t.at(-1)]") == [1, 9000]
+
+
 def test_a_promotion_ends_the_duel_and_is_marked(page: Browser, worker: MadeWorker) -> None:
     worker.run(20)
     page.until("document.querySelectorAll('#cards article:first-child .mark.promotion').length")

@@ -106,6 +106,10 @@ export class Past {
     for (const each of duel.contestants) e[each.name] ??= Array(past.duel.t.length).fill(1);
     past.duel.t.push(at);
     for (const name of Object.keys(e)) e[name].push(duel.contestants.find((each) => each.name === name)?.e_value ?? e[name].at(-1) ?? 1);
+    if (past.duel.t.length <= POINTS_MAX) return;
+    const halved = (values) => values.filter((_, place) => place % 2 === 0 || place > POINTS_MAX / 2);
+    past.duel.t = halved(past.duel.t);
+    for (const name of Object.keys(e)) e[name] = halved(e[name]);
   }
 
   #mark(past, mark) {
