@@ -165,12 +165,11 @@ def test_librdkafka_s_lines_are_warnings_at_most_and_repeat_as_one(free_port: in
 
 
 @pytest.fixture
-def free_port() -> int:
-    """A port that nothing listens at."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        number: int = found.getsockname()[1]
-    return number
+def free_port() -> Iterator[int]:
+    """A port that nothing listens at while the test runs."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 @pytest.mark.usefixtures("as_before")
