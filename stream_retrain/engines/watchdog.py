@@ -39,6 +39,8 @@ LOG: Final = logging.getLogger("stream_retrain.watchdog")
 STEP_S: Final = 0.25
 ENDS_AFTER_S: Final = 10.0
 STOP_GRACE_S: Final = 1.0
+SAY_TIMEOUT_S: Final = 2.0
+"""How long the end waits for the log to take its reason."""
 FAILED: Final = 1
 FRAMES_TOLD: Final = 8
 
@@ -130,11 +132,18 @@ class Watchdog:
             before_s = now_s
 
     def _end_process(self, why: str) -> None:
-        stood = fields_with(ALWAYS, stack=self._where())
-        LOG.critical("%s: the process ends; what it has not committed is learned again. It stood at", why, extra=stood)
-        logging.shutdown()
+        # Where the loop hangs in writing to a pipe that nobody reads, it holds the lock of the log.
+        saying = threading.Thread(target=_say, args=(why, self._where()), name="last words", daemon=True)
+        saying.start()
+        saying.join(SAY_TIMEOUT_S)
         self._end(FAILED)
 
     def _where(self) -> str:
         frame = sys._current_frames().get(self._loop)
         return "".join(traceback.format_stack(frame)[-FRAMES_TOLD:]).rstrip() if frame else "its end"
+
+
+def _say(why: str, where: str) -> None:
+    stood = fields_with(ALWAYS, stack=where)
+    LOG.critical("%s: the process ends; what it has not committed is learned again. It stood at", why, extra=stood)
+    logging.shutdown()
