@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -24,7 +25,7 @@ class Elsewhere(BaseHTTPRequestHandler):
         self.send_header("Location", "/elsewhere/status")
         self.end_headers()
         if not away:
-            self.wfile.write(b"{}")
+            self.wfile.write(b'{"ready": true}')
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -42,8 +43,23 @@ def redirecting() -> Iterator[str]:
 
 
 def test_a_token_is_for_the_address_that_was_named_and_for_none_that_it_redirects_to(redirecting: str) -> None:
-    assert fetch_status(redirecting, "s3cret-s3cret-s3cret") == {}
+    assert fetch_status(redirecting, "s3cret-s3cret-s3cret") == {"ready": True}
     assert Elsewhere.asked == [("/status", "Bearer s3cret-s3cret-s3cret"), ("/elsewhere/status", None)]
+
+
+@pytest.mark.parametrize("answer", [b"+PONG\r\n", *(b"HTTP/1.0 200 OK\r\n\r\n" + body for body in (b"hello", b"[]", b"{}"))])
+def test_what_is_no_worker_is_told_as_such(answer: bytes) -> None:
+    def answers() -> None:
+        with listening.accept()[0] as connection:
+            connection.recv(10_000)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answers, daemon=True)
+        thread.start()
+        with pytest.raises(OSError, match="what answers is no worker"):
+            fetch_status(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        thread.join()
 
 
 def test_a_terminal_obeys_nothing_that_a_worker_says(capsys: pytest.CaptureFixture[str]) -> None:

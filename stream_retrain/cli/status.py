@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json as json_
 import ssl
 import urllib.error
@@ -86,18 +87,22 @@ def _show_group(group: str, redis_url: str, json: bool) -> None:
 
 
 def fetch_status(address: str, token: str | None = None, context: ssl.SSLContext | None = None) -> dict[str, Any]:
-    """The JSON of a worker's `/status`. Raises OSError where nothing answers."""
+    """The JSON of a worker's `/status`. Raises OSError where nothing answers, or something else; ValueError for what is no address."""
     request = urllib.request.Request(f"{address}/status")  # noqa: S310 - the operator's own address
     if token is not None:
         request.add_unredirected_header("Authorization", f"Bearer {token}")  # whoever redirects could name any other host
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as response:  # noqa: S310 - the same
-            found: dict[str, Any] = json_.load(response)
-            return found
+            found = json_.load(response)
+    except (http.client.HTTPException, ValueError) as error:
+        raise OSError(f"what answers is no worker: {error}") from None
     except urllib.error.HTTPError as error:
         with error:
             why = "; it asks for a token: --token-file" if error.code == 401 else ""
             raise OSError(f"HTTP {error.code}{why}") from None
+    if not isinstance(found, dict) or "ready" not in found:
+        raise OSError("what answers is no worker")
+    return found
 
 
 def _show(number: str | None, found: dict[str, Any] | None) -> None:
