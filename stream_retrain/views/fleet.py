@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -77,12 +78,20 @@ class FleetView:
 
     def _health(self, path: str, judge: Callable[[list[bool]], bool]) -> Health:
         answers = self._ask(path)
-        detail = {name: json.loads(answer.body) if answer else {"ok": False, "detail": "no answer"} for name, answer in answers.items()}
+        detail = {name: _told(answer) for name, answer in answers.items()}
         return Health(ok=judge([bool(each["ok"]) for each in detail.values()]), detail=detail)
 
     def _ask(self, path: str, accept: str = "") -> dict[str, Answer | None]:
         with ThreadPoolExecutor(min(len(self._sockets), ASKED_AT_ONCE)) as pool:
             return dict(zip(self._sockets, pool.map(lambda socket: _asked(socket, path, accept), self._sockets.values()), strict=True))
+
+
+def _told(answer: Answer | None) -> dict[str, Any]:
+    """What a worker says of its health; one whose view raised says it in a line that is no JSON."""
+    if answer is None or answer.status not in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE):
+        return {"ok": False, "detail": "no answer" if answer is None else f"HTTP {answer.status}"}
+    told: dict[str, Any] = json.loads(answer.body)
+    return told
 
 
 def _asked(path: Path, page: str, accept: str) -> Answer | None:

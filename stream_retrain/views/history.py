@@ -18,6 +18,7 @@ from stream_retrain.facts.observation import DuelStanding, Observation
 from stream_retrain.facts.shard import DriftDetected, DuelEnded
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Assigned, Observed, Processed, Released, Retrying, WorkerFact
+from stream_retrain.views.sentences import plain_sentence
 
 __all__ = ["History"]
 
@@ -108,7 +109,7 @@ class _Past:
     def happened(self, batch: Processed, now_s: float) -> None:
         for fact in batch.facts:
             if fact.kind in MARKED:
-                mark = {"at_s": round(now_s, 2), "kind": fact.kind, "offset": fact.offset, "text": fact.sentence}
+                mark = {"at_s": round(now_s, 2), "kind": fact.kind, "offset": fact.offset, "text": plain_sentence(fact)}
                 ring = fact.kind
                 if isinstance(fact, DuelEnded):
                     mark["result"] = fact.result

@@ -22,7 +22,7 @@ from stream_retrain.facts.training import TrainingFailed
 from stream_retrain.facts.values import ShardId
 from stream_retrain.logs import ALWAYS
 
-__all__ = ["counted_by", "fields", "sentence"]
+__all__ = ["counted_by", "fields", "plain_sentence", "sentence"]
 
 # Fields of facts that are bounded words and numbers of ours; `time_s`, `value`, `id` and `detail` are of records, or may be.
 _TOLD: Final = (
@@ -51,9 +51,14 @@ _MISSING: Final = re.compile(r"required features? missing: .*|the id .* is missi
 """What a schema misses is named, in quotes: these are the schema's own names."""
 
 
+def plain_sentence(fact: ShardFact) -> str:
+    """What happened; without a value of the record."""
+    return _without_payload(fact).sentence
+
+
 def sentence(fact: ShardFact) -> str:
     """What happened, and why; without a value of the record."""
-    said = _without_payload(fact).sentence
+    said = plain_sentence(fact)
     cause = getattr(fact, "cause", None)
     return said if cause is None or isinstance(fact, LeadChanged) else f"{said}; cause: {cause}"
 

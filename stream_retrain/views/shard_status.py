@@ -26,6 +26,7 @@ from stream_retrain.facts.shard import (
     TrainingRequested,
     Unmatched,
 )
+from stream_retrain.facts.telling import without_values
 from stream_retrain.facts.worker import Checkpointed, Observed, Processed, TrainerTold, TrainingWaits
 
 __all__ = ["ShardStatus"]
@@ -211,7 +212,7 @@ class ShardStatus:
             case ChallengerWaits():
                 ended |= {"state": "waits", "lessons": rare.lessons}
             case TrainingFailed():
-                ended |= {"state": "failed", "error": rare.error}
+                ended |= {"state": "failed", "error": without_values(rare.error)}
         self._training |= ended
 
     def _watches(self, found: Observation | None) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ from stream_retrain.facts.worker import (
     WorkerFact,
     WorkerStateChanged,
 )
+from stream_retrain.views.sentences import plain_sentence
 from stream_retrain.views.shard_status import ShardStatus
 
 __all__ = ["Readiness", "Status"]
@@ -247,7 +248,7 @@ class Status:
                     "partition": fact.shard.partition,
                     "kind": rare.kind,
                     "offset": rare.offset,
-                    "text": rare.sentence,
+                    "text": plain_sentence(rare),
                     "times": 1,
                 }
                 if isinstance(rare, DuelEnded):

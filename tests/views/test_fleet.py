@@ -130,6 +130,17 @@ def test_a_fleet_is_ready_when_all_are_and_alive_while_one_is(folder: Path) -> N
         assert view(folder).ready().ok
 
 
+def test_a_worker_whose_health_cannot_be_told_is_not_well_and_the_others_are_told(folder: Path) -> None:
+    def broken() -> Any:
+        raise RuntimeError("a view that fails")
+
+    pages = Pages(metrics=lambda _: ("text/plain", b""), healthy=broken, ready=broken, status=dict, history=dict)
+    with serve_at(folder / "0", pages), worker(folder / "1"):
+        fleet = view(folder)
+        assert fleet.ready().detail["0"] == {"ok": False, "detail": "HTTP 500"}
+        assert (fleet.healthy().ok, fleet.ready().ok) == (True, False)
+
+
 def test_the_status_is_every_worker_s(folder: Path) -> None:
     with worker(folder / "0"):
         found = view(folder).status()

@@ -46,6 +46,7 @@ from stream_retrain.facts.worker import (
     WorkerState,
     WorkerStateChanged,
 )
+from stream_retrain.views.history import History
 from stream_retrain.views.status import DECISIONS_KEPT, Status
 from tests.facts.examples import EXAMPLES
 from tests.views.support import DUEL, OTHER, SHARD, observed, processed
@@ -262,6 +263,16 @@ class TestATraining:
         assert training["state"] == state
         assert training["ended_at_s"] == pytest.approx(time.time(), abs=5)
         assert (training["error"] is not None) == (state == "failed")
+
+    def test_that_failed_shows_nothing_a_record_may_have_brought(self) -> None:
+        failed = dataclasses.replace(EXAMPLES[TrainingFailed], error="the model raised ValueError: the-payload")  # type: ignore[arg-type]
+        status, history = Status("flights", "a"), History()
+        for fact in (opened(), processed(EXAMPLES[TrainingRequested]), processed(failed)):
+            status(fact)
+            history(fact)
+        shown = msgspec.json.encode([status.snapshot(), history.snapshot()]).decode()
+        assert "the model raised ValueError" in shown
+        assert "the-payload" not in shown
 
 
 def test_a_shard_that_was_just_assigned_replays_from_its_offset() -> None:
