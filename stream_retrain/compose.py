@@ -104,7 +104,7 @@ def run_pipeline(
             served = stack.enter_context(serve_at(socket, pages) if socket is not None else _serve(settings, pages))
         group = settings.group_of(pipeline.name)
         stores = connect(settings.redis_url, keyring=keyring, group=group)
-        stack.enter_context(Announcer(stores.workers, group, instance.name, status.snapshot, served.url if served else ""))
+        stack.enter_context(Announcer(stores.workers, group, instance.name, status.snapshot, served.url_elsewhere if served else ""))
         trainer = stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target, watchdog.deadline_s))
         supervise(lambda: run_worker(pipeline, settings, stores, keyring, instance.name, watchdog, tell, trainer), watchdog, tell)
 

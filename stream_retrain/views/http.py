@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import msgspec
 
@@ -27,6 +27,9 @@ from stream_retrain.views.page import page_files
 from stream_retrain.views.server import Body, Server, Site, View
 
 __all__ = ["Body", "Health", "HttpServer", "Pages", "serve", "serve_at"]
+
+_EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound to
+"""Addresses that mean every address of this host, and one of them to connect to."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,8 @@ class HttpServer:
         self.port: int = server.server_address[1] if host is not None else 0
         scheme = "http" if server.site.tls is None else "https"
         self.url = f"{scheme}://{_reachable(host)}:{self.port}" if host is not None else ""
+        self.url_elsewhere = f"{scheme}://{socket.gethostname()}:{self.port}" if host in _EVERY_ADDRESS else self.url
+        """For who is on another host, as far as this one knows its name."""
         self._thread = threading.Thread(target=server.serve_forever, args=(0.2,), name="http", daemon=True)
         self._thread.start()
 
@@ -134,7 +139,7 @@ def _file(body: Body) -> View:
 
 def _reachable(host: str) -> str:
     """The address a client on this host would use; one that means every address is no address to connect to."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - looked up, not bound to
+    host = _EVERY_ADDRESS.get(host, host)
     return f"[{host}]" if ":" in host else host
 
 

@@ -159,6 +159,7 @@ def test_an_address_that_is_not_this_hosts_is_a_settings_error(worker: Worker, h
 def test_the_url_is_one_a_client_can_use(worker: Worker, host: str, url: str) -> None:
     with serving(worker, host=host) as server:
         assert server.url == f"{url}:{server.port}"
+        assert server.url_elsewhere == (f"http://{socket.gethostname()}:{server.port}" if host == "0.0.0.0" else server.url)
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this host has no IPv6")
