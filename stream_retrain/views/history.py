@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from stream_retrain.facts.observation import DuelStanding, Observation
-from stream_retrain.facts.shard import DriftDetected, DuelEnded
+from stream_retrain.facts.shard import DriftDetected, DuelEnded, DuelStarted
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Assigned, Observed, Processed, Released, Retrying, WorkerFact
 from stream_retrain.views.sentences import plain_sentence
@@ -111,6 +111,8 @@ class _Past:
             if fact.kind in MARKED:
                 mark = {"at_s": round(now_s, 2), "kind": fact.kind, "offset": fact.offset, "text": plain_sentence(fact)}
                 ring = fact.kind
+                if isinstance(fact, DuelStarted | DuelEnded):
+                    mark["duel"] = fact.duel
                 if isinstance(fact, DuelEnded):
                     mark["result"] = fact.result
                 if isinstance(fact, DriftDetected):

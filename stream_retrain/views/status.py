@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, assert_never
 
-from stream_retrain.facts.shard import DriftDetected, DuelEnded
+from stream_retrain.facts.shard import DriftDetected, DuelEnded, DuelStarted
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
     ArtifactsEvicted,
@@ -251,6 +251,8 @@ class Status:
                     "text": plain_sentence(rare),
                     "times": 1,
                 }
+                if isinstance(rare, DuelStarted | DuelEnded):
+                    told["duel"] = rare.duel
                 if isinstance(rare, DuelEnded):
                     told["result"] = rare.result
                 if isinstance(rare, DriftDetected):

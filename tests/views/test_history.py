@@ -73,7 +73,7 @@ def test_marks_are_what_a_chart_shows_and_no_more_of_a_kind_than_fits(told: Told
         told.tell(processed(dataclasses.replace(EXAMPLES[DriftDetected], offset=offset)), after_s=1)
     marks = told.shown()[PLACE]["marks"]
     assert [mark["kind"] for mark in marks[:2]] == ["model.reset", "duel.ended"], "many drifts do not drive out one reset"
-    assert marks[1]["result"] == "kept"
+    assert (marks[1]["result"], marks[1]["duel"]) == ("kept", EXAMPLES[DuelEnded].duel)
     assert [mark["offset"] for mark in marks[2:]] == list(range(5, MARKS + 5))
     assert marks[-1] == {
         "at_s": told.now_s,

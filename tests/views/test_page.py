@@ -338,3 +338,21 @@ def test_nothing_moves_for_who_does_not_want_it(browser: Browser, server: HttpSe
     moving = "[...document.querySelectorAll('*')].filter((e) => parseFloat(getComputedStyle(e).transitionDuration) > 0).length"
     assert browser.run(moving) == 0
     assert browser.run("document.getAnimations().length") == 0
+
+
+def test_a_rematch_ends_no_duel_but_its_own(page: Browser) -> None:
+    """It starts with the event that ends the duel before it, and the order of the two marks is not given."""
+    marks = [
+        {"kind": kind, "duel": number, "at_s": at_s}
+        for kind, number, at_s in [
+            ("duel.ended", 6, 1),
+            ("duel.started", 7, 2),
+            ("duel.started", 8, 3),
+            ("duel.ended", 7, 3),
+            ("drift.detected", None, 4),
+            ("duel.ended", 8, 5),
+            ("duel.started", 9, 6),
+        ]
+    ]
+    spans = page.run(f"import('/chart.js').then((chart) => chart.spansOf({json.dumps(marks)}))")
+    assert spans == [[None, 1, 6], [2, 3, 7], [3, 5, 8], [6, None, 9]]

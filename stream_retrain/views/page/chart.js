@@ -95,16 +95,16 @@ function path(times, values, x, y, gap) {
   return drawn;
 }
 
-// The duels of a list of marks as spans: [began or null, ended or null].
+// The duels of a list of marks as spans: [began or null, ended or null, number]. By number, because a rematch starts at the
+// very event that ends the duel before it, and one end or start of several may be missing: a replay makes no marks.
 export function spansOf(marks) {
-  const spans = [];
+  const spans = new Map();
   for (const mark of marks) {
-    if (mark.kind === "duel.started") spans.push([mark.at_s, null]);
-    if (mark.kind !== "duel.ended") continue;
-    if (spans.length && spans.at(-1)[1] === null) spans.at(-1)[1] = mark.at_s;
-    else spans.push([null, mark.at_s]);
+    if (mark.kind !== "duel.started" && mark.kind !== "duel.ended") continue;
+    if (!spans.has(mark.duel)) spans.set(mark.duel, [null, null, mark.duel]);
+    spans.get(mark.duel)[mark.kind === "duel.started" ? 0 : 1] = mark.at_s;
   }
-  return spans;
+  return [...spans.values()];
 }
 
 const LEFT = 46, RIGHT = 52, LOW = 20, ROW = 13, ROWS = 3;
@@ -129,8 +129,8 @@ export function scoreChart(box, { width, height = 150, times, values, marks, fro
   height += TOP - 12;
   const y = (value) => TOP + (1 - (value - low) / (high - low)) * (height - TOP - LOW);
   const nodes = [];
-  for (const [began, ended] of spansOf(marks)) {
-    const start = Math.max(from, began ?? from), end = Math.min(to, ended ?? (duel ? to : start));
+  for (const [began, ended, which] of spansOf(marks)) {
+    const start = Math.max(from, began ?? from), end = Math.min(to, ended ?? (duel?.number === which ? to : start));
     if (end > start) nodes.push(svg("rect", { class: "during", x: x(start), y: TOP, width: Math.max(1, x(end) - x(start)), height: height - TOP - LOW }));
   }
   const [ticks, digits] = valueTicks(low, high);
