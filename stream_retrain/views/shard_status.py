@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from stream_retrain.facts.observation import DuelStanding, Observation
@@ -138,8 +139,8 @@ class ShardStatus:
             "generation": self.generation,
             "events_seen": found.events_seen if found else 0,
             "pending": found.pending if found else 0,
-            "running": dict(found.running) if found else {},
-            "rolling": dict(found.rolling) if found else {},
+            "running": _scores(found.running, found.events_seen) if found else {},
+            "rolling": _scores(found.rolling, found.events_seen) if found else {},
             "newest_event_time_s": self._newest_event_s,
             "committed_at_s": self._committed_at_s,
             "commit_age_s": _age(self._committed_at_s, now_s),
@@ -269,3 +270,8 @@ def _training(number: int) -> dict[str, Any]:
 
 def _age(at_s: float | None, now_s: float) -> float | None:
     return None if at_s is None else round(max(0.0, now_s - at_s), 1)
+
+
+def _scores(scores: Mapping[str, float], events_seen: int) -> dict[str, float]:
+    """Scores, or none of them before the first label: most of River's metrics say 0.0 then, which would be a very bad score."""
+    return {name: score if events_seen else math.nan for name, score in scores.items()}

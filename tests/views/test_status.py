@@ -289,6 +289,11 @@ def test_a_batch_without_an_event_moves_no_time() -> None:
     assert shard_of(processed(newest_time_s=5.0), processed(newest_time_s=float("-inf")))["newest_event_time_s"] == 5.0
 
 
+def test_before_the_first_label_there_is_no_score() -> None:
+    shard = shard_of(observed(events_seen=0, running={"Accuracy": 0.0}, rolling={"Accuracy": 0.0}))
+    assert (shard["running"], shard["rolling"]) == ({"Accuracy": None}, {"Accuracy": None})
+
+
 def test_scores_that_are_no_numbers_are_null() -> None:
     assert shard_of(observed(running={"R2": float("nan")}))["running"] == {"R2": None}
 
