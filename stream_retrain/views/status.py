@@ -90,7 +90,7 @@ class Status:
         self._commit_timeout_s = commit_timeout_s
         self._started_s = time.monotonic()
         self.state = "starting"
-        self.detail = ""
+        self.detail = self._state_detail = ""
         self.store = "unknown"
         self._clock_s = clock_s
         self._state_since_s = clock_s()
@@ -108,7 +108,7 @@ class Status:
                 if (shard := self._shards.get(fact.shard)) is not None:
                     self._of_shard(shard, fact)
                 if isinstance(fact, Checkpointed):
-                    self.store = "answers"
+                    self._store_is_well()
             case GroupSeen():
                 self._group = fact
             case Committed():
@@ -193,6 +193,10 @@ class Status:
         if state != self.state:
             self._state_since_s = self._clock_s()
         self.state, self.detail = state, detail
+        self._state_detail = detail
+
+    def _store_is_well(self) -> None:
+        self.store, self.detail = "answers", self._state_detail
 
     def _opened(self, fact: Assigned | Restored) -> None:
         shard = self._shards.get(fact.shard) or ShardStatus()
@@ -214,7 +218,7 @@ class Status:
     def _note_store(self, fact: CheckpointFailed | StoreLost | StoreRegained | WindowRefilled) -> None:
         match fact:
             case StoreRegained():
-                self.store = "answers"
+                self._store_is_well()
             case StoreLost():
                 self.store, self.detail = "away", fact.error
             case CheckpointFailed() | WindowRefilled():

@@ -479,7 +479,12 @@ class TestStore:
         assert (lost.store, lost.detail) == ("away", "Redis is full")
         assert lost.ready(), "the shards go on without it"
         lost(StoreRegained(away_s=3.0))
-        assert lost.store == "answers"
+        assert (lost.store, lost.detail) == ("answers", RUNNING.detail), "what is over is not told as if it were not"
+
+    def test_is_well_again_with_the_next_checkpoint(self) -> None:
+        again = Checkpointed(shard=SHARD, offset=1, bytes=1, seconds=0.1, at_s=1.0)
+        status = told(opened(), RUNNING, CheckpointFailed(shard=SHARD, error="it failed"), again)
+        assert (status.store, status.detail) == ("answers", RUNNING.detail)
 
     @pytest.mark.parametrize(
         "fact",
