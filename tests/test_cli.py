@@ -100,7 +100,14 @@ def test_run_without_a_signing_key_says_how_to_make_one(pipeline: Path) -> None:
 def test_status_of_nobody_is_unhealthy() -> None:
     ran = run("status", "--url", "http://127.0.0.1:1")
     assert ran.returncode == 3
-    assert "no worker answers" in ran.stderr
+    assert ran.stderr.startswith("no worker answers at http://127.0.0.1:1: ")
+    assert "urlopen" not in ran.stderr, "what is said is why, and not the name of a function"
+
+
+def test_status_asks_only_what_can_be_a_worker() -> None:
+    ran = run("status", "--url", "file:///etc")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "--url is the address of a worker" in ran.stderr
 
 
 def test_status_of_a_store_that_does_not_answer_is_a_failure_and_says_so(pipeline: Path) -> None:

@@ -55,6 +55,7 @@ def test_a_worker_that_is_not_ready_makes_the_group_so(both: list[WorkerTold]) -
 def test_without_a_worker_nothing_is_known() -> None:
     found = group_status("shop", [])
     assert (found["ready"], found["workers"], found["partitions"]["total"], found["partitions"]["unowned"]) == (False, [], None, None)
+    assert found["lag_records"] is None, "where nobody reads, no lag is known, and 0 would say that all is read"
 
 
 def shown(found: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> str:

@@ -17,7 +17,7 @@ from rich.table import Table
 from stream_retrain.cli.output import plain
 from stream_retrain.stores.ports import WorkerTold
 
-__all__ = ["group_status", "show_group"]
+__all__ = ["console_of_tables", "group_status", "show_group", "table_of"]
 
 PIPED_WIDTH: Final = 1_000
 """Columns of a line that no terminal shows."""
@@ -40,7 +40,7 @@ def group_status(group: str, told: Sequence[WorkerTold]) -> dict[str, Any]:
             "unowned": unowned,
             "held_twice": sorted(number for number, count in held.items() if count > 1),
         },
-        "lag_records": None if None in lags else sum(lags),
+        "lag_records": sum(lags) if lags and None not in lags else None,
         "waiting": sum(shard["pending"] for shard in shards),
         "unmatched": sum(shard["unmatched"] for shard in shards),
         "dead_letters": sum(shard["dead_letters"] for shard in shards),
@@ -53,9 +53,7 @@ def group_status(group: str, told: Sequence[WorkerTold]) -> dict[str, Any]:
 
 def show_group(found: dict[str, Any]) -> None:
     """As tables."""
-    console, places = Console(), found["partitions"]
-    if not console.is_terminal:
-        console.width = PIPED_WIDTH
+    console, places = console_of_tables(), found["partitions"]
     of = "" if places["total"] is None else f" of {places['total']}"
     console.print(plain(f"group {found['group']}: {'ready' if found['ready'] else 'not ready'}"))
     console.print(plain(f"{len(places['owned'])}{of} partitions have a worker{_listed(places['unowned'])}"))
@@ -68,7 +66,7 @@ def show_group(found: dict[str, Any]) -> None:
             f" {found['trainings']} trainings and {found['duels']} duels under way"
         )
     )
-    workers = _table("worker", "state", "partitions", "Redis", "committed", "checkpoint", "told", "up for", "address")
+    workers = table_of("worker", "state", "partitions", "Redis", "committed", "checkpoint", "told", "up for", "address")
     for worker in found["workers"]:
         ages = [_age(worker[name]) for name in ("commit_age_s", "checkpoint_age_s", "told_age_s", "uptime_s")]
         held = ", ".join(str(shard["partition"]) for shard in worker["shards"]) or "none"
@@ -84,7 +82,7 @@ def show_group(found: dict[str, Any]) -> None:
 
 def _shards(workers: Sequence[dict[str, Any]]) -> Table:
     counted = ("offset", "lag", "late", "waiting", "unmatched", "dead", "learned", "gen.", "drifts")
-    table = _table("partition", "worker", "state", *counted, "rolling", "under way")
+    table = table_of("partition", "worker", "state", *counted, "rolling", "under way")
     rows = [(shard, worker["instance"]) for worker in workers for shard in worker["shards"]]
     for shard, instance in sorted(rows, key=lambda row: (row[0]["partition"], row[1])):
         counts = [shard[name] for name in ("pending", "unmatched", "dead_letters", "events_seen", "generation", "drifts")]
@@ -99,7 +97,15 @@ def _shards(workers: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def _table(*columns: str) -> Table:
+def console_of_tables() -> Console:
+    """Standard output: as wide as the terminal, and where it is none, so wide that no line of a table is folded."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    return console
+
+
+def table_of(*columns: str) -> Table:
     """A table that cuts nothing off: what is too wide is folded."""
     table = Table(box=None)
     for name in columns:

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from stream_retrain.cli.group_status import group_status, show_group
+from stream_retrain.cli.group_status import console_of_tables, group_status, show_group, table_of
 from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, errors, loaded, plain, print_json
 from stream_retrain.codec.private_file import read_token
 from stream_retrain.errors import SettingsError
@@ -56,6 +54,8 @@ def status(
         return
     scheme = "http" if wanted.http_tls_cert_file is None else "https"
     address = (url or f"{scheme}://{wanted.http_host}:{wanted.http_port}").rstrip("/")
+    if not address.startswith(("http://", "https://")):
+        raise SettingsError(f"--url is the address of a worker, such as http://127.0.0.1:9464, not {address}")
     token = token_file or wanted.http_token_file
     try:
         found = fetch_status(address, read_token(token) if token else None, client_context(ca_file) if ca_file else None)
@@ -100,6 +100,8 @@ def fetch_status(address: str, token: str | None = None, context: ssl.SSLContext
         with error:
             why = "; it asks for a token: --token-file" if error.code == 401 else ""
             raise OSError(f"HTTP {error.code}{why}") from None
+    except urllib.error.URLError as error:
+        raise OSError(str(error.reason)) from None
     if not isinstance(found, dict) or "ready" not in found:
         raise OSError("what answers is no worker")
     return found
@@ -107,7 +109,7 @@ def fetch_status(address: str, token: str | None = None, context: ssl.SSLContext
 
 def _show(number: str | None, found: dict[str, Any] | None) -> None:
     """A worker; of several, the one with a number."""
-    console = Console()
+    console = console_of_tables()
     if number is not None:
         console.print(plain(f"worker {number}" if found else f"worker {number} does not answer"))
     if found is None:
@@ -116,9 +118,9 @@ def _show(number: str | None, found: dict[str, Any] | None) -> None:
     for missing in found["missing"]:
         console.print(plain(f"not ready: {missing}"))
     columns = ("partition", "state", "offset", "lag", "waiting", "unmatched", "learned", "gen.", "drifts", "dead", "overall", "rolling")
-    table = Table(*columns, box=None)
+    table = table_of(*columns)
     for name, shard in found["shards"].items():
-        scores = ["\n".join(f"{metric} {_score(value)}" for metric, value in shard[kind].items()) for kind in ("running", "rolling")]
+        scores = [", ".join(f"{metric} {_score(value)}" for metric, value in shard[kind].items()) for kind in ("running", "rolling")]
         keys = ("events_seen", "generation", "drifts", "rejected")
         counts = [shard[key] for key in ("state", "offset", "lag_records", "pending")]
         counts += [sum(shard["unmatched"].values()), *(shard[key] for key in keys)]
