@@ -41,6 +41,19 @@ def test_one_that_is_not_ready_says_why_in_one_line(server: HttpServer) -> None:
     assert (found.exit_code, found.output) == (1, "failed the checkpoint is beyond the committed offset\n")
 
 
+def test_of_several_workers_each_is_told() -> None:
+    well = {"ok": True, "detail": {"state": "running", "detail": "partitions [0]", "missing": []}}
+    late = {"ok": True, "detail": {"state": "running", "detail": "partitions [1]", "missing": ["restored: partition 1 is replayed"]}}
+    every = Health(ok=False, detail={"0": well, "1": late, "2": {"ok": False, "detail": "no answer"}})
+    with serve(
+        "127.0.0.1", 0, Pages(metrics=lambda _: ("text/plain", b""), healthy=lambda: WELL, ready=lambda: every, status=dict)
+    ) as several:
+        found = asked(several.port, "--ready")
+    first, second, third = found.output.strip().split("; worker ")
+    assert (found.exit_code, first, third) == (1, "worker 0: running partitions [0]", "2: no answer")
+    assert second == "1: running partitions [1] (not ready: restored: partition 1 is replayed)"
+
+
 def test_no_worker_at_all() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused

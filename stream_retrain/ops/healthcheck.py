@@ -11,7 +11,7 @@ import http.client
 import json
 import ssl
 import sys
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from stream_retrain.errors import SettingsError
 from stream_retrain.settings import Settings, load_settings
@@ -59,12 +59,21 @@ def _asked(connection: http.client.HTTPConnection, path: str) -> tuple[int, byte
 
 
 def _told(body: bytes) -> str:
-    """State and detail of a worker's answer; of any other, its text."""
+    """State and detail of a worker's answer, or of each worker of `--workers N`; of any other, its text."""
     try:
         found = json.loads(body)["detail"]
-        return f"{found['state']} {found['detail']}"
-    except (ValueError, TypeError, KeyError):
+        if "state" in found:
+            return _standing(found)
+        return "; ".join(f"worker {number}: {_standing(each['detail'])}" for number, each in found.items()) or "no worker"
+    except (ValueError, TypeError, KeyError, AttributeError):
         return body.decode(errors="replace")
+
+
+def _standing(found: dict[str, Any] | str) -> str:
+    if isinstance(found, str):
+        return found
+    missing = "; ".join(found.get("missing", ()))
+    return f"{found['state']} {found['detail']}" + (f" (not ready: {missing})" if missing else "")
 
 
 def _main() -> int:
