@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,20 @@ def test_bars_count_each_event_once(name: str) -> None:
             bars = panel["fieldConfig"]["defaults"].get("custom", {}).get("drawStyle") == "bars"
             assert bars == ("[$__interval]" in target["expr"]), panel["title"]
             assert target.get("interval") == ("1m" if bars else None), panel["title"]
+
+
+@pytest.mark.parametrize(
+    ("name", "export"),
+    [
+        ("prometheus.yml", lambda folder: export_rules(folder, "docs/runbooks")),
+        ("provisioning/datasources/prometheus.yaml", export_dashboards),
+    ],
+)
+def test_a_configuration_that_is_not_ours_is_not_overwritten(tmp_path: Path, name: str, export: Callable[[Path], list[Path]]) -> None:
+    own = tmp_path / name
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text("global: {}\n")
+    with pytest.raises(FileExistsError, match="choose another folder"):
+        export(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [own]
+    assert own.read_text() == "global: {}\n"
