@@ -9,11 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 import urllib.request
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from stream_retrain.cli.local import hold
 from stream_retrain.engines.kafka.read import read_topic
 from stream_retrain.settings import load_settings
 from tests.conftest import Services
@@ -157,6 +160,13 @@ def test_publish_puts_a_file_into_a_topic_in_order(services: Services, tmp_path:
         {"id": 3, "a": 7, "word": "z", "ok": True},
     ]
     assert [record.key for record in stored] == [b"x", b"y", b"z"]
+
+
+def test_local_up_names_a_server_that_ends_once(capsys: pytest.CaptureFixture[str]) -> None:
+    servers = {"Valkey": types.SimpleNamespace(alive=True), "Kafka's node 1": types.SimpleNamespace(alive=False)}
+    told = iter([False, False, True])
+    hold(servers, cast(threading.Event, types.SimpleNamespace(wait=lambda _: next(told))))
+    assert capsys.readouterr().err == "Kafka's node 1 has ended; Ctrl-C, and local up again\n"
 
 
 @pytest.mark.services

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 
 from stream_retrain.cli.output import JsonFlag, errors, print_json
 
-__all__ = ["app"]
+__all__ = ["app", "hold"]
 
 app = typer.Typer(help="A real Apache Kafka and Valkey on this machine, from packages alone.", no_args_is_help=True)
 
@@ -41,5 +42,19 @@ def up(
             typer.echo(f"export STREAM_RETRAIN_KAFKA_BOOTSTRAP_SERVERS={stack.bootstrap_servers}")
             typer.echo(f"export STREAM_RETRAIN_REDIS_URL={stack.redis_url}")
             errors().print(f"data in {stack.directory}; Ctrl-C stops both", markup=False)
-        stopped.wait()
+        hold({"Valkey": stack.valkey, **{f"Kafka's node {number}": node for number, node in enumerate(stack.kafka.brokers, 1)}}, stopped)
         errors().print("stopping", markup=False)
+
+
+class _Alive(Protocol):
+    @property
+    def alive(self) -> bool: ...
+
+
+def hold(servers: Mapping[str, _Alive], stopped: threading.Event, every_s: float = 1.0) -> None:
+    """Wait until told to stop; a server that ends before that is named, once."""
+    running = dict(servers)
+    while not stopped.wait(every_s):
+        for name in [name for name, server in running.items() if not server.alive]:
+            del running[name]
+            errors().print(f"{name} has ended; Ctrl-C, and local up again", markup=False)
