@@ -17,7 +17,7 @@ from rich.table import Table
 from stream_retrain.cli.output import plain
 from stream_retrain.stores.ports import WorkerTold
 
-__all__ = ["console_of_tables", "group_status", "show_group", "table_of"]
+__all__ = ["console_of_tables", "group_status", "score_text", "show_group", "table_of"]
 
 PIPED_WIDTH: Final = 1_000
 """Columns of a line that no terminal shows."""
@@ -86,7 +86,7 @@ def _shards(workers: Sequence[dict[str, Any]]) -> Table:
     rows = [(shard, worker["instance"]) for worker in workers for shard in worker["shards"]]
     for shard, instance in sorted(rows, key=lambda row: (row[0]["partition"], row[1])):
         counts = [shard[name] for name in ("pending", "unmatched", "dead_letters", "events_seen", "generation", "drifts")]
-        scores = ", ".join(f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in shard["rolling"].items())
+        scores = ", ".join(f"{name} {score_text(value)}" for name, value in shard["rolling"].items())
         under_way = [] if shard["training"] is None else [f"training {shard['training']}"]
         if (duel := shard["duel"]) is not None:
             under_way.append(
@@ -120,6 +120,11 @@ def _listed(unowned: list[int] | None) -> str:
         return ""
     more = f" and {len(unowned) - 20} more" if len(unowned) > 20 else ""
     return f"; nobody has {', '.join(map(str, unowned[:20]))}{more}"
+
+
+def score_text(value: float | None) -> str:
+    """A score, or a dash where there is none yet."""
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _count(value: int | None) -> str:

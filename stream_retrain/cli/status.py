@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stream_retrain.cli.group_status import console_of_tables, group_status, show_group, table_of
+from stream_retrain.cli.group_status import console_of_tables, group_status, score_text, show_group, table_of
 from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, errors, loaded, plain, print_json
 from stream_retrain.codec.private_file import read_token
 from stream_retrain.errors import SettingsError
@@ -120,7 +120,7 @@ def _show(number: str | None, found: dict[str, Any] | None) -> None:
     columns = ("partition", "state", "offset", "lag", "waiting", "unmatched", "learned", "gen.", "drifts", "dead", "overall", "rolling")
     table = table_of(*columns)
     for name, shard in found["shards"].items():
-        scores = [", ".join(f"{metric} {_score(value)}" for metric, value in shard[kind].items()) for kind in ("running", "rolling")]
+        scores = [", ".join(f"{metric} {score_text(value)}" for metric, value in shard[kind].items()) for kind in ("running", "rolling")]
         keys = ("events_seen", "generation", "drifts", "rejected")
         counts = [shard[key] for key in ("state", "offset", "lag_records", "pending")]
         counts += [sum(shard["unmatched"].values()), *(shard[key] for key in keys)]
@@ -128,7 +128,3 @@ def _show(number: str | None, found: dict[str, Any] | None) -> None:
     console.print(table)
     for entry in found["recent"][-10:]:
         console.print(plain(f"  partition {entry['partition']} offset {entry['offset']}: {entry['text']}"))
-
-
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

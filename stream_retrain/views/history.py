@@ -15,10 +15,11 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from stream_retrain.facts.observation import DuelStanding, Observation
-from stream_retrain.facts.shard import DriftDetected, DuelEnded, DuelStarted
+from stream_retrain.facts.shard import DriftDetected
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Assigned, Observed, Processed, Released, Retrying, WorkerFact
-from stream_retrain.views.sentences import plain_sentence
+from stream_retrain.views.sentences import shown
+from stream_retrain.views.shard_status import EVIDENCE_MAX
 
 __all__ = ["History"]
 
@@ -26,7 +27,6 @@ POINTS: Final = 240
 STEPS_S: Final = (0.5, 15.0, 360.0)
 """The least time between two points of a ring: the first takes every observation, which come about once a second."""
 MARKS: Final = 60
-EVIDENCE_MAX: Final = 1e9
 METRICS: Final = 5
 """Scores a point has, at most: the first that the pipeline declares."""
 MARKED: Final = frozenset(
@@ -109,14 +109,9 @@ class _Past:
     def happened(self, batch: Processed, now_s: float) -> None:
         for fact in batch.facts:
             if fact.kind in MARKED:
-                mark = {"at_s": round(now_s, 2), "kind": fact.kind, "offset": fact.offset, "text": plain_sentence(fact)}
+                mark = {"at_s": round(now_s, 2), **shown(fact)}
                 ring = fact.kind
-                if isinstance(fact, DuelStarted | DuelEnded):
-                    mark["duel"] = fact.duel
-                if isinstance(fact, DuelEnded):
-                    mark["result"] = fact.result
                 if isinstance(fact, DriftDetected):
-                    mark["signal"] = fact.signal
                     ring += f" of {fact.signal}"  # a season in one feature must not drive out the drifts of the error
                 self._marks.setdefault(ring, collections.deque(maxlen=MARKS)).append(mark)
 

@@ -38,7 +38,7 @@ from stream_retrain.facts.worker import (
     WorkerStateChanged,
 )
 from stream_retrain.logs import fields_with
-from stream_retrain.views.sentences import counted_by, fields, sentence
+from stream_retrain.views.sentences import counted_by, fields, place_of, sentence
 
 __all__ = ["log_fact"]
 
@@ -84,7 +84,7 @@ def log_fact(fact: WorkerFact) -> None:
 
 def _of(shard: ShardId, kind: str, words: str = "", **told: Any) -> dict[str, Any]:
     """The `extra` of a line about a shard: its repeats are counted by kind and shard, and by its words where they are given."""
-    return fields_with((kind, shard, words), kind=kind, pipeline=shard.pipeline, topic=shard.topic, partition=shard.partition, **told)
+    return fields_with((kind, shard, words), kind=kind, **place_of(shard), **told)
 
 
 def _log_assignment(fact: Assigned | WentLive | Released) -> None:
@@ -195,6 +195,5 @@ def _some(fact: Processed) -> Iterator[ShardFact]:
     for reason, count in told.items():
         if (more := count - REJECTIONS_A_BATCH) > 0:
             shard, kind = fact.shard, Rejected.kind
-            place: dict[str, Any] = {"pipeline": shard.pipeline, "topic": shard.topic, "partition": shard.partition}
-            extra = fields_with((kind, shard, (reason,)), more, kind=kind, **place, cause=reason, records=more)
+            extra = fields_with((kind, shard, (reason,)), more, kind=kind, **place_of(shard), cause=reason, records=more)
             LOG.warning("%s: %d more records of this batch went to the dead-letter topic (%s)", shard, more, reason, extra=extra)

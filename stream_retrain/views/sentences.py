@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from typing import Any, Final
 
 from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRaised
-from stream_retrain.facts.duel import ContestantFailed, LeadChanged
+from stream_retrain.facts.duel import ContestantFailed, DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided
@@ -22,7 +22,7 @@ from stream_retrain.facts.training import TrainingFailed
 from stream_retrain.facts.values import ShardId
 from stream_retrain.logs import ALWAYS
 
-__all__ = ["counted_by", "fields", "plain_sentence", "sentence"]
+__all__ = ["counted_by", "fields", "place_of", "sentence", "shown"]
 
 # Fields of facts that are bounded words and numbers of ours; `time_s`, `value`, `id` and `detail` are of records, or may be.
 _TOLD: Final = (
@@ -51,23 +51,35 @@ _MISSING: Final = re.compile(r"required features? missing: .*|the id .* is missi
 """What a schema misses is named, in quotes: these are the schema's own names."""
 
 
-def plain_sentence(fact: ShardFact) -> str:
-    """What happened; without a value of the record."""
-    return _without_payload(fact).sentence
+def shown(fact: ShardFact) -> dict[str, Any]:
+    """A fact as `/status` and the page show it: what happened, without a value of the record, and what a chart pairs it by."""
+    found = {"kind": fact.kind, "offset": fact.offset, "text": _without_payload(fact).sentence}
+    match fact:
+        case DuelStarted():
+            found["duel"] = fact.duel
+        case DuelEnded():
+            found |= {"duel": fact.duel, "result": fact.result}
+        case DriftDetected():
+            found["signal"] = fact.signal
+    return found
 
 
 def sentence(fact: ShardFact) -> str:
     """What happened, and why; without a value of the record."""
-    said = plain_sentence(fact)
+    said = _without_payload(fact).sentence
     cause = getattr(fact, "cause", None)
     return said if cause is None or isinstance(fact, LeadChanged) else f"{said}; cause: {cause}"
 
 
+def place_of(shard: ShardId) -> dict[str, Any]:
+    """A shard as fields of a line."""
+    return {"pipeline": shard.pipeline, "topic": shard.topic, "partition": shard.partition}
+
+
 def fields(shard: ShardId, fact: ShardFact) -> dict[str, Any]:
     """Kind, place and cause of a fact, and what else it says in words and numbers."""
-    place = {"pipeline": shard.pipeline, "topic": shard.topic, "partition": shard.partition}
     told = {name: getattr(fact, name, None) for name in _TOLD}
-    return {"kind": fact.kind, **place, "offset": fact.offset, "cause": _cause(fact), **told}
+    return {"kind": fact.kind, **place_of(shard), "offset": fact.offset, "cause": _cause(fact), **told}
 
 
 def counted_by(shard: ShardId, fact: ShardFact) -> Hashable:

@@ -29,11 +29,10 @@ from stream_retrain.facts.shard import (
 )
 from stream_retrain.facts.telling import without_values
 from stream_retrain.facts.worker import Checkpointed, Observed, Processed, TrainerTold, TrainingWaits
+from stream_retrain.views.standing import NAMES_MAX
 
-__all__ = ["ShardStatus"]
+__all__ = ["EVIDENCE_MAX", "ShardStatus", "age"]
 
-NAMES_MAX: Final = 20
-"""Contestants of a duel, and members of a model, that are shown."""
 EVIDENCE_MAX: Final = 1e9
 """An e-value beyond it is shown as this: it means the same, and infinity cannot be said in JSON."""
 
@@ -143,12 +142,12 @@ class ShardStatus:
             "rolling": _scores(found.rolling, found.events_seen) if found else {},
             "newest_event_time_s": self._newest_event_s,
             "committed_at_s": self._committed_at_s,
-            "commit_age_s": _age(self._committed_at_s, now_s),
+            "commit_age_s": age(self._committed_at_s, now_s),
             "uncommitted_records": self._uncommitted,
             "uncommitted_s": round(self.uncommitted_s, 1),
             "checkpoint_offset": saved.offset if saved else None,
             "checkpoint_at_s": saved.at_s if saved else None,
-            "checkpoint_age_s": _age(saved.at_s if saved else None, now_s),
+            "checkpoint_age_s": age(saved.at_s if saved else None, now_s),
             "checkpoint_bytes": saved.bytes if saved else None,
             "replay_debt": seen.replay_debt if seen else 0,
             "watches": self._watches(found),
@@ -268,7 +267,8 @@ def _training(number: int) -> dict[str, Any]:
     }
 
 
-def _age(at_s: float | None, now_s: float) -> float | None:
+def age(at_s: float | None, now_s: float) -> float | None:
+    """Seconds since then; None where it never was."""
     return None if at_s is None else round(max(0.0, now_s - at_s), 1)
 
 

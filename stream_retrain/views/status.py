@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, assert_never
 
-from stream_retrain.facts.shard import DriftDetected, DuelEnded, DuelStarted
+from stream_retrain.facts.shard import DriftDetected
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
     ArtifactsEvicted,
@@ -39,8 +39,8 @@ from stream_retrain.facts.worker import (
     WorkerFact,
     WorkerStateChanged,
 )
-from stream_retrain.views.sentences import plain_sentence
-from stream_retrain.views.shard_status import ShardStatus
+from stream_retrain.views.sentences import shown
+from stream_retrain.views.shard_status import ShardStatus, age
 
 __all__ = ["Readiness", "Status"]
 
@@ -153,10 +153,6 @@ class Status:
             missing.append(f"committing: the worker is {self.state}")
         return Readiness(assigned=assigned, restored=assigned and not replaying, committing=committing, missing=tuple(missing))
 
-    def ready(self) -> bool:
-        """Whether it serves."""
-        return self.readiness().ok
-
     def healthy(self) -> bool:
         """Whether a restart would not help: Kafka or Redis away is no reason for one."""
         return self.state in HEALTHY_STATES
@@ -182,7 +178,7 @@ class Status:
             "uptime_s": round(time.monotonic() - self._started_s, 1),
             "restarts": self._restarts,
             "transactions": {"committed": self._committed, "aborted": self._aborted, "outputs": self._outputs},
-            "commit_age_s": _least(now_s - self._committed_at_s if self._committed_at_s else None),
+            "commit_age_s": age(self._committed_at_s, now_s),
             "checkpoint_age_s": _oldest([shard["checkpoint_age_s"] for shard in shards.values()]),
             "metrics": self._metrics,
             "shards": shards,
@@ -250,17 +246,10 @@ class Status:
                     "number": self._told,
                     "at_s": None if fact.replayed else self._clock_s(),
                     "partition": fact.shard.partition,
-                    "kind": rare.kind,
-                    "offset": rare.offset,
-                    "text": plain_sentence(rare),
+                    **shown(rare),
                     "times": 1,
                 }
-                if isinstance(rare, DuelStarted | DuelEnded):
-                    told["duel"] = rare.duel
-                if isinstance(rare, DuelEnded):
-                    told["result"] = rare.result
                 if isinstance(rare, DriftDetected):
-                    told["signal"] = rare.signal
                     self._merge(told)
                 self._decisions.append(told)
 
@@ -270,10 +259,6 @@ class Status:
         for before in same:
             told["times"] += before["times"]
             self._decisions.remove(before)
-
-
-def _least(age_s: float | None) -> float | None:
-    return None if age_s is None else round(max(0.0, age_s), 1)
 
 
 def _oldest(ages_s: Sequence[float | None]) -> float | None:

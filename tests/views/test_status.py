@@ -395,24 +395,24 @@ class TestRecent:
 class TestReadiness:
     @pytest.mark.parametrize("state", typing.get_args(WorkerState))
     def test_needs_a_worker_that_runs(self, state: WorkerState) -> None:
-        assert told(WorkerStateChanged(state=state)).ready() is (state == "running")
+        assert told(WorkerStateChanged(state=state)).readiness().ok is (state == "running")
 
     def test_needs_every_shard_to_be_live(self) -> None:
         first, second = (Assigned(shard=shard, offset=0, live_from=5) for shard in (SHARD, OTHER))
         live = [WentLive(shard=shard, offset=5) for shard in (SHARD, OTHER)]
-        assert not told(RUNNING, first, second, live[0]).ready()
-        assert told(RUNNING, first, second, *live).ready()
-        assert told(RUNNING, first, second, live[0], Released(shard=OTHER, how="revoked")).ready()
+        assert not told(RUNNING, first, second, live[0]).readiness().ok
+        assert told(RUNNING, first, second, *live).readiness().ok
+        assert told(RUNNING, first, second, live[0], Released(shard=OTHER, how="revoked")).readiness().ok
 
     def test_is_lost_while_it_tries_again(self) -> None:
         live: list[WorkerFact] = [Assigned(shard=SHARD, offset=0, live_from=0), WentLive(shard=SHARD, offset=0)]
         status = told(RUNNING, *live, Retrying(error="Kafka is away", wait_s=1.25))
-        assert not status.ready()
+        assert not status.readiness().ok
         snapshot = status.snapshot()
         assert (snapshot["state"], snapshot["detail"]) == ("degraded", "Kafka is away; trying again in 1.2 s")
         assert snapshot["shards"] == {}
         status(RUNNING)
-        assert (status.ready(), status.detail) == (True, "")
+        assert (status.readiness().ok, status.detail) == (True, "")
 
     def test_is_in_the_snapshot(self) -> None:
         assert (shown(RUNNING)["ready"], shown(RUNNING)["missing"]) == (True, [])
@@ -442,15 +442,15 @@ class TestReadiness:
         monkeypatch.setattr("stream_retrain.views.shard_status.time.monotonic", lambda: now_s)
         status = told(opened(), WentLive(shard=SHARD, offset=100), RUNNING)
         now_s += 500
-        assert status.ready(), "nothing waits, so nothing has to be committed"
+        assert status.readiness().ok, "nothing waits, so nothing has to be committed"
         status(processed())
         now_s += 29
         status(processed())
-        assert status.ready()
+        assert status.readiness().ok
         now_s += 2
         assert status.readiness().missing == ("committing: records have waited for 31 s; 30 s are allowed",)
         status(Committed(outputs=1, offsets={SHARD: 120}, seconds=0.1))
-        assert status.ready()
+        assert status.readiness().ok
 
 
 @pytest.mark.parametrize(
@@ -477,7 +477,7 @@ class TestStore:
     def test_says_whether_it_answers(self) -> None:
         lost = told(RUNNING, StoreLost(error="Redis is full"))
         assert (lost.store, lost.detail) == ("away", "Redis is full")
-        assert lost.ready(), "the shards go on without it"
+        assert lost.readiness().ok, "the shards go on without it"
         lost(StoreRegained(away_s=3.0))
         assert (lost.store, lost.detail) == ("answers", RUNNING.detail), "what is over is not told as if it were not"
 

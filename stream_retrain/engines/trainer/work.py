@@ -147,15 +147,13 @@ def _rows(
 
 def _no_rows(job: Job, window: WindowStore) -> str:
     span, through = window.span(job.shard), job.training.through_offset
-    pushed_out = (
-        ""
-        if span is None or span.first_offset <= through
-        else (
-            f": by now it begins at {span.first_offset}. Newer rows took their place before the trainer came to read them;"
-            " a larger window_rows_max of the pipeline keeps them for longer"
-        )
+    text = f"the window of {job.shard} holds no rows through offset {through}"
+    if span is None or span.first_offset <= through:
+        return text
+    return (
+        f"{text}: by now it begins at {span.first_offset}. Newer rows took their place before the trainer came to read them;"
+        " a larger window_rows_max of the pipeline keeps them for longer"
     )
-    return f"the window of {job.shard} holds no rows through offset {through}{pushed_out}"
 
 
 def _await_rows(job: Job, window: WindowStore, timeout_s: float) -> None:
