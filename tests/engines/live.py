@@ -50,7 +50,7 @@ class Place:
     def send(self, count: int, partition: int = 0, commit: bool | None = None) -> None:
         """Events; in a transaction that is committed or aborted, if `commit` says which."""
         transactional = {} if commit is None else {"transactional.id": self.source}
-        producer = Producer({"bootstrap.servers": self.services.bootstrap_servers, **transactional})
+        producer = Producer({"bootstrap.servers": self.services.bootstrap_servers, "enable.idempotence": True, **transactional})
         if commit is not None:
             producer.init_transactions(20)
             producer.begin_transaction()

@@ -25,7 +25,7 @@ def test_the_last_output_of_any_kind_counts_in_each_partition(services: Services
     """A label alone has no prediction, and a drift that it shows is a decision."""
     settings, pipeline = load_settings(None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers}), services.name("answers")
     kinds: list[list[OutputKind]] = [[], [PREDICTIONS], [PREDICTIONS, DEAD_LETTERS], list(OUTPUT_KINDS), [DEAD_LETTERS]]
-    producer = Producer({"bootstrap.servers": services.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": services.bootstrap_servers, "enable.idempotence": True})
     for kind, (value, headers) in OUTPUTS.items():
         create_topic(settings, f"{pipeline}.{kind}", len(kinds), {})
         for partition, given in enumerate(kinds):

@@ -30,7 +30,7 @@ COUNT = 30_000
 def produced(settings: Settings, topic: str, values: Iterator[bytes], *, transaction: int = 0, aborted: int = 0) -> None:
     """Records in partition 1, in transactions of so many; every so many-th of these is aborted and sent again."""
     own = {"transactional.id": topic} if transaction else {}
-    producer = Producer({**base_config(settings), **own, "linger.ms": 20})
+    producer = Producer({**base_config(settings), **own, "linger.ms": 20, "enable.idempotence": True})
     if transaction:
         producer.init_transactions(30)
     number, batch = 0, list(values)

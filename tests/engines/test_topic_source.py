@@ -44,7 +44,7 @@ class Topic:
         self.admin = AdminClient(self.servers)
         new = NewTopic(self.name, partitions, 1, config={"retention.ms": "-1", **config})
         self.admin.create_topics([new])[self.name].result(10)
-        self._producer = Producer({**self.servers, "linger.ms": 5})
+        self._producer = Producer({**self.servers, "linger.ms": 5, "enable.idempotence": True})
         self.put: list[tuple[int, Record]] = []
         """In order of time; offsets count in each partition."""
         self._offsets = [0] * partitions
@@ -131,7 +131,7 @@ def test_keys_headers_and_tombstones_are_kept(settings: Settings, topic: Callabl
     history.send(0, 1, b"\xff", b"key", [("a", b"1"), ("a", b"2"), ("none", None)])
     history.send(0, 2, b"")
     history.flush()
-    producer = Producer(history.servers)
+    producer = Producer({**history.servers, "enable.idempotence": True})
     producer.produce(history.name, None, b"gone", 0)
     assert producer.flush(10) == 0
     records, _ = history.read(settings)

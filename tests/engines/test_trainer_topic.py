@@ -43,7 +43,7 @@ class Topic:
         self.name = services.name("history")
         admin = AdminClient({"bootstrap.servers": services.bootstrap_servers})
         admin.create_topics([NewTopic(self.name, 2, 1)])[self.name].result(10)
-        self._producer = Producer({"bootstrap.servers": services.bootstrap_servers})
+        self._producer = Producer({"bootstrap.servers": services.bootstrap_servers, "enable.idempotence": True})
         self.rows: list[tuple[int, Learned]] = []
 
     def fill(self, count: int) -> None:

@@ -165,7 +165,7 @@ def test_bad_records_become_dead_letters_and_move_nothing(services: Services, se
         b'{"id": "big", "word": "' + b"x" * 5_000_000 + b'"}': ("too_large", ""),
         b"": ("empty", ""),
     }
-    producer = Producer({"bootstrap.servers": services.bootstrap_servers, "message.max.bytes": 10_000_000})
+    producer = Producer({"bootstrap.servers": services.bootstrap_servers, "enable.idempotence": True, "message.max.bytes": 10_000_000})
     for value in bad:
         producer.produce(pipeline.source, value, key="k")
         producer.produce(pipeline.source, good.replace(b'"e0"', f'"e{len(value)}"'.encode()), key="k")
