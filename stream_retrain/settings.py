@@ -57,7 +57,8 @@ _RESERVED = {
     "session.timeout.ms": "set `session_timeout_ms`",
     "heartbeat.interval.ms": "it follows `session_timeout_ms`",
     "group.instance.id": "set `instance` and `static_membership`",
-    "group.protocol": "shards move one by one only under the classic protocol",
+    "group.protocol": "set `group_protocol`",
+    "group.remote.assignor": "the broker's own choice keeps shards where they are",
 }
 
 
@@ -75,7 +76,10 @@ class Settings:
     redis_url: str = _setting("redis://127.0.0.1:6379/0", "Redis or Valkey", **_REDIS)
     group: str | None = _setting(None, "consumer group; default `stream_retrain.<pipeline>`", **_NAME)
     instance: str | None = _setting(None, "this worker's name, stable and unique in its group; default `<host>-<number>`", **_NAME)
-    static_membership: bool = _setting(True, "a stopped worker's shards wait for it, until `session_timeout_ms` has passed")
+    static_membership: bool = _setting(True, "a killed worker's shards wait for it, until `session_timeout_ms` has passed")
+    group_protocol: Literal["classic", "consumer"] = _setting(
+        "classic", "how workers share partitions; consumer (KIP-848, Kafka 4): the broker assigns them, and its session timeout rules"
+    )
     start: Literal["earliest", "latest"] = _setting("earliest", "where a group without committed offsets begins")
     session_timeout_ms: int = _setting(45_000, "milliseconds until a silent worker's shards go to another", low=1_000, high=300_000)
     poll_records_max: int = _setting(500, "records taken from Kafka at once", low=1, high=100_000)

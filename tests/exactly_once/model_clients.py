@@ -49,6 +49,7 @@ class ModelConsumer:
         self._generation = -1
         self._target: frozenset[int] = frozenset()
         self._lost = False
+        self._leaving = False
         self._gave_up = False
         self._served = -1
         self._positions: dict[int, int] = {}
@@ -61,6 +62,8 @@ class ModelConsumer:
         self._broker.living.append(self._beat)
 
     def consume(self, num_messages: int, timeout: float) -> list[Message]:
+        if self._leaving:  # whoever leaves does nothing but wait
+            self._broker.advance(timeout)
         self._beat()
         self._serve()
         messages: list[Message] = []
@@ -109,6 +112,15 @@ class ModelConsumer:
             self._positions.pop(place.partition, None)
             self._ends.pop(place.partition, None)
 
+    def memberid(self) -> str | None:
+        return None if self._member is None else str(self._member)
+
+    def assignment(self) -> list[TopicPartition]:
+        return self._places(self._positions)
+
+    def unsubscribe(self) -> None:
+        self._leaving = True
+
     def consumer_group_metadata(self) -> tuple[int, int]:
         return (self._member if self._member is not None else 0), self._generation
 
@@ -139,7 +151,14 @@ class ModelConsumer:
             self._generation, self._target = answer
 
     def _serve(self) -> None:
-        """The callbacks that are due; first what goes, then what comes."""
+        """The callbacks that are due; first what goes, then what comes. Who leaves waits for the end of a rebalance."""
+        if self._leaving and not self._lost:
+            if not self._broker.preparing and self._member is not None:
+                if self._positions:
+                    self._callbacks["revoke"](self, self._places(self._positions))
+                self._broker.leave(self._member)
+                self._member = None
+            return
         if self._lost:
             self._lost = False
             if self._instance is not None and any(each.instance == self._instance for each in self._broker.members.values()):

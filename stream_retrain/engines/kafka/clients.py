@@ -35,6 +35,7 @@ __all__ = [
     "consumer_client",
     "partitions_of",
     "producer_client",
+    "protocol_config",
     "reader_client",
 ]
 
@@ -62,6 +63,9 @@ class ConsumerClient(Protocol):
     def incremental_assign(self, partitions: list[TopicPartition]) -> None: ...
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None: ...
     def consumer_group_metadata(self) -> Any: ...
+    def memberid(self) -> str | None: ...
+    def assignment(self) -> list[TopicPartition]: ...
+    def unsubscribe(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -149,18 +153,30 @@ def consumer_client(settings: Settings, group: str, instance: str, on_error: OnE
             "topic.metadata.refresh.interval.ms": 60_000,  # a new partition is found within a minute, not five
             **base_config(settings),
             "group.id": group,
-            "session.timeout.ms": settings.session_timeout_ms,
-            "heartbeat.interval.ms": max(300, min(3_000, settings.session_timeout_ms // 4)),
+            **protocol_config(settings),
             **membership,
             "enable.auto.commit": False,  # ours: offsets travel in the producer's transaction
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,  # ours: it tells that control and aborted records were passed over
             "auto.offset.reset": "error",  # ours: a lost offset must never become a silent jump
             "isolation.level": "read_committed",  # ours
-            "partition.assignment.strategy": "cooperative-sticky",  # ours: the others' shards stay where they are
             "error_cb": on_error,
         },
     )
+
+
+def protocol_config(settings: Settings) -> dict[str, Any]:
+    """How a member belongs to its group; of the consumer protocol, session, heartbeats and assignment are the broker's to say."""
+    if settings.group_protocol == "consumer":
+        return {"group.protocol": "consumer"}
+    return {
+        "group.protocol": "classic",
+        "partition.assignment.strategy": "cooperative-sticky",  # ours: the others' shards stay where they are
+        "session.timeout.ms": settings.session_timeout_ms,
+        # A member learns of a rebalance with its heartbeat, and a partition moves in two of them: with the client's 3 s it would
+        # stand still for up to 6 s.
+        "heartbeat.interval.ms": max(300, min(500, settings.session_timeout_ms // 4)),
+    }
 
 
 def producer_client(settings: Settings, transactional_id: str, on_error: OnError) -> Any:

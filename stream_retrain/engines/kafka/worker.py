@@ -12,7 +12,7 @@ The protocol, each part written where it is done, each step with a fail point (`
 - replay: a state of a partition in this very loop, not a loop of its own (`driver.take`).
 - revoke, within one deadline: 1 commit; 2 checkpoint; 3 forget; 4 unassign.
 - lost: 1 forget, commit nothing; 2 unassign.
-- shutdown, within `shutdown_timeout_s`: 1 commit; 2 checkpoint all; 3 leave the group; 4 let the producer go.
+- shutdown, within `shutdown_timeout_s`: 1 commit; 2 checkpoint all; 3 leave the group (`kafka.membership`); 4 let the producer go.
 - trouble: a call that timed out in a transaction ends the attempt, and so do a few aborts in a row (`kafka.condition`): the next one
   prepares the topics, takes the transactional id over and opens the shards again (`engines.supervise`).
 
@@ -35,6 +35,7 @@ from stream_retrain.engines.driver import Driver, DriverLimits
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, admin_client, broker_error, confluent_clients
 from stream_retrain.engines.kafka.condition import Condition
+from stream_retrain.engines.kafka.membership import Callbacks, Membership
 from stream_retrain.engines.kafka.orphans import Orphans
 from stream_retrain.engines.kafka.records import records_of
 from stream_retrain.engines.kafka.sink import OutputRefusedError, TransactionAbortedError, TransactionalSink
@@ -131,6 +132,8 @@ class Worker:
         self._tell = tell
         self._driver = Driver(pipeline, stores, keyring, limits, tell, clients.clock_s, trainer)
         self._consumer: ConsumerClient = clients.consumer(group, instance, self._on_client_error)
+        callbacks = Callbacks(self._on_assign, self._on_revoke, self._on_lost)
+        self._membership = Membership(self._consumer, self._source, callbacks, settings, self._clock_s)
         producer = clients.producer(f"{group}-{instance}", self._on_client_error)
         topics: dict[str, str] = {kind: output_topic(pipeline.name, kind) for kind in OUTPUT_KINDS}
         self._kinds = {topic: kind for kind, topic in zip(OUTPUT_KINDS, topics.values(), strict=True)}
@@ -144,7 +147,7 @@ class Worker:
         """1 take the transactional id over; 2 join the group."""
         self._sink.start()
         reach("start.fenced")
-        self._consumer.subscribe([self._source], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        self._membership.join()
         self._tell(WorkerStateChanged(state="restoring", detail="waiting for partitions"))
 
     def turn(self) -> None:
@@ -169,19 +172,21 @@ class Worker:
         self._look(now_s)
 
     def stop(self) -> None:
-        """1 commit; 2 checkpoint every shard, while there is time; leaving the group is left to `close`."""
+        """1 commit; 2 checkpoint every shard, while there is time; 3 leave the group, so that others go on with them."""
         self._tell(WorkerStateChanged(state="draining", detail="committing and checkpointing"))
         reach("shutdown.begun")
         timeout_s = self._settings.shutdown_timeout_s
-        deadline_s = min(self._clock_s() + timeout_s, self._stop.deadline_s()) - timeout_s * 0.4
+        end_s = min(self._clock_s() + timeout_s, self._stop.deadline_s())
+        deadline_s = end_s - timeout_s * 0.4
         while not self._commit(deadline_s=deadline_s) and self._clock_s() < deadline_s:
             self._sleep(ABORT_PAUSE_S)
         reach("shutdown.committed")
         self._driver.checkpoint(self._clock_s(), deadline_s)
         reach("shutdown.checkpointed")
+        self._membership.leave(end_s - timeout_s * 0.1)
 
     def close(self) -> None:
-        """3 leave the group; 4 let the producer go: an open transaction is aborted."""
+        """3 leave the group, as far as `stop` has not; 4 let the producer go: an open transaction is aborted."""
         self._driver.close()
         try:
             self._consumer.close()
