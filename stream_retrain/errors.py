@@ -26,6 +26,7 @@ __all__ = [
     "BrokerError",
     "EventError",
     "FencedError",
+    "InstanceHeldError",
     "LocalStackError",
     "PipelineError",
     "SettingsError",
@@ -97,6 +98,10 @@ class BrokerError(StreamRetrainError):
 
 class FencedError(BrokerError):
     """Another worker has taken this one's place, or a transaction took too long: give each worker its own instance name."""
+
+
+class InstanceHeldError(FencedError):
+    """The group still has a member of this worker's name, and keeps its partitions: it is removed, and this worker joins again."""
 
 
 class TrainingError(StreamRetrainError):

@@ -41,6 +41,10 @@ SETTINGS = {
     "share.coordinator.state.topic.num.partitions": "1",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
+    # Of KIP-848's groups: a partition moves in two heartbeats, and Kafka's own are 5 s apart.
+    "group.consumer.heartbeat.interval.ms": "500",
+    "group.consumer.min.heartbeat.interval.ms": "500",
+    "group.consumer.min.session.timeout.ms": "1000",
     # Records of past years are kept: they expire by their own time.
     "log.retention.ms": "-1",
     "message.max.bytes": str(16 * 1024 * 1024),

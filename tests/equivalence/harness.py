@@ -1,6 +1,7 @@
 """One log through any engine, with workers that come and go, beside what a replay of the same log puts out.
 
-How to add an engine: one more `Engine` in `ENGINES`, with the arguments that `stream-retrain run` gets for it. Everything else is the same:
+How to add an engine: one more `Engine`, with the arguments that `stream-retrain run` gets for it, and its cases in `test_equivalence`. It
+has to commit to the group of the settings, and to serve `/status`. Everything else is the same:
 
     with Run(services, folder, engine) as run:
         run.play(workers=3)
@@ -12,8 +13,10 @@ How to add an engine: one more `Engine` in `ENGINES`, with the arguments that `s
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -23,10 +26,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from confluent_kafka import Producer
 
+from benchmarks.chaos_judge import wait_until_committed
 from stream_retrain import Pipeline
 from stream_retrain.engines.kafka.publish import create_topic
 from stream_retrain.engines.replay.replay import replay
@@ -37,13 +41,13 @@ from stream_retrain.settings import load_settings
 from tests.conftest import Services
 from tests.engines.support import Worker, read_topic, worker
 
-__all__ = ["ENGINES", "EVENTS", "PARTITIONS", "Engine", "Outputs", "Run", "events"]
+__all__ = ["CONSUMER_PROTOCOL", "EVENTS", "KAFKA", "PARTITIONS", "Engine", "Outputs", "Run", "Standing", "events"]
 
-EVENTS: Final = int(os.environ.get("STREAM_RETRAIN_EQUIVALENCE_EVENTS", "12000"))
+EVENTS: Final = int(os.environ.get("STREAM_RETRAIN_EQUIVALENCE_EVENTS", "8000"))
 PARTITIONS: Final = 4
-LASTS_S: Final = 12.0
-"""How long publishing takes, if nobody is done with the moves earlier."""
-FLIP_EVERY: Final = 900
+HALF_LIFE_S: Final = 6.0
+"""In this time half of what is left is published: however long the moves take, they come under load."""
+FLIP_EVERY: Final = 700
 LATE_BY: Final = 60
 NAMES: Final = ("one", "two", "three")
 PIPELINE: Final = """
@@ -72,9 +76,19 @@ class Engine:
     name: str
     arguments: tuple[str, ...] = ()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    keeps: bool = True
+    """Whether a partition stays open at a worker that keeps it, while others come and go."""
 
 
-ENGINES: Final = (Engine("kafka"),)
+class Standing(NamedTuple):
+    """Who has which partition, and how often each was opened until now."""
+
+    owners: dict[int, str]
+    opened: collections.Counter[int]
+
+
+KAFKA: Final = Engine("kafka")
+CONSUMER_PROTOCOL: Final = Engine("kafka-consumer-protocol", settings={"group_protocol": "consumer"})
 
 
 def events(partition: int, count: int) -> Iterator[tuple[int, bytes]]:
@@ -129,7 +143,8 @@ class Feed:
             self._producer.poll(0)
             if self._ended.is_set():
                 return
-            self._at_once.wait(max(0.0, began_s + LASTS_S * number / share - time.monotonic()))
+            due_s = began_s - HALF_LIFE_S * math.log2(1.0 - (number + 1) / share) if number + 1 < share else math.inf
+            self._at_once.wait(min(3_600.0, max(0.0, due_s - time.monotonic())))
 
 
 class Run:
@@ -139,17 +154,19 @@ class Run:
         self._services = services
         self._engine = engine
         self._count = count
+        self._settings = load_settings(None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers})
         self._file = folder / f"{services.name('equivalence')}.py"
         self._file.write_text(PIPELINE.format(name=services.name("equivalence"), source=services.name("events")))
         self.pipeline: Pipeline = load_pipeline(str(self._file))
         self.running: dict[str, Worker] = {}
-        self.ended: list[tuple[str, Worker]] = []
-        """Those that have stopped, with what they said."""
+        self.ended: list[Worker] = []
+        """Those that have stopped."""
+        self.standings: list[Standing] = []
+        """One for each time that all had their share."""
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        settings = load_settings(None, {}, {"kafka_bootstrap_servers": self._services.bootstrap_servers})
-        create_topic(settings, self.pipeline.source, PARTITIONS, {"retention.ms": "-1"})
+        create_topic(self._settings, self.pipeline.source, PARTITIONS, {"retention.ms": "-1"})
         self._feed = Feed(self._services, self.pipeline.source, self._count)
         self._stack.callback(self._feed.end)
         return self
@@ -177,23 +194,28 @@ class Run:
         leaving = self.running.pop(name)
         leaving.stop()
         assert leaving.process.returncode == 0, leaving.log
-        self.ended.append((name, leaving))
+        self.ended.append(leaving)
 
     def balanced(self, seconds: float = 40.0) -> None:
-        """Return when every partition has a worker, and none has more than its share."""
-        share = math.ceil(PARTITIONS / len(self.running))
+        """Return when every partition has a worker, and every worker its share."""
+        share, more = divmod(PARTITIONS, len(self.running))
+        owners: dict[int, str] = {}
 
         def holds() -> bool:
-            held = [shards_of(each) for each in self.running.values()]
-            return sorted(each for shards in held for each in shards) == list(range(PARTITIONS)) and max(map(len, held)) <= share
+            held = {name: shards_of(each) for name, each in self.running.items()}
+            owners.update({partition: name for name, shards in held.items() for partition in shards})
+            told = all({*shards} <= {*opened_by(self.running[name])} for name, shards in held.items())  # its log comes a moment later
+            fair = {*map(len, held.values())} <= {share, share + (more > 0)}
+            return told and fair and sorted(itertools.chain(*held.values())) == list(range(PARTITIONS))
 
         self._wait_for(holds, seconds)
+        opened = collections.Counter(itertools.chain.from_iterable(map(opened_by, [*self.ended, *self.running.values()])))
+        self.standings.append(Standing(dict(owners), opened))
 
     def finish(self) -> None:
         """Return when the whole log is published and answered, and every worker has stopped."""
         self._feed.finish()
-        wanted = {partition: len(puts) for partition, puts in self.expected()[PREDICTIONS].items()}
-        self._wait_for(lambda: all(len(self.outputs()[PREDICTIONS][each]) >= count for each, count in wanted.items()), 120.0)
+        wait_until_committed(self._settings, self.pipeline, PARTITIONS, self._look, 120.0)
         for name in list(self.running):
             self.stop(name)
 
@@ -209,7 +231,7 @@ class Run:
         return found
 
     def expected(self) -> Outputs:
-        """What a replay of the topic puts out; the same every time it is asked for once all is published."""
+        """What a replay of the topic puts out."""
         found: Outputs = {kind: {} for kind in (PREDICTIONS, DECISIONS, DEAD_LETTERS)}
         for partition, stored in read_topic(self._services, self.pipeline.source).items():
             steps = replay(self.pipeline, [each.as_record() for each in stored], partition=partition)
@@ -220,16 +242,25 @@ class Run:
 
     def _wait_for(self, holds: Callable[[], bool], seconds: float) -> None:
         """While every worker goes on."""
-        next(iter(self.running.values())).wait_for(lambda: self._all_run() and holds(), seconds)
+        until_s = time.monotonic() + seconds
+        while not holds():
+            self._look()
+            assert time.monotonic() < until_s, f"waited {seconds} s in vain:\n" + "\n".join(each.log for each in self.running.values())
+            time.sleep(0.05)
 
-    def _all_run(self) -> bool:
+    def _look(self) -> None:
         for name, each in self.running.items():
             assert each.process.poll() is None, f"{name} ended with {each.process.returncode}:\n{each.log}"
-        return True
 
 
 def shards_of(running: Worker) -> list[int]:
-    """The partitions that a worker has, and that are live."""
+    """The partitions that a worker has."""
     if "serving http://" not in running.log:
         return []
     return [int(name.rpartition("/")[2]) for name in running.status()["shards"]]
+
+
+def opened_by(worker: Worker) -> list[int]:
+    """The partitions that a worker has opened, each as often as it has."""
+    told = (json.loads(line) for line in worker.lines if line.startswith("{"))
+    return [line["partition"] for line in told if line.get("kind") == "shard.assigned"]

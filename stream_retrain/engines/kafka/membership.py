@@ -11,19 +11,35 @@ for a worker that was killed, and wrong for one that was told to stop. So a work
   which the client sends at once, that it has given everything up. Its name stays in the group, with nothing, until the session times out.
 
 A worker that comes back under its name is a new member like any other, in both cases.
+
+One that was killed and comes back under its name takes its own place under the classic protocol: the coordinator gives it what it had.
+Under the consumer protocol it is refused until the session of the former one has timed out, which the coordinator decides (45 s). So it
+frees its name (`free_instance`): a consumer of the classic protocol may take the place over, which then leaves. It joins again, and
+the partitions that were its own are free; a member that did not die keeps what it has.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import logging
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from stream_retrain.engines.kafka.clients import ConsumerClient
+from stream_retrain.engines.kafka.clients import ConsumerClient, broker_error, consumer_client
+from stream_retrain.errors import BrokerError, FencedError, InstanceHeldError
 from stream_retrain.settings import Settings
 
-__all__ = ["LEAVE_TIMEOUT_S", "Membership"]
+__all__ = ["Callbacks", "Membership", "consumer_failed", "free_instance"]
+
+LOG: Final = logging.getLogger("stream_retrain.worker")
+FENCED_ERRORS: Final = frozenset({KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID})
+HELD: Final = KafkaError(KafkaError.UNRELEASED_INSTANCE_ID).str()
+"""What the client says then; the code of the error says only that it is fatal."""
+FREE_TIMEOUT_S: Final = 10.0
 
 LEAVE_TIMEOUT_S: Final = 2.0
 TOLD_WITHIN_S: Final = 0.2
@@ -83,3 +99,34 @@ class Membership:
         """Callbacks run; records that still come are dropped, for their offsets are not committed."""
         while not holds() and self._clock_s() < until_s:
             self._consumer.consume(1, STEP_S)
+
+
+def consumer_failed(doing: str, error: KafkaError, settings: Settings) -> BrokerError:
+    """What to raise for an error of the consumer; a fatal one says that another has this worker's place, or is still thought to have it."""
+    failed = str(broker_error(doing, error, settings))
+    if HELD in error.str():
+        return InstanceHeldError(failed)
+    return FencedError(failed) if error.code() in FENCED_ERRORS or error.fatal() else BrokerError(failed)
+
+
+def free_instance(settings: Settings, group: str, instance: str, topic: str) -> None:
+    """Remove the member that has this name, and has died, from a group of the consumer protocol; what fails is tried again by the next.
+
+    If it has not died, it is fenced: its next transaction is refused, and it joins again as this one does.
+    """
+    taken = threading.Event()
+    classic = dataclasses.replace(settings, group_protocol="classic", static_membership=True)
+    consumer = consumer_client(classic, group, instance, lambda _: None)
+    callbacks = Callbacks(lambda *_: taken.set(), lambda *_: None, lambda *_: None)
+    until_s = time.monotonic() + FREE_TIMEOUT_S
+    try:
+        consumer.subscribe([topic], **callbacks._asdict())
+        while not taken.is_set() and time.monotonic() < until_s:
+            consumer.poll(STEP_S)
+        if taken.is_set():
+            LOG.warning("the group still had a member named %s, which was not told to stop: its place is taken", instance)
+        Membership(consumer, topic, callbacks, classic, time.monotonic).leave(until_s)
+    except KafkaException as error:
+        LOG.warning("the place of the member named %s could not be taken: %s", instance, error)
+    finally:
+        consumer.close()

@@ -12,7 +12,10 @@ So each worker looks at the group: a few times soon after it has joined, now and
 row, it waits a moment, so that not all workers do the same at the same time, looks once more, and makes the group rebalance: a consumer
 without an instance joins, and leaves again.
 
-All of that is done in a thread of its own. The group is asked for by `list_groups`, which waits for the answer, and not by
+Under the consumer protocol (KIP-848) the broker assigns partitions, and neither of the two can happen. Such a group is only looked at, for
+the sake of whoever watches: a partition is nobody's there that no worker told the store that it has, twice in a row.
+
+All of that is done in a thread of its own. A classic group is asked for by `list_groups`, which waits for the answer, and not by
 `describe_consumer_groups`: of the requests that go to a coordinator, librdkafka (2.16) gives one up twice if it timed out before the
 coordinator was found, and an assertion ends the process as soon as a broker is back.
 """
@@ -31,8 +34,10 @@ from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from stream_retrain.engines.kafka.clients import base_config
+from stream_retrain.errors import StoreError
 from stream_retrain.facts.worker import GroupSeen, Tell
 from stream_retrain.settings import Settings
+from stream_retrain.stores.ports import WorkerStore
 
 __all__ = ["Orphans", "assigned_places", "orphans_in"]
 
@@ -50,8 +55,18 @@ STABLE: Final = "Stable"
 class Orphans:
     """Protocol of use: one for each time the group is joined; `look` once a turn, which also tells what the last look saw."""
 
-    def __init__(self, admin: AdminClient, settings: Settings, group: str, topic: str, tell: Tell = lambda _: None) -> None:
+    def __init__(
+        self,
+        admin: AdminClient,
+        settings: Settings,
+        group: str,
+        topic: str,
+        tell: Tell = lambda _: None,
+        workers: WorkerStore | None = None,
+    ) -> None:
         self._admin = admin
+        self._workers = workers
+        self._classic = settings.group_protocol == "classic"
         self._settings = settings
         self._group = group
         self._topic = topic
@@ -82,10 +97,10 @@ class Orphans:
         """One look; it lasts as long as Kafka takes to answer, and longer where something has to be done."""
         if (found := self.found()) is None:
             return
-        self._seen = GroupSeen(partitions=self._partitions, unowned=len(found))
         self._soon = max(0, self._soon - 1)
         lasting, self._before = found & self._before, found
-        if not lasting or not self._settings.static_membership:
+        self._seen = GroupSeen(partitions=self._partitions, unowned=len(found if self._classic else lasting))
+        if not lasting or not self._classic or not self._settings.static_membership:
             return
         time.sleep(random.uniform(0.0, JITTER_S))
         if lasting := lasting & (self.found() or frozenset()):
@@ -96,15 +111,24 @@ class Orphans:
     def found(self) -> frozenset[int] | None:
         """The partitions that are nobody's now; None where Kafka does not say."""
         try:
-            groups = self._admin.list_groups(self._group, ASK_TIMEOUT_S)
             topic = self._admin.list_topics(self._topic, ASK_TIMEOUT_S).topics[self._topic]
-        except KafkaException:
+            if topic.error is not None:
+                return None
+            self._partitions = len(topic.partitions)
+            if not self._classic:
+                return self._untold(topic.partitions)
+            groups = self._admin.list_groups(self._group, ASK_TIMEOUT_S)
+        except (KafkaException, StoreError):
             return None
         group = next((each for each in groups if each.id == self._group and each.error is None), None)
-        if group is None or topic.error is not None:
+        return None if group is None else orphans_in(group, self._topic, topic.partitions)
+
+    def _untold(self, partitions: Iterable[int]) -> frozenset[int] | None:
+        """The partitions that no worker has told the store that it has."""
+        if self._workers is None:
             return None
-        self._partitions = len(topic.partitions)
-        return orphans_in(group, self._topic, topic.partitions)
+        told = {shard.partition for each in self._workers.all(self._group) for shard in each.status.shards}
+        return frozenset(partitions) - told
 
     def _join_and_leave(self) -> None:
         consumer = Consumer(

@@ -24,7 +24,10 @@ PATIENCE_S: Final = 10.0
 PROBE_TIMEOUT_S: Final = 0.5
 PAUSE_S: Final = 0.1
 # OFFSET_NOT_AVAILABLE, of which the client's binding has no name: the new leader does not know yet how far its log is committed.
-WAITING_ERRORS: Final = frozenset({78, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._TIMED_OUT})
+# STALE_MEMBER_EPOCH: under the consumer protocol the coordinator is an assignment further than the client has heard.
+WAITING_ERRORS: Final = frozenset(
+    {78, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._TIMED_OUT, KafkaError.STALE_MEMBER_EPOCH}
+)
 
 
 class Takeover:

@@ -35,7 +35,7 @@ from stream_retrain.engines.driver import Driver, DriverLimits
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, admin_client, broker_error, confluent_clients
 from stream_retrain.engines.kafka.condition import Condition
-from stream_retrain.engines.kafka.membership import Callbacks, Membership
+from stream_retrain.engines.kafka.membership import Callbacks, Membership, consumer_failed, free_instance
 from stream_retrain.engines.kafka.orphans import Orphans
 from stream_retrain.engines.kafka.records import records_of
 from stream_retrain.engines.kafka.sink import OutputRefusedError, TransactionAbortedError, TransactionalSink
@@ -43,7 +43,7 @@ from stream_retrain.engines.kafka.takeover import Takeover
 from stream_retrain.engines.kafka.topics import KafkaSource, SourceTopic, UnknownSource, output_topic
 from stream_retrain.engines.trainer import Trainer
 from stream_retrain.engines.watchdog import Stop, Watchdog
-from stream_retrain.errors import BrokerError, FencedError, StateError
+from stream_retrain.errors import InstanceHeldError, StateError
 from stream_retrain.facts.worker import Assigned, Committed, Lagging, Released, Tell, TransactionAborted, WorkerStateChanged
 from stream_retrain.lane.step import OUTPUT_KINDS
 from stream_retrain.settings import Settings
@@ -58,7 +58,6 @@ ABORT_PAUSE_S: Final = 0.1
 # and at the broker (8 us an event with one every 1,000 events beside a Hoeffding tree, hardly any with one every 5,000).
 CATCHING_UP: Final = 3
 IGNORED_ERRORS: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._MAX_POLL_EXCEEDED})
-FENCED_ERRORS: Final = frozenset({KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID})
 TRANSIENT_ERRORS: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
 
 
@@ -78,7 +77,7 @@ def run_worker(
     admin = admin_client(settings)
     source = KafkaSource(admin, pipeline, settings)
     source.prepare()
-    orphans = Orphans(admin, settings, settings.group_of(pipeline.name), pipeline.source, tell)
+    orphans = Orphans(admin, settings, settings.group_of(pipeline.name), pipeline.source, tell, stores.workers)
     if stop():
         return
     worker = Worker(pipeline, settings, stores, keyring, instance, confluent_clients(settings), tell, trainer, source=source, stop=stop)
@@ -88,6 +87,9 @@ def run_worker(
             worker.turn()
             orphans.look(time.monotonic())
         worker.stop()
+    except InstanceHeldError:
+        free_instance(settings, settings.group_of(pipeline.name), instance, pipeline.source)
+        raise
     finally:
         worker.close()
 
@@ -156,7 +158,7 @@ class Worker:
         try:
             messages = self._consumer.consume(settings.poll_records_max, POLL_TIMEOUT_S)
         except KafkaException as error:
-            raise self._fatal or self._client_failed("polling", error.args[0]) from None
+            raise self._fatal or consumer_failed("polling", error.args[0], self._settings) from None
         if self._fatal is not None:
             raise self._fatal
         if messages:
@@ -230,12 +232,7 @@ class Worker:
         if error.code() in TRANSIENT_ERRORS or error.retriable():
             self._on_client_error(error)
             return
-        raise self._client_failed("consuming", error)
-
-    def _client_failed(self, doing: str, error: KafkaError) -> BrokerError:
-        """What to raise for an error of the consumer; a fatal one says that another has this worker's place."""
-        failed = broker_error(doing, error, self._settings)
-        return FencedError(str(failed)) if error.code() in FENCED_ERRORS or error.fatal() else failed
+        raise consumer_failed("consuming", error, self._settings)
 
     def _commit(self, partitions: list[int] | None = None, deadline_s: float | None = None) -> bool:
         """Commit what is due; whether nothing is left to commit. An aborted transaction is sent again next time, the same bytes."""
@@ -338,4 +335,4 @@ class Worker:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._condition.degraded(str(broker_error("reaching Kafka", error, self._settings)))
         if error.fatal() and self._fatal is None:
-            self._fatal = self._client_failed("going on", error)
+            self._fatal = consumer_failed("going on", error, self._settings)
