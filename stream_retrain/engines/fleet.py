@@ -1,7 +1,8 @@
 """Several worker processes side by side, each with its own instance name, one consumer and one core: what `run --workers N` does.
 
-A process that ends before it was told to is started again, after an exponential back-off from half a second to thirty. One that ran
-for longer than a minute begins with the shortest pause again. The new process gets the instance name of the old one, so it is the
+A process that fails is started again, after an exponential back-off from half a second to thirty. One that ran for longer than a minute
+begins with the shortest pause again. One that ends without a fault was told to by somebody else, and is started again at once: so a
+SIGTERM to one worker process after another is a rolling restart. The new process gets the instance name of the old one, so it is the
 same static member of the group, and no shard moves.
 
 A worker process ends with its parent, however that ends (`engines.parent`): otherwise a parent that was killed and started again would
@@ -29,6 +30,8 @@ __all__ = ["PARENT_VARIABLE", "SOCKET_VARIABLE", "WorkerCommand", "run_fleet"]
 LOG: Final = logging.getLogger("stream_retrain.workers")
 WAIT_MAX_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.1
+TOLD_AFTER_S: Final = 1.0
+"""One that ends earlier was hardly told to: whatever ends it may do so again at once."""
 USAGE: Final = 2
 PARENT_VARIABLE: Final = "_STREAM_RETRAIN_PARENT"
 """Tells a worker process the id of its parent; not a setting."""
@@ -96,6 +99,11 @@ def _check(number: int, worker: _Worker, started: Callable[[int], None]) -> int:
         return USAGE
     if now_s - worker.started_s > STEADY_AFTER_S:
         worker.backoff.reset()
+    if code == 0 and now_s - worker.started_s >= TOLD_AFTER_S:
+        LOG.info("worker process %d was told to stop; starting it again", number)
+        worker.process, worker.started_s = _start(worker.command), now_s
+        started(number)
+        return 0
     worker.process = None
     pause_s = worker.backoff.failed(now_s)
     LOG.error("worker process %d ended with exit code %d; starting it again in %.1f s", number, code, pause_s)

@@ -23,6 +23,10 @@ def command(code: str, *arguments: str) -> WorkerCommand:
     return WorkerCommand([sys.executable, "-c", code, *arguments], dict(os.environ))
 
 
+# It runs for as long as a worker takes to start at least, and ends as a worker does that was told to stop.
+OBEY = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).open('a').write('x'); time.sleep(1.2); sys.exit(0)"
+
+
 def starts(file: Path) -> int:
     return len(file.read_text()) if file.exists() else 0
 
@@ -40,6 +44,18 @@ def test_one_that_dies_is_started_again_and_the_others_stay(tmp_path: Path) -> N
     assert starts(dying) == 3
     assert starts(living) == 1
     assert 1.4 < time.monotonic() - started_s < 30, "pauses of a half and of one second"
+
+
+def test_one_that_was_told_to_stop_is_started_again_at_once_and_one_that_just_ends_is_not(tmp_path: Path) -> None:
+    told, ending = tmp_path / "told", tmp_path / "ending"
+    started_s = time.monotonic()
+
+    def enough() -> bool:
+        return (starts(told) >= 4 and starts(ending) >= 2) or time.monotonic() - started_s > 30
+
+    assert run_fleet([command(OBEY, str(told)), command(DIE, str(ending), "0")], enough, 5.0) == 0
+    assert starts(told) >= 4
+    assert 2 <= starts(ending) < 10, "with pauses of half a second, one, two and so on"
 
 
 def test_all_stop_if_starting_again_would_not_help(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 import subprocess
 import sys
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import Consumer
@@ -18,7 +19,10 @@ from stream_retrain.engines.kafka.publish import create_topic
 from stream_retrain.facts.worker import GroupSeen, WorkerFact
 from stream_retrain.local import LocalStack
 from stream_retrain.settings import load_settings
+from stream_retrain.stores import connect
+from stream_retrain.stores.worker_status import status_of
 from tests.engines.live import Place, has, shard_of
+from tests.views.made import MadeWorker
 
 # Asks for the group while the broker is away, with a time to wait that ends before the broker is back, and once more when it is.
 ASKS = """
@@ -98,13 +102,31 @@ def test_what_was_seen_is_told_by_the_next_turn_and_once() -> None:
     assert told == [GroupSeen(partitions=3, unowned=0)], "the last look"
 
 
+def test_a_group_that_the_broker_assigns_is_only_looked_at_by_what_its_workers_tell() -> None:
+    """The old request says nothing of such a group. One look may fall into a move; what two looks see is told, and nothing is done."""
+    told: list[WorkerFact] = []
+    stores, group = connect("memory://"), Group()
+    group.list_groups = None  # type: ignore[assignment,method-assign]
+    worker = MadeWorker(2)  # of partitions 0 and 1
+    worker.run(10)
+    stores.workers.tell("group", status_of(worker.status.snapshot(), ""))
+    settings, admin = load_settings(None, {}, {"group_protocol": "consumer"}), cast(Any, group)
+    looking = Orphans(admin, settings, "group", "t", told.append, stores.workers)
+    for now_s in (0.0, 0.1):
+        looking.look_now()
+        looking.look(now_s)
+    assert told == [GroupSeen(partitions=3, unowned=0), GroupSeen(partitions=3, unowned=1)]
+    assert looking.found() == {2}
+    assert Orphans(admin, settings, "group", "t").found() is None, "nobody can tell"
+
+
 @pytest.mark.services
 def test_a_partition_added_while_the_only_static_member_is_away_is_given_out(place: Place) -> None:
     """The member is given what it had, the group does not rebalance for it, and nothing changes for a leader that knew it all along."""
     with place.worker(static_membership=True, instance="one", session_timeout_ms=40_000) as before:
         place.send(10)
         before.wait_for(has(before, 10))
-        before.stop()
+        before.stop(signal.SIGKILL)  # one that is told to stop leaves its group, and comes back as a new member
     place.admin.create_partitions([NewPartitions(place.source, 2)])[place.source].result()
     place.send(20, partition=1)
     with place.worker(static_membership=True, instance="one", session_timeout_ms=40_000) as after:
