@@ -167,6 +167,17 @@ def test_a_worker_that_is_killed_goes_on_under_its_name_and_one_that_is_told_to_
         assert "FENCED" not in one.log + two.log
 
 
+@pytest.mark.services
+@pytest.mark.slow
+def test_a_worker_for_whom_no_partition_is_left_is_ready_under_the_consumer_protocol_too(services: Services, tmp_path: Path) -> None:
+    """Its client is told nothing then; a rolling update would wait for it without end."""
+    place = Place(services, tmp_path)
+    with place.worker(instance="one", group_protocol="consumer") as one:
+        one.wait_for(lambda: len(one.status()["shards"]) == 1)
+        with place.worker(instance="two", group_protocol="consumer") as two:
+            two.wait_for(lambda: len(one.status()["shards"] | two.status()["shards"]) == 1 and two.status()["ready"], seconds=40)
+
+
 def test_under_the_consumer_protocol_the_broker_rules() -> None:
     assert protocol_config(Settings(group_protocol="consumer")) == {"group.protocol": "consumer"}
     classic = protocol_config(Settings(session_timeout_ms=10_000))

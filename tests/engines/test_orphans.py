@@ -117,7 +117,13 @@ def test_a_group_that_the_broker_assigns_is_only_looked_at_by_what_its_workers_t
         looking.look(now_s)
     assert told == [GroupSeen(partitions=3, unowned=0), GroupSeen(partitions=3, unowned=1)]
     assert looking.found() == {2}
+    assert not looking.others_have_all
     assert Orphans(admin, settings, "group", "t").found() is None, "nobody can tell"
+    third = MadeWorker(1, first=2)
+    third.run(10)
+    stores.workers.tell("group", status_of(third.status.snapshot(), ""))
+    looking.look_now()
+    assert looking.others_have_all
 
 
 @pytest.mark.services

@@ -78,6 +78,8 @@ class Orphans:
         self._partitions = 0
         self._seen: GroupSeen | None = None
         """What was seen and not told yet: facts are told by the loop's own thread."""
+        self.others_have_all = False
+        """Under the consumer protocol, in the last look. A classic member is told so by the group itself, a member of this kind never."""
 
     def look(self, now_s: float) -> None:
         """Begin to look, where that is due; returns at once."""
@@ -99,6 +101,7 @@ class Orphans:
             return
         self._soon = max(0, self._soon - 1)
         lasting, self._before = found & self._before, found
+        self.others_have_all = not self._classic and not found
         self._seen = GroupSeen(partitions=self._partitions, unowned=len(found if self._classic else lasting))
         if not lasting or not self._classic or not self._settings.static_membership:
             return

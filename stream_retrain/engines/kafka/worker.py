@@ -86,6 +86,8 @@ def run_worker(
         while not stop():
             worker.turn()
             orphans.look(time.monotonic())
+            if orphans.others_have_all:
+                worker.spare()
         worker.stop()
     except InstanceHeldError:
         free_instance(settings, settings.group_of(pipeline.name), instance, pipeline.source)
@@ -142,6 +144,7 @@ class Worker:
         self._sink = TransactionalSink(producer, topics, settings, clients, self._stop)
         self._fatal: BaseException | None = None
         self._commit_at_s = 0.0
+        self._waits = True
         self._takeover = Takeover(self._consumer, pipeline, settings, clients, self._topic, self._stop)
         self._condition = Condition(tell, self._takeover.answers)
 
@@ -172,6 +175,12 @@ class Worker:
             self._commit_at_s = self._clock_s() + interval_s
             self._driver.settle(now_s)
         self._look(now_s)
+
+    def spare(self) -> None:
+        """There is no partition for this worker, so that it need not be waited for."""
+        if self._waits and not self._driver.lanes and not self._condition.is_degraded:
+            self._waits = False
+            self._tell(WorkerStateChanged(state="running", detail="no partition is left for this worker: it waits for one"))
 
     def stop(self) -> None:
         """1 commit; 2 checkpoint every shard, while there is time; 3 leave the group, so that others go on with them."""
@@ -281,8 +290,8 @@ class Worker:
         if self._fatal is not None:
             return
         if not places:
-            if not self._driver.lanes and not self._condition.is_degraded:
-                self._tell(WorkerStateChanged(state="running", detail="no partition is left for this worker: it waits for one"))
+            self._waits = True
+            self.spare()
             return
         try:
             now_s = self._clock_s()
