@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import signal
 import time
 from collections.abc import Callable
@@ -162,7 +163,11 @@ def test_a_worker_that_is_killed_goes_on_under_its_name_and_one_that_is_told_to_
             one.wait_for(lambda: len(one.status()["shards"]) == 2, seconds=SOON_S)
             assert time.monotonic() - told_s < SOON_S
         feed(one)
-        assert sorted(opened_by(one)) in ([0, 0, 1], [0, 1, 1]), "the one that came back was opened again, the other was not"
+        opened = collections.Counter(opened_by(one))
+        assert min(opened.values()) == 1, "the shard that it had all the time was not opened again"
+        assert max(opened.values()) <= (2 if protocol == "classic" else 3), (
+            "the other was; while a name is freed, it may be here for a moment"
+        )
         one.stop()
         assert "FENCED" not in one.log + two.log
 
