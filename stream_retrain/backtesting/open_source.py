@@ -18,13 +18,13 @@ from typing import Any, Final
 
 from stream_retrain.backtesting.delayed import DelayedLabels
 from stream_retrain.backtesting.label_delay import LabelDelay, parse_label_delay
-from stream_retrain.backtesting.partitioner import DEFAULT, Partitioner
 from stream_retrain.backtesting.row_source import GivenRows, RowSource, fields_of
 from stream_retrain.backtesting.source import Source
 from stream_retrain.backtesting.table import SUFFIXES, Table
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.replay.rows import CSV_SUFFIXES, estimate_rows, kind_of, read_lines
 from stream_retrain.errors import SettingsError
+from stream_retrain.lane.formats.partitioner import DEFAULT, Partitioner
 from stream_retrain.settings import Settings
 
 __all__ = ["open_source"]

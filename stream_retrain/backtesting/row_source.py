@@ -22,12 +22,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from stream_retrain.backtesting.partitioner import Partitioner
 from stream_retrain.core.schema import Schema
 from stream_retrain.engines.replay.rows import Broken, Row
 from stream_retrain.errors import SettingsError
 from stream_retrain.lane.batch import Record
 from stream_retrain.lane.formats.event_time import TIME_MAX_S, TIME_MIN_S, seconds_of, time_type, written
+from stream_retrain.lane.formats.partitioner import Partitioner
 from stream_retrain.lane.formats.rows import encode_row, key_text
 
 __all__ = ["GivenRows", "RowSource", "fields_of"]

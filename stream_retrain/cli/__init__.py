@@ -26,6 +26,7 @@ COMMANDS: Final = {
         name: name
         for name in ("demo", "check", "run", "trainer", "publish", "flights", "status", "healthcheck", "retrain", "backtest", "verify")
     },
+    "repartition": "repartition",
     "dashboards": "export",
     "rules": "export",
     "local": "local",

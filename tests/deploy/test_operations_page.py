@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,15 @@ import redis
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, AdminClient, ResourcePatternType, ResourceType
 
 from stream_retrain.engines.kafka.publish import publish_rows
+from stream_retrain.engines.kafka.repartition import repartition
+from stream_retrain.engines.kafka.repartition_topics import Rewriting
+from stream_retrain.engines.watchdog import Watchdog
+from stream_retrain.errors import BrokerError
 from stream_retrain.local import LocalStack
 from stream_retrain.local.artifacts import kafka_command, valkey_server
 from stream_retrain.local.kafka import SETTINGS
 from stream_retrain.local.process import accepts, free_ports
-from stream_retrain.settings import load_settings
+from stream_retrain.settings import Settings, load_settings
 from tests.conftest import Services
 from tests.deploy.compose import ROOT
 from tests.engines.support import Worker, read_topic, worker
@@ -115,6 +120,30 @@ def rights(name: str, source: str) -> list[AclBinding]:
                 )
             )
     return found
+
+
+def rewritten_with_rights_only(admin: AdminClient, users: str, source: str, target: str) -> None:
+    """A user who may read the source and write the target needs a group and a transactional id of the rewriting besides."""
+    login = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "app", "sasl.password": "secret"}
+    settings = Settings(kafka_bootstrap_servers=users, kafka=login)
+    stop = Watchdog(lambda: False, loop_timeout_s=60, shutdown_timeout_s=5)
+    wanted = Rewriting(source=source, target=target, by="id", partitions=3)
+    with pytest.raises(BrokerError, match="AUTHORIZATION_FAILED"):
+        repartition(wanted, settings, stop)
+    for kind, operations in ((ResourceType.GROUP, ("READ",)), (ResourceType.TRANSACTIONAL_ID, ("WRITE", "DESCRIBE"))):
+        for operation in operations:
+            may = AclOperation[operation], AclPermissionType.ALLOW
+            binding = AclBinding(kind, wanted.own_group, ResourcePatternType.LITERAL, "User:app", "*", *may)
+            for granted in admin.create_acls([binding]).values():
+                granted.result()
+    until_s = time.monotonic() + 30
+    while True:
+        try:
+            assert repartition(wanted, settings, stop).written == ROWS
+            return
+        except BrokerError:  # a broker learns of a right a moment later
+            assert time.monotonic() < until_s
+            time.sleep(0.2)
 
 
 @contextlib.contextmanager
@@ -228,5 +257,6 @@ def test_the_rights_of_the_page_are_enough_and_without_them_nothing_goes(tmp_pat
             assert running.process.returncode == 0, running.log
             assert "NOPERM" not in running.log
         assert len(predicted(Services(inside, url), name)) == ROWS
+        rewritten_with_rights_only(admin, users, source, f"{name}.by-id")
         with worker(there, file, **given) as running:
             running.wait_for(lambda: f"restored from its checkpoint at offset {ROWS}" in running.log)

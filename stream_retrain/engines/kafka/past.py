@@ -19,6 +19,7 @@ from confluent_kafka.admin._config import ConfigResource
 
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.kafka.clients import admin_client, broker_error, partitions_of, reader_client
+from stream_retrain.engines.kafka.committed import PASSING, committed_by
 from stream_retrain.engines.kafka.records import records_of
 from stream_retrain.engines.kafka.topics import CommitNote, output_topic, topic_id_of
 from stream_retrain.errors import BrokerError, StateError
@@ -32,8 +33,6 @@ __all__ = ["KafkaPartitionPast", "KafkaPast"]
 CALL_TIMEOUT_S: Final = 10.0
 SILENCE_MAX_S: Final = 20.0
 """Without a record or an end. No transaction of a worker lasts longer than 15 s."""
-PATIENCE_S: Final = 30.0
-PAUSE_S: Final = 0.2
 POLL_S: Final = 0.1
 BATCH: Final = 2_000
 NEAR_RECORDS: Final = 10_000
@@ -41,7 +40,6 @@ NEAR_RECORDS: Final = 10_000
 PROBE_RECORDS: Final = 50
 NOWHERE: Final = 2**63
 QUEUE_KBYTES: Final = 8_192
-PASSING: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT})
 
 
 class Committed(NamedTuple):
@@ -90,24 +88,10 @@ class KafkaPast:
         return KafkaPartitionPast(self._settings, self._pipeline, partition, first, self._holes)
 
     def _committed(self, topic_id: str) -> dict[int, Committed]:
-        """An open transaction holds the answer up."""
-        places = [TopicPartition(self._pipeline.source, partition) for partition in self.partitions]
-        until_s = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                found = self._consumer.committed(places, CALL_TIMEOUT_S)
-                break
-            except KafkaException as error:
-                if (not error.args[0].retriable() and error.args[0].code() not in PASSING) or time.monotonic() > until_s:
-                    raise
-                time.sleep(PAUSE_S)
         committed = {}
-        for place in found:
-            if place.error is not None:
-                raise broker_error("reading committed offsets", place.error, self._settings)
+        for place in committed_by(self._consumer, self._pipeline.source, self.partitions, self._settings).values():
             note = CommitNote.read(place.metadata)
-            if place.offset >= 0:
-                committed[place.partition] = Committed(place.offset, bool(note and topic_id and note.topic_id not in ("", topic_id)))
+            committed[place.partition] = Committed(place.offset, bool(note and topic_id and note.topic_id not in ("", topic_id)))
         return committed
 
 

@@ -8,6 +8,8 @@
    is refused here);
 4. commit, which flushes what was produced.
 
+`transact` is the same for records that are no lane's (`kafka.repartition`).
+
 A call that timed out is never repeated within a transaction, and one that does not return is not waited for (`kafka.bounded`). Both
 raise `BrokerError`, and the caller drops this sink: the next one takes the transactional id over, which aborts what was open. What
 Kafka refuses for a moment is repeated, until a deadline. A transaction that must be aborted is aborted and raises
@@ -20,8 +22,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -31,10 +33,12 @@ from stream_retrain.engines.kafka.bounded import BoundedCalls, StuckError
 from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, ProducerClient, broker_error
 from stream_retrain.engines.watchdog import Stop
 from stream_retrain.errors import BrokerError, FencedError
-from stream_retrain.lane.step import Output
 from stream_retrain.settings import Settings
 
-__all__ = ["OutputRefusedError", "TransactionAbortedError", "TransactionalSink"]
+__all__ = ["Outgoing", "OutputRefusedError", "TransactionAbortedError", "TransactionalSink"]
+
+Outgoing: TypeAlias = tuple[str, int, bytes | None, bytes | None, list[tuple[str, str | bytes | None]] | None]
+"""A record to produce: the kind of its topic, partition, key, value, headers. An `Output` is one."""
 
 CALL_TIMEOUT_S: Final = 10.0
 GIVE_UP_AFTER_S: Final = 60.0
@@ -55,7 +59,7 @@ class TransactionAbortedError(BrokerError):
 class OutputRefusedError(TransactionAbortedError):
     """A topic does not take an output of that size: `place` is its topic and partition, `output` itself, where they are known."""
 
-    def __init__(self, message: str, place: tuple[str, int] | None = None, output: Output | None = None) -> None:
+    def __init__(self, message: str, place: tuple[str, int] | None = None, output: Any = None) -> None:
         super().__init__(message)
         self.place = place
         self.output = output
@@ -94,14 +98,25 @@ class TransactionalSink:
 
         `note` is kept by Kafka beside each offset. After a call that timed out, every further `send` raises `BrokerError`.
         """
+        offsets = [TopicPartition(source, partition, offset, note) for (_, _, partition), offset in unsent.offsets.items()]
+        self.transact(unsent.outputs, offsets, consumer, deadline_s)
+
+    def transact(
+        self,
+        outputs: Sequence[Outgoing],
+        offsets: list[TopicPartition],
+        consumer: ConsumerClient,
+        deadline_s: float | None = None,
+        timestamps_ms: Sequence[int] | None = None,
+    ) -> None:
+        """Commit records and the offsets of what they were made from; `timestamps_ms`: theirs, if it is not to be the time of now."""
         if self._in_doubt:
             raise BrokerError("the last transaction is in doubt: the shards are to be opened again")
-        offsets = [TopicPartition(source, partition, offset, note) for (_, _, partition), offset in unsent.offsets.items()]
         until_s = min(self._clock_s() + GIVE_UP_AFTER_S if deadline_s is None else deadline_s, self._stop.deadline_s())
         try:
             self._call("beginning a transaction", self._producer.begin_transaction, until_s)
             reach("commit.begun")
-            self._produce(unsent.outputs, until_s)
+            self._produce(outputs, timestamps_ms, until_s)
             reach("commit.produced")
             metadata, patience_s = consumer.consumer_group_metadata(), self._patience(until_s)
             self._call("sending offsets", lambda: self._producer.send_offsets_to_transaction(offsets, metadata, patience_s), until_s)
@@ -127,13 +142,15 @@ class TransactionalSink:
         """How long one call may last; once the process is told to stop, no longer than it may."""
         return max(0.1, min(CALL_TIMEOUT_S, until_s - self._clock_s(), self._stop.remaining_s()))
 
-    def _produce(self, outputs: list[Output], until_s: float) -> None:
+    def _produce(self, outputs: Sequence[Outgoing], timestamps_ms: Sequence[int] | None, until_s: float) -> None:
         produce, topics = self._producer.produce, self._topics
-        for output in outputs:
+        for at, output in enumerate(outputs):
             kind, partition, key, value, headers = output
             while True:
                 try:
-                    if headers is None:
+                    if timestamps_ms is not None:
+                        produce(topics[kind], value, key, partition, headers=headers, timestamp=timestamps_ms[at])
+                    elif headers is None:
                         produce(topics[kind], value, key, partition)
                     else:
                         produce(topics[kind], value, key, partition, headers=headers)

@@ -6,8 +6,8 @@ import zlib
 
 import pytest
 
-from stream_retrain.backtesting.partitioner import Partitioner
 from stream_retrain.errors import SettingsError
+from stream_retrain.lane.formats.partitioner import Partitioner
 
 MANY = 2**31 - 1
 
@@ -55,5 +55,5 @@ def test_records_without_a_key_are_dealt_in_turn_where_kafka_deals_at_random(
 
 
 def test_what_cannot_be_repeated_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"kafka.partitioner is 'random': a file can be cut by consistent_random, consistent, murmur2"):
+    with pytest.raises(SettingsError, match=r"kafka.partitioner is 'random': keys can be dealt by consistent_random, consistent, murmur2"):
         Partitioner(2, "random")

@@ -29,7 +29,7 @@ class Partitioner:
         """Raises `SettingsError` for a partitioner whose choice nobody can repeat."""
         if name not in _HASHES:
             known = ", ".join(_HASHES)
-            raise SettingsError(f"kafka.partitioner is {name!r}: a file can be cut by {known}")
+            raise SettingsError(f"kafka.partitioner is {name!r}: keys can be dealt by {known}")
         self._partitions = partitions
         self._hash = _HASHES[name]
         self._none: tuple[bytes | None, ...] = () if not name.endswith("_random") else (None, b"") if name == DEFAULT else (None,)
