@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import stream_retrain
 from stream_retrain.codec.keyring import Keyring
@@ -45,7 +45,10 @@ from stream_retrain.views.status import Status
 from stream_retrain.views.tls import server_context
 from stream_retrain.views.traces import Traces
 
-__all__ = ["all_of", "keyring_of", "run_pipeline", "run_workers", "serve_trainer", "trainer_of", "verify_pipeline"]
+if TYPE_CHECKING:
+    from stream_retrain.engines.kafka.warm_start import Warmed, WarmStart
+
+__all__ = ["all_of", "keyring_of", "run_pipeline", "run_workers", "serve_trainer", "trainer_of", "verify_pipeline", "warm_start_pipeline"]
 
 # A batch makes thousands of short-lived tuples, and no cycles: at Python's default (700) collecting takes a tenth of the CPU.
 GC_THRESHOLDS: Final = (50_000, 20, 50)
@@ -146,6 +149,14 @@ def verify_pipeline(
             record_bytes_max=settings.record_bytes_max,
             progress=progress,
         )
+
+
+def warm_start_pipeline(pipeline: Pipeline, settings: Settings, keyring: Keyring, asked: WarmStart) -> list[Warmed]:
+    """Give the shards of a pipeline that never ran the models of another's. Raises what `engines.kafka.warm_start` raises."""
+    from stream_retrain.engines.kafka.warm_start import warm_start
+
+    stores = connect(settings.redis_url, keyring=keyring, group=settings.group_of(pipeline.name))
+    return warm_start(pipeline, asked, settings, keyring, stores)
 
 
 def _labels(pipeline: Pipeline) -> PipelineLabels:

@@ -27,6 +27,7 @@ COMMANDS: Final = {
         for name in ("demo", "check", "run", "trainer", "publish", "flights", "status", "healthcheck", "retrain", "backtest", "verify")
     },
     "repartition": "repartition",
+    "warm-start": "warm_start",
     "dashboards": "export",
     "rules": "export",
     "local": "local",
@@ -46,7 +47,7 @@ def app(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
     made.callback()(common)
     for name in names:
         module = importlib.import_module(f"{__name__}.{COMMANDS[name]}")
-        found = getattr(module, name, None) or module.app
+        found = getattr(module, name.replace("-", "_"), None) or module.app
         if isinstance(found, typer.Typer):
             made.add_typer(found, name=name)
         else:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, errors, log_to_stderr, print_json
+from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, errors, print_json
 from stream_retrain.cli.signals import stop_on_signals
 from stream_retrain.errors import SettingsError
 
@@ -50,7 +50,6 @@ def repartition(
     if missing not in MISSING:
         raise SettingsError(f"--missing {missing!r} is none of {', '.join(MISSING)}")
     wanted, policy = configured(settings), missing
-    log_to_stderr(wanted)
     arm_from(os.environ)
     asked = Rewriting(
         source=source,

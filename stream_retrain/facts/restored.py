@@ -9,7 +9,7 @@ from stream_retrain.facts.telling import Counter, Level
 
 __all__ = ["RestoredFrom", "ShardRestored"]
 
-RestoredFrom: TypeAlias = Literal["checkpoint", "previous", "window", "earliest", "latest", "new"]
+RestoredFrom: TypeAlias = Literal["checkpoint", "previous", "window", "earliest", "latest", "new", "warm"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,10 @@ class ShardRestored:
     generation: int
     differs: tuple[str, ...] = ()
     """Parts of the pipeline that are others than when the checkpoint was written; what was saved of the others goes on."""
+    model: str = ""
+    """Of a warm start: the name of the artifact that is the model it begins with."""
+    origin: str = ""
+    """Of a warm start: the shard that the model is of, and its offset."""
 
     @property
     def sentence(self) -> str:
@@ -56,3 +60,5 @@ class ShardRestored:
                 return f"the shard has lost its state, and begins untrained at offset {self.from_offset}"
             case "new":
                 return f"the shard is new, and begins at offset {self.from_offset}"
+            case "warm":
+                return f"the shard is new, and begins at offset {self.from_offset} with the model of {self.origin}"

@@ -163,7 +163,14 @@ class TestKept:
 
     OURS = checkpoint_header(PLAIN, ID, 5, 0)
 
-    @pytest.mark.parametrize("announcing", [begins("earliest", 7), begins("checkpoint", 9, ("metric F1", "rule 0 any_of(a, b)"))])
+    @pytest.mark.parametrize(
+        "announcing",
+        [
+            begins("earliest", 7),
+            begins("checkpoint", 9, ("metric F1", "rule 0 any_of(a, b)")),
+            begins("warm", 0, model="warm-1f", origin="old/t/0 at offset 5"),
+        ],
+    )
     def test_it_comes_back(self, announcing: ShardRestored) -> None:
         header = checkpoint_header(PLAIN, ID, 5, 0, extra=untold(announcing))
         assert goes_on("checkpoint", header, self.OURS, PLAIN, ()) == announcing

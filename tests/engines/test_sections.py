@@ -68,6 +68,14 @@ def test_what_went_on_from_a_checkpoint_is_the_same_lineage() -> None:
     assert [lineage.section_at(offset).since for offset in (0, 29, 30, 59, 60, 99)] == [0, 0, 30, 30, 60, 60]
 
 
+def test_a_warm_start_begins_at_its_offset_with_its_model_however_often_it_is_told() -> None:
+    again = restored(60, "warm", 20, model="warm-1f")
+    sections = sections_of([said(restored(25, "warm", 20, model="warm-1f")), said(drift(40)), said(again)], OURS, 100)
+    assert spans(sections) == [(20, 60, 20), (60, None, 20)]
+    assert [each.model for each in lineages_of(sections)] == ["warm-1f", "warm-1f"]
+    assert spans(sections_of([said(restored(25, "warm", 0, model="warm-1f"))], OURS, 100)) == [(0, None, 0)]
+
+
 def test_what_comes_after_the_range_is_not_read() -> None:
     assert len(sections_of([said(drift(5)), said(restored(30, "latest", 30))], OURS, 30)) == 1
 

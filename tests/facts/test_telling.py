@@ -99,6 +99,11 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     (ShardRestored, {"how": "earliest"}, "the shard has learned again from offset 80 on, without the inputs it had before"),
     (ShardRestored, {"how": "latest"}, "the shard has lost its state, and begins untrained at offset 80"),
     (ShardRestored, {"how": "new"}, "the shard is new, and begins at offset 80"),
+    (
+        ShardRestored,
+        {"how": "warm", "model": "warm-1f", "origin": "old/t/0 at offset 5"},
+        "the shard is new, and begins at offset 80 with the model of old/t/0 at offset 5",
+    ),
 ]
 facts_of_each_kind = pytest.mark.parametrize("kind", SHARD_FACTS, ids=lambda kind: kind.__name__)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import typing
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from stream_retrain.codec.seal import Header
 from stream_retrain.core.pipeline import Pipeline
@@ -16,11 +17,23 @@ from stream_retrain.facts.restored import RestoredFrom, ShardRestored
 
 __all__ = ["begins", "goes_on", "untold"]
 
+WARM: Final = ("model", "origin")
+"""What is kept besides of a warm start."""
 
-def begins(how: RestoredFrom, from_offset: int, differs: Sequence[str] = ()) -> ShardRestored:
+
+def begins(how: RestoredFrom, from_offset: int, differs: Sequence[str] = (), *, model: str = "", origin: str = "") -> ShardRestored:
     """What a lane announces; the rest is the lane's, when it goes live."""
     return ShardRestored(
-        offset=-1, time_s=-math.inf, how=how, from_offset=from_offset, training=None, request="", generation=0, differs=tuple(differs)
+        offset=-1,
+        time_s=-math.inf,
+        how=how,
+        from_offset=from_offset,
+        training=None,
+        request="",
+        generation=0,
+        differs=tuple(differs),
+        model=model,
+        origin=origin,
     )
 
 
@@ -33,7 +46,9 @@ def goes_on(how: RestoredFrom, header: Header, ours: Header, pipeline: Pipeline,
     if header.pipeline_digest != ours.pipeline_digest:
         return begins(how, header.offset, differs or ("pipeline",))
     if (before := kept.get("how")) in typing.get_args(RestoredFrom) and kept.get("from", "").isdecimal():
-        return begins(typing.cast(RestoredFrom, before), int(kept["from"]), [name for name in kept.get("differs", "").split("\n") if name])
+        differing = [name for name in kept.get("differs", "").split("\n") if name]
+        warm = {name: kept.get(name, "") for name in WARM}
+        return begins(typing.cast(RestoredFrom, before), int(kept["from"]), differing, **warm)
     return begins(how, header.offset) if header.versions != ours.versions or pipeline.takes_inputs else None
 
 
@@ -41,4 +56,5 @@ def untold(announcing: ShardRestored | None) -> Mapping[str, str]:
     """What the header of a checkpoint keeps of what was not told yet."""
     if announcing is None:
         return {}
-    return {"how": announcing.how, "from": str(announcing.from_offset), "differs": "\n".join(announcing.differs)}
+    warm = {name: value for name in WARM if (value := getattr(announcing, name))}
+    return {"how": announcing.how, "from": str(announcing.from_offset), "differs": "\n".join(announcing.differs), **warm}

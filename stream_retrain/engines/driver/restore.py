@@ -82,7 +82,8 @@ class RestoredShard:
 
     def lane(self, id_: ShardId, decoder: EventDecoder, encoder: Encode) -> Lane:
         """Its lane, which reads on from `offset`."""
-        announcing = self.announcing if self.live_from else None  # who begins with the first record says nothing
+        tells = self.live_from or (self.announcing is not None and self.announcing.how == "warm")
+        announcing = self.announcing if tells else None  # who begins untrained with the first record says nothing
         at = {"next_offset": self.offset, "live_from": self.live_from}
         return Lane(id_, self.shard, decoder, encoder, **at, announcing=announcing)
 

@@ -3,7 +3,8 @@
 A *section* begins where a lane that was restored says so (`facts.restored`), with the first decision or before any. Within it everything
 was made by the same pipeline and the same software, because a lane whose predecessor had others says so too.
 
-A *lineage* is a run of sections whose state goes on from one beginning: a fresh shard at an offset of the log. Where a lane began
+A *lineage* is a run of sections whose state goes on from one beginning: a fresh shard at an offset of the log, or one that began there
+with the model of another (a warm start, whose artifact is kept). Where a lane began
 again (from the log, untrained, on its window, under another pipeline), another lineage begins. A replay repeats a lineage from its
 beginning, or from a checkpoint within it. What was trained on a window, or adapted to a changed pipeline, can be repeated from a
 checkpoint only.
@@ -49,6 +50,8 @@ class Lineage:
     """The first offset that a fresh shard learned; None where no log can give the beginning back."""
     unknown: str = ""
     """Why not, in words."""
+    model: str = ""
+    """The artifact of a warm start: the shard began with that model."""
 
     @property
     def since(self) -> int:
@@ -73,6 +76,7 @@ class Lineage:
 class _Begin(NamedTuple):
     offset: int | None
     unknown: str = ""
+    model: str = ""
 
 
 def sections_of(decisions: Iterable[Found], ours: Stamp, until: int) -> list[Section]:
@@ -98,14 +102,15 @@ def sections_of(decisions: Iterable[Found], ours: Stamp, until: int) -> list[Sec
 
 def _since(restored: ShardRestored, before: Sequence[Section]) -> int:
     """The first offset whose outputs are of a lane: some begin to learn where they are live, and may say so later, or again."""
-    at_once = restored.how in ("new", "latest") and restored.from_offset > before[-1].since
+    first = restored.how == "warm" and len(before) == 1 and not before[0].decisions
+    at_once = first or (restored.how in ("new", "latest", "warm") and restored.from_offset > before[-1].since)
     return restored.from_offset if at_once else restored.offset
 
 
 def lineages_of(sections: Sequence[Section]) -> list[Lineage]:
     """The sections by their beginnings, in order. Before a lane that was the first of its group nothing was put out."""
     first = sections[0]
-    if not first.decisions and len(sections) > 1 and (told := sections[1].restored) is not None and told.how == "new":
+    if not first.decisions and len(sections) > 1 and (told := sections[1].restored) is not None and told.how in ("new", "warm"):
         sections = sections[1:]
     groups: list[list[Section]] = []
     begins: list[_Begin] = []
@@ -128,6 +133,8 @@ def _begun(section: Section) -> _Begin | None:
     match restored.how:
         case "new" | "earliest" | "latest":
             return _Begin(restored.from_offset)
+        case "warm":
+            return _Begin(restored.from_offset, model=restored.model)
         case "window":
             return _Begin(None, f"at offset {section.since} the shard began with a model trained on its window (--warm-restart)")
         case "checkpoint" | "previous":

@@ -25,6 +25,7 @@ from stream_retrain.codec.checkpoint import checkpoint_header, header_misfit, op
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import unseal
 from stream_retrain.codec.stamp import stamp_of
+from stream_retrain.codec.warm import open_warm
 from stream_retrain.core.contest.commands import Train
 from stream_retrain.core.contest.inputs import Trained
 from stream_retrain.core.pipeline import Pipeline
@@ -45,6 +46,7 @@ from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.put import Found, Put, identity_of, put_of
 from stream_retrain.lane.shard import Shard
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS, Output, OutputKind
+from stream_retrain.lane.warm import state_with
 
 __all__ = ["verify_partition"]
 
@@ -157,8 +159,8 @@ class _PartitionVerifier:
         """A lane in a state of the lineage that is not beyond `first`."""
         why_not = self._no_beginning(lineage)
         if why_not is None and not self._wanted.from_checkpoint:
-            self._began.append(f"with a fresh shard at offset {lineage.begins_at:,}")
-            return self._lane_of(Shard(self._pipeline), lineage.begins_at or 0, first)
+            shard = self._beginning(lineage, first)
+            return self._lane_of(shard, lineage.begins_at or 0, first)
         reasons = [] if why_not is None else [why_not]
         for sealed in self._kept.checkpoints(self._id):
             try:
@@ -171,6 +173,18 @@ class _PartitionVerifier:
         if len(reasons) == (why_not is not None):
             reasons.append("no checkpoint is stored")
         raise _ImpossibleError(first, "; ".join(reasons))
+
+    def _beginning(self, lineage: Lineage, first: int) -> Shard:
+        """The shard as the lineage began: fresh, or with the model of a warm start."""
+        if not lineage.model:
+            self._began.append(f"with a fresh shard at offset {lineage.begins_at:,}")
+            return Shard(self._pipeline)
+        sealed = self._kept.artifact(self._id, lineage.model)
+        if sealed is None:
+            raise _ImpossibleError(first, f"the artifact {lineage.model} of the model it began with is not kept (any more)")
+        warm = open_warm(sealed, lineage.model, self._pipeline, self._id, self._keyring)
+        self._began.append(f"with the model of a warm start at offset {lineage.begins_at:,}")
+        return Shard(self._pipeline, state_with(self._pipeline, warm))
 
     def _lane_of(self, shard: Shard, offset: int, first: int) -> Lane:
         return Lane(self._id, shard, self._decoder, self._encode, next_offset=offset, live_from=max(first, offset))
