@@ -19,25 +19,31 @@ MISSING: Final = ("dead-letters", "keep", "fail")
 NOT_COMPLETE: Final = 1
 
 
+Source = Annotated[str, typer.Argument(metavar="SOURCE", help="The topic to read.", show_default=False)]
+Target = Annotated[str, typer.Argument(metavar="TARGET", help="The topic to write; made if it is missing.", show_default=False)]
+By = Annotated[
+    str, typer.Option("--by", metavar="FIELD", help="The new key: a field of the JSON value, as in customer.id; or key: the old one.")
+]
+Partitions = Annotated[int | None, typer.Option(help="Partitions of a target that is made (default: the source's).", min=1, max=100_000)]
+Policy = Annotated[
+    str, typer.Option(metavar="|".join(MISSING), help="A record without the new key: to TARGET.dead_letters; its old key; the end.")
+]
+After = Annotated[
+    str | None, typer.Option(metavar="GROUP", help="Begin where this consumer group has committed, not with the first record.")
+]
+Follow = Annotated[bool, typer.Option("--follow", help="Go on with what is published meanwhile, until SIGTERM or Ctrl-C.")]
+Group = Annotated[str | None, typer.Option(help="The consumer group that remembers how far it has come.", show_default="of both topics")]
+
+
 def repartition(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The topic to read.", show_default=False)],
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="The topic to write; made if it is missing.", show_default=False)],
-    by: Annotated[
-        str, typer.Option("--by", metavar="FIELD", help="The new key: a field of the JSON value, as in customer.id; or key: the old one.")
-    ],
-    partitions: Annotated[
-        int | None, typer.Option(help="Partitions of a target that is made (default: as many as the source).", min=1, max=100_000)
-    ] = None,
-    missing: Annotated[
-        str, typer.Option(metavar="|".join(MISSING), help="A record without the new key: to TARGET.dead_letters; its old key; the end.")
-    ] = "dead-letters",
-    after: Annotated[
-        str | None, typer.Option(metavar="GROUP", help="Begin where this consumer group has committed, not with the first record.")
-    ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on with what is published meanwhile, until SIGTERM or Ctrl-C.")] = False,
-    group: Annotated[
-        str | None, typer.Option(help="The consumer group that remembers how far it has come.", show_default="of both topics")
-    ] = None,
+    source: Source,
+    target: Target,
+    by: By,
+    partitions: Partitions = None,
+    missing: Policy = "dead-letters",
+    after: After = None,
+    follow: Follow = False,
+    group: Group = None,
     settings: SettingsFile = None,
     json: JsonFlag = False,
 ) -> None:
