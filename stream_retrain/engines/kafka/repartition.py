@@ -49,6 +49,7 @@ CALL_TIMEOUT_S: Final = 10.0
 POLL_S: Final = 0.1
 BATCH: Final = 1_000
 COMMIT_RECORDS: Final = 5_000
+COMMIT_BYTES: Final = 16_000_000
 COMMIT_EVERY_S: Final = 0.2
 ABORTS_MAX: Final = 5
 SILENCE_MAX_S: Final = 60.0
@@ -119,7 +120,7 @@ class _Copy:
         self._sink = TransactionalSink(producer, places, settings, confluent_clients(settings), stop)
         self._outputs: list[Outgoing] = []
         self._timestamps_ms: list[int] = []
-        self._read = 0
+        self._read = self._bytes = 0
         self._missing: Counter[str] = Counter()
         self._position: dict[int, int] = {}
         self._committed: dict[int, int] = {}
@@ -147,7 +148,8 @@ class _Copy:
             if now_s - heard_s > SILENCE_MAX_S:
                 raise BrokerError(f"reading topic {self._rewriting.source!r}: no record and no end came for {SILENCE_MAX_S:.0f} s")
             self._take(messages)
-            if len(self._outputs) >= COMMIT_RECORDS or now_s >= due_s or self._refused is not None:
+            full = len(self._outputs) >= COMMIT_RECORDS or self._bytes >= COMMIT_BYTES
+            if full or now_s >= due_s or self._refused is not None:
                 self._commit()
                 due_s = time.monotonic() + COMMIT_EVERY_S
                 tell(self.copied.read, total)
@@ -257,6 +259,7 @@ class _Copy:
         self._outputs.append(output)
         self._timestamps_ms.append(max(0, message.timestamp()[1]))
         self._read += 1
+        self._bytes += len(output[2] or b"") + len(output[3] or b"")
 
     def _commit(self) -> None:
         """One transaction; one that was aborted is sent again. Raises `BrokerError` where it does not end."""
@@ -289,7 +292,7 @@ class _Copy:
                 copied.written_to[partition] += 1
             else:
                 copied.dead_lettered += 1
-        self._read = 0
+        self._read = self._bytes = 0
         self._missing.clear()
         self._outputs.clear()
         self._timestamps_ms.clear()
