@@ -128,15 +128,15 @@ def test_a_name_that_a_dead_member_left_is_freed(services: Services, topic: str)
         member.client.close()
 
 
-@PROTOCOLS
 @pytest.mark.services
 @pytest.mark.slow
-def test_a_worker_that_is_killed_goes_on_under_its_name_and_one_that_is_told_to_stop_hands_over(
-    services: Services, tmp_path: Path, protocol: str
-) -> None:
-    """Both far within the session timeout; the other worker's shards are not opened again."""
+def test_a_worker_that_is_killed_goes_on_under_its_name_and_one_that_is_told_to_stop_hands_over(services: Services, tmp_path: Path) -> None:
+    """Under the consumer protocol, far within the session timeout; the shard that the other has is not opened again.
+
+    Under the classic one workers are killed at every step in `tests/exactly_once`, and told to stop in `tests/equivalence`.
+    """
     place = Place(services, tmp_path, partitions=2)
-    how = {"static_membership": True, "group_protocol": protocol, "session_timeout_ms": int(SESSION_TIMEOUT_S * 1000)}
+    how = {"static_membership": True, "group_protocol": "consumer", "session_timeout_ms": int(SESSION_TIMEOUT_S * 1000)}
 
     def feed(*workers: Worker, numbers: int = 20) -> None:
         for partition in range(2):
@@ -156,7 +156,7 @@ def test_a_worker_that_is_killed_goes_on_under_its_name_and_one_that_is_told_to_
         with place.worker(instance="two", **how) as two:
             two.wait_for(lambda: len(two.status()["shards"]) == 1, seconds=SOON_S + 10)
             feed(one, two)
-            assert ("was not told to stop" in two.log) == (protocol == "consumer")
+            assert "was not told to stop" in two.log
             told_s = time.monotonic()
             two.stop()
             assert two.process.returncode == 0, two.log
@@ -165,9 +165,7 @@ def test_a_worker_that_is_killed_goes_on_under_its_name_and_one_that_is_told_to_
         feed(one)
         opened = collections.Counter(opened_by(one))
         assert min(opened.values()) == 1, "the shard that it had all the time was not opened again"
-        assert max(opened.values()) <= (2 if protocol == "classic" else 3), (
-            "the other was; while a name is freed, it may be here for a moment"
-        )
+        assert max(opened.values()) <= 3, "the other was; while a name is freed, it may be here for a moment"
         one.stop()
         assert "FENCED" not in one.log + two.log
 
