@@ -6,8 +6,8 @@
 A test in the same process arms a callable instead, which may raise. Where nothing is armed, `reach` costs a call and one
 comparison, once a step and never once an event.
 
-The steps are described where they are carried out: start, poll, commit, revoke, lost and shutdown in `engines.kafka.worker` and
-`engines.kafka.sink`, assign in `engines.driver.restore`, replay, checkpoint and input in `engines.driver.driver`.
+The steps are described where they are carried out: start, poll, assign, commit, revoke, lost and shutdown in `engines.kafka.worker` and
+`engines.kafka.sink`, the inner steps of assign in `engines.driver.restore`, replay, checkpoint and input in `engines.driver.driver`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ KILLED: Final = 137
 
 FailPoint: TypeAlias = Literal[
     "start.fenced",
+    "assign.fenced",
     "assign.committed_read",
     "assign.claimed",
     "assign.checkpoint_read",

@@ -7,6 +7,7 @@ from typing import Any
 from stream_retrain.engines.driver import Driver, Opened, Unsent
 from stream_retrain.engines.driver.open_lane import OpenLane
 from stream_retrain.engines.kafka.sink import TransactionalSink
+from stream_retrain.engines.kafka.sinks import OneSink
 from stream_retrain.engines.kafka.worker import Worker
 
 __all__ = ["AnswersInReplay", "CheckpointsBeforeCommit", "CommitsBeforeProducing"]
@@ -17,8 +18,9 @@ class CommitsBeforeProducing(Worker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        sink = self._sink
-        self._sink = _OffsetsFirst(sink._producer, sink._topics, sink._settings, sink._clients, sink._stop)
+        assert isinstance(self._sinks, OneSink)
+        sink = self._sinks._sink
+        self._sinks = OneSink(_OffsetsFirst(sink._producer, sink._topics, sink._settings, sink._clients, sink._stop))
 
 
 class _OffsetsFirst(TransactionalSink):

@@ -1,6 +1,6 @@
 """Histories by seed: hundreds of steps of a world, chosen at random, with a crash armed at one fail point after another.
 
-python -m tests.exactly_once.histories [--seconds 60] [--seed 1]
+python -m tests.exactly_once.histories [--seconds 60] [--seed 1] [--fences epoch]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from stream_retrain import Pipeline
 from stream_retrain.engines.failpoints import FAIL_POINTS, FailPoint
 from stream_retrain.engines.kafka.worker import Worker
 from tests.exactly_once.model_broker import SESSION_TIMEOUT_S
+from tests.exactly_once.model_clients import Fences
 from tests.exactly_once.world import PARTITIONS, PIPELINE, TAKES_INPUTS, World
 
 STEPS = 40
@@ -21,6 +22,7 @@ ODDS = {
     "turn": 60,
     "kill": 2,
     "arm": 5,
+    "hang": 2,
     "stop": 2,
     "suspend": 2,
     "resume": 3,
@@ -47,14 +49,16 @@ def pipeline_of(seed: int, point: FailPoint | None) -> Pipeline:
     return TAKES_INPUTS if seed % 3 == 0 or (point or "").startswith("input") else PIPELINE
 
 
-def history(seed: int, *, point: FailPoint | None = None, worker: type[Worker] = Worker, steps: int = STEPS) -> World:
+def history(
+    seed: int, *, point: FailPoint | None = None, worker: type[Worker] = Worker, steps: int = STEPS, fences: Fences = "generation"
+) -> World:
     """One history, settled; `point` is where the first crash is armed.
 
     A store that loses what it was given loses inputs, too, which no log gives back: so it keeps them where there are some.
     """
     rng = random.Random(seed)
     pipeline = pipeline_of(seed, point)
-    world = World(seed, static=rng.random() < 0.5, worker=worker, pipeline=pipeline)
+    world = World(seed, static=rng.random() < 0.5, worker=worker, pipeline=pipeline, fences=fences)
     for slot in world.slots[: rng.randint(1, len(world.slots))]:
         world.start(slot)
     if point is not None:
@@ -80,6 +84,8 @@ def step(world: World, rng: random.Random, kind: str) -> None:
             world.kill(slot)
         case "arm":
             world.arm(slot, rng.choice(FAIL_POINTS), rng.choice([1, 1, 2, 4]))
+        case "hang":
+            slot.hangs = rng.choice(FAIL_POINTS)
         case "stop":
             world.stop(slot)
         case "suspend":
@@ -88,10 +94,8 @@ def step(world: World, rng: random.Random, kind: str) -> None:
             world.resume(slot)
         case "start":
             world.start(slot)
-        case "wait":
-            world.broker.advance(rng.uniform(0.5, 3.0))
-        case "long_wait":
-            world.broker.advance(SESSION_TIMEOUT_S + rng.uniform(0.1, 3.0))
+        case "wait" | "long_wait":
+            world.broker.advance(rng.uniform(0.5, 3.0) + (SESSION_TIMEOUT_S if kind == "long_wait" else 0.0))
         case "publish":
             world.publish(rng.randint(1, 8))
         case "commit_fails":
@@ -121,11 +125,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fences", choices=("generation", "epoch"), default="generation")
     arguments = parser.parse_args()
     started_s, seed, totals = time.monotonic(), arguments.seed, collections.Counter[str]()
     reached: set[FailPoint] = set()
     while time.monotonic() - started_s < arguments.seconds:
-        world = history(seed, point=FAIL_POINTS[seed % len(FAIL_POINTS)])
+        world = history(seed, point=FAIL_POINTS[seed % len(FAIL_POINTS)], fences=arguments.fences)
         verdict = world.judge()
         assert verdict.holds, (seed, verdict)
         totals.update(histories=1, crashes=world.crashes, replayed=world.replayed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from confluent_kafka import KafkaError, Message, TopicPartition
 
@@ -16,6 +16,7 @@ from stream_retrain.engines.kafka.clients import Clients
 from tests.exactly_once.model_broker import Broker, Entry, failure
 
 WAIT_STEP_S = 1.0
+Fences: TypeAlias = Literal["generation", "epoch", "nothing"]
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -27,10 +28,13 @@ class Process:
     """What goes wrong next, one for each commit: `abort`, `retry`, `answer_lost`."""
 
 
-def model_clients(broker: Broker, process: Process, *, static: bool) -> Clients:
+def model_clients(broker: Broker, process: Process, *, static: bool, fences: Fences = "generation") -> Clients:
+    """Where the generation does not fence, the group's metadata is that of a consumer that never joined."""
+    consumer = ModelConsumer if fences == "generation" else StrangerConsumer
     return Clients(
-        consumer=lambda _, instance, on_error: ModelConsumer(broker, process, instance if static else None, on_error),
+        consumer=lambda _, instance, on_error: consumer(broker, process, instance if static else None, on_error),
         producer=lambda transactional_id, _: ModelProducer(broker, process, transactional_id),
+        fences="epoch" if fences == "epoch" else "generation",
         clock_s=lambda: broker.now_s,
         sleep=broker.advance,
     )
@@ -183,6 +187,13 @@ class ModelConsumer:
         return Message(
             topic=self._broker.source, partition=partition, offset=offset, key=entry.key, value=entry.value, timestamp=(1, offset * 1_000)
         )
+
+
+class StrangerConsumer(ModelConsumer):
+    """A member whose own metadata cannot be had, as where another client library is the member."""
+
+    def consumer_group_metadata(self) -> tuple[int, int]:
+        return -1, -1
 
 
 class ModelProducer:

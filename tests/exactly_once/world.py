@@ -43,7 +43,7 @@ from stream_retrain.settings import Settings
 from stream_retrain.stores.memory import memory_stores
 from stream_retrain.stores.ports import Stores
 from tests.exactly_once.model_broker import SESSION_TIMEOUT_S, Broker
-from tests.exactly_once.model_clients import Process, model_clients
+from tests.exactly_once.model_clients import Fences, Process, model_clients
 
 PARTITIONS = 3
 EVENTS = 48
@@ -172,19 +172,28 @@ class _Between:
 
 @dataclasses.dataclass(eq=False, slots=True)
 class Slot:
-    """A place for a worker process; `armed` is where, and the how many-th time, it dies next."""
+    """A place for a worker process; `armed` is where, and the how many-th time, it dies next, `hangs` where it is suspended for long."""
 
     name: str
     process: Process = dataclasses.field(default_factory=Process)
     worker: Worker | None = None
     started: bool = False
     armed: tuple[FailPoint, int] | None = None
+    hangs: FailPoint | None = None
 
 
 class World:
     """Protocol of use: any steps, in any order; then `settle`, then `judge`."""
 
-    def __init__(self, seed: int, *, static: bool = True, worker: type[Worker] = Worker, pipeline: Pipeline = PIPELINE) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        static: bool = True,
+        worker: type[Worker] = Worker,
+        pipeline: Pipeline = PIPELINE,
+        fences: Fences = "generation",
+    ) -> None:
         self.pipeline = pipeline
         self.rng = random.Random(seed)
         self.broker = Broker(PIPELINE.source, PARTITIONS, self.rng)
@@ -195,6 +204,7 @@ class World:
         self.crashes = 0
         self.replayed = 0
         self._static = static
+        self._fences = fences
         self._worker = worker
         self._settings = Settings(
             commit_interval_ms=150,
@@ -225,7 +235,7 @@ class World:
 
         def begin() -> None:
             stores = self.stores.seen_by_a_worker()
-            clients = model_clients(self.broker, slot.process, static=self._static)
+            clients = model_clients(self.broker, slot.process, static=self._static, fences=self._fences)
             trainer = InlineTrainer(self.pipeline, stores, KEYRING)
             slot.worker = self._worker(self.pipeline, self._settings, stores, KEYRING, slot.name, clients, self._told, trainer)
             slot.worker.start()
@@ -286,7 +296,7 @@ class World:
         """No fault any more: all is published and read, every worker has stopped."""
         self.stores.state = "up"
         for slot in self.slots:
-            slot.armed = None
+            slot.armed = slot.hangs = None
             slot.process.faults.clear()
             self.resume(slot)
         self._run_until_read()
@@ -368,6 +378,10 @@ class World:
         def at(point: FailPoint) -> None:
             nonlocal left
             self.reached.add(point)
+            if slot.hangs == point:
+                slot.hangs = None
+                self._hang(slot)
+                failpoints.arm(at)
             if slot.armed is not None and slot.armed[0] == point:
                 left -= 1
                 if left <= 0:
@@ -385,6 +399,16 @@ class World:
             self._attempt_again(slot)
         finally:
             failpoints.disarm()
+
+    def _hang(self, slot: Slot) -> None:
+        """Within a step: the process is suspended until the others have its partitions, and have gone on there; then it goes on itself."""
+        self.suspend(slot)
+        self.broker.advance(SESSION_TIMEOUT_S + 0.5)
+        for _ in range(6):
+            for other in self.slots:
+                if other is not slot:
+                    self.turn(other, 0.3)
+        self.resume(slot)
 
     def _attempt_again(self, slot: Slot) -> None:
         """What `run_worker` and `supervise` do: let go of everything, and begin again in the same process."""

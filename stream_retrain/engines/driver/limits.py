@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Self
 
 from stream_retrain.engines.driver.restore import Missing, Unfit
+from stream_retrain.settings import Settings
 from stream_retrain.stores.ports import ArtifactLimits
 
 __all__ = ["DriverLimits"]
@@ -22,3 +24,16 @@ class DriverLimits:
     checkpoint_unfit: Unfit = "fail"
     artifacts: ArtifactLimits = dataclasses.field(default_factory=ArtifactLimits)
     keeps_window: bool = True
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """What a worker is allowed."""
+        return cls(
+            checkpoint_events=settings.checkpoint_events,
+            checkpoint_interval_s=settings.checkpoint_interval_s,
+            record_bytes_max=settings.record_bytes_max,
+            replay_debt_events_max=settings.replay_debt_events_max,
+            checkpoint_missing=settings.checkpoint_missing,
+            checkpoint_unfit=settings.checkpoint_unfit,
+            artifacts=ArtifactLimits(bytes_max=settings.artifacts_bytes_max, age_max_s=settings.artifacts_age_max_s),
+        )

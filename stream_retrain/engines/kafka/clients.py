@@ -14,7 +14,7 @@ import difflib
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -92,6 +92,8 @@ class Clients:
     """By group, instance and what to call with the client's errors."""
     producer: Callable[[str, OnError], ProducerClient]
     """By transactional id and what to call with the client's errors."""
+    fences: Literal["generation", "epoch"] = "generation"
+    """What keeps a former owner out (`kafka.sinks`): the consumer's group metadata has a generation, or only the producer's epoch does."""
     clock_s: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 

@@ -6,9 +6,9 @@ The protocol, each part written where it is done, each step with a fail point (`
 - poll: 1 receive, waiting at most 0.1 s, because signals are served between polls; 2 decode, predict and learn (`driver.take`).
 - commit, when `commit_interval_ms` (a few of them while catching up) or `commit_events_max` is due: 1 to 4 the transaction
   (`kafka.sink`); 5 drop the outputs, 6 append to the windows (`driver.committed`); then at most one checkpoint (`driver`).
-- assign: 1 read committed offsets, what is noted beside them and what is retained; 2 fence and restore each shard
-  (`engines.driver.restore`); 3 give its start offset with the assignment itself, since pausing or seeking right after an assignment
-  loses it.
+- assign: 1 fence the partitions' former owner, where that is done by epoch (`kafka.sinks`); 2 read committed offsets, what is noted
+  beside them and what is retained; 3 fence and restore each shard (`engines.driver.restore`); 4 give its start offset with the
+  assignment itself, since pausing or seeking right after an assignment loses it.
 - replay: a state of a partition in this very loop, not a loop of its own (`driver.take`).
 - revoke, within one deadline: 1 commit; 2 checkpoint; 3 forget; 4 unassign.
 - lost: 1 forget, commit nothing; 2 unassign.
@@ -23,8 +23,10 @@ Callbacks never raise: the client would go on with the assignment. They keep the
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
+from collections.abc import Iterable
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -39,6 +41,7 @@ from stream_retrain.engines.kafka.membership import Callbacks, Membership, consu
 from stream_retrain.engines.kafka.orphans import Orphans
 from stream_retrain.engines.kafka.records import records_of
 from stream_retrain.engines.kafka.sink import OutputRefusedError, TransactionAbortedError, TransactionalSink
+from stream_retrain.engines.kafka.sinks import sinks_of
 from stream_retrain.engines.kafka.takeover import Takeover
 from stream_retrain.engines.kafka.topics import KafkaSource, SourceTopic, UnknownSource, output_topic
 from stream_retrain.engines.trainer import Trainer
@@ -47,7 +50,7 @@ from stream_retrain.errors import InstanceHeldError, StateError
 from stream_retrain.facts.worker import Assigned, Committed, Lagging, Released, Tell, TransactionAborted, WorkerStateChanged
 from stream_retrain.lane.step import OUTPUT_KINDS
 from stream_retrain.settings import Settings
-from stream_retrain.stores.ports import ArtifactLimits, Stores
+from stream_retrain.stores.ports import Stores
 
 __all__ = ["Worker", "run_worker"]
 
@@ -70,8 +73,12 @@ def run_worker(
     stop: Stop,
     tell: Tell,
     trainer: Trainer | None = None,
+    clients: Clients | None = None,
 ) -> None:
-    """Run until `stop()` says so. Raises `BrokerError`, `StoreError` (try again later), `StateError`, `FencedError` (do not)."""
+    """Run until `stop()` says so; `clients` are confluent-kafka's unless others are given.
+
+    Raises `BrokerError`, `StoreError` (try again later), `StateError`, `FencedError` (do not).
+    """
     tell(WorkerStateChanged(state="starting", detail=f"connecting to {settings.kafka_bootstrap_servers}"))
     stores.ping()
     admin = admin_client(settings)
@@ -80,7 +87,8 @@ def run_worker(
     orphans = Orphans(admin, settings, settings.group_of(pipeline.name), pipeline.source, tell, stores.workers)
     if stop():
         return
-    worker = Worker(pipeline, settings, stores, keyring, instance, confluent_clients(settings), tell, trainer, source=source, stop=stop)
+    clients = clients or confluent_clients(settings)
+    worker = Worker(pipeline, settings, stores, keyring, instance, clients, tell, trainer, source=source, stop=stop)
     try:
         worker.start()
         while not stop():
@@ -114,15 +122,6 @@ class Worker:
         stop: Stop | None = None,
     ) -> None:
         group = settings.group_of(pipeline.name)
-        limits = DriverLimits(
-            checkpoint_events=settings.checkpoint_events,
-            checkpoint_interval_s=settings.checkpoint_interval_s,
-            record_bytes_max=settings.record_bytes_max,
-            replay_debt_events_max=settings.replay_debt_events_max,
-            checkpoint_missing=settings.checkpoint_missing,
-            checkpoint_unfit=settings.checkpoint_unfit,
-            artifacts=ArtifactLimits(bytes_max=settings.artifacts_bytes_max, age_max_s=settings.artifacts_age_max_s),
-        )
         self._source = pipeline.source
         self._topic: SourceTopic = source or UnknownSource()
         self._stop: Stop = stop or Watchdog(
@@ -134,14 +133,14 @@ class Worker:
         self._settings = settings
         self._clock_s, self._sleep = clients.clock_s, clients.sleep
         self._tell = tell
-        self._driver = Driver(pipeline, stores, keyring, limits, tell, clients.clock_s, trainer)
+        self._driver = Driver(pipeline, stores, keyring, DriverLimits.of(settings), tell, clients.clock_s, trainer)
         self._consumer: ConsumerClient = clients.consumer(group, instance, self._on_client_error)
         callbacks = Callbacks(self._on_assign, self._on_revoke, self._on_lost)
         self._membership = Membership(self._consumer, self._source, callbacks, settings, self._clock_s)
-        producer = clients.producer(f"{group}-{instance}", self._on_client_error)
         topics: dict[str, str] = {kind: output_topic(pipeline.name, kind) for kind in OUTPUT_KINDS}
         self._kinds = {topic: kind for kind, topic in zip(OUTPUT_KINDS, topics.values(), strict=True)}
-        self._sink = TransactionalSink(producer, topics, settings, clients, self._stop)
+        made = functools.partial(TransactionalSink, topics=topics, settings=settings, clients=clients, stop=self._stop)
+        self._sinks = sinks_of(clients, made, self._on_client_error, of_process=f"{group}-{instance}", of_topic=f"{group}-{self._source}")
         self._fatal: BaseException | None = None
         self._commit_at_s = 0.0
         self._waits = True
@@ -150,7 +149,7 @@ class Worker:
 
     def start(self) -> None:
         """1 take the transactional id over; 2 join the group."""
-        self._sink.start()
+        self._sinks.start()
         reach("start.fenced")
         self._membership.join()
         self._tell(WorkerStateChanged(state="restoring", detail="waiting for partitions"))
@@ -203,7 +202,7 @@ class Worker:
             self._consumer.close()
             reach("shutdown.left")
         finally:
-            self._sink.close()
+            self._sinks.close()
 
     @property
     def driver(self) -> Driver:
@@ -245,13 +244,20 @@ class Worker:
 
     def _commit(self, partitions: list[int] | None = None, deadline_s: float | None = None) -> bool:
         """Commit what is due; whether nothing is left to commit. An aborted transaction is sent again next time, the same bytes."""
+        done = True
+        for sink, own in self._sinks.groups(partitions):
+            done &= self._commit_through(sink, own, deadline_s)
+        return done
+
+    def _commit_through(self, sink: TransactionalSink, partitions: Iterable[int] | None, deadline_s: float | None) -> bool:
+        """One transaction."""
         unsent = self._driver.unsent(partitions)
         if not unsent.offsets:
             return True
         started, began_s = time.perf_counter(), self._clock_s()
         reach("commit.due")
         try:
-            self._sink.send(unsent, self._source, self._consumer, self._takeover.note, deadline_s)
+            sink.send(unsent, self._source, self._consumer, self._takeover.note, deadline_s)
         except TransactionAbortedError as error:
             self._aborted(error, self._clock_s() - began_s)
             return False
@@ -286,7 +292,7 @@ class Worker:
                 self._tell(Lagging(shard=id_, records=max(0, high - offset)))
 
     def _on_assign(self, consumer: ConsumerClient, places: list[TopicPartition]) -> None:
-        """1 read committed offsets and what is retained; 2 open the shards; 3 assign at their offsets."""
+        """1 fence the former owner; 2 read committed offsets and what is retained; 3 open the shards; 4 assign at their offsets."""
         if self._fatal is not None:
             return
         if not places:
@@ -295,6 +301,8 @@ class Worker:
             return
         try:
             now_s = self._clock_s()
+            self._sinks.take_over([place.partition for place in places])
+            reach("assign.fenced")
             for place, log in self._takeover.logs(places):
                 if self._stop():
                     return  # nothing is taken over any more
@@ -338,6 +346,7 @@ class Worker:
     def _release(self, partitions: list[int], how: Any) -> None:
         for id_ in self._driver.close(partitions):
             self._tell(Released(shard=id_, how=how))
+        self._sinks.release(partitions)
 
     def _on_client_error(self, error: KafkaError) -> None:
         """The client lost the brokers: it reconnects by itself, and readiness says so meanwhile."""
