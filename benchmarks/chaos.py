@@ -1,6 +1,6 @@
 """Exactly once under fire, and progress: real workers, Kafka and Valkey, and faults at seeded random until the time is over.
 
-    python -m benchmarks.chaos [--seconds 300] [--seed 1] [--rate 400] [--brokers 3] [--faults KIND,KIND] [--keep FOLDER]
+    python -m benchmarks.chaos [--seconds 300] [--seed 1] [--rate 400] [--brokers 3] [--engine faust] [--faults KIND,KIND] [--keep FOLDER]
 
 Events are published all the while. Faults come every few seconds and overlap:
 
@@ -64,7 +64,7 @@ class Came:
     stop_s: float
 
 
-def storm(stack: LocalStack, seconds: float, seed: int, rate: float, faults: dict[str, int]) -> Came:
+def storm(stack: LocalStack, seconds: float, seed: int, rate: float, faults: dict[str, int], engine: str = "kafka") -> Came:
     """One run on a stack of one broker or three."""
     name, replication = f"chaos-{seed}", min(3, len(stack.kafka.brokers))
     file = stack.directory / "chaos_pipeline.py"
@@ -75,7 +75,7 @@ def storm(stack: LocalStack, seconds: float, seed: int, rate: float, faults: dic
     )
     create_topic(settings, pipeline.source, PARTITIONS, {"retention.ms": "-1"})
     publisher = Publisher(settings, pipeline.source, PARTITIONS, seed, rate)
-    fleet = Fleet(stack, file, replication)
+    fleet = Fleet(stack, file, replication, engine)
     progress = ProgressSampler(settings, pipeline, lambda: publisher.partitions)
     sampler = CheckpointSampler(settings, pipeline, lambda: publisher.partitions, lambda: chaos.flushes)
 
@@ -147,12 +147,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="what the faults and events are made from (default 1)")
     parser.add_argument("--rate", type=float, default=400.0, help="events a second (default 400)")
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=3, help="how many brokers there are (default 3)")
+    parser.add_argument("--engine", choices=("kafka", "faust"), default="kafka", help="what the workers run with (default kafka)")
     parser.add_argument("--faults", metavar="KINDS", help=f"these only, or 'every' kind of {', '.join(EVERY_KIND)}")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the logs of workers and brokers there")
     arguments = parser.parse_args()
     with LocalStack.start(brokers=arguments.brokers, on_progress=say) as stack:
         try:
-            came = storm(stack, arguments.seconds, arguments.seed, arguments.rate, chosen(arguments.faults, arguments.brokers))
+            faults = chosen(arguments.faults, arguments.brokers)
+            came = storm(stack, arguments.seconds, arguments.seed, arguments.rate, faults, arguments.engine)
         finally:
             if arguments.keep:
                 arguments.keep.mkdir(parents=True, exist_ok=True)

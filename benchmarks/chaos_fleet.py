@@ -30,9 +30,9 @@ NOTED: Final = re.compile(r"WARNING|ERROR|error:|Traceback")
 class Fleet:
     """Workers that are to run; one that ended by itself is started again."""
 
-    def __init__(self, stack: LocalStack, pipeline: Path, replication: int) -> None:
+    def __init__(self, stack: LocalStack, pipeline: Path, replication: int, engine: str = "kafka") -> None:
         self._stack = stack
-        self._command = [sys.executable, "-m", "stream_retrain", "run", str(pipeline), "--allow-unsigned"]
+        self._command = [sys.executable, "-m", "stream_retrain", "run", str(pipeline), "--allow-unsigned", "--engine", engine]
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("STREAM_RETRAIN_")},
             "PYTHONPATH": str(Path(__file__).parent.parent),

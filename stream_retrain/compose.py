@@ -6,6 +6,7 @@ A command reads its arguments and calls one of these; nothing below knows which 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import logging
@@ -48,7 +49,18 @@ from stream_retrain.views.traces import Traces
 if TYPE_CHECKING:
     from stream_retrain.engines.kafka.warm_start import Warmed, WarmStart
 
-__all__ = ["all_of", "keyring_of", "run_pipeline", "run_workers", "serve_trainer", "trainer_of", "verify_pipeline", "warm_start_pipeline"]
+__all__ = [
+    "Equipment",
+    "all_of",
+    "equipped",
+    "keyring_of",
+    "run_pipeline",
+    "run_workers",
+    "serve_trainer",
+    "trainer_of",
+    "verify_pipeline",
+    "warm_start_pipeline",
+]
 
 # A batch makes thousands of short-lived tuples, and no cycles: at Python's default (700) collecting takes a tenth of the CPU.
 GC_THRESHOLDS: Final = (50_000, 20, 50)
@@ -84,32 +96,72 @@ def run_pipeline(
     several workers, and on no port. Raises `PipelineError` where a checkpoint of it could not be opened.
     """
     from stream_retrain.engines.kafka import run_worker  # here, because the Kafka client takes a while to import
+
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    with equipped(pipeline, settings, keyring, stop, watching, target, socket) as given:
+        stores, name, watchdog, tell, trainer = given.stores, given.instance, given.watchdog, given.tell, given.trainer
+        supervise(lambda: run_worker(pipeline, settings, stores, keyring, name, watchdog, tell, trainer), watchdog, tell)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Equipment:
+    """What a worker is run with, as long as it is run."""
+
+    pipeline: Pipeline
+    settings: Settings
+    keyring: Keyring
+    instance: str
+    watchdog: Watchdog
+    tell: Tell
+    stores: Stores
+    trainer: Trainer | None
+    pages: Pages
+
+
+@contextlib.contextmanager
+def equipped(
+    pipeline: Pipeline,
+    settings: Settings,
+    keyring: Keyring,
+    stop: Callable[[], bool],
+    watching: Tell = lambda _: None,
+    target: str | None = None,
+    socket: Path | None = None,
+) -> Iterator[Equipment]:
+    """Stores, trainer, views and HTTP server. Raises `SettingsError`, and `PipelineError` where a checkpoint could not be opened."""
     from stream_retrain.engines.kafka.clients import check_config
 
     check_config(settings)
     checkpointable(pipeline)
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
     with ExitStack() as stack:
         watchdog = Watchdog(stop, loop_timeout_s=settings.loop_timeout_s, shutdown_timeout_s=settings.shutdown_timeout_s)
         stack.enter_context(watchdog)
-        instance = stack.enter_context(claim_instance(settings.group_of(pipeline.name), settings.instance))
+        group = settings.group_of(pipeline.name)
+        instance = stack.enter_context(claim_instance(group, settings.instance))
         identify(instance=instance.name, pipeline=pipeline.name)
         labels = _labels(pipeline)
         limit_s, release = settings.ready_commit_timeout_s, stream_retrain.__version__
         status = Status(pipeline.name, instance.name, metrics=labels.metrics, commit_timeout_s=limit_s, version=release)
         metrics, history = Metrics(labels, release), History()
-        traces = [Traces(settings.group_of(pipeline.name), release)] if settings.traces else []
-        tell = all_of(status, history, metrics, log_fact, *traces, watching)
+        traces = [Traces(group, release)] if settings.traces else []
+        pages = _pages(settings, status, history, metrics, watchdog)
         served = None
         if settings.http:
-            pages = _pages(settings, status, history, metrics, watchdog)
             served = stack.enter_context(serve_at(socket, pages) if socket is not None else _serve(settings, pages))
-        group = settings.group_of(pipeline.name)
         stores = connect(settings.redis_url, keyring=keyring, group=group)
         stack.enter_context(Announcer(stores.workers, group, instance.name, status.snapshot, served.url_elsewhere if served else ""))
-        trainer = stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target, watchdog.deadline_s))
-        supervise(lambda: run_worker(pipeline, settings, stores, keyring, instance.name, watchdog, tell, trainer), watchdog, tell)
+        yield Equipment(
+            pipeline=pipeline,
+            settings=settings,
+            keyring=keyring,
+            instance=instance.name,
+            watchdog=watchdog,
+            tell=all_of(status, history, metrics, log_fact, *traces, watching),
+            stores=stores,
+            trainer=stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target, watchdog.deadline_s)),
+            pages=pages,
+        )
 
 
 def serve_trainer(pipeline: Pipeline, settings: Settings, keyring: Keyring, *, burst: bool = False) -> dict[str, int]:

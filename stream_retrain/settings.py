@@ -135,6 +135,9 @@ class Settings:
     http_token_file: Path | None = dataclasses.field(
         default=None, metadata=_PATH | {"meaning": "token that every request needs but those for /healthz and /readyz"}
     )
+    faust_web_port: int | None = _setting(
+        None, "port of Faust's own web server under `--engine faust`, on `http_host`; default: it is off", low=1, high=65_535
+    )
     ready_commit_timeout_s: float = _setting(30.0, "seconds records may wait to be committed before /readyz says 503", low=1, high=86_400)
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severity that is logged")
     log_format: Literal["auto", "text", "json"] = _setting("auto", "lines to read, or JSON lines; auto: to read on a terminal, else JSON")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import signal
 import sys
@@ -25,6 +26,13 @@ from stream_retrain.settings import Settings
 __all__ = ["run"]
 
 
+class Engine(enum.Enum):
+    """The engines a pipeline can be run with."""
+
+    kafka = "kafka"
+    faust = "faust"
+
+
 def run(
     pipeline: PipelineArgument,
     settings: SettingsFile = None,
@@ -39,6 +47,7 @@ def run(
         bool, typer.Option("--warm-restart", help="Where a checkpoint does not fit, begin with a model trained on the window.")
     ] = False,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    engine: Annotated[Engine, typer.Option(help="Who is the member of the consumer group.")] = Engine.kafka,
     workers: Annotated[int, typer.Option(help="Worker processes; http_port serves all of them as one.", min=1, max=1_000)] = 1,
 ) -> None:
     """Learn from the pipeline's topic, predict, watch and react, until SIGTERM or Ctrl-C."""
@@ -62,7 +71,13 @@ def run(
             sockets = [Path(folder) / str(number) for number in range(workers)]
             raise typer.Exit(run_workers(_commands(sockets, wanted), sockets, wanted, stop_on_signals()))
     with own_output():
-        run_pipeline(asked_for, wanted, keyring, stop_on_signals(), target=pipeline, socket=Path(socket) if socket else None)
+        where = Path(socket) if socket else None
+        if engine is Engine.faust:
+            from stream_retrain.attaching import run_in_faust
+
+            run_in_faust(asked_for, wanted, keyring, stop_on_signals(), target=pipeline, socket=where)
+        else:
+            run_pipeline(asked_for, wanted, keyring, stop_on_signals(), target=pipeline, socket=where)
 
 
 def _commands(sockets: Sequence[Path], settings: Settings) -> list[WorkerCommand]:

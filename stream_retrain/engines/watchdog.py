@@ -54,7 +54,7 @@ class Stop(Protocol):
 
 
 class Watchdog:
-    """Watches the thread that it is made in."""
+    """Watches the thread that it is made in, and those that call it."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Watchdog:
         self._shutdown_timeout_s = shutdown_timeout_s
         self._clock_s = clock_s
         self._end = end
-        self._loop = threading.get_ident()
+        self._loops = {threading.get_ident()}
         self._turns = 0
         self._turns_seen = 0
         self._silent_s = 0.0
@@ -82,6 +82,7 @@ class Watchdog:
     def __call__(self) -> bool:
         """The loop has turned; whether it is to stop."""
         self._turns += 1
+        self._loops.add(threading.get_ident())
         return self._told()
 
     def deadline_s(self) -> float:
@@ -139,8 +140,9 @@ class Watchdog:
         self._end(FAILED)
 
     def _where(self) -> str:
-        frame = sys._current_frames().get(self._loop)
-        return "".join(traceback.format_stack(frame)[-FRAMES_TOLD:]).rstrip() if frame else "its end"
+        frames = sys._current_frames()
+        stacks = ["".join(traceback.format_stack(frames[loop])[-FRAMES_TOLD:]).rstrip() for loop in sorted(self._loops) if loop in frames]
+        return "\n".join(stacks) or "its end"
 
 
 def _say(why: str, where: str) -> None:

@@ -28,7 +28,7 @@ from typing import Any, Final, TypeAlias
 from stream_retrain.views.access import CHALLENGES, Access
 from stream_retrain.views.events import FRAME_EVERY_S, RETRY_MS
 
-__all__ = ["Body", "Frame", "Server", "Site", "View", "line"]
+__all__ = ["HEADERS", "Body", "Frame", "Server", "Site", "View", "line"]
 
 CONNECTIONS_MAX: Final = 64
 STREAMS_MAX: Final = 16
@@ -72,6 +72,17 @@ class Site:
     hosts: frozenset[str]
     access: Access = dataclasses.field(default_factory=Access)
     tls: ssl.SSLContext | None = None
+
+    def answer(self, path: str, accept: str) -> tuple[HTTPStatus, Body]:
+        """What the view of a path answers; an error of the view, or of the path, is an answer too."""
+        view = self.views.get(path)
+        if view is None:
+            return HTTPStatus.NOT_FOUND, line(f"no such page; there are {', '.join([*self.views, *self.streams])}")
+        try:
+            return view(accept)
+        except Exception as error:  # noqa: BLE001 - whatever a view raises must not end in a broken answer, nor reach the worker
+            _LOG.debug("%s failed", path, exc_info=True)
+            return HTTPStatus.INTERNAL_SERVER_ERROR, line(f"{type(error).__name__}: {error}")
 
 
 class Server(ThreadingHTTPServer):
@@ -235,18 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path in site.streams:
             self._stream(site.streams[path])
         else:
-            self._send(*self._answer(path))
-
-    def _answer(self, path: str) -> tuple[HTTPStatus, Body]:
-        view = self.server.site.views.get(path)
-        if view is None:
-            known = [*self.server.site.views, *self.server.site.streams]
-            return HTTPStatus.NOT_FOUND, line(f"no such page; there are {', '.join(known)}")
-        try:
-            return view(self.headers.get("Accept", ""))
-        except Exception as error:  # noqa: BLE001 - whatever a view raises must not end in a broken answer, nor reach the worker
-            _LOG.debug("%s failed", path, exc_info=True)
-            return HTTPStatus.INTERNAL_SERVER_ERROR, line(f"{type(error).__name__}: {error}")
+            self._send(*site.answer(path, self.headers.get("Accept", "")))
 
     def _stream(self, frame: Frame) -> None:
         """Send frames until the client or the server goes. A client that does not read for `REQUEST_TIMEOUT_S` is dropped."""

@@ -62,8 +62,8 @@ class Place:
         if commit is not None:
             producer.commit_transaction(20) if commit else producer.abort_transaction(20)
 
-    def worker(self, **settings: Any) -> Any:
-        return worker(self.services, self.file, **{"trainer": "off", "static_membership": False} | settings)
+    def worker(self, *arguments: str, **settings: Any) -> Any:
+        return worker(self.services, self.file, *arguments, **{"trainer": "off", "static_membership": False} | settings)
 
     def answered(self) -> dict[int, int]:
         """Predictions by partition."""

@@ -18,7 +18,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["stream_retrain.cli", "stream_retrain.engines.kafka", "stream_retrain.stores.redis", "river.linear_model"])
 
 
-def _run(pipeline: str, environment: dict[str, str], log: str) -> None:
+def _run(pipeline: str, environment: dict[str, str], log: str, arguments: tuple[str, ...]) -> None:
     """In the new process: `stream-retrain run`."""
     os.environ.clear()
     os.environ.update(environment)
@@ -27,18 +27,18 @@ def _run(pipeline: str, environment: dict[str, str], log: str) -> None:
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     from stream_retrain.cli import main
 
-    main(["run", pipeline])
+    main(["run", pipeline, *arguments])
 
 
 class CrashingWorker:
     """One worker process; `log` is what it said on standard error."""
 
-    def __init__(self, services: Services, pipeline: Path, settings: dict[str, Any]) -> None:
-        self._log = pipeline.with_suffix(".log")
+    def __init__(self, services: Services, pipeline: Path, arguments: tuple[str, ...], settings: dict[str, Any]) -> None:
+        self._log = pipeline.with_name(services.name("log"))
         self._log.write_text("")
         environment = services.environment | {"STREAM_RETRAIN_HTTP": "false"}
         environment |= {f"STREAM_RETRAIN_{name.upper()}": str(value) for name, value in settings.items()}
-        self._process = CONTEXT.Process(target=_run, args=(str(pipeline), environment, str(self._log)), daemon=True)
+        self._process = CONTEXT.Process(target=_run, args=(str(pipeline), environment, str(self._log), arguments), daemon=True)
         self._process.start()
 
     @property
@@ -63,9 +63,9 @@ class CrashingWorker:
 
 
 @contextlib.contextmanager
-def crashing_worker(services: Services, pipeline: Path, **settings: Any) -> Iterator[CrashingWorker]:
+def crashing_worker(services: Services, pipeline: Path, *arguments: str, **settings: Any) -> Iterator[CrashingWorker]:
     """A worker; it is gone afterwards, whatever happened."""
-    worker = CrashingWorker(services, pipeline, settings)
+    worker = CrashingWorker(services, pipeline, arguments, settings)
     try:
         yield worker
     finally:
