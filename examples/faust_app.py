@@ -6,8 +6,8 @@ Orders come in on `shop.raw`. The app's own agent makes events of them, and the 
 agents subscribe to it: one stops orders that will very likely be returned, one tells what was decided about the model. The status is at
 http://127.0.0.1:6066/stream_retrain/returns/.
 
-The topics `shop.raw` and `shop.orders` must be there. Kafka, Redis and the signing key are taken from STREAM_RETRAIN_KAFKA_BOOTSTRAP_SERVERS,
-STREAM_RETRAIN_REDIS_URL and STREAM_RETRAIN_SIGNING_KEY_FILE.
+The topics `shop.raw` and `shop.orders` must be there. Kafka, Redis and the signing key are taken from the environment:
+STREAM_RETRAIN_KAFKA_BOOTSTRAP_SERVERS, STREAM_RETRAIN_REDIS_URL and STREAM_RETRAIN_SIGNING_KEY_FILE.
 """
 
 import os

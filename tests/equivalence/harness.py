@@ -41,7 +41,7 @@ from stream_retrain.settings import load_settings
 from tests.conftest import Services
 from tests.engines.support import Worker, read_topic, worker
 
-__all__ = ["CONSUMER_PROTOCOL", "EVENTS", "KAFKA", "PARTITIONS", "Engine", "Outputs", "Run", "Standing", "events"]
+__all__ = ["CONSUMER_PROTOCOL", "EVENTS", "FAUST", "KAFKA", "PARTITIONS", "Engine", "Outputs", "Run", "Standing", "events"]
 
 EVENTS: Final = int(os.environ.get("STREAM_RETRAIN_EQUIVALENCE_EVENTS", "8000"))
 PARTITIONS: Final = 4
@@ -89,6 +89,7 @@ class Standing(NamedTuple):
 
 KAFKA: Final = Engine("kafka")
 CONSUMER_PROTOCOL: Final = Engine("kafka-consumer-protocol", settings={"group_protocol": "consumer"})
+FAUST: Final = Engine("faust", ("--engine", "faust"), keeps=False)
 
 
 def events(partition: int, count: int) -> Iterator[tuple[int, bytes]]:

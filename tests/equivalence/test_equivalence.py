@@ -10,11 +10,11 @@ import pytest
 
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS
 from tests.conftest import Services
-from tests.equivalence.harness import CONSUMER_PROTOCOL, EVENTS, KAFKA, PARTITIONS, Engine, Outputs, Run, Standing, events
+from tests.equivalence.harness import CONSUMER_PROTOCOL, EVENTS, FAUST, KAFKA, PARTITIONS, Engine, Outputs, Run, Standing, events
 
-CASES = [(KAFKA, 1), (KAFKA, 3), (CONSUMER_PROTOCOL, 3)]
+CASES = [(KAFKA, 1), (KAFKA, 3), (CONSUMER_PROTOCOL, 3), (FAUST, 2)]
 if EVENTS >= 50_000:
-    CASES.append((KAFKA, 2))  # those with three pass through two
+    CASES += [(KAFKA, 2), (FAUST, 1)]  # those with more pass through these
 
 
 @pytest.mark.services

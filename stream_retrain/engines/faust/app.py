@@ -24,7 +24,7 @@ from typing import Any, Final
 import faust
 
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.faust.attachment import Attachment, Work
+from stream_retrain.engines.faust.attachment import Attachment, Work, leaves_when_stopped
 from stream_retrain.engines.watchdog import Stop
 from stream_retrain.errors import BrokerError, SettingsError
 from stream_retrain.settings import Settings
@@ -65,7 +65,9 @@ def pipeline_app(pipeline: Pipeline, settings: Settings, instance: str, folder: 
         broker_credentials=_credentials(settings.kafka),
         broker_client_id="stream_retrain",
         broker_session_timeout=session_s,
-        broker_heartbeat_interval=max(0.3, min(0.5, session_s / 4)),  # a rebalance is learned of with a heartbeat, and all stand still in it
+        broker_heartbeat_interval=max(
+            0.3, min(0.5, session_s / 4)
+        ),  # a rebalance is learned of with a heartbeat, and all stand still in it
         broker_request_timeout=max(40.0, session_s * 2),
         broker_max_poll_records=settings.poll_records_max,
         consumer_auto_offset_reset=settings.start,
@@ -102,6 +104,7 @@ async def _run(app: Any, attachment: Attachment, work: Work, stop: Stop) -> None
     finally:
         attachment.stop()
         await attachment.watch(until=lambda: False)
+        leaves_when_stopped(app)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(app.stop(), max(0.1, min(LEAVE_TIMEOUT_S, stop.remaining_s())))
     if app.crashed and attachment.error is None:

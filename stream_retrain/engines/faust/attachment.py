@@ -31,7 +31,7 @@ from stream_retrain.errors import SettingsError
 from stream_retrain.lane.batch import Record
 from stream_retrain.settings import Settings
 
-__all__ = ["Attachment", "BothTurn", "Work"]
+__all__ = ["Attachment", "BothTurn", "Work", "leaves_when_stopped"]
 
 LOG: Final = logging.getLogger("stream_retrain.worker")
 REVOKE_TIMEOUT_S: Final = 10.0
@@ -53,7 +53,7 @@ class Attachment:
         _check(app, pipeline, settings)
         self._app = app
         self._source = pipeline.source
-        self.settings = dataclasses.replace(settings, static_membership=False)
+        self.settings = dataclasses.replace(settings, static_membership=False, group_protocol="classic")
         """The worker's: its own client is no member of the group."""
         self._handover = Handover(settings.poll_records_max * 2)
         self._thread: threading.Thread | None = None
@@ -185,6 +185,12 @@ class BothTurn:
 def reads_committed(app: Any) -> None:
     """Let the app's consumer read committed records only: Faust does so under `exactly_once` alone, and gives it no setting."""
     app.transport.Consumer = _CommittedConsumer
+
+
+def leaves_when_stopped(app: Any) -> None:
+    """Let a static member that is told to stop leave its group, as the worker's own consumer does: its partitions would wait a session."""
+    if app._consumer is not None and app._consumer._thread._consumer is not None:
+        app._consumer._thread._consumer._coordinator._group_instance_id = None
 
 
 class _CommittedThread(driver.AIOKafkaConsumerThread):

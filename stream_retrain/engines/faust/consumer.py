@@ -105,6 +105,17 @@ class FaustConsumer:
         """That of a consumer that never joined: it has no generation, so the producers' epochs are what fences (`kafka.sinks`)."""
         return self._log.consumer_group_metadata()
 
+    def memberid(self) -> str | None:
+        """Faust is the member: there is nothing here to leave."""
+        return None
+
+    def assignment(self) -> list[TopicPartition]:
+        """What is held."""
+        return self._places(self._next)
+
+    def unsubscribe(self) -> None:
+        """Faust is the member, and leaves by itself."""
+
     def close(self) -> None:
         """Let everything go. Faust stays a member: leaving the group is its own."""
         self._handover.let_go()

@@ -124,12 +124,8 @@ class Worker:
         group = settings.group_of(pipeline.name)
         self._source = pipeline.source
         self._topic: SourceTopic = source or UnknownSource()
-        self._stop: Stop = stop or Watchdog(
-            lambda: False,
-            loop_timeout_s=settings.loop_timeout_s,
-            shutdown_timeout_s=settings.shutdown_timeout_s,
-            clock_s=clients.clock_s,
-        )
+        loop_s, end_s = settings.loop_timeout_s, settings.shutdown_timeout_s
+        self._stop: Stop = stop or Watchdog(lambda: False, loop_timeout_s=loop_s, shutdown_timeout_s=end_s, clock_s=clients.clock_s)
         self._settings = settings
         self._clock_s, self._sleep = clients.clock_s, clients.sleep
         self._tell = tell
@@ -244,10 +240,8 @@ class Worker:
 
     def _commit(self, partitions: list[int] | None = None, deadline_s: float | None = None) -> bool:
         """Commit what is due; whether nothing is left to commit. An aborted transaction is sent again next time, the same bytes."""
-        done = True
-        for sink, own in self._sinks.groups(partitions):
-            done &= self._commit_through(sink, own, deadline_s)
-        return done
+        outcomes = [self._commit_through(sink, own, deadline_s) for sink, own in self._sinks.groups(partitions)]
+        return all(outcomes)
 
     def _commit_through(self, sink: TransactionalSink, partitions: Iterable[int] | None, deadline_s: float | None) -> bool:
         """One transaction."""
