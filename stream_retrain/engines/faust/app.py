@@ -99,7 +99,7 @@ async def _run(app: Any, attachment: Attachment, work: Work, stop: Stop) -> None
     await attachment.watch(until=lambda: attachment.wanted)
     try:
         if not attachment.ended:
-            await app.start()
+            await _started(app)
         await attachment.watch(until=lambda: app.crashed)
     finally:
         attachment.stop()
@@ -109,6 +109,13 @@ async def _run(app: Any, attachment: Attachment, work: Work, stop: Stop) -> None
             await asyncio.wait_for(app.stop(), max(0.1, min(LEAVE_TIMEOUT_S, stop.remaining_s())))
     if app.crashed and attachment.error is None:
         raise BrokerError(f"Faust ended: {app.crash_reason!r}; what was not committed is learned again at the next start")
+
+
+async def _started(app: Any) -> None:
+    try:
+        await app.start()
+    except Exception as error:  # noqa: BLE001 - whatever Faust's client raises says that it could not begin
+        raise BrokerError(f"Faust could not start: {error!r}") from error
 
 
 def _credentials(kafka: dict[str, str]) -> Any:
