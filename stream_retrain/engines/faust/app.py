@@ -114,7 +114,7 @@ async def _run(app: Any, attachment: Attachment, work: Work, stop: Stop) -> None
 async def _started(app: Any) -> None:
     try:
         await app.start()
-    except Exception as error:  # noqa: BLE001 - whatever Faust's client raises says that it could not begin
+    except Exception as error:
         raise BrokerError(f"Faust could not start: {error!r}") from error
 
 

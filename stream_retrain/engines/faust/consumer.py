@@ -190,7 +190,8 @@ class FaustConsumer:
                 self._next[partition] += len(taken.records)
                 self._heard_s[partition] = now_s
             if taken.hole:
-                self._passed_over[partition] = self._handover.first(partition) or 0, 0
+                until = self._handover.first(partition) or 0
+                self._passed_over[partition] = (0 if self._handover.left_out(partition) else until), 0
                 self._read_from_log(partition)
             elif now_s - self._heard_s[partition] >= QUIET_S and (self._end_of(partition) or 0) > self._next[partition]:
                 self._read_from_log(partition)

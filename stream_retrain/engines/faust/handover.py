@@ -67,6 +67,7 @@ class Handover:
         self._waiting = 0
         self._wanted = 1
         self._read_by_worker: set[int] = set()
+        self._left_out: set[int] = set()
 
     # Faust's loop
 
@@ -106,6 +107,8 @@ class Handover:
             if queue is None:
                 return True
             if len(queue) >= self._records_max:
+                if partition in self._read_by_worker:
+                    self._left_out.add(partition)
                 return partition in self._read_by_worker
             queue.append(record)
             self._waiting += 1
@@ -155,6 +158,13 @@ class Handover:
     def reads_itself(self, partition: int, reads: bool) -> None:
         """Whether the worker reads that partition from the log, for now."""
         (self._read_by_worker.add if reads else self._read_by_worker.discard)(partition)
+
+    def left_out(self, partition: int) -> bool:
+        """Whether a record of it was dropped here, for want of room, since this was last asked."""
+        with self._changed:
+            found = partition in self._left_out
+            self._left_out.discard(partition)
+            return found
 
     def wait(self, records: int, timeout_s: float) -> None:
         """Return when so many records wait, when something is to be done, or after the timeout."""

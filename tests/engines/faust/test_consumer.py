@@ -143,6 +143,19 @@ def test_what_faust_passes_over_is_read_from_the_log_in_its_place_and_said(caplo
     assert "2 records of events/0 were read from the log: Faust had passed them over" in caplog.text
 
 
+def test_what_found_no_place_during_a_replay_is_no_fault_of_faust_s(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(records_max=2)
+    bench.append(9)
+    bench.handover.assign([0])
+    bench.handover.reads_itself(0, True)
+    bench.deliver(4, 5, 6, 7)
+    bench.consume(1, limit=9)
+    bench.deliver(8)
+    bench.consume(4)
+    assert bench.read[0] == list(range(9))
+    assert not caplog.records
+
+
 def test_holes_of_transactions_are_no_reason_to_complain(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
     bench.append(2)
