@@ -1,13 +1,13 @@
 # The image of worker and trainer.
 #
 #     docker build --tag stream-retrain:0.2.0 .
-#     docker build --build-arg EXTRAS=rq,demo --tag stream-retrain:0.2.0-demo .    with the flights of docker-compose.yml
+#     docker build --build-arg EXTRAS=demo --tag stream-retrain:0.2.0-demo .    with the flights of docker-compose.yml
 #
 # The pipeline is not in it: mount it, or make an image of your own from this one (docs/operations.md).
 # It needs no place to write but /tmp: run it with a root file system that is read-only.
 
 FROM python:3.11.14-slim-bookworm AS build
-ARG EXTRAS=rq
+ARG EXTRAS=
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
@@ -21,7 +21,7 @@ COPY stream_retrain stream_retrain
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && python -m venv --clear /opt/stream_retrain \
     && set -- /wheels/*.whl \
-    && pip install --constraint constraints.txt "$1[$EXTRAS]" \
+    && pip install --constraint constraints.txt "$1${EXTRAS:+[$EXTRAS]}" \
     && pip uninstall --yes pip setuptools
 
 FROM python:3.11.14-slim-bookworm

@@ -7,7 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from benchmarks.fuzz_world import GROUP, World
+from benchmarks.fuzz_world import GROUP, KEYRING, World
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.seal import seal, unseal
 
 __all__ = ["Mutations", "mutated"]
 
@@ -15,6 +17,7 @@ NUMBERS: Final = tuple(
     b"-1 0 1 9007199254740991 9007199254740992 9007199254740993 4503599627370496 18446744073709551616 1e30 1e400 nan -nan inf"
     b" -inf 0x10 1.5 +7 00012 _1 1_0 '' NaN 99999999999999999999999999999999".split()
 )
+STRANGER: Final = Keyring.unsigned()
 WRONG_TYPES: Final[tuple[Callable[[Any, str], Any], ...]] = (
     lambda client, key: client.set(key, b"some text"),
     lambda client, key: client.rpush(key, b"a", b"b"),
@@ -57,6 +60,7 @@ class Mutations:
         self._client = world.client
         self._chance = chance
         self.shown = ""
+        self.signed = False
 
     def change(self, kind: str) -> None:
         key = self._world.key(kind)
@@ -86,20 +90,15 @@ class Mutations:
             case _:
                 self._hash(key)
 
-    def change_call(self, queue: str, token: str) -> None:
-        """Change a call of RQ's: a field of it, or the entry of the queue."""
-        key = f"rq:job:{token}"
-        if self._chance.random() < 0.05:
-            number, target = self._chance.randrange(len(WRONG_TYPES)), self._chance.choice((key, queue))
-            self.shown = f"{target} of type {number}"
-            self._client.delete(target)
-            WRONG_TYPES[number](self._client, target)
-        elif self._chance.random() < 0.2:
-            value = mutated(self._chance, token.encode())
-            self.shown = f"an entry {value!r}"
-            self._client.lpush(queue, value)
-        else:
-            self._hash(key)
+    def ticket(self, genuine: bytes) -> bytes:
+        """A ticket that is not the genuine one: near it, signed by a stranger, or `signed` by who has the key."""
+        value, self.signed = mutated(self._chance, genuine), self._chance.random() < 0.15
+        value += b"?" * (value == genuine)
+        if self.signed or self._chance.random() < 0.2:
+            header, payload = unseal(genuine, KEYRING)
+            value = seal(header, mutated(self._chance, payload), KEYRING if self.signed else STRANGER)
+        self.shown = f"a ticket {value[:300]!r}"
+        return value
 
     def _text(self, kind: str, key: str) -> None:
         value = mutated(self._chance, self._read_text(key) or GROUP.encode())

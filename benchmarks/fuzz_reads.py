@@ -1,4 +1,5 @@
-"""What reads a value in Redis, without the rest of a worker around it: the stores' own reads and guarded writes, and a trainer's queue.
+"""What reads a value in Redis, without the rest of a worker around it: the stores' own reads and guarded writes, and a trainer's end
+of its topic.
 
 Each function is given a world whose Redis holds a value that somebody changed. It reads it as the worker or the trainer does, and goes on
 as they do after what they catch. It raises what would end them, and AssertionError where they would not get on.
@@ -6,28 +7,24 @@ as they do after what they catch. It raises what would end them, and AssertionEr
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import functools
-import signal
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.fuzz_world import KEYRING, World
 from stream_retrain.codec.seal import unseal
-from stream_retrain.engines.trainer import TrainerLimits
-from stream_retrain.engines.trainer.rq import queue_name, require_rq
-from stream_retrain.engines.trainer.rq_worker import TrainerWork, _job_class, _killed, _train, _worker_class
+from stream_retrain.engines.trainer import InlineTrainer
+from stream_retrain.engines.trainer.serve import Served, TicketServer
+from stream_retrain.engines.trainer.tickets import Received
 from stream_retrain.errors import StaleEpochError, StateError, WindowGapError
 from stream_retrain.facts.values import Learned
 from stream_retrain.stores.ports import REQUESTS_MAX, WindowLimits
 from stream_retrain.stores.window import WindowChunk
 
-__all__ = ["READS", "Calls"]
+__all__ = ["READS", "Tickets"]
 
 LIMITS: Final = WindowLimits(rows_max=60)
 ATTEMPTS: Final = 3
-FORK_EVERY: Final = 500
 
 
 def _appended(world: World, epoch: int, after: int | None = None) -> None:
@@ -91,42 +88,37 @@ READS: Final[dict[str, Callable[[World], None]]] = {
 }
 
 
-class Calls:
-    """The queue of a trainer: RQ's keys, and the trainer's worker in this process; most of its forks are left out."""
+class Tickets:
+    """A trainer of the pool, in this process, and its end of the topic (a `TicketSource`): what it is given, it receives once."""
 
-    def __init__(self, world: World, url: str) -> None:
-        rq = require_rq()
+    caught_up = True
+
+    def __init__(self, world: World) -> None:
         self._world = world
-        work = TrainerWork(pipeline=world.pipeline, redis_url=url, keyring=KEYRING, limits=TrainerLimits())
-        self._train = functools.partial(_train, work, 0)
-        self._outcomes: collections.Counter[str] = collections.Counter()
-        self._killed = functools.partial(_killed, world.stores.jobs, self._outcomes)
-        job_class = _job_class(rq, self._train)
-        options = {"connection": world.client, "serializer": rq.serializers.JSONSerializer}
-        self.queue = rq.Queue(queue_name(world.pipeline), **options)
-        self._worker = _worker_class(rq, self._outcomes)([self.queue], job_class=job_class, **options)
-        self._fork, self._monitor = self._worker.fork_work_horse, self._worker.monitor_work_horse
-        self._worker.fork_work_horse, self._worker.monitor_work_horse = self._in_place_of_a_fork, lambda *_: None
-        self._number = 0
+        self._given: list[Received] = []
+        served = Served(pipeline=world.pipeline, source=self, trainer=lambda: InlineTrainer(world.pipeline, world.stores, KEYRING))
+        self._server = TicketServer([served], world.stores.jobs, KEYRING, "me")
 
-    def round(self, mutate: Callable[[str], None]) -> None:
-        """Queue a call; change it, or the queue; let the trainer take what it finds until the queue is empty."""
-        self._number += 1
-        token = f"call-{self._number}"
-        self.queue.enqueue_call("any.function", args=[*self._world.shard, token], timeout=60, ttl=60, result_ttl=5, job_id=token)
-        mutate(token)
-        while (found := self._worker.dequeue_job_and_maintain_ttl(None)) is not None:
-            self._worker.execute_job(*found)
-        self._world.client.delete(self.queue.key, self.queue.intermediate_queue_key, f"rq:job:{token}")
+    def receive(self, _: float) -> list[Received]:
+        given, self._given = self._given, []
+        return given
 
-    def _in_place_of_a_fork(self, call: Any, queue: Any) -> None:
-        """What a fork does, and may die of; and what the trainer does when it has died. In every so many calls there is a fork."""
-        if self._number % FORK_EVERY == 0:
-            self._fork(call, queue)
-            self._monitor(call, queue)
-            return
-        try:
-            call.refresh()
-            call.func(*call.args, **call.kwargs)
-        except Exception:  # noqa: BLE001 - it is that of a fork
-            self._killed(call, 0, signal.SIGKILL, None)
+    def owns(self, _: Received) -> bool:
+        return True
+
+    def done(self, _: Received) -> None:
+        pass
+
+    def close(self, _: float) -> None:
+        pass
+
+    def round(self, change: Callable[[bytes], bytes], genuine_too: bool) -> int:
+        """Ask for a training; let the trainer receive what its ticket was changed to, and perhaps the ticket; how many it trained."""
+        self._world.trainer.submit(self._world.job())
+        [ticket] = self._world.sent
+        self._given = [Received(0, 0, change(ticket)), *([Received(0, 1, ticket)] if genuine_too else [])]
+        trained = self._server.outcomes["trained"]
+        for _ in range(3):
+            self._server.turn(0.0)
+        self._world.follow()
+        return self._server.outcomes["trained"] - trained

@@ -7,7 +7,8 @@ owner of the shard turns instead, a driver over the stores, as the worker drives
 it has appended to its window and saved a checkpoint. `StoreError` opens the shard again, as the worker does. Anything else that is raised
 would end a worker: it ends the fuzzing, with the value shown.
 
-`job` and `call` (RQ's keys) are of a trainer: each value of them goes the whole way, but for the fork of a call.
+`job` is of a trainer, and so is `ticket`, which is no value in Redis: each of them goes the whole way, from the owner to the trainer and
+back.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.fuzz_mutations import Mutations
-from benchmarks.fuzz_reads import READS, Calls
+from benchmarks.fuzz_reads import READS, Tickets
 from benchmarks.fuzz_world import World
 from stream_retrain.errors import StoreError
 from stream_retrain.stores import connect
 
 __all__ = ["KINDS", "Report", "fuzz"]
 
-KINDS: Final = ("epoch", "group", "window", "checkpoint", "checkpoint_previous", "requests", "job", "call", "artifacts", "artifact_times")
+KINDS: Final = ("epoch", "group", "window", "checkpoint", "checkpoint_previous", "requests", "job", "ticket", "artifacts", "artifact_times")
 TURNS_MAX: Final = 6
 
 
@@ -55,7 +56,7 @@ def fuzz(url: str, kind: str, values: int, seed: int = 1, turns: float = 1.0) ->
     """
     report, chance = Report(kind), random.Random(f"{kind} {seed}")
     world = World(url, f"fuzz-{kind.replace('_', '-')}-{seed}-{time.time_ns() % 10**9}")
-    mutations, calls = Mutations(world, chance), Calls(world, url)
+    mutations, tickets = Mutations(world, chance), Tickets(world)
     started_s = time.monotonic()
     for _ in range(4):
         assert world.turn()
@@ -67,8 +68,9 @@ def fuzz(url: str, kind: str, values: int, seed: int = 1, turns: float = 1.0) ->
             elif kind.startswith("artifact"):
                 mutations.change(kind)
                 world.keep_artifact(str(chance.randrange(4)))
-            elif kind == "call":
-                calls.round(lambda token: mutations.change_call(calls.queue.key, token))
+            elif kind == "ticket":
+                trained = tickets.round(mutations.ticket, genuine_too := number % 10 == 0)
+                assert trained == genuine_too or mutations.signed, "a forged ticket was served, or the genuine one was not"
             elif chance.random() < turns:
                 mutations.change(kind)
                 _goes_on(world, chance, report)

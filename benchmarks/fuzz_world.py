@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from stream_retrain.core.contest.training import Training
 from stream_retrain.engines.driver import Driver, DriverLimits
 from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.trainer import Job, JobDone, TrainerLimits, train_job
-from stream_retrain.engines.trainer.rq import RqTrainer, job_of
+from stream_retrain.engines.trainer.pool import PoolTrainer
 from stream_retrain.errors import StoreError, StreamRetrainError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Checkpointed
@@ -59,13 +60,21 @@ class World:
         self.committed = 0
         self.saved = 0
         self.driver: Driver | None = None
-        self.trainer = RqTrainer(self.pipeline, url, self.stores.jobs, KEYRING, TrainerLimits(attempts_max=2))
-        self.trainer._queue = _NoQueue()
+        self.sent: list[bytes] = []
+        """The tickets of the current round."""
+        self.trainer = PoolTrainer(self.pipeline, self.stores.jobs, self, KEYRING, TrainerLimits(attempts_max=2), lambda: 0)
         self.kept: dict[str, bytes | None] = {}
         """What `keep` found, by key."""
         self.last_error: Exception | None = None
         self._trained: bytes | None = None
         self.sealed = b""
+
+    def put(self, _place: int, ticket: bytes, _lost: Callable[[], None]) -> None:
+        """The world is the queue of the owner's tickets."""
+        self.sent.append(ticket)
+
+    def poll(self) -> None:
+        """Every ticket arrives."""
 
     def key(self, kind: str) -> str:
         return f"sr:{{{self.shard}}}:{kind}"
@@ -137,34 +146,38 @@ class World:
         try:
             self.stores.window.span(self.shard)
             self.stores.window.after(self.shard, self.committed - 20, 50)
-            train_job(self._job(), self.pipeline, self.stores.window, KEYRING)
+            train_job(self.job(), self.pipeline, self.stores.window, KEYRING)
         except StreamRetrainError:
             pass  # a training that fails, and is told
 
     def job_round(self, mutate: Callable[[], object], chance: random.Random) -> None:
         """A job is asked for, and perhaps taken and ended; its entry is changed; the trainer and the owner do their parts."""
-        job, jobs = self._job(), self.stores.jobs
+        job, jobs = self.job(), self.stores.jobs
         self.trainer.submit(job)
         token = (self.client.hget(self.key("job"), "token") or b"none").decode("ascii", "replace")
         for step in range(chance.randrange(3)):
             if step == 0:
-                jobs.take(self.shard, token)
+                jobs.take(self.shard, token, "me")
             else:
-                jobs.end(self.shard, token, self._ending(job) if chance.random() < 0.7 else Ending(error="a reason", again=True))
+                jobs.end(self.shard, token, "me", self._ending(job) if chance.random() < 0.7 else Ending(error="a reason", again=True))
         mutate()
-        try:
-            ticket = jobs.take(self.shard, token)
-            jobs.heartbeat(self.shard, token, 3, None)
-            if ticket is not None:
-                job_of(self.shard, ticket)
-        except (StreamRetrainError, redis.ResponseError):
-            pass
+        with contextlib.suppress(StreamRetrainError):
+            jobs.take(self.shard, token, "me")
+        with contextlib.suppress(StreamRetrainError):
+            jobs.heartbeat(self.shard, token, "me", 3, None)
+            jobs.end(self.shard, token, "me", None)
+        self.follow()
+
+    def follow(self) -> None:
+        """The owner looks at its job until it is tired of it."""
         for _ in range(6):
-            self.trainer._not_before_s = 0.0
+            for call in self.trainer._calls.values():
+                call.look_s = 0.0
             for result in self.trainer.poll():
                 if isinstance(result, JobDone):
                     open_model(result.sealed, self.pipeline, self.shard, KEYRING)
         self.trainer.cancel(self.shard)
+        self.sent.clear()
 
     def _ending(self, job: Job) -> Ending:
         """The genuine result of a training, which is always the same."""
@@ -172,14 +185,7 @@ class World:
             self._trained = train_job(job, self.pipeline, self.stores.window, KEYRING).sealed
         return Ending(sealed=self._trained)
 
-    def _job(self) -> Job:
+    def job(self) -> Job:
         through, now_s = max(0, self.committed - 1), float(self.committed)
         training = Training(number=1, rule=1, challenger=0, through_offset=through, time_s=now_s, events_seen=through, cause="fuzz")
         return Job(shard=self.shard, epoch=2**51, training=training)
-
-
-class _NoQueue:
-    """RQ's queue, of which nothing is asked here: its entries would fill the memory."""
-
-    def enqueue_call(self, *_: Any, **__: Any) -> None:
-        pass

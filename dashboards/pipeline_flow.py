@@ -29,7 +29,7 @@ TRAININGS: Final = (
     ),
     Panel(
         title="Waits for a trainer",
-        says="With `trainer = rq`: how long nobody has taken the training of a shard. 0: somebody has, or none waits for long.",
+        says="With `trainer = pool`: how long nobody has taken the training of a shard. 0: somebody has, or none waits for long.",
         kind="lines",
         unit="s",
         width=6,

@@ -11,8 +11,11 @@ import functools
 import gc
 import logging
 import math
+import os
+import secrets
+import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,6 +33,7 @@ from stream_retrain.engines.replay.report import RunReport
 from stream_retrain.engines.replay.run import Progress, verify_run
 from stream_retrain.engines.supervise import supervise
 from stream_retrain.engines.trainer import ProcessTrainer, Trainer, TrainerLimits
+from stream_retrain.engines.trainer.tickets import trainers_group
 from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.errors import SettingsError
 from stream_retrain.facts.worker import Tell, WorkerFact
@@ -164,19 +168,43 @@ def equipped(
         )
 
 
-def serve_trainer(pipeline: Pipeline, settings: Settings, keyring: Keyring, *, burst: bool = False) -> dict[str, int]:
-    """A separate trainer, until SIGTERM or Ctrl-C; how many trainings came to what. Raises `SettingsError`, `StoreError`."""
-    from stream_retrain.engines.kafka.topic_range import read_range
-    from stream_retrain.engines.trainer.rq_worker import TrainerWork, serve_trainings
+def serve_trainer(
+    pipelines: Mapping[str, Pipeline],
+    settings: Settings,
+    keyring: Keyring,
+    stop: Callable[[], bool],
+    *,
+    children: int = 1,
+    burst: bool = False,
+) -> dict[str, int]:
+    """A trainer of the pool until `stop()`, for the pipelines by their PIPELINE; how many tickets came to what.
 
-    work = TrainerWork(
-        pipeline=pipeline,
-        redis_url=settings.redis_url,
-        keyring=keyring,
-        limits=_limits_of(settings),
-        read_topic=functools.partial(read_range, settings),
-    )
-    return serve_trainings(work, burst=burst)
+    Raises `SettingsError`, `BrokerError`, `StoreError`.
+    """
+    from stream_retrain.engines.kafka.tickets import KafkaTicketSource
+    from stream_retrain.engines.kafka.topic_range import read_range
+    from stream_retrain.engines.trainer.serve import Served, TicketServer
+
+    if len({pipeline.name for pipeline in pipelines.values()}) < len(pipelines):
+        raise SettingsError("two of the pipelines have the same name: each needs a trainer of its own")
+    stores = connect(settings.redis_url, keyring=keyring)
+    stores.ping()
+    limits = dataclasses.replace(_limits_of(settings), attempts_max=1)
+    read = functools.partial(read_range, settings)
+    served = []
+    for target, pipeline in pipelines.items():
+        make = functools.partial(
+            ProcessTrainer, pipeline, settings.redis_url, keyring, limits, target=target, read_topic=read, parent="trainer"
+        )
+        served.append(Served(pipeline=pipeline, source=KafkaTicketSource(settings, pipeline), trainer=make))
+    name = f"{socket.gethostname()}-trainer-{os.getpid()}-{secrets.token_hex(3)}"
+    server = TicketServer(served, stores.jobs, keyring, name, children=children)
+    with ExitStack() as stack:
+        for pipeline in pipelines.values():
+            group = trainers_group(settings.group_of(pipeline.name), pipeline)
+            stack.enter_context(Announcer(stores.workers, group, name, functools.partial(server.shown, pipeline.name)))
+            LOG.info("takes the trainings of pipeline %s (group %s)", pipeline.name, group)
+        return server.run(stop, burst=burst, shutdown_timeout_s=settings.shutdown_timeout_s)
 
 
 def verify_pipeline(
@@ -288,7 +316,6 @@ def trainer_of(
     """The trainer of setting `trainer`, for as long as the worker runs; None where it is off. `deadline_s`: when its end must be done.
 
     `target` is the PIPELINE of the command line, for a child process to load; without it the pipeline is sent to it as it is.
-    Raises `SettingsError` where rq is asked for and not installed.
     """
     trainer = _trainer(pipeline, settings, stores, keyring, target)
     try:
@@ -305,10 +332,12 @@ def _trainer(pipeline: Pipeline, settings: Settings, stores: Stores, keyring: Ke
         case "process":
             read = functools.partial(read_range, settings)
             return ProcessTrainer(pipeline, settings.redis_url, keyring, _limits_of(settings), target=target, read_topic=read)
-        case "rq":
-            from stream_retrain.engines.trainer.rq import RqTrainer
+        case "pool":
+            from stream_retrain.engines.kafka.tickets import KafkaTicketQueue
+            from stream_retrain.engines.trainer.pool import PoolTrainer
 
-            return RqTrainer(pipeline, settings.redis_url, stores.jobs, keyring, _limits_of(settings))
+            group, queue = trainers_group(settings.group_of(pipeline.name), pipeline), KafkaTicketQueue(settings, pipeline.name)
+            return PoolTrainer(pipeline, stores.jobs, queue, keyring, _limits_of(settings), lambda: len(stores.workers.all(group)))
         case "off":
             return None
 

@@ -112,9 +112,10 @@ class Settings:
         "fail", "no checkpoint fits: refuse, learn again from what the topic retains, or from the window"
     )
     replay_debt_events_max: int = _setting(500_000, "events learned since a checkpoint while Redis is away, at most", low=1, high=10**12)
-    trainer: Literal["process", "rq", "off"] = _setting(
+    trainer: Literal["process", "pool", "off"] = _setting(
         "process", "who trains challengers from the window: a process beside the worker, `stream-retrain trainer` processes, nobody"
     )
+    trainings_partitions: int = _setting(16, "partitions of the topic that asks the pool for trainings", low=1, high=1_000)
     train_timeout_s: float = _setting(600.0, "seconds one training may take", low=1, high=86_400)
     train_memory_bytes_max: int = _setting(2 * 1024**3, "bytes of memory one training may take", low=64 * 1024**2, high=2**50)
     trainer_wait_s: float = _setting(30.0, "seconds a training waits for a trainer before the log and a metric say so", low=1, high=3_600)

@@ -276,7 +276,7 @@ def test_every_setting_is_described_and_in_the_table() -> None:
 
 @pytest.mark.parametrize("name", [row.name for row in describe() if type(row.default) in (int, float)])
 def test_a_number_has_its_unit_in_its_name_or_counts_what_it_names(name: str) -> None:
-    counted = {"http_port", "topic_replication", "checkpoint_events"}
+    counted = {"http_port", "topic_replication", "checkpoint_events", "trainings_partitions"}
     assert name in counted or name.endswith(("_ms", "_s", "_max"))
 
 

@@ -19,13 +19,14 @@ from stream_retrain.stores.ports import WorkerTold
 
 __all__ = ["console_of_tables", "group_status", "score_text", "show_group", "table_of"]
 
+TRAINER_FIELDS: Final = ("instance", "version", "pid", "detail", "uptime_s", "told_age_s")
 PIPED_WIDTH: Final = 1_000
 """Columns of a line that no terminal shows."""
 
 
-def group_status(group: str, told: Sequence[WorkerTold]) -> dict[str, Any]:
-    """Everything that is known of a group."""
-    workers = [{**msgspec.to_builtins(each.status), "told_age_s": round(each.age_s, 1)} for each in told]
+def group_status(group: str, told: Sequence[WorkerTold], trainers: Sequence[WorkerTold] | None = None) -> dict[str, Any]:
+    """Everything that is known of a group; `trainers` are those of the pool that serve its pipeline, None where that is not known."""
+    workers = _told(told)
     shards = [shard for worker in workers for shard in worker["shards"]]
     held = collections.Counter(shard["partition"] for shard in shards)
     total = max((worker["partitions"] for worker in workers if worker["partitions"] is not None), default=None)
@@ -48,7 +49,12 @@ def group_status(group: str, told: Sequence[WorkerTold]) -> dict[str, Any]:
         "trainings": sum(shard["training"] is not None for shard in shards),
         "duels": sum(shard["duel"] is not None for shard in shards),
         "workers": workers,
+        "trainers": None if trainers is None else [{name: each[name] for name in TRAINER_FIELDS} for each in _told(trainers)],
     }
+
+
+def _told(told: Sequence[WorkerTold]) -> list[dict[str, Any]]:
+    return [{**msgspec.to_builtins(each.status), "told_age_s": round(each.age_s, 1)} for each in told]
 
 
 def show_group(found: dict[str, Any]) -> None:
@@ -78,6 +84,11 @@ def show_group(found: dict[str, Any]) -> None:
             if missing:
                 console.print(plain(f"  {worker['instance']} is not ready: {missing}"))
     console.print(_shards(found["workers"]))
+    if found["trainers"]:
+        trainers = table_of("trainer", "does", "told", "up for")
+        for each in found["trainers"]:
+            trainers.add_row(*map(plain, (each["instance"], each["detail"], f"{_age(each['told_age_s'])} ago", _age(each["uptime_s"]))))
+        console.print(trainers)
 
 
 def _shards(workers: Sequence[dict[str, Any]]) -> Table:

@@ -8,7 +8,7 @@ import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from stream_retrain.errors import SettingsError
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import STATUS_EXPIRE_S
 from stream_retrain.views.tls import client_context
+
+if TYPE_CHECKING:
+    from stream_retrain.core.pipeline import Pipeline
 
 __all__ = ["fetch_status", "status"]
 
@@ -48,9 +51,10 @@ def status(
     wanted = configured(settings)
     if url is not None and (pipeline or group):
         raise SettingsError("--url asks one worker: leave out PIPELINE and --group, or --url")
-    name = group or (wanted.group_of(loaded(pipeline).name) if pipeline else wanted.group)
+    of = loaded(pipeline) if pipeline and not group else None
+    name = group or (wanted.group_of(of.name) if of is not None else wanted.group)
     if url is None and name is not None:
-        _show_group(name, wanted.redis_url, json)
+        _show_group(name, None if of is None else _trainers_of(name, of), wanted.redis_url, json)
         return
     scheme = "http" if wanted.http_tls_cert_file is None else "https"
     address = (url or f"{scheme}://{wanted.http_host}:{wanted.http_port}").rstrip("/")
@@ -71,9 +75,19 @@ def status(
         raise typer.Exit(UNHEALTHY)
 
 
-def _show_group(group: str, redis_url: str, json: bool) -> None:
-    """Exits with code 3 where there is no worker, one is not ready, or a partition is nobody's. Raises `StoreError`."""
-    found = group_status(group, connect(redis_url).workers.all(group))
+def _trainers_of(group: str, pipeline: Pipeline) -> str:
+    from stream_retrain.engines.trainer.tickets import trainers_group  # here, because it imports River
+
+    return trainers_group(group, pipeline)
+
+
+def _show_group(group: str, trainers: str | None, redis_url: str, json: bool) -> None:
+    """Exits with code 3 where there is no worker, one is not ready, or a partition is nobody's. Raises `StoreError`.
+
+    `trainers` is the group of the trainers that have loaded exactly this pipeline, where that is known.
+    """
+    store = connect(redis_url).workers
+    found = group_status(group, store.all(group), None if trainers is None else store.all(trainers))
     if json:
         print_json(found)
     elif found["workers"]:

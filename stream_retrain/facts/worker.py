@@ -253,7 +253,7 @@ class TrainingWaits:
     training: int
     waited_s: float
     trainers: int
-    """Those that have loaded exactly this pipeline, as far as the queue knows; 0: nobody will take it."""
+    """Those that have loaded exactly this pipeline and say so; 0: nobody will take it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ from stream_retrain.stores.window import WindowChunk
 from stream_retrain.stores.worker_status import WorkerStatus
 
 __all__ = [
+    "JOB_LEASE_S",
     "REASON_BYTES_MAX",
     "REQUESTS_MAX",
     "STATUS_EXPIRE_S",
@@ -56,9 +57,9 @@ __all__ = [
     "JobState",
     "JobStatus",
     "JobStore",
+    "JobTaken",
     "RequestStore",
     "Stores",
-    "Ticket",
     "WindowLimits",
     "WindowSpan",
     "WindowStore",
@@ -160,12 +161,15 @@ class CheckpointStore(Protocol):
 JobStatus: TypeAlias = Literal["waiting", "running", "ended"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
-    """What is asked for: the text that the trainer reads, and the sealed model to start from."""
+JOB_LEASE_S: Final = 8.0
+"""How long a trainer that sends no heartbeat keeps a job: less than its session at Kafka, after which its tickets go to another one."""
 
-    token: str
-    text: bytes
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JobTaken:
+    """A job that a trainer has begun: which attempt this is, counted from 1, and the sealed model to start from."""
+
+    attempt: int
     base: bytes | None = dataclasses.field(default=None, repr=False)
 
 
@@ -184,6 +188,8 @@ class JobState:
 
     token: str
     status: JobStatus
+    attempts: int
+    """Begun, and not given back."""
     rows: int
     rows_total: int | None
     heartbeat_age_s: float
@@ -192,22 +198,25 @@ class JobState:
 
 
 class JobStore(Protocol):
-    """One job a shard, between the shard's owner and a trainer."""
+    """One job a shard, between the shard's owner and a trainer. A token names one asking for it, and a trainer is known by its name."""
 
-    def ask(self, shard: ShardId, epoch: int, ticket: Ticket, expire_s: float) -> None:
-        """Ask for a job; it replaces the shard's job, if there is one. Raises `StaleEpochError`."""
+    def ask(self, shard: ShardId, epoch: int, token: str, expire_s: float, *, base: bytes | None = None, attempts: int = 0) -> None:
+        """Ask for a job that was attempted so often; it replaces the shard's job, if there is one. Raises `StaleEpochError`."""
         ...
 
-    def take(self, shard: ShardId, token: str) -> Ticket | None:
-        """Begin the job; its ticket, or None if it was dropped, replaced or ended. Raises `StateError` where it cannot be read."""
+    def take(self, shard: ShardId, token: str, trainer: str) -> JobTaken | Literal["busy"] | None:
+        """Begin the job, also one whose trainer was silent for `JOB_LEASE_S`; "busy": a trainer is at it.
+
+        None: it was dropped, replaced or ended. Raises `StateError` where it cannot be read.
+        """
         ...
 
-    def heartbeat(self, shard: ShardId, token: str, rows: int, rows_total: int | None) -> bool:
-        """Report that the job is running, and its progress; False if it was dropped, replaced or ended."""
+    def heartbeat(self, shard: ShardId, token: str, trainer: str, rows: int, rows_total: int | None) -> bool:
+        """Report that the job is running, and its progress; False if it was dropped, replaced or ended, or is another trainer's."""
         ...
 
-    def end(self, shard: ShardId, token: str, ending: Ending) -> bool:
-        """End the job; False if it was dropped, replaced or ended before."""
+    def end(self, shard: ShardId, token: str, trainer: str, ending: Ending | None) -> bool:
+        """End the job, or give it back (None): it waits again, and the attempt does not count. False as for `heartbeat`."""
         ...
 
     def look(self, shard: ShardId) -> JobState | None:

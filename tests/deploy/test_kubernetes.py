@@ -155,7 +155,7 @@ def test_the_settings_load_and_fit_the_pods(file: Path) -> None:
     [container] = spec["containers"]
     assert settings.http_host == "0.0.0.0"
     assert [settings.http_port] == [port["containerPort"] for port in container["ports"]]
-    assert settings.trainer == "rq", "there is a trainer"
+    assert settings.trainer == "pool", "there is a trainer"
     assert spec["terminationGracePeriodSeconds"] > settings.shutdown_timeout_s + 2
     probes = [container[probe] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
     assert [probe["httpGet"]["path"] for probe in probes] == ["/healthz", "/healthz", "/readyz"]

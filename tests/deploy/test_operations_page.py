@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,7 +152,7 @@ def guarded_kafka(stack: LocalStack) -> Iterator[tuple[str, str]]:
     """A broker that allows only what was granted: where its administrator connects, and where users do, who have to log in."""
     ports = free_ports(3)
     inside, users, controllers = (f"127.0.0.1:{port}" for port in ports)
-    login = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_app="secret";'
+    login = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_app="secret" user_trainer="secret";'
     properties = SETTINGS | {
         "node.id": "1",
         "log.dirs": str(stack.directory / "guarded"),
@@ -229,6 +230,28 @@ def test_a_backup_is_restored_and_keys_are_rotated_and_nothing_is_lost(services:
             assert "restored from its checkpoint at offset 900" in installed.go_on(1_200), "signed with the new key, and in the file"
 
 
+def trains_with_the_rights_of_a_trainer(admin: AdminClient, inside: str, there: Services, file: Path, given: dict[str, Any]) -> None:
+    """A trainer whose user may do what the page says, and nothing else, receives what is in the topic."""
+    granted = [
+        (ResourceType.TOPIC, "till.trainings", ResourcePatternType.LITERAL, (AclOperation.READ, AclOperation.DESCRIBE)),
+        (ResourceType.GROUP, "stream_retrain.till.trainers.", ResourcePatternType.PREFIXED, (AclOperation.READ,)),
+    ]
+    rules = [
+        AclBinding(kind, named, pattern, "User:trainer", "*", operation, AclPermissionType.ALLOW)
+        for kind, named, pattern, operations in granted
+        for operation in operations
+    ]
+    for each in admin.create_acls(rules).values():
+        each.result()
+    publish(inside, "till.trainings", 0)
+    environment = there.environment | {f"STREAM_RETRAIN_{key.upper()}": str(value) for key, value in given.items()}
+    command = [sys.executable, "-m", "stream_retrain", "trainer", str(file), "--burst", "--json"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["dropped"] == ROWS, "none of them is a ticket"
+    assert "NOPERM" not in ran.stderr
+
+
 def test_the_rights_of_the_page_are_enough_and_without_them_nothing_goes(tmp_path: Path) -> None:
     """The user of Kafka may do what the table says, the user of Redis what the line says."""
     name, source = "till", "counter.events"
@@ -245,7 +268,7 @@ def test_the_rights_of_the_page_are_enough_and_without_them_nothing_goes(tmp_pat
         publish(inside, source, 0)
         login = {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "PLAIN", "kafka_sasl_username": "app"}
         given: dict[str, Any] = {**login, "kafka_sasl_password": "secret", "signing_key_file": key, "allow_unsigned": "false"}
-        given |= {"redis_url": url.replace("//", f"//{name}:PASSWORD@"), "trainer": "off"}
+        given |= {"redis_url": url.replace("//", f"//{name}:PASSWORD@"), "trainer": "pool"}
         there = Services(users, url)
         with worker(there, file, **given) as running:
             running.wait_for(lambda: f"{source!r}, the source of pipeline {name!r}, does not exist" in running.log)  # so Kafka says
@@ -258,5 +281,6 @@ def test_the_rights_of_the_page_are_enough_and_without_them_nothing_goes(tmp_pat
             assert "NOPERM" not in running.log
         assert len(predicted(Services(inside, url), name)) == ROWS
         rewritten_with_rights_only(admin, users, source, f"{name}.by-id")
+        trains_with_the_rights_of_a_trainer(admin, inside, there, file, given | {"kafka_sasl_username": "trainer"})
         with worker(there, file, **given) as running:
             running.wait_for(lambda: f"restored from its checkpoint at offset {ROWS}" in running.log)

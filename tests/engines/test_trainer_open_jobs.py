@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from stream_retrain.engines.trainer.jobs import Job, JobDone, JobFailed, JobProgressed
 from stream_retrain.engines.trainer.open_jobs import OpenJobs
 from stream_retrain.facts.values import ShardId
@@ -55,17 +57,8 @@ def test_a_job_is_attempted_so_many_times_behind_the_jobs_that_wait() -> None:
     assert [opened.job.shard for opened in jobs] == [B, A]
     jobs.begin(A)
     assert not jobs.retry(A, "killed again")
-    assert jobs.take_results() == [failed(A, "killed again", attempts=2)]
+    assert jobs.take_results() == [dataclasses.replace(failed(A, "killed again", attempts=2), again=True)]
     assert [opened.job.shard for opened in jobs] == [B]
-
-
-def test_an_attempt_that_does_not_count_is_not_one_of_them() -> None:
-    jobs = OpenJobs(attempts_max=1)
-    jobs.add(job(A))
-    for _ in range(3):
-        jobs.begin(A)
-        jobs.uncount(A)
-        assert jobs.retry(A, "given back")
 
 
 def test_a_shard_without_a_job_cannot_fail() -> None:

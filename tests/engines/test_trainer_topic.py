@@ -17,7 +17,7 @@ from stream_retrain.core.contest.challenger import Challenger, TopicRange, Windo
 from stream_retrain.engines.kafka import range_reader
 from stream_retrain.engines.kafka.topic_range import read_range
 from stream_retrain.engines.trainer import JobDone, ProcessTrainer
-from stream_retrain.engines.trainer.rq import RqTrainer
+from stream_retrain.engines.trainer.pool import PoolTrainer
 from stream_retrain.errors import BrokerError
 from stream_retrain.facts.values import Features, Learned
 from stream_retrain.settings import Settings, load_settings
@@ -128,5 +128,5 @@ def test_the_setting_selects_the_trainer(services: Services) -> None:
     stores, given = connect(services.redis_url), {"redis_url": services.redis_url}
     with trainer_of(pipeline(), load_settings(None, {}, {**given, "trainer": "off"}), stores, support.KEYRING, None) as none:
         assert none is None
-    with trainer_of(pipeline(), load_settings(None, {}, {**given, "trainer": "rq"}), stores, support.KEYRING, None) as asker:
-        assert isinstance(asker, RqTrainer)
+    with trainer_of(pipeline(), load_settings(None, {}, {**given, "trainer": "pool"}), stores, support.KEYRING, None) as asker:
+        assert isinstance(asker, PoolTrainer)

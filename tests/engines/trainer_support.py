@@ -156,8 +156,12 @@ def fill(stores: Stores, of: Pipeline, learned: list[Learned], rows_max: int = 1
 
 
 def append(stores: Stores, of: Pipeline, epoch: int, learned: list[Learned], rows_max: int = 1_000_000) -> None:
+    append_to(stores, shard_of(of), epoch, learned, rows_max)
+
+
+def append_to(stores: Stores, shard: ShardId, epoch: int, learned: list[Learned], rows_max: int = 1_000_000) -> None:
     for first in range(0, len(learned), 500):
-        stores.window.append(shard_of(of), epoch, WindowChunk.of(learned[first : first + 500]), WindowLimits(rows_max=rows_max))
+        stores.window.append(shard, epoch, WindowChunk.of(learned[first : first + 500]), WindowLimits(rows_max=rows_max))
 
 
 def job(of: Pipeline, epoch: int, through_offset: int, **changes: Any) -> Job:

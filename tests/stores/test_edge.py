@@ -12,7 +12,7 @@ from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.errors import SettingsError, StaleEpochError, StateError, StoreError, WindowGapError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores import connect
-from stream_retrain.stores.ports import Stores, Ticket, WindowSpan
+from stream_retrain.stores.ports import JobTaken, Stores, WindowSpan
 from stream_retrain.stores.redis import errors
 from stream_retrain.stores.redis.errors import store_error
 from stream_retrain.stores.redis.parse import NUMBER_MAX
@@ -179,25 +179,27 @@ class TestJobs:
     )
     def test_a_job_that_cannot_be_read_is_a_state_error(self, own_valkey: str, raw: Any, changes: dict[str, Any]) -> None:
         stores = connect(own_valkey)
-        stores.jobs.ask(SHARD, stores.checkpoints.claim(SHARD), Ticket(token="t", text=b"{}"), 60)
+        stores.jobs.ask(SHARD, stores.checkpoints.claim(SHARD), "t", 60)
         raw.hset(f"{KEY}job", mapping=changes)
         with pytest.raises(StateError, match="the training of shard flights"):
             stores.jobs.look(SHARD)
 
-    def test_a_job_without_a_time_to_live_or_a_ticket_stops_nobody(self, own_valkey: str, raw: Any) -> None:
+    def test_a_job_whose_fields_are_odd_stops_nobody(self, own_valkey: str, raw: Any) -> None:
         stores = connect(own_valkey)
-        stores.jobs.ask(SHARD, stores.checkpoints.claim(SHARD), Ticket(token="t", text=b"{}"), 60)
+        stores.jobs.ask(SHARD, stores.checkpoints.claim(SHARD), "t", 60)
         raw.hset(f"{KEY}job", "expire_ms", "soon")
-        assert stores.jobs.heartbeat(SHARD, "t", 1, None)
+        for attempts, heartbeat_ms in (("-1", "soon"), ("9" * 40, "9" * 40), ("1e3", "-1")):
+            raw.hset(f"{KEY}job", mapping={"status": "running", "attempts": attempts, "heartbeat_ms": heartbeat_ms})
+            assert stores.jobs.take(SHARD, "t", "me") == JobTaken(attempt=1)
+            assert stores.jobs.heartbeat(SHARD, "t", "me", 1, None)
+            raw.hset(f"{KEY}job", "attempts", attempts)
+            assert stores.jobs.end(SHARD, "t", "me", None)
         assert raw.pttl(f"{KEY}job") > 0
-        raw.hdel(f"{KEY}job", "text")
-        with pytest.raises(StateError, match="has no ticket"):
-            stores.jobs.take(SHARD, "t")
         raw.delete(f"{KEY}job")
         raw.set(f"{KEY}job", "text")
         with pytest.raises(StateError, match="another type"):
             stores.jobs.look(SHARD)
-        assert stores.jobs.take(SHARD, "t") is None
+        assert stores.jobs.take(SHARD, "t", "me") is None
         stores.jobs.drop(SHARD, "t")
         assert stores.jobs.look(SHARD) is None
 

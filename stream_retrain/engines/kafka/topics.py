@@ -20,10 +20,23 @@ from stream_retrain.errors import BrokerError
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS
 from stream_retrain.settings import Settings
 
-__all__ = ["CommitNote", "KafkaSource", "SourceTopic", "UnknownSource", "count_partitions", "output_topic", "prepare_topics", "topic_id_of"]
+__all__ = [
+    "TRAININGS",
+    "CommitNote",
+    "KafkaSource",
+    "SourceTopic",
+    "UnknownSource",
+    "count_partitions",
+    "output_topic",
+    "prepare_topics",
+    "topic_id_of",
+]
 
 TIMEOUT_S: Final = 5.0
 LOOK_EVERY_S: Final = 15.0
+TRAININGS: Final = "trainings"
+TRAININGS_RETENTION_MS: Final = 2 * 86_400_000
+"""Longer than a ticket can wait and its training can last."""
 NO_ID: Final = ("", "AAAAAAAAAAAAAAAAAAAAAA")
 """What a broker gives that knows no ids."""
 
@@ -131,7 +144,7 @@ def _id_of(described: Any) -> str:
 
 
 def output_topic(pipeline: str, kind: str) -> str:
-    """`<pipeline>.predictions`, `<pipeline>.decisions`, `<pipeline>.dead_letters`."""
+    """`<pipeline>.predictions`, `<pipeline>.decisions`, `<pipeline>.dead_letters`; `<pipeline>.trainings`."""
     return f"{pipeline}.{kind}"
 
 
@@ -141,20 +154,21 @@ def prepare_topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -
     An output stands in the partition of its input. Raises `BrokerError` where the source does not exist or Kafka does not answer.
     """
     topics, partitions = _topics(admin, pipeline, settings)
-    retention_ms = {
+    retention_ms: dict[str, int] = {
         PREDICTIONS: settings.predictions_retention_ms,
         DECISIONS: settings.decisions_retention_ms,
         DEAD_LETTERS: settings.dead_letters_retention_ms,
     }
+    wanted = {kind: (partitions, kept_ms) for kind, kept_ms in retention_ms.items()}
+    if settings.trainer == "pool":
+        wanted[TRAININGS] = (settings.trainings_partitions, TRAININGS_RETENTION_MS)
     missing, short = [], []
-    for kind, kept_ms in retention_ms.items():
+    for kind, (count, kept_ms) in wanted.items():
         name = output_topic(pipeline.name, kind)
         if name not in topics:
-            missing.append(
-                NewTopic(name, partitions, settings.topic_replication, config={"retention.ms": str(kept_ms)}),
-            )
-        elif len(topics[name].partitions) < partitions:
-            short.append(NewPartitions(name, partitions))
+            missing.append(NewTopic(name, count, settings.topic_replication, config={"retention.ms": str(kept_ms)}))
+        elif len(topics[name].partitions) < count:
+            short.append(NewPartitions(name, count))
     _create(admin, missing, settings)
     _grow(admin, short, settings)
     return partitions
@@ -199,4 +213,4 @@ def _grow(admin: AdminClient, short: list[NewPartitions], settings: Settings) ->
             future.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.INVALID_PARTITIONS:
-                raise broker_error(f"giving topic {name!r} the partitions of its source", error, settings) from None
+                raise broker_error(f"giving topic {name!r} more partitions", error, settings) from None

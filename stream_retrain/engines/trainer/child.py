@@ -1,4 +1,4 @@
-"""The child process that trains for one worker.
+"""The child process that trains for one worker, or for a trainer of the pool.
 
 1. It sends `Up` and receives a `Hello`: the pipeline, the URL of the stores, the keys. Secrets come this way only, never on a command
    line.
@@ -57,7 +57,9 @@ class Hello:
     read_topic: bytes | None
     """A pickled `TopicReader`."""
     log: LogSetup | None = None
-    """How the worker logs."""
+    """How the parent logs."""
+    parent: str = "worker"
+    """What the parent is, in words: a worker or a trainer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,13 +121,15 @@ def _loaded(hello: Hello) -> _Train:
     """The function that carries out jobs, for the pipeline that the worker has. Raises what loading the pipeline raises."""
     if hello.log is not None:
         set_up_logging(hello.log)
+    since = f"since the {hello.parent} loaded it"
+    again = f"start the {hello.parent} again"
     if (file := edited(hello.files)) is not None:
-        raise PipelineError([f"its code has changed since the worker loaded it, in {file}: start the worker again"], hello.target or "")
+        raise PipelineError([f"its code has changed {since}, in {file}: {again}"], hello.target or "")
     pipeline: Pipeline = load_pipeline(hello.target) if hello.pipeline is None else pickle.loads(hello.pipeline)  # type: ignore[arg-type]
     if pipeline.digest() != hello.digest:
-        raise PipelineError(["it has changed since the worker loaded it: start the worker again"], hello.target or pipeline.name)
+        raise PipelineError([f"it has changed {since}: {again}"], hello.target or pipeline.name)
     if sources_digest(pipeline) != hello.sources:
-        raise PipelineError(["its code has changed since the worker loaded it: start the worker again"], hello.target or pipeline.name)
+        raise PipelineError([f"its code has changed {since}: {again}"], hello.target or pipeline.name)
     read_topic = None if hello.read_topic is None else pickle.loads(hello.read_topic)
     window = connect(hello.redis_url, keyring=hello.keyring).window
 

@@ -48,8 +48,6 @@ class Job:
     training: Training
     base: bytes | None = dataclasses.field(default=None, repr=False)
     """A sealed model to start from: the champion, if the challenger starts from it, or an earlier result of this training."""
-    sources: str = ""
-    """The digest of the user's code that the worker has loaded (`codec.sources`), where the trainer has loaded its own; empty: the same."""
     learned_through: int | None = None
     """Set if `base` is an earlier result: the offset it has learned through. The job is then only to catch up from there."""
 
@@ -77,6 +75,8 @@ class JobFailed:
     training: int
     error: str
     attempts: int
+    again: bool = False
+    """Its process has died or a store was away: whoever has attempts left may submit it again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

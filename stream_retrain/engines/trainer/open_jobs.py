@@ -58,10 +58,6 @@ class OpenJobs:
         opened.attempts += 1
         return opened.job
 
-    def uncount(self, shard: ShardId) -> None:
-        """The last attempt does not count: it did not end because of the training."""
-        self._open[shard].attempts -= 1
-
     def progressed(self, shard: ShardId, rows: int, rows_total: int | None) -> None:
         """The shard's job is running."""
         training = self._open[shard].job.training.number
@@ -77,16 +73,16 @@ class OpenJobs:
         del self._open[result.shard]
         self._results.append(result)
 
-    def fail(self, shard: ShardId, error: str) -> None:
-        """The shard's job, if it has one, has failed and is not attempted again."""
+    def fail(self, shard: ShardId, error: str, *, again: bool = False) -> None:
+        """The shard's job, if it has one, has failed and is not attempted again here; `again`: it might succeed elsewhere."""
         if (opened := self._open.pop(shard, None)) is not None:
             training = opened.job.training.number
-            self._results.append(JobFailed(shard=shard, training=training, error=error, attempts=opened.attempts))
+            self._results.append(JobFailed(shard=shard, training=training, error=error, attempts=opened.attempts, again=again))
 
     def retry(self, shard: ShardId, error: str) -> bool:
         """Whether the shard's job is to be attempted again after `error`; if not, it has failed."""
         if self._open[shard].attempts >= self._attempts_max:
-            self.fail(shard, error)
+            self.fail(shard, error, again=True)
             return False
         self._open[shard] = self._open.pop(shard)
         return True

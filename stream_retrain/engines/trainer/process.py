@@ -80,8 +80,12 @@ class ProcessTrainer:
         *,
         target: str | None = None,
         read_topic: TopicReader | None = None,
+        parent: str = "worker",
     ) -> None:
-        """`target` is the PIPELINE of the command line, for the child to load; without it the pipeline is sent as a pickle."""
+        """`target` is the PIPELINE of the command line, for the child to load; without it the pipeline is sent as a pickle.
+
+        `parent`: what this process is, a worker or a trainer.
+        """
         self._limits = limits
         self._hello = Hello(
             target=target,
@@ -94,6 +98,7 @@ class ProcessTrainer:
             memory_bytes_max=limits.memory_bytes_max,
             read_topic=None if read_topic is None else pickle.dumps(read_topic),
             log=current_setup(),
+            parent=parent,
         )
         self._child: _Child | None = None
         self._jobs = OpenJobs(limits.attempts_max)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores.memory.shards import Shards, StoredJob, StoredShard
-from stream_retrain.stores.ports import Ending, JobState, Ticket
+from stream_retrain.stores.ports import JOB_LEASE_S, Ending, JobState, JobTaken
 
 __all__ = ["MemoryJobStore"]
 
@@ -19,30 +20,38 @@ class MemoryJobStore:
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
 
-    def ask(self, shard: ShardId, epoch: int, ticket: Ticket, expire_s: float) -> None:
+    def ask(self, shard: ShardId, epoch: int, token: str, expire_s: float, *, base: bytes | None = None, attempts: int = 0) -> None:
         with self._shards.owned(shard, epoch) as stored:
-            stored.job = StoredJob(ticket=ticket, expire_s=expire_s)
+            stored.job = StoredJob(token=token, base=base, attempts=attempts, expire_s=expire_s)
             stored.job.renew()
 
-    def take(self, shard: ShardId, token: str) -> Ticket | None:
-        with self._open(shard, token) as job:
-            if job is None:
+    def take(self, shard: ShardId, token: str, trainer: str) -> JobTaken | Literal["busy"] | None:
+        with self._shards.locked(shard) as stored:
+            job = _unexpired(stored)
+            if job is None or job.token != token or job.status == "ended":
                 return None
-            job.status = "running"
-            return job.ticket
+            if job.status == "running" and time.monotonic() - job.heartbeat_s < JOB_LEASE_S:
+                return "busy"
+            job.status, job.trainer = "running", trainer
+            job.attempts += 1
+            job.renew()
+            return JobTaken(attempt=job.attempts, base=job.base)
 
-    def heartbeat(self, shard: ShardId, token: str, rows: int, rows_total: int | None) -> bool:
-        with self._open(shard, token) as job:
+    def heartbeat(self, shard: ShardId, token: str, trainer: str, rows: int, rows_total: int | None) -> bool:
+        with self._running(shard, token, trainer) as job:
             if job is None:
                 return False
             job.rows, job.rows_total = rows, rows_total
             return True
 
-    def end(self, shard: ShardId, token: str, ending: Ending) -> bool:
-        with self._open(shard, token) as job:
+    def end(self, shard: ShardId, token: str, trainer: str, ending: Ending | None) -> bool:
+        with self._running(shard, token, trainer) as job:
             if job is None:
                 return False
-            job.status, job.ending = "ended", ending
+            if ending is None:
+                job.status, job.attempts = "waiting", job.attempts - 1
+            else:
+                job.status, job.ending, job.base = "ended", ending, None
             return True
 
     def look(self, shard: ShardId) -> JobState | None:
@@ -51,8 +60,9 @@ class MemoryJobStore:
             if job is None:
                 return None
             return JobState(
-                token=job.ticket.token,
+                token=job.token,
                 status=job.status,
+                attempts=job.attempts,
                 rows=job.rows,
                 rows_total=job.rows_total,
                 heartbeat_age_s=time.monotonic() - job.heartbeat_s,
@@ -61,15 +71,15 @@ class MemoryJobStore:
 
     def drop(self, shard: ShardId, token: str) -> None:
         with self._shards.locked(shard) as stored:
-            if stored.job is not None and stored.job.ticket.token == token:
+            if stored.job is not None and stored.job.token == token:
                 stored.job = None
 
     @contextlib.contextmanager
-    def _open(self, shard: ShardId, token: str) -> Iterator[StoredJob | None]:
-        """The job with that token, or None if it was dropped, replaced or ended."""
+    def _running(self, shard: ShardId, token: str, trainer: str) -> Iterator[StoredJob | None]:
+        """The job with that token, if that trainer is at it."""
         with self._shards.locked(shard) as stored:
             job = _unexpired(stored)
-            if job is None or job.ticket.token != token or job.status == "ended":
+            if job is None or (job.token, job.trainer, job.status) != (token, trainer, "running"):
                 yield None
             else:
                 job.renew()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from stream_retrain.facts.values import ShardId
-from stream_retrain.stores.ports import Asked, Ending, JobStatus, Ticket
+from stream_retrain.stores.ports import Asked, Ending, JobStatus
 from stream_retrain.stores.refusals import stale_epoch
 from stream_retrain.stores.window import WindowChunk
 
@@ -46,8 +46,11 @@ class StoredShard:
 class StoredJob:
     """A job that was asked for; `heartbeat_s` and `expires_s` are times of the monotonic clock."""
 
-    ticket: Ticket
+    token: str
+    base: bytes | None
+    attempts: int
     expire_s: float
+    trainer: str = ""
     heartbeat_s: float = 0.0
     expires_s: float = 0.0
     status: JobStatus = "waiting"

@@ -1,0 +1,205 @@
+"""A topic of tickets in memory, with its consumer group; and `stream-retrain trainer` in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from stream_retrain import Pipeline
+from stream_retrain.core.contest.challenger import Challenger, Window
+from stream_retrain.engines.kafka.publish import create_topic
+from stream_retrain.engines.kafka.tickets import KafkaTicketQueue
+from stream_retrain.engines.trainer import Job, TrainerLimits
+from stream_retrain.engines.trainer.pool import PoolTrainer
+from stream_retrain.engines.trainer.tickets import Received, trainers_group
+from stream_retrain.settings import Settings, load_settings
+from stream_retrain.stores import connect
+from stream_retrain.stores.ports import Stores
+from tests.conftest import Services
+from tests.engines import trainer_support as support
+from tests.engines.trainer_support import KEYRING
+
+CHALLENGERS = (
+    support.LAST_2000,
+    Challenger(name="warm", start="champion", window=Window(rows=500), passes=2),
+    Challenger(name="slow", window=Window(rows=2_000), model=support.Slow()),
+    Challenger(name="hungry", window=Window(rows=500), model=support.Hungry()),
+    Challenger(name="bad", window=Window(rows=500), model=support.Raising()),
+)
+RULE = {challenger.name: at for at, challenger in enumerate(CHALLENGERS)}
+MODULE = """
+from tests.engines.pool_support import made
+wanted = made({name!r})
+"""
+
+
+def made(name: str | None = None) -> Pipeline:
+    """The pipeline of these tests, under a name of its own."""
+    return support.several(*CHALLENGERS, name=name or support.pipeline().name)
+
+
+def job(of: Pipeline, epoch: int, through: int, challenger: str, *, partition: int = 0, **changes: Any) -> Job:
+    wanted = support.job(of, epoch, through, rule=RULE[challenger], **changes)
+    return dataclasses.replace(wanted, shard=wanted.shard._replace(partition=partition))
+
+
+class MemoryTopic:
+    """A topic of tickets, and one group that reads it. It is a `TicketQueue`."""
+
+    def __init__(self, partitions: int = 4) -> None:
+        self.logs: list[list[bytes]] = [[] for _ in range(partitions)]
+        self.committed = [0] * partitions
+        self.members: list[MemorySource] = []
+        self.losing = False
+        self._lost: list[Callable[[], None]] = []
+
+    def put(self, place: int, ticket: bytes, lost: Callable[[], None]) -> None:
+        if self.losing:
+            self._lost.append(lost)
+        else:
+            self.logs[place % len(self.logs)].append(ticket)
+
+    def poll(self) -> None:
+        lost, self._lost = self._lost, []
+        for each in lost:
+            each()
+
+    def join(self) -> MemorySource:
+        """One more member: the partitions are given out anew."""
+        self.members.append(MemorySource(self))
+        self.rebalance()
+        return self.members[-1]
+
+    def rebalance(self) -> None:
+        for at, member in enumerate(self.members):
+            mine = {number for number in range(len(self.logs)) if number % len(self.members) == at}
+            member.places = {number: member.places.get(number) or [self.committed[number], set()] for number in mine}
+
+
+class MemorySource:
+    """A `TicketSource`."""
+
+    def __init__(self, topic: MemoryTopic) -> None:
+        self.topic = topic
+        self.places: dict[int, list[Any]] = {}
+
+    def receive(self, _: float) -> list[Received]:
+        received = []
+        for number, place in self.places.items():
+            self.topic.committed[number] = min(place[1], default=place[0])
+            received += [Received(number, at, self.topic.logs[number][at]) for at in range(place[0], len(self.topic.logs[number]))]
+            place[1] |= set(range(place[0], len(self.topic.logs[number])))
+            place[0] = len(self.topic.logs[number])
+        return received
+
+    def owns(self, received: Received) -> bool:
+        return received.offset in self.places.get(received.partition, [0, set()])[1]
+
+    def done(self, received: Received) -> None:
+        self.places.get(received.partition, [0, set()])[1].discard(received.offset)
+
+    @property
+    def caught_up(self) -> bool:
+        return all(place[0] == len(self.topic.logs[number]) for number, place in self.places.items())
+
+    def close(self, _: float) -> None:
+        self.receive(0)
+        self.topic.members.remove(self)
+        self.topic.rebalance()
+
+
+class Trainer:
+    """A `stream-retrain trainer` in a process of its own."""
+
+    def __init__(self, services: Services, folder: Path, of: Pipeline | Sequence[Pipeline], *options: str, **settings: Any) -> None:
+        (folder / "signing.key").touch(mode=0o600)
+        (folder / "signing.key").write_text(f"k1:{KEYRING.keys[0].secret.hex()}")
+        files = []
+        for pipeline in [of] if isinstance(of, Pipeline) else of:
+            files.append(folder / f"{pipeline.name.replace('-', '_')}.py")
+            files[-1].write_text(MODULE.format(name=pipeline.name))
+        given = {"signing_key_file": folder / "signing.key", "allow_unsigned": "false", "trainings_partitions": 4, **settings}
+        environment = {
+            **services.environment,
+            "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path),
+            **{f"STREAM_RETRAIN_{name.upper()}": str(value) for name, value in given.items()},
+        }
+        command = [sys.executable, "-m", "stream_retrain", "trainer", *map(str, files), *options]
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        self.lines.extend(self.process.stderr)
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Send it a signal and wait; its exit code and its output."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> tuple[int, str]:
+        assert self.process.stdout
+        printed = self.process.stdout.read()
+        return self.process.wait(20), printed
+
+    def says(self, text: str, times: int = 1, seconds: float = 30.0) -> None:
+        """Wait until that many lines of its log have the text."""
+        until_s = time.monotonic() + seconds
+        while sum(text in line for line in self.lines) < times:
+            assert time.monotonic() < until_s, self.lines
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(20)
+        self._reader.join(5)
+        assert self.process.stderr
+        assert self.process.stdout
+        self.process.stderr.close()
+        self.process.stdout.close()
+
+    @property
+    def child(self) -> psutil.Process | None:
+        """The process of its trainings."""
+        children = psutil.Process(self.process.pid).children()
+        return children[0] if children else None
+
+
+@contextlib.contextmanager
+def trainer_process(*arguments: Any, **settings: Any) -> Iterator[Trainer]:
+    started = Trainer(*arguments, **settings)
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+def settings_of(services: Services) -> Settings:
+    given = {"kafka_bootstrap_servers": services.bootstrap_servers, "redis_url": services.redis_url}
+    return load_settings(None, {}, {**given, "trainer": "pool", "trainings_partitions": 4})
+
+
+def stores_of(services: Services) -> Stores:
+    return connect(services.redis_url, keyring=KEYRING)
+
+
+def asking(of: Pipeline, services: Services, **limits: Any) -> PoolTrainer:
+    """The worker's side, over Kafka."""
+    settings, stores = settings_of(services), stores_of(services)
+    create_topic(settings, f"{of.name}.trainings", settings.trainings_partitions)
+    group, limited = trainers_group(settings.group_of(of.name), of), TrainerLimits(**{"timeout_s": 60.0, **limits})
+    queue = KafkaTicketQueue(settings, of.name)
+    return PoolTrainer(of, stores.jobs, queue, KEYRING, limited, lambda: len(stores.workers.all(group)))
