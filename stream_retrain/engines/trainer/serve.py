@@ -33,6 +33,7 @@ from stream_retrain.engines.trainer.tickets import Misfit, Received, Ticket, Tic
 from stream_retrain.errors import StateError, StoreError
 from stream_retrain.facts.telling import without_values
 from stream_retrain.facts.values import ShardId
+from stream_retrain.logs import fields_with
 from stream_retrain.stores.ports import Ending, JobStore
 
 __all__ = ["OUTCOMES", "Served", "TicketServer"]
@@ -190,7 +191,8 @@ class TicketServer:
             ticket = open_ticket(received.value, served.pipeline, self._keyring)
         except StateError as error:
             self._outcomes["dropped"] += 1
-            LOG.warning("a ticket is dropped, %d so far: %s", self._outcomes["dropped"], str(error).split(": ")[0])
+            told, why = fields_with("ticket.dropped", pipeline=served.pipeline.name), str(error).split(": ")[0]
+            LOG.warning("a ticket of pipeline %s is dropped: %s", served.pipeline.name, why, extra=told)
             ticket = None
         if ticket is None:
             served.source.done(received)
