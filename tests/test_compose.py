@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stream_retrain import compose
+from stream_retrain.compose.serving import pages_of, served_by
 from stream_retrain.engines.trainer import ProcessTrainer
 from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.errors import SettingsError
@@ -92,7 +93,7 @@ class TestServing:
     def serve(self, **given: Any) -> None:
         health = Health(ok=True)
         pages = Pages(metrics=lambda _: ("text/plain", b""), healthy=lambda: health, ready=lambda: health, status=dict)
-        with compose._serve(settings(http_port=0, **given), pages) as server:
+        with served_by(settings(http_port=0, **given), pages) as server:
             assert server.url.startswith("https://" if "http_tls_cert_file" in given else "http://")
 
     def test_warns_where_others_can_read_without_a_token(self, caplog: pytest.LogCaptureFixture, token: Path) -> None:
@@ -136,7 +137,7 @@ class TestServing:
 def test_readiness_tells_what_is_missing_and_health_does_not_care() -> None:
     status = Status("p", "i")
     watchdog = Watchdog(lambda: False, loop_timeout_s=60, shutdown_timeout_s=5)
-    pages = compose._pages(settings(), status, History(), Metrics(compose._labels(PIPELINE), "1"), watchdog)
+    pages = pages_of(settings(), status, History(), Metrics(compose._labels(PIPELINE), "1"), watchdog)
     assert pages.healthy().ok
     ready = pages.ready()
     assert (ready.ok, ready.detail["assigned"], ready.detail["restored"], ready.detail["committing"]) == (False, False, False, False)

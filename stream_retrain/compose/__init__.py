@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import gc
 import logging
-import math
-import os
-import secrets
-import socket
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import stream_retrain
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.codec.private_file import private_text, read_token
 from stream_retrain.codec.trial import checkpointable
+from stream_retrain.compose.serving import pages_of, served_by
+from stream_retrain.compose.trainers import serve_trainer, trainer_of
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.announce import Announcer
 from stream_retrain.engines.fleet import WorkerCommand, run_fleet
@@ -32,8 +27,7 @@ from stream_retrain.engines.replay.past import KeptStates, RunRange
 from stream_retrain.engines.replay.report import RunReport
 from stream_retrain.engines.replay.run import Progress, verify_run
 from stream_retrain.engines.supervise import supervise
-from stream_retrain.engines.trainer import ProcessTrainer, Trainer, TrainerLimits
-from stream_retrain.engines.trainer.tickets import trainers_group
+from stream_retrain.engines.trainer import Trainer
 from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.errors import SettingsError
 from stream_retrain.facts.worker import Tell, WorkerFact
@@ -43,11 +37,10 @@ from stream_retrain.stores import connect
 from stream_retrain.stores.ports import Stores
 from stream_retrain.views.fleet import FleetView
 from stream_retrain.views.history import History
-from stream_retrain.views.http import Health, HttpServer, Pages, serve, serve_at
+from stream_retrain.views.http import Pages, serve_at
 from stream_retrain.views.log import log_fact
 from stream_retrain.views.metrics import Metrics, PipelineLabels
 from stream_retrain.views.status import Status
-from stream_retrain.views.tls import server_context
 from stream_retrain.views.traces import Traces
 
 if TYPE_CHECKING:
@@ -149,10 +142,10 @@ def equipped(
         status = Status(pipeline.name, instance.name, metrics=labels.metrics, commit_timeout_s=limit_s, version=release)
         metrics, history = Metrics(labels, release), History()
         traces = [Traces(group, release)] if settings.traces else []
-        pages = _pages(settings, status, history, metrics, watchdog)
+        pages = pages_of(settings, status, history, metrics, watchdog)
         served = None
         if settings.http:
-            served = stack.enter_context(serve_at(socket, pages) if socket is not None else _serve(settings, pages))
+            served = stack.enter_context(serve_at(socket, pages) if socket is not None else served_by(settings, pages))
         stores = connect(settings.redis_url, keyring=keyring, group=group)
         stack.enter_context(Announcer(stores.workers, group, instance.name, status.snapshot, served.url_elsewhere if served else ""))
         yield Equipment(
@@ -166,45 +159,6 @@ def equipped(
             trainer=stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target, watchdog.deadline_s)),
             pages=pages,
         )
-
-
-def serve_trainer(
-    pipelines: Mapping[str, Pipeline],
-    settings: Settings,
-    keyring: Keyring,
-    stop: Callable[[], bool],
-    *,
-    children: int = 1,
-    burst: bool = False,
-) -> dict[str, int]:
-    """A trainer of the pool until `stop()`, for the pipelines by their PIPELINE; how many tickets came to what.
-
-    Raises `SettingsError`, `BrokerError`, `StoreError`.
-    """
-    from stream_retrain.engines.kafka.tickets import KafkaTicketSource
-    from stream_retrain.engines.kafka.topic_range import read_range
-    from stream_retrain.engines.trainer.serve import Served, TicketServer
-
-    if len({pipeline.name for pipeline in pipelines.values()}) < len(pipelines):
-        raise SettingsError("two of the pipelines have the same name: each needs a trainer of its own")
-    stores = connect(settings.redis_url, keyring=keyring)
-    stores.ping()
-    limits = dataclasses.replace(_limits_of(settings), attempts_max=1)
-    read = functools.partial(read_range, settings)
-    served = []
-    for target, pipeline in pipelines.items():
-        make = functools.partial(
-            ProcessTrainer, pipeline, settings.redis_url, keyring, limits, target=target, read_topic=read, parent="trainer"
-        )
-        served.append(Served(pipeline=pipeline, source=KafkaTicketSource(settings, pipeline), trainer=make))
-    name = f"{socket.gethostname()}-trainer-{os.getpid()}-{secrets.token_hex(3)}"
-    server = TicketServer(served, stores.jobs, keyring, name, children=children)
-    with ExitStack() as stack:
-        for pipeline in pipelines.values():
-            group = trainers_group(settings.group_of(pipeline.name), pipeline)
-            stack.enter_context(Announcer(stores.workers, group, name, functools.partial(server.shown, pipeline.name)))
-            LOG.info("takes the trainings of pipeline %s (group %s)", pipeline.name, group)
-        return server.run(stop, burst=burst, shutdown_timeout_s=settings.shutdown_timeout_s)
 
 
 def verify_pipeline(
@@ -266,90 +220,8 @@ def run_workers(commands: Sequence[WorkerCommand], sockets: Sequence[Path], sett
         if settings.http:
             fleet = FleetView(sockets, lambda: starts)
             pages = Pages(metrics=fleet.metrics, healthy=fleet.healthy, ready=fleet.ready, status=fleet.status, history=fleet.history)
-            stack.enter_context(_serve(settings, pages))
+            stack.enter_context(served_by(settings, pages))
         return run_fleet(commands, stop, settings.shutdown_timeout_s + 1.5, started)
-
-
-def _serve(settings: Settings, pages: Pages) -> HttpServer:
-    """Serve on the port, with TLS and a token where the settings name files of them. Raises `SettingsError`."""
-    certificate, key, tls = settings.http_tls_cert_file, settings.http_tls_key_file, None
-    if key is not None and certificate is None:
-        raise SettingsError("http_tls_key_file is given, and http_tls_cert_file is not: name the certificate's file too")
-    if certificate is not None:
-        private_text(key or certificate, "TLS key" if key else "certificate and TLS key")
-        tls = server_context(certificate, key)
-    token = read_token(settings.http_token_file) if settings.http_token_file is not None else None
-    server = serve(settings.http_host, settings.http_port, pages, settings.http_hosts, token=token, tls=tls)
-    LOG.info("serving %s: a page, and /metrics /healthz /readyz /status", server.url)
-    if not settings.http_is_loopback and token is None:
-        LOG.warning("http_host is %s, and there is no http_token_file: whoever reaches it reads status and metrics", settings.http_host)
-    elif not settings.http_is_loopback and tls is None:
-        LOG.warning("http_host is %s, and there is no http_tls_cert_file: the token can be read on its way", settings.http_host)
-    return server
-
-
-def _pages(settings: Settings, status: Status, history: History, metrics: Metrics, watchdog: Watchdog) -> Pages:
-    def healthy() -> Health:
-        turning = watchdog.turning()
-        detail = (
-            status.detail if turning else f"the loop has not turned for {settings.loop_timeout_s:g} s: the process is about to end itself"
-        )
-        return Health(ok=turning and status.healthy(), detail={"state": status.state, "detail": detail})
-
-    def ready() -> Health:
-        found = status.readiness()
-        detail = {"state": status.state, "detail": status.detail, **found.detail()}
-        return Health(ok=watchdog.turning() and found.ok, detail=detail)
-
-    return Pages(metrics=metrics.render, healthy=healthy, ready=ready, status=status.snapshot, history=history.snapshot)
-
-
-@contextlib.contextmanager
-def trainer_of(
-    pipeline: Pipeline,
-    settings: Settings,
-    stores: Stores,
-    keyring: Keyring,
-    target: str | None,
-    deadline_s: Callable[[], float] = lambda: math.inf,
-) -> Iterator[Trainer | None]:
-    """The trainer of setting `trainer`, for as long as the worker runs; None where it is off. `deadline_s`: when its end must be done.
-
-    `target` is the PIPELINE of the command line, for a child process to load; without it the pipeline is sent to it as it is.
-    """
-    trainer = _trainer(pipeline, settings, stores, keyring, target)
-    try:
-        yield trainer
-    finally:
-        if trainer is not None:
-            trainer.close(min(time.monotonic() + settings.shutdown_timeout_s, deadline_s()))
-
-
-def _trainer(pipeline: Pipeline, settings: Settings, stores: Stores, keyring: Keyring, target: str | None) -> Trainer | None:
-    from stream_retrain.engines.kafka.topic_range import read_range
-
-    match settings.trainer:
-        case "process":
-            read = functools.partial(read_range, settings)
-            return ProcessTrainer(pipeline, settings.redis_url, keyring, _limits_of(settings), target=target, read_topic=read)
-        case "pool":
-            from stream_retrain.engines.kafka.tickets import KafkaTicketQueue
-            from stream_retrain.engines.trainer.pool import PoolTrainer
-
-            group, queue = trainers_group(settings.group_of(pipeline.name), pipeline), KafkaTicketQueue(settings, pipeline.name)
-            return PoolTrainer(pipeline, stores.jobs, queue, keyring, _limits_of(settings), lambda: len(stores.workers.all(group)))
-        case "off":
-            return None
-
-
-def _limits_of(settings: Settings) -> TrainerLimits:
-    """What the settings allow one training."""
-    return TrainerLimits(
-        timeout_s=settings.train_timeout_s,
-        memory_bytes_max=settings.train_memory_bytes_max,
-        attempts_max=settings.train_attempts_max,
-        trainer_wait_s=settings.trainer_wait_s,
-    )
 
 
 def all_of(*views: Tell) -> Tell:
