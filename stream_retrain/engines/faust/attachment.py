@@ -42,6 +42,8 @@ STEP_S: Final = 0.05
 LOOP_SILENT_S: Final = 2.0
 PREPARE_TIMEOUT_S: Final = 15.0
 """How long the app's other agents wait for a pipeline whose source topic, Kafka or Redis is not there."""
+PREFIX: Final = "stream_retrain."
+"""Of the names of our agents."""
 Work = Callable[[Clients], None]
 """What the thread does with the clients it is given: learn, until it is told to stop."""
 
@@ -64,7 +66,7 @@ class Attachment:
         """The worker is there, its source exists, and it waits for partitions."""
         self.error: BaseException | None = None
         reads_committed(app)
-        app.agent(self._source_topic(), name=f"stream_retrain.{pipeline.name}")(self._deliver)
+        app.agent(self._source_topic(), name=f"{PREFIX}{pipeline.name}")(self._deliver)
         app.on_partitions_assigned.connect(self._on_assigned)
         app.on_partitions_revoked.connect(self._on_revoked)
 
@@ -225,6 +227,11 @@ def _check(app: Any, pipeline: Pipeline, settings: Settings) -> None:
         )
     if not issubclass(app.transport.Consumer, driver.Consumer):
         raise SettingsError("the app's broker must be a kafka:// or aiokafka:// URL: Faust's confluent driver has no rebalances to rely on")
+    if any(pipeline.source in agent.channel.topics for agent in app.agents.values() if agent.name.startswith(PREFIX)):
+        raise SettingsError(
+            f"another pipeline of Faust app {app.conf.id!r} reads {pipeline.source!r}, and both would commit its offsets: attach this one"
+            " to another app"
+        )
     if settings.group_of(pipeline.name) != app.conf.id:
         raise SettingsError(
             f"setting group is {settings.group_of(pipeline.name)!r}, and the Faust app's id is {app.conf.id!r}: leave it out"

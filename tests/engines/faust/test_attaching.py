@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -62,6 +63,14 @@ def started() -> faust.App:
 def test_an_app_in_which_nothing_would_be_exactly_once_is_refused(made: Callable[[], Any], why: str) -> None:
     with pytest.raises(SettingsError, match=why):
         attached(made())
+
+
+def test_two_pipelines_of_one_source_are_refused_in_one_app() -> None:
+    team = app()
+    attached(team)
+    attach(team, dataclasses.replace(PIPELINE, name="other", source="other.events"), keyring=KEYRING)
+    with pytest.raises(SettingsError, match=r"reads 'shop\.events', and both would commit its offsets"):
+        attach(team, dataclasses.replace(PIPELINE, name="again"), keyring=KEYRING)
 
 
 def test_what_is_no_app_is_refused() -> None:
