@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast check bench bench-quality bench-backtest chaos bench-recovery bench-metrics docs dashboards manifests clean
+.PHONY: help demo test test-fast check bench bench-quality bench-backtest chaos bench-recovery bench-metrics bench-scale docs dashboards manifests clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,11 @@ bench-recovery: $(READY) ## Time to the next prediction after a kill, replay spe
 
 bench-metrics: $(READY) ## What metrics cost, and how long a scrape takes at 20 pipelines x 8 partitions
 	$(BIN)/python -m benchmarks.metrics
+
+bench-scale: $(READY) ## Events/s and CPU by workers, partitions, features and model; a capacity model and a simulation, to build/scale
+	@mkdir -p build/scale
+	$(BIN)/python -m benchmarks.scale --json build/scale/scale.json --markdown build/scale/tables.md --plot build/scale/scale.svg
+	$(BIN)/python -m benchmarks.capacity build/scale/scale.json --json build/scale/capacity.json
 
 docs: $(READY) ## Make what docs have from the code: the picture of docs/architecture.md, docs/metrics.md
 	$(BIN)/python -m docs.architecture
