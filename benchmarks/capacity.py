@@ -16,7 +16,7 @@ the cost of an event (and for a commit, when one is due). Assumed, and not measu
 
 1. arrivals are fluid: each partition gets its rate evenly, in a burst a multiple of it; keys are spread evenly;
 2. a worker has a core of its own, and Kafka and Redis answer at once: they are no bottleneck;
-3. in a restart a worker is away for `away_s`, its partitions wait for it (static membership), and it has nothing to replay (SIGTERM);
+3. in a restart a worker is away for `away_s`, nobody takes its partitions over meanwhile, and it has nothing to replay;
 4. in a duel an event of the shard costs `duel_factor` as much, for `duel_events` events of that shard, and `rematch_factor` from then on
    in a share of the shards: those whose champion is of another family have a rematch, which may have no end;
 5. labels come with their events.
@@ -354,7 +354,7 @@ SCENES: Final[dict[str, tuple[float, dict[str, Any]]]] = {
     "steady": (10.0, {}),
     "twice the load for 10 s": (90.0, {"burst": Burst(5.0, 10.0, 2.0)}),
     "four times the load for 5 s": (90.0, {"burst": Burst(5.0, 5.0, 4.0)}),
-    "rolling restart, 4 s each": (60.0, {"restart": Restart(5.0, 4.0)}),
+    "one worker after the other away for 4 s": (60.0, {"restart": Restart(5.0, 4.0)}),
     "drift storm, duels only": (40.0, {"storm": DriftStorm(5.0)}),
     "drift storm, a quarter go on with a rematch": (40.0, {"storm": DriftStorm(5.0, rematches=0.25)}),
     "drift storm, all go on with a rematch": (40.0, {"storm": DriftStorm(5.0, rematches=1.0)}),
