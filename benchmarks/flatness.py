@@ -45,7 +45,7 @@ from stream_retrain.engines.driver.log import Log
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Checkpointed, WorkerFact
 from stream_retrain.lane.batch import Records
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.shard import Shard
 from stream_retrain.models import (

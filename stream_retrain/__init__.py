@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from stream_retrain.backtesting.backtest_result import BacktestResult
     from stream_retrain.core.contest.challenger import Challenger, TopicRange, Window
     from stream_retrain.core.contest.evidence import Evidence
+    from stream_retrain.core.fields import Field, Sparse
+    from stream_retrain.core.label import Label
     from stream_retrain.core.pipeline import Pipeline
     from stream_retrain.core.react.reactions import Challenge, FineTune, Ignore, Reset, Retrain
     from stream_retrain.core.react.rules import On
@@ -29,8 +31,10 @@ __all__ = [
     "Drift",
     "Every",
     "Evidence",
+    "Field",
     "FineTune",
     "Ignore",
+    "Label",
     "On",
     "Pipeline",
     "PipelineError",
@@ -39,6 +43,7 @@ __all__ = [
     "Retrain",
     "Schema",
     "Shard",
+    "Sparse",
     "StreamRetrainError",
     "Threshold",
     "TopicRange",
@@ -59,8 +64,10 @@ _HOMES = {
     "Drift": "core.react.triggers",
     "Every": "core.react.triggers",
     "Evidence": "core.contest.evidence",
+    "Field": "core.fields",
     "FineTune": "core.react.reactions",
     "Ignore": "core.react.reactions",
+    "Label": "core.label",
     "On": "core.react.rules",
     "Pipeline": "core.pipeline",
     "PipelineError": "errors",
@@ -69,6 +76,7 @@ _HOMES = {
     "Retrain": "core.react.reactions",
     "Schema": "core.schema",
     "Shard": "lane.shard",
+    "Sparse": "core.fields",
     "StreamRetrainError": "errors",
     "Threshold": "core.react.thresholds",
     "TopicRange": "core.contest.challenger",

@@ -13,7 +13,7 @@ from stream_retrain.codec.state import dump_state
 from stream_retrain.core.digest import digest
 from stream_retrain.facts.shard import DetectorFailed, Rejected
 from stream_retrain.lane.batch import Record, Records
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.shard import Shard
 from tests import river_parts
 

@@ -23,12 +23,13 @@ import msgspec
 
 from stream_retrain.backtesting.label_delay import LabelDelay
 from stream_retrain.backtesting.source import Source
+from stream_retrain.core.path import Path, found, path_of
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.errors import EventError, SettingsError
 from stream_retrain.facts.values import Event
 from stream_retrain.lane.batch import Record
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.formats.event_time import TIME_MAX_S, TIME_MIN_S, written
-from stream_retrain.lane.formats.json import EventDecoder
 
 __all__ = ["DelayedLabels"]
 
@@ -52,6 +53,11 @@ class DelayedLabels:
         """Raises `SettingsError` where the schema has no id, by which an answer finds its question."""
         if pipeline.schema.id is None:
             raise SettingsError("a label delay needs an id in the schema: by it an answer finds its question")
+        if pipeline.schema.decode is not None or pipeline.schema.format != "json":
+            raise SettingsError("a label delay is simulated for records in JSON alone: others cannot be taken apart and written again")
+        roles = (pipeline.schema.id, pipeline.schema.time, pipeline.schema.label_name)
+        if any(isinstance(part, int) for text in roles if text is not None for part in path_of(text)):
+            raise SettingsError("a label delay cannot be simulated where the label, the id or the time stands in a list")
         self._source = source
         self._delay = delay
         self._pipeline = pipeline
@@ -92,6 +98,8 @@ class DelayedLabels:
             try:
                 event = self._decoder.decode(record)
             except EventError:
+                event = None
+            if event is None:
                 yield partition, of.numbered(record)
                 continue
             for answer in of.due(event):
@@ -107,7 +115,9 @@ class _Waiting:
     def __init__(self, delay: LabelDelay, pipeline: Pipeline, partition: int) -> None:
         schema = pipeline.schema
         assert schema.id is not None, "it was looked at before"
-        self._schema, self._id = schema, schema.id
+        self._schema = schema
+        self._id, self._label = path_of(schema.id), path_of(schema.label_name)
+        self._time = None if schema.time is None else path_of(schema.time)
         self._counts_events = delay.counts_events
         self._due = delay.build(schema, partition)
         self._rows_max = pipeline.pending_rows_max
@@ -151,7 +161,7 @@ class _Waiting:
             due = event.time_s
         if len(self._answers) >= self._rows_max:
             self._leave_out_the_oldest()
-        self._answers[number] = _Answer(record.key, bytes(fields[self._id]), bytes(fields.pop(self._schema.label)))
+        self._answers[number] = _Answer(record.key, _raw(fields, self._id), _taken(fields, self._label))
         heapq.heappush(self._order, (due, number))
         return self.numbered(record._replace(value=_encode(fields)))
 
@@ -170,10 +180,11 @@ class _Waiting:
         return record._replace(offset=offset)
 
     def _record(self, answer: _Answer, time_s: float) -> Record:
-        fields: dict[str, Any] = {self._id: msgspec.Raw(answer.id)}
-        if self._schema.time is not None:
-            fields[self._schema.time] = written(time_s, self._schema)
-        fields[self._schema.label] = msgspec.Raw(answer.label)
+        fields: dict[str, Any] = {}
+        _put(fields, self._id, msgspec.Raw(answer.id))
+        if self._time is not None:
+            _put(fields, self._time, written(time_s, self._schema))
+        _put(fields, self._label, msgspec.Raw(answer.label))
         stamp_ms = math.ceil(max(time_s, TIME_MIN_S) * 1000)
         return self.numbered(Record(0, answer.key, _encode(fields), stamp_ms))
 
@@ -183,3 +194,28 @@ class _Waiting:
         if len(self._order) > 2 * len(self._answers) + STALE_MAX:
             self._order = [entry for entry in self._order if entry[1] in self._answers]
             heapq.heapify(self._order)
+
+
+def _raw(fields: dict[str, Any], path: Path) -> bytes:
+    """What stands there, as JSON."""
+    first, *rest = path
+    value = bytes(fields[str(first)])
+    return value if not rest else bytes(_encode(found(msgspec.json.decode(value), tuple(rest))))
+
+
+def _taken(fields: dict[str, Any], path: Path) -> bytes:
+    """What stands there, as JSON; it is no longer there."""
+    first, *rest = map(str, path)
+    if not rest:
+        return bytes(fields.pop(first))
+    inner = _fields(fields[first])
+    value = _taken(inner, tuple(rest))
+    fields[first] = msgspec.Raw(_encode(inner))
+    return value
+
+
+def _put(fields: dict[str, Any], path: Path, value: Any) -> None:
+    """Put a value there, in objects."""
+    for part in path[:-1]:
+        fields = fields.setdefault(str(part), {})
+    fields[str(path[-1])] = value

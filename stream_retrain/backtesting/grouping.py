@@ -16,7 +16,7 @@ from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.replay.replay import Replay
 from stream_retrain.lane.batch import Records
 from stream_retrain.lane.encoder import encode_nothing
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 
 __all__ = ["grouped", "groups_for"]
 

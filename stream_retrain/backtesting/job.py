@@ -28,7 +28,7 @@ from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.replay.replay import Replay
 from stream_retrain.lane.batch import Batch, Records
 from stream_retrain.lane.encoder import encode_decided, encode_nothing
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 
 __all__ = ["Job", "JobDone", "decisions_file", "run_job"]
 

@@ -22,6 +22,7 @@ from stream_retrain.backtesting.row_source import GivenRows, RowSource, fields_o
 from stream_retrain.backtesting.source import Source
 from stream_retrain.backtesting.table import SUFFIXES, Table
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.schema import Schema
 from stream_retrain.engines.replay.rows import CSV_SUFFIXES, estimate_rows, kind_of, read_lines
 from stream_retrain.errors import SettingsError
 from stream_retrain.lane.formats.partitioner import DEFAULT, Partitioner
@@ -67,8 +68,12 @@ def open_source(
         source = TopicSource(given, settings)
     else:
         dealt = _partitioner(settings, partition_by, partitions)
-        needed = fields_of(pipeline.schema, partition_by, None if delay is None else delay.field)
-        source = RowSource(_opened(given, pipeline, {*needed, *pipeline.schema.features}), pipeline.schema, needed, partition_by, dealt)
+        schema = pipeline.schema
+        if not isinstance(schema.format, str):
+            kind = type(schema.format).__name__
+            raise SettingsError(f"rows are no records in {kind}: replay the topic, kafka://{pipeline.source}, or declare their own format")
+        needed = fields_of(schema, partition_by, None if delay is None else delay.field)
+        source = RowSource(_opened(given, pipeline, _fields_read(schema, needed)), schema, needed, partition_by, dealt)
     if delay is None:
         return source
     return DelayedLabels(source, delay, pipeline, record_bytes_max=settings.record_bytes_max)
@@ -82,7 +87,15 @@ def _partitioner(settings: Settings, partition_by: str | None, partitions: int) 
     return Partitioner(partitions, settings.kafka.get("partitioner", DEFAULT) if partitions > 1 else DEFAULT)
 
 
-def _opened(given: str | Path | Iterable[Mapping[str, Any]], pipeline: Pipeline, fields: Set[str]) -> GivenRows:
+def _fields_read(schema: Schema, needed: Mapping[str, str]) -> Set[str] | None:
+    """The columns that are read of a table; None: all."""
+    sparse = schema.sparse
+    if not schema.names_columns or schema.unknown == "refuse" or (sparse is not None and sparse.path is None):
+        return None
+    return {*needed, *(str(field.path_in(name)[0]) for name, field in schema.fields.items())}
+
+
+def _opened(given: str | Path | Iterable[Mapping[str, Any]], pipeline: Pipeline, fields: Set[str] | None) -> GivenRows:
     # A question waits among at most so many, so a label that is not there by then is of no use to it.
     rows_tried = max(ROWS_TRIED_MIN, pipeline.pending_rows_max)
     if not isinstance(given, str | Path):
@@ -90,6 +103,7 @@ def _opened(given: str | Path | Iterable[Mapping[str, Any]], pipeline: Pipeline,
     file = Path(given)
     if file.suffix in SUFFIXES:
         table = Table(file)
+        fields = set(table.columns) if fields is None else fields
         untold = [f"the column {name!r} says no zone: it is taken as UTC" for name in table.without_zone(fields)]
         return GivenRows(file.name, lambda: table.rows(fields), table.count, table.columns, rows_tried, untold)
     if (kind := kind_of(file)) is None:

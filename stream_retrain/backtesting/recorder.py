@@ -30,6 +30,7 @@ from stream_retrain.facts.shard import (
     DuelStarted,
     LeadChanged,
     ModelReset,
+    Passed,
     Rejected,
     ShardFact,
     TrainingFailed,
@@ -118,7 +119,7 @@ class Recorder:
         rejected = self._refused(step.facts) if step.facts else 0
         made.records += step.records
         made.rejected += rejected
-        self._events += step.records - rejected
+        self._events += step.records - rejected - sum(isinstance(fact, Passed) for fact in step.facts)
         if step.learned:
             self._score(step.learned)
         for fact in step.facts:

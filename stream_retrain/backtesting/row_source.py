@@ -18,17 +18,19 @@ import dataclasses
 import datetime as dt
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from stream_retrain.core.path import found, path_of
 from stream_retrain.core.schema import Schema
 from stream_retrain.engines.replay.rows import Broken, Row
-from stream_retrain.errors import SettingsError
+from stream_retrain.errors import EventError, SettingsError
 from stream_retrain.lane.batch import Record
 from stream_retrain.lane.formats.event_time import TIME_MAX_S, TIME_MIN_S, seconds_of, time_type, written
+from stream_retrain.lane.formats.opened import format_of
 from stream_retrain.lane.formats.partitioner import Partitioner
-from stream_retrain.lane.formats.rows import encode_row, key_text
+from stream_retrain.lane.formats.rows import encode_row_as, key_text
 
 __all__ = ["GivenRows", "RowSource", "fields_of"]
 
@@ -53,9 +55,8 @@ class GivenRows(NamedTuple):
 
 def fields_of(schema: Schema, key: str | None, delay: str | None) -> dict[str, str]:
     """The fields that rows must have, each with what it is: those of the schema but optional features, the key and the label delay's."""
-    named = {delay: "for the label delay", key: "the key", schema.id: "the id", schema.time: "the event time", schema.label: "the label"}
-    named |= dict.fromkeys(schema.required, "a feature")
-    return {name: what for name, what in named.items() if name is not None}
+    named = {delay: "for the label delay", key: "the key"}
+    return {name: what for name, what in named.items() if name is not None} | schema.columns
 
 
 class RowSource:
@@ -66,6 +67,8 @@ class RowSource:
         self.name = given.name
         self._given = given
         self._schema = schema
+        self._format = format_of(schema)
+        self._time = None if schema.time is None else path_of(schema.time)
         self._key = key
         self._partitioner = partitioner
         self._needed = needed
@@ -100,10 +103,9 @@ class RowSource:
                 if missing:
                     missing -= row.keys()
                     seen.update(dict.fromkeys(row))
-                stamp_ms, row = self._stamped(row, stamp_ms)
                 key = self._key_of(row)
                 partition = deal(key)
-                value = self._encoded(number, row)
+                stamp_ms, value = self._stamped(number, row, key, stamp_ms)
             offset = offsets[partition] = offsets.get(partition, -1) + 1
             yield partition, Record(offset, key, value, stamp_ms)
             if missing and tally.rows >= self._given.rows_tried:
@@ -113,27 +115,37 @@ class RowSource:
         if missing:
             raise self._without(missing, seen)
 
-    def _stamped(self, row: Row, before_ms: int) -> tuple[int, Row]:
-        """The timestamp of a row's record, and the row, where a time that is an object is written as the schema has it."""
-        schema = self._schema
-        if schema.time is None:
-            return (self._tally.rows - 1) * 1000, row
-        value = row.get(schema.time)
+    def _stamped(self, number: int, row: Row, key: bytes | None, before_ms: int) -> tuple[int, bytes]:
+        """The timestamp and the value of a row's record, where a time that is an object is written as the schema has it."""
+        schema, time = self._schema, self._time
+        if time is None:
+            return (self._tally.rows - 1) * 1000, self._encoded(number, row)
+        value = found(row, time) if self._format is None else self._told(number, row, key)
         if isinstance(value, dt.datetime) and value == value:  # that of pandas is not itself where it is missing
             if value.tzinfo is None:
                 self._tally.without_zone = True
                 value = value.replace(tzinfo=dt.UTC)
             time_s = value.timestamp()
-            row = {**row, schema.time: value if schema.time_unit == "iso" else written(time_s, schema)}
+            if len(time) == 1 and self._format is None:
+                row = {**row, str(time[0]): value if schema.time_unit == "iso" else written(time_s, schema)}
         else:
             try:
                 time_s = seconds_of(msgspec.convert(value, time_type(schema)), schema)
             except (msgspec.ValidationError, ValueError, OverflowError):
                 time_s = math.nan
+        encoded = self._encoded(number, row)
         if TIME_MIN_S <= time_s <= TIME_MAX_S:
-            return math.ceil(time_s * 1000), row
+            return math.ceil(time_s * 1000), encoded
         self._tally.without_time += 1
-        return before_ms, row
+        return before_ms, encoded
+
+    def _told(self, number: int, row: Row, key: bytes | None) -> Any:
+        """The event time that the pipeline's own format finds in a row; None where it finds none."""
+        assert self._format is not None, "it was looked at before"
+        try:
+            return found(self._format.object_of(Record(0, key, self._encoded(number, row), 0)), self._time or ())
+        except EventError:
+            return None
 
     def _key_of(self, row: Row) -> bytes | None:
         if self._key is None:
@@ -145,7 +157,7 @@ class RowSource:
 
     def _encoded(self, number: int, row: Row) -> bytes:
         try:
-            return encode_row(row)
+            return encode_row_as(self._schema.format, row)
         except (TypeError, ValueError, RecursionError) as error:
             raise SettingsError(f"{self.name}: row {number}: it cannot be written as JSON: {error}") from None
 

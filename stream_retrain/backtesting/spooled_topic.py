@@ -19,7 +19,7 @@ from stream_retrain.engines.trainer import Job
 from stream_retrain.engines.trainer.labelled import labelled
 from stream_retrain.errors import TrainingError
 from stream_retrain.facts.values import Event, Features, Learned
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 
 __all__ = ["SpooledTopic"]
 

@@ -217,7 +217,7 @@ def _notes(run: Run, of: Mapping[str, Sequence[Recording]], shared: Mapping[int,
     if run.partial:
         notes.append(_interrupted(run, of, shared))
     if not run.partial and not any(each.labelled for each in first):
-        label = run.own.schema.label
+        label = run.own.schema.label_name
         notes.append(f"No label came, so there is no quality: {label!r} is absent or null in all records, or no answer found its question.")
     if out_of_order := sum(each.out_of_order for each in first):
         most_s = max(each.earlier_s_max for each in first)

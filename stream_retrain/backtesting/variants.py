@@ -211,6 +211,6 @@ def _comparable(chosen: Chosen) -> Chosen:
 
 _COMPARED: Final[dict[str, Callable[[Pipeline], Any]]] = {
     "tasks": lambda pipeline: pipeline.task,
-    "labels": lambda pipeline: pipeline.schema.label,
+    "labels": lambda pipeline: pipeline.schema.label if pipeline.schema.label_field.is_plain else pipeline.schema.label_field,
     "ids": lambda pipeline: pipeline.schema.id,
 }

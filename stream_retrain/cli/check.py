@@ -43,9 +43,9 @@ def _described(pipeline: Pipeline) -> dict[str, Any]:
     shown["schema"] = {
         "id": schema.id,
         "time": schema.time,
-        "label": schema.label,
+        "label": schema.label_name,
         "keep_null": bool(schema.keep_null),
-        "features": {name: getattr(kind, "__name__", str(kind)) for name, kind in schema.features.items()},
+        "features": {name: getattr(field.kind, "__name__", str(field.kind)) for name, field in schema.fields.items()},
     }
     shown["model"] = named(pipeline.model)
     shown["watch"] = [f"{watch.signal}: {watch.detector_name} ({watch.wanted})" for watch in pipeline.watch]

@@ -25,7 +25,8 @@ from stream_retrain.core.react.rules import On
 from stream_retrain.core.react.thresholds import Threshold, metric_named
 from stream_retrain.core.react.triggers import Caution, Request
 from stream_retrain.core.react.triggers import Declared as Beside
-from stream_retrain.core.schema import TASKS, Schema, Task, is_optional
+from stream_retrain.core.schema import TASKS, Schema, Task
+from stream_retrain.core.schema_faults import schema_faults
 from stream_retrain.core.scores import ScoreSpec, default_metrics, each_metric, metric_faults, needs_proba
 from stream_retrain.core.trial import Candidate, Declared, Trial
 from stream_retrain.core.watch.watch import RANK, Watch
@@ -182,14 +183,14 @@ def _faults(pipeline: Pipeline) -> Iterator[str]:
         return
     if pipeline.task not in TASKS:
         return
-    schema_faults = list(pipeline.schema.faults(pipeline.task))
-    yield from schema_faults
+    of_schema = list(schema_faults(pipeline.schema, pipeline.task))
+    yield from of_schema
     model_faults = list(_model_faults("model", pipeline.model, pipeline.task))
     yield from model_faults
     yield from _rule_faults(pipeline)
     if not model_faults:
         yield from pipeline.scores.faults(pipeline.task, pipeline.model)
-    if not schema_faults:
+    if not of_schema:
         yield from Trial(_sound(pipeline)).faults
 
 
@@ -286,7 +287,7 @@ def _models(pipeline: Pipeline) -> Iterator[Candidate]:
 def _schema_for(pipeline: Pipeline) -> Schema:
     """The schema, which keeps what is null where a model of the pipeline fills it."""
     schema = pipeline.schema
-    if not isinstance(schema, Schema) or schema.keep_null is not None or not any(map(is_optional, schema.features.values())):
+    if not isinstance(schema, Schema) or schema.keep_null is not None or not schema.has_optional:
         return schema
     fills = any(fills_nulls(each.model) for each in _models(pipeline))
     return dataclasses.replace(schema, keep_null=True) if fills else schema

@@ -22,10 +22,13 @@ from typing import Any, Final, NamedTuple
 from river import metrics
 
 from stream_retrain.core.contest.training import copy_of
+from stream_retrain.core.example import example_label, example_records, features_of
+from stream_retrain.core.fields import LEFT_OUT, Field
 from stream_retrain.core.inside import named
-from stream_retrain.core.schema import Schema, is_optional
+from stream_retrain.core.schema import Schema
 from stream_retrain.core.scores import needs_proba
 from stream_retrain.core.serve.predictor import gives_probabilities, label_is_most_probable
+from stream_retrain.core.time_features import time_reader
 from stream_retrain.core.watch.guards import CATEGORIES_WARM_UP_EVENTS
 from stream_retrain.core.watch.watch import RANK, Watch, reading
 from stream_retrain.facts.values import Features, Label
@@ -38,6 +41,9 @@ VALUES: Final = 60
 """A detector is shown at least so many."""
 TEXTS: Final = ("red apples and pears", "late train to the sea", "green pears", "the sea is blue today", "no train today", "two red trains")
 LABELS_MAX: Final = 6
+SPARSE: Final = 6
+"""Features made up where none is declared."""
+TIME_STEP_S: Final = 40_000
 
 
 class Candidate(NamedTuple):
@@ -155,7 +161,7 @@ class Trial:
         text = f"{name} cannot learn an event of the schema: {type(error).__name__}: {error}, at {x}"
         if None in x.values():
             return f"{text}. The event has nulls because the schema keeps them: use models that take None"
-        if len(x) < len(self._declared.schema.features):
+        if len(x) < len(self._declared.schema.feature_names):
             return f"{text}. Optional features are missing there: put an imputer in the model, read them with x.get, or require them"
         if not self._declared.schema.examples:
             return f"{text}. If real values look different, give one in Schema(example={{...}})"
@@ -204,14 +210,13 @@ def _asked(model: Any, declared: Declared, x: Features) -> tuple[Any, Any]:
 
 def example_events(schema: Schema, task: str) -> Iterator[tuple[Features, Label]]:
     """`EVENTS` labelled events: the schema's examples in turn, or made up."""
-    examples = schema.examples
-    labels = trial_labels(schema, task)
+    examples = example_records(schema)
+    labels, times = trial_labels(schema, task), time_reader(schema.time_features, schema.time_zone)
     for number in range(EVENTS):
         record = examples[number % len(examples)] if examples else _made_up(schema, number)
-        label = record.get(schema.label)
-        if label is None:
-            label = labels[number % len(labels)]
-        yield _features(schema, record), bool(label) if task == "binary" else float(label) if task == "regression" else label
+        label = example_label(schema, record, task) if examples else None
+        x = features_of(schema, record) if examples else {name: value for name, value in record.items() if value is not LEFT_OUT}
+        yield {**x, **times(number * TIME_STEP_S)}, labels[number % len(labels)] if label is None else label
 
 
 def trial_labels(schema: Schema, task: str) -> Sequence[Any]:
@@ -227,11 +232,26 @@ def trial_labels(schema: Schema, task: str) -> Sequence[Any]:
 
 def _made_up(schema: Schema, number: int) -> dict[str, Any]:
     """The first has all features; in the others each optional one is missing in its turn."""
+    if schema.sparse is not None:
+        return {f"feature_{at}": _value(float, number, at) for at in range(SPARSE) if (number + at) % 3}
     values: dict[str, Any] = {}
-    for at, (name, kind) in enumerate(schema.features.items()):
-        if not (number and is_optional(kind) and (number + at) % 3 == 0):
-            values[name] = _value(schema.feature_type(name) or float, number, at)
+    for at, (name, field) in enumerate(schema.fields.items()):
+        if number and field.may_be_missing and (number + at) % 3 == 0:
+            keeps = field.missing == "null" or (field.missing is None and schema.keep_null)
+            values[name] = None if keeps else LEFT_OUT
+        else:
+            values[name] = _within(field, number, at)
     return values
+
+
+def _within(field: Field, number: int, at: int) -> Any:
+    """A made-up value that the field allows."""
+    if field.allowed:
+        return field.allowed[(number + at) % len(field.allowed)]
+    value, whole = _value(field.plain or float, number, at), field.plain is int
+    if field.minimum is not None:
+        value = max(value, math.ceil(field.minimum) if whole else field.minimum)
+    return value if field.maximum is None else min(value, math.floor(field.maximum) if whole else field.maximum)
 
 
 def _value(kind: type, number: int, at: int) -> Any:
@@ -241,12 +261,6 @@ def _value(kind: type, number: int, at: int) -> Any:
     if kind is bool:
         return step % 2 == 0
     return step % 7 + 1 if kind is int else (step % 7 + 1) / 5
-
-
-def _features(schema: Schema, record: Mapping[str, Any]) -> Features:
-    """The features of a record as the decoder gives them to a model."""
-    x = {name: record.get(name) for name in schema.features}
-    return x if schema.keep_null else {name: value for name, value in x.items() if value is not None}
 
 
 def _signal(watch: Watch, task: str) -> Iterator[Any]:

@@ -22,7 +22,7 @@ from stream_retrain.demo.backtested import PLAIN, RECOMMENDED
 from stream_retrain.engines.kafka.read import Stored
 from stream_retrain.facts.values import Event
 from stream_retrain.lane.batch import Records
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 
 __all__ = ["Quality", "Summary", "summarise"]
 

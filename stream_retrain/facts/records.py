@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from stream_retrain.facts.telling import Counter, Level
 
-__all__ = ["RejectReason", "Rejected", "Unmatched", "UnmatchedReason"]
+__all__ = ["Passed", "RejectReason", "Rejected", "Unmatched", "UnmatchedReason"]
 
 RejectReason: TypeAlias = Literal["empty", "too_large", "decode", "schema", "duplicate", "model"]
 """Why a record was refused: a closed set, so that it can be a metric's label.
@@ -38,6 +38,23 @@ class Rejected:
     def sentence(self) -> str:
         field = f" field {self.field!r}:" if self.field else ""
         return f"sent to the dead-letter topic ({self.reason}):{field} {self.detail}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """A record that the pipeline's own `decode` passed over: it is no event, and nothing is wrong with it."""
+
+    kind: ClassVar[str] = "record.passed"
+    published: ClassVar[bool] = False
+    counted: ClassVar[Counter] = Counter("records_passed")
+    level: ClassVar[Level] = "debug"
+
+    offset: int
+    reason: Literal["decode"] = "decode"
+
+    @property
+    def sentence(self) -> str:
+        return "passed over by decode"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

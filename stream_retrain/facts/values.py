@@ -6,16 +6,33 @@ event. Time is event time, in seconds since the epoch (UTC); offsets are Kafka o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-__all__ = ["ID_CHARS_MAX", "LABEL_CHARS_MAX", "Event", "Feature", "Features", "Label", "Learned", "Predicted", "ShardId"]
+__all__ = [
+    "ID_CHARS_MAX",
+    "LABEL_CHARS_MAX",
+    "Event",
+    "EventId",
+    "Feature",
+    "Features",
+    "Headers",
+    "Label",
+    "Learned",
+    "Predicted",
+    "Record",
+    "ShardId",
+]
 
 Feature: TypeAlias = float | int | str | bool
 Features: TypeAlias = dict[str, Feature | None]
 """None only where the schema keeps what is null."""
 Label: TypeAlias = bool | int | str | float
+EventId: TypeAlias = str | int | float | bool
+"""As it came; an answer finds its question by the text of it (`lane.questions.text_of_id`)."""
+Headers: TypeAlias = "Sequence[tuple[str, bytes | None]] | None"
 ID_CHARS_MAX: Final = 1_000
 LABEL_CHARS_MAX: Final = 1_000
 """An id or a label that is longer is refused: both are echoed in outputs, whose size is bounded."""
@@ -32,6 +49,16 @@ class ShardId(NamedTuple):
         return f"{self.pipeline}/{self.topic}/{self.partition}"
 
 
+class Record(NamedTuple):
+    """One record of the source as it came: bytes and origin."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int
+    headers: Headers = None
+
+
 class Event(NamedTuple):
     """One record, decoded.
 
@@ -39,7 +66,7 @@ class Event(NamedTuple):
     """
 
     offset: int
-    id: str
+    id: EventId
     time_s: float
     x: Features | None
     y: Label | None
@@ -51,7 +78,7 @@ class Predicted(msgspec.Struct, frozen=True, gc=False):
     Its fields in this order are the prediction on the wire, so that it is encoded as it is.
     """
 
-    id: str
+    id: EventId
     offset: int
     prediction: Label | None
     """None: the model could not predict yet."""

@@ -10,26 +10,15 @@ import bisect
 import dataclasses
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
-from stream_retrain.facts.records import Rejected
-from stream_retrain.facts.values import Event
+from stream_retrain.facts.records import Passed, Rejected
+from stream_retrain.facts.values import Event, Headers, Record
 
 __all__ = ["Batch", "Headers", "Record", "Records"]
 
-Headers: TypeAlias = "Sequence[tuple[str, bytes | None]] | None"
-_Made = TypeVar("_Made", Event, Rejected)
+_Made = TypeVar("_Made", Event, Rejected, Passed)
 _offset: Final = operator.attrgetter("offset")
-
-
-class Record(NamedTuple):
-    """One record of the source as it came: bytes and origin."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp_ms: int
-    headers: Headers = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,11 +63,12 @@ class Records:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
-    """Records, the events they were decoded to, and those that are none; each in order of offset."""
+    """Records, the events they were decoded to, those that are none, and those passed over; each in order of offset."""
 
     records: Records
     events: list[Event]
     rejected: list[Rejected]
+    passed: list[Passed] = dataclasses.field(default_factory=list)
 
     @classmethod
     def of_events(cls, events: list[Event]) -> Batch:
@@ -96,7 +86,7 @@ class Batch:
         if records is self.records or not len(records):
             return self if records is self.records else Batch(records, [], [])
         low, high = records.offsets[0], records.offsets[-1] + 1
-        return Batch(records, _between(self.events, low, high), _between(self.rejected, low, high))
+        return Batch(records, *(_between(made, low, high) for made in (self.events, self.rejected, self.passed)))
 
 
 def _between(made: list[_Made], low: int, high: int) -> list[_Made]:

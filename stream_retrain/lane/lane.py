@@ -32,7 +32,7 @@ from stream_retrain.facts.shard import ShardFact, ShardRestored
 from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Records
 from stream_retrain.lane.encoder import encode
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.shard import Shard
 from stream_retrain.lane.step import Output, Step
 
@@ -146,4 +146,6 @@ class Lane:
 
 def _in_order(batch: Batch, facts: list[ShardFact]) -> list[ShardFact]:
     """The facts of the decoder and of the shard in order of offset; no offset has both."""
-    return sorted([*batch.rejected, *facts], key=operator.attrgetter("offset")) if batch.rejected else facts
+    if not batch.rejected and not batch.passed:
+        return facts
+    return sorted([*batch.rejected, *batch.passed, *facts], key=operator.attrgetter("offset"))

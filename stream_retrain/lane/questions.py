@@ -11,31 +11,45 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
 from stream_retrain.core.contest.duel import Ballot
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.serve.predictor import Prediction
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.facts.records import UnmatchedReason
 from stream_retrain.facts.shard import Unmatched
-from stream_retrain.facts.values import Features
+from stream_retrain.facts.values import EventId, Features
 
-__all__ = ["Question", "Questions"]
+__all__ = ["Question", "Questions", "text_of_id"]
 
 Question: TypeAlias = tuple[float, Features, Prediction, int, "Ballot | None"]
 _QUESTIONS: Final = Part.of("questions", "waiting")
 
-
 BYTES_A_QUESTION: Final = 300
 BYTES_A_FEATURE: Final = 60
+
+
+def text_of_id(id_: EventId) -> str:
+    """An id by which questions and answers find each other: "17" for 17 and for "17", JSON's text for other scalars."""
+    return id_ if isinstance(id_, str) else msgspec.json.encode(id_).decode()
 
 
 class Questions:
     """The waiting questions by id."""
 
     def __init__(
-        self, rows_max: int, age_max_s: float | None, bytes_max: int, features: int, texts: Sequence[str], saved: Saved | None = None
+        self,
+        rows_max: int,
+        age_max_s: float | None,
+        bytes_max: int,
+        features: int,
+        texts: Sequence[str],
+        saved: Saved | None = None,
+        *,
+        sparse: bool = False,
     ) -> None:
-        """`texts`: those of the features whose values are texts. Raises `StateError`.
+        """`texts`: those of the features whose values are texts. `sparse`: each question has features of its own. Raises `StateError`.
 
         Where more are saved than may wait, the oldest are left out.
         """
@@ -45,6 +59,8 @@ class Questions:
         self._age_max_s = age_max_s
         self._bytes_max = bytes_max
         self._texts = texts
+        self._sparse = sparse
+        self._sized = bool(texts) or sparse
         self.waiting: dict[str, Question] = {} if saved is None else _QUESTIONS.load(saved)["waiting"]
         self._a_question = a_question
         self._bytes = sum(map(self._size, self.waiting.values()))
@@ -54,9 +70,11 @@ class Questions:
     @classmethod
     def of(cls, pipeline: Pipeline, saved: Saved | None = None) -> Questions:
         """Those of a pipeline. Raises `StateError`."""
-        texts = [name for name in pipeline.schema.features if pipeline.schema.feature_type(name) is str]
+        schema = pipeline.schema
+        names, sparse = schema.feature_names, schema.sparse is not None
+        texts = [name for name in names if schema.feature_type(name) is str]
         rows_max, age_max_s, bytes_max = pipeline.pending_rows_max, pipeline.pending_age_max_s, pipeline.pending_bytes_max
-        return cls(rows_max, age_max_s, bytes_max, len(pipeline.schema.features), texts, saved)
+        return cls(rows_max, age_max_s, bytes_max, len(names), texts, saved, sparse=sparse)
 
     def expired(self, now_s: float) -> list[str]:
         """Those that have waited too long when event time is `now_s`, oldest first; they stay until `settle`."""
@@ -80,7 +98,7 @@ class Questions:
         if len(self.waiting) >= self._rows_max:
             gone.append(self._expire(offset, self._reason))
         self.waiting[id_] = question
-        if self._texts:
+        if self._sized:
             self._bytes += self._size(question)
             while self._bytes + self._a_question * len(self.waiting) > self._bytes_max:
                 gone.append(self._expire(offset, "expired_bytes"))
@@ -93,13 +111,15 @@ class Questions:
 
     def _drop(self, id_: str) -> None:
         question = self.waiting.pop(id_)
-        if self._texts:
+        if self._sized:
             self._bytes -= self._size(question)
 
     def _size(self, question: Question) -> int:
-        """The length of a question's texts; what else it takes is counted as the same for all."""
+        """The length of a question's texts, or of its names and numbers; what else it takes is counted as the same for all."""
         x: Any = question[1]
-        return sum([len(x[name]) for name in self._texts if name in x])
+        if self._sparse:
+            return BYTES_A_FEATURE * len(x) + sum(map(len, x))
+        return sum([len(x[name]) for name in self._texts if x.get(name)])
 
     def snapshot(self) -> dict[str, Any]:
         """What the constructor needs to go on from here; shares the questions, so serialise it at once."""

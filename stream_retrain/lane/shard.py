@@ -52,7 +52,7 @@ from stream_retrain.facts.shard import DuelFact, MetricFailed, PredictionFailed,
 from stream_retrain.facts.telling import cut, raised
 from stream_retrain.facts.values import Event, Predicted
 from stream_retrain.lane.outcome import Done, Outcome
-from stream_retrain.lane.questions import Question, Questions
+from stream_retrain.lane.questions import Question, Questions, text_of_id
 from stream_retrain.lane.reactor import Reactor
 
 __all__ = ["Shard"]
@@ -220,7 +220,7 @@ class Shard:
             if time_s > self._newest_time_s:
                 self._newest_time_s = time_s
             if waiting:
-                done.facts += self._questions.settle(offset, self._newest_time_s, None if known is None else id_)
+                done.facts += self._questions.settle(offset, self._newest_time_s, None if known is None else text_of_id(id_))
             y_pred, proba = prediction if prediction[0] is not None else (prediction := self._none(event, prediction, asked, done))
             if known is None:
                 probability = (proba.get(True, 0.0) if binary else proba.get(y_pred)) if proba else None
@@ -245,14 +245,15 @@ class Shard:
 
     def _known(self, event: Event) -> Question | None:
         """The question that waits under the event's id, unless it has expired by the event's time."""
-        question = self._questions.waiting.get(event.id)
-        if question is not None and event.id in self._questions.expired(max(event.time_s, self._newest_time_s)):
+        id_ = text_of_id(event.id)
+        question = self._questions.waiting.get(id_)
+        if question is not None and id_ in self._questions.expired(max(event.time_s, self._newest_time_s)):
             return None
         return question
 
     def _ask(self, event: Event, question: Question, done: Done) -> None:
         """A question without a label waits, and the detectors of features see it."""
-        done.facts += self._questions.ask(event.offset, event.id, question)
+        done.facts += self._questions.ask(event.offset, text_of_id(event.id), question)
         if self._reactor.notices:
             self._reactor.question(event.offset, event.time_s, question[1], done.facts)
 
@@ -261,12 +262,12 @@ class Shard:
         if event.y is not None and (known or event.x is not None):
             return
         if known:
-            detail = f"question {cut(event.id, 200)!r} was asked before and waits for its answer"
+            detail = f"question {cut(text_of_id(event.id), 200)!r} was asked before and waits for its answer"
             done.facts.append(Rejected(offset=event.offset, reason="duplicate", detail=detail))
             return
         self._newest_time_s = max(self._newest_time_s, event.time_s)
         done.facts += self._questions.settle(event.offset, self._newest_time_s)
-        done.facts.append(Unmatched(offset=event.offset, id=event.id, reason="no_question"))
+        done.facts.append(Unmatched(offset=event.offset, id=text_of_id(event.id), reason="no_question"))
 
     def _refuse(self, event: Event, error: Exception, happened: Sequence[DuelFact], done: Done) -> bool:
         """The model raised; whether that changed who serves or races."""
@@ -291,7 +292,7 @@ class Shard:
         else:
             classes[y], self._new_class = None, event.offset
             return False
-        done.facts.append(Rejected(offset=event.offset, reason="schema", detail=detail, field=self._pipeline.schema.label))
+        done.facts.append(Rejected(offset=event.offset, reason="schema", detail=detail, field=self._pipeline.schema.label_name))
         return True
 
     def _none(self, event: Event, prediction: Prediction, generation: int, done: Done) -> Prediction:

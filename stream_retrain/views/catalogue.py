@@ -96,6 +96,7 @@ GROUPS: Final[tuple[Group, ...]] = (
             Family("events_learned", "counter", (), "labelled events learned, without replayed ones"),
             Family("events_replayed", "counter", (), "events learned again after a restore, without output"),
             Family("dead_letters", "counter", ("reason",), "records sent to the dead-letter topic"),
+            Family("records_passed", "counter", (), "records that the pipeline's own decode passed over"),
             Family("predictions_failed", "counter", (), "predictions that were none: not finite, or no label"),
             Family("pending_labels", "gauge", _P, "questions waiting for their label"),
             Family("label_delay_seconds", "histogram", (), "event time from a question to its answer", _DELAY_BUCKETS_S),

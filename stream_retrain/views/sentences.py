@@ -15,7 +15,7 @@ from stream_retrain.facts.duel import ContestantFailed, DuelEnded, DuelStarted, 
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided
-from stream_retrain.facts.records import Rejected, Unmatched
+from stream_retrain.facts.records import Passed, Rejected, Unmatched
 from stream_retrain.facts.shard import ShardFact
 from stream_retrain.facts.telling import MARK, counted_labels, without_values
 from stream_retrain.facts.training import TrainingFailed
@@ -88,7 +88,7 @@ def counted_by(shard: ShardId, fact: ShardFact) -> Hashable:
     A failure is a repeat only where its words are the same.
     """
     match fact:
-        case Rejected() | Unmatched() | DriftDetected() | WarningRaised() | DetectorFailed() | MetricFailed():
+        case Rejected() | Passed() | Unmatched() | DriftDetected() | WarningRaised() | DetectorFailed() | MetricFailed():
             return fact.kind, shard, counted_labels(fact)
         case MemberRestarted() | LeaderChanged() | LeaderWavered():
             return fact.kind, shard, counted_labels(fact)

@@ -15,7 +15,7 @@ from stream_retrain.backtesting.source import Source
 from stream_retrain.backtesting.spool import write_spool
 from stream_retrain.facts.values import Event
 from stream_retrain.lane.batch import Record
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.settings import Settings
 from tests.core import streams
 

@@ -19,7 +19,7 @@ from stream_retrain.facts.shard import DriftDetected, DuelEnded, DuelStarted, Le
 from stream_retrain.facts.values import Event, Learned, ShardId
 from stream_retrain.lane.batch import Record, Records
 from stream_retrain.lane.encoder import encode_decisions
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.shard import Shard
 from stream_retrain.lane.step import DECISIONS

@@ -22,7 +22,7 @@ from stream_retrain.engines.trainer import InlineTrainer
 from stream_retrain.facts.shard import ChallengerJoined, DuelEnded, ShardFact, TrainingRequested
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.batch import Record, Records
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.put import Put, put_of
 from stream_retrain.lane.step import OUTPUT_KINDS, Output
 from stream_retrain.stores import connect

@@ -9,7 +9,7 @@ from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, Duel
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
-from stream_retrain.facts.records import Rejected, Unmatched
+from stream_retrain.facts.records import Passed, Rejected, Unmatched
 from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.shard import ShardFact
 from stream_retrain.facts.training import ChallengerJoined, ChallengerWaits, TrainingFailed, TrainingRequested
@@ -26,6 +26,7 @@ STANDINGS: Final = (
 _ALL: Final[tuple[ShardFact, ...]] = (
     Rejected(offset=3, reason="schema", detail="Expected `float`, got `str`", field="a"),
     Unmatched(offset=4, id="e7", reason="no_question"),
+    Passed(offset=5),
     PredictionFailed(offset=5, time_s=TIME_S, detail="nan is not a finite number", generation=2, repeated=False),
     MetricFailed(offset=6, time_s=TIME_S, metric="RMSLE", detail="ValueError: math domain error", repeated=False),
     DriftDetected(offset=10, time_s=TIME_S, signal="error", detector="ADWIN", direction="up", value=1.0, generation=2),

@@ -12,7 +12,7 @@ from stream_retrain.facts.duel import ContestantFailed, DuelEnded, DuelStarted, 
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
-from stream_retrain.facts.records import Rejected, Unmatched
+from stream_retrain.facts.records import Passed, Rejected, Unmatched
 from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.shard import SHARD_FACTS, ShardFact
 from stream_retrain.facts.telling import Counter, Level, counted_labels, without_values
@@ -45,6 +45,7 @@ NOT_DONE = "drift:error -> Challenge: not done: "
 SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     (Rejected, {}, "sent to the dead-letter topic (schema): field 'a': Expected `float`, got `str`"),
     (Rejected, {"reason": "empty", "field": None, "detail": "no value"}, "sent to the dead-letter topic (empty): no value"),
+    (Passed, {}, "passed over by decode"),
     (Unmatched, {}, "the label of 'e7' has no waiting question"),
     (Unmatched, {"reason": "expired_age"}, "question 'e7' waited longer than pending_age_max_s"),
     (Unmatched, {"reason": "expired_rows"}, "question 'e7' expired: more than pending_rows_max questions were waiting"),
@@ -154,7 +155,7 @@ def test_what_failed_is_an_error_and_what_an_operator_should_see_is_a_warning() 
     by_level = {level: {kind for kind in SHARD_FACTS if kind.level == level} for level in ("error", "warning")}
     assert by_level["error"] == {PredictionFailed, TrainingFailed}
     assert by_level["warning"] == {Rejected, MetricFailed, DetectorFailed, ContestantFailed}
-    assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Unmatched, LeaderWavered, ShardRestored}
+    assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Passed, Unmatched, LeaderWavered, ShardRestored}
 
 
 @pytest.mark.parametrize(

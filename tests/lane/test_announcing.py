@@ -12,7 +12,7 @@ from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.shard import Requested
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.batch import Record, Records
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.step import DECISIONS
 from tests.core import streams

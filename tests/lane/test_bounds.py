@@ -16,7 +16,7 @@ from stream_retrain.facts.shard import Decided, DriftDetected, Rejected, Unmatch
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.batch import Record, Records
 from stream_retrain.lane.encoder import ADDED_BYTES_MAX
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.step import DEAD_LETTERS, PREDICTIONS, Step
 from stream_retrain.models import QuickTree

@@ -29,7 +29,7 @@ from stream_retrain.facts.shard import (
 )
 from stream_retrain.facts.values import Event, Predicted, ShardId
 from stream_retrain.lane.batch import Record, Records
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS, Step
 from tests.core import streams

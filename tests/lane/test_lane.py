@@ -32,7 +32,7 @@ from stream_retrain.facts.shard import (
 from stream_retrain.facts.values import Learned, ShardId
 from stream_retrain.lane.batch import Record, Records
 from stream_retrain.lane.encoder import encode_nothing
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.step import OUTPUT_KINDS, Output, Step
 from tests.core import streams

@@ -25,7 +25,7 @@ from typing import Any, Final
 from river import base, drift
 from river.drift import binary
 
-from stream_retrain.core.schema import Schema, is_optional
+from stream_retrain.core.schema import Schema
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.core.watch.guards import (
     AdwinGuard,
@@ -196,9 +196,10 @@ class Watch:
             return
         kind = schema.feature_type(self.feature)
         if kind is None:
-            yield f"the schema has no feature {self.feature!r}; it has {', '.join(schema.features)}"
+            named = ", ".join(schema.feature_names) or "Sparse ones, and no detector watches those"
+            yield f"the schema has no feature {self.feature!r}; it has {named}"
         elif self.signal.startswith(MISSING):
-            if not is_optional(schema.features[self.feature]):
+            if not schema.may_be_missing(self.feature):
                 yield f"{self.feature!r} is never missing, because a record without it is refused; declare it `{kind.__name__} | None`"
         elif kind is str and not self.signal.startswith(CATEGORIES):
             yield f"{self.feature!r} is a string, and detectors watch numbers; use 'categories:{self.feature}'"

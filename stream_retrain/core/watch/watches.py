@@ -19,7 +19,6 @@ from typing import Any, Final, TypeAlias
 
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.triggers import Caution
-from stream_retrain.core.schema import is_optional
 from stream_retrain.core.serve.predictor import Prediction, has_failed
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.core.watch.guards import Direction, Guard
@@ -194,4 +193,4 @@ def _of_missing(pipeline: Pipeline, watch: Watch) -> Watch | None:
     own = watch.of_missing
     if own is None or own.signal in {each.signal for each in pipeline.watch}:
         return None
-    return own if is_optional(pipeline.schema.features.get(watch.feature or "")) else None
+    return own if pipeline.schema.may_be_missing(watch.feature or "") else None

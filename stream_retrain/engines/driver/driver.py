@@ -54,7 +54,7 @@ from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Checkpointed, CheckpointFailed, Observed, Processed, Tell, WentLive, WindowRefilled
 from stream_retrain.lane.batch import Batch, Records
 from stream_retrain.lane.encoder import encode
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Encode, Lane
 from stream_retrain.lane.step import Output, OutputKind, Step
 from stream_retrain.stores.ports import Stores, WindowLimits

@@ -42,7 +42,7 @@ from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.values import Event, ShardId
 from stream_retrain.facts.worker import CheckpointFailed, Restored, Tell, WindowCleared
 from stream_retrain.lane.change import adapted, unfit_parts
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Encode, Lane
 from stream_retrain.lane.shard import Shard
 from stream_retrain.stores.ports import Stores

@@ -21,7 +21,7 @@ from stream_retrain.engines.trainer.labelled import labelled
 from stream_retrain.errors import EventError
 from stream_retrain.facts.values import Event, Features, Learned
 from stream_retrain.lane.batch import Record
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.settings import Settings
 
 __all__ = ["read_range"]
@@ -53,6 +53,7 @@ def read_range(settings: Settings, pipeline: Pipeline, job: Job, wanted: TopicRa
 
 def _events(decoder: EventDecoder, record: Record) -> list[Event]:
     try:
-        return [decoder.decode(record)]
+        event = decoder.decode(record)
+        return [] if event is None else [event]
     except EventError:
         return []

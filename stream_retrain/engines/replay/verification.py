@@ -41,7 +41,7 @@ from stream_retrain.facts.shard import ShardFact
 from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Records
 from stream_retrain.lane.encoder import encode
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.put import Found, Put, identity_of, put_of
 from stream_retrain.lane.shard import Shard

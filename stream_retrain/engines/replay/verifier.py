@@ -21,7 +21,7 @@ from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.batch import Record, Records
 from stream_retrain.lane.encoder import encode
-from stream_retrain.lane.formats.json import EventDecoder
+from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.put import Found, Put, put_of
 from stream_retrain.lane.shard import Shard

@@ -15,6 +15,7 @@ __all__ = ["TIME_MAX_S", "TIME_MIN_S", "seconds_of", "time_type", "written"]
 TIME_MIN_S: Final = -62_135_596_800.0
 TIME_MAX_S: Final = 253_402_300_799.0
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_A_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def time_type(schema: Schema) -> Any:
@@ -26,12 +27,10 @@ def seconds_of(value: Any, schema: Schema) -> float:
     """A field of time, converted to its type, in seconds."""
     if schema.time_unit == "iso":
         return cast(dt.datetime, value).timestamp()
-    return float(value) / 1000 if schema.time_unit == "ms" else float(value)
+    return float(value) / _A_SECOND[schema.time_unit]
 
 
 def written(time_s: float, schema: Schema) -> dt.datetime | float:
     """Seconds as a field of time, for msgspec; beyond the years 1 to 9999 the nearest of them."""
     within_s = min(max(time_s, TIME_MIN_S), TIME_MAX_S)
-    if schema.time_unit == "iso":
-        return _EPOCH + dt.timedelta(seconds=within_s)
-    return within_s * 1000 if schema.time_unit == "ms" else within_s
+    return _EPOCH + dt.timedelta(seconds=within_s) if schema.time_unit == "iso" else within_s * _A_SECOND[schema.time_unit]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-__all__ = ["encode_row", "key_text"]
+__all__ = ["encode_row", "encode_row_as", "key_text"]
 
 
 def _plain(value: Any) -> Any:
@@ -24,6 +25,13 @@ def _plain(value: Any) -> Any:
 
 encode_row: Final = msgspec.json.Encoder(enc_hook=_plain, decimal_format="number").encode
 """A row as JSON; NaN and infinity, which JSON does not have, are null. Raises `TypeError` for a value of another kind."""
+
+_encode_msgpack: Final = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+
+
+def encode_row_as(format_: object, row: Mapping[str, Any]) -> bytes:
+    """A row in a format that needs no Schema Registry. Raises as `encode_row` does."""
+    return _encode_msgpack(row) if format_ == "msgpack" else encode_row(row)
 
 
 def key_text(value: Any) -> str | None:
