@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from stream_retrain.core.schema import Schema
     from stream_retrain.core.watch.calibration import detector_for, watch_and_react
     from stream_retrain.core.watch.watch import Watch
+    from stream_retrain.core.wire import Avro, JsonSchema, Protobuf
     from stream_retrain.errors import PipelineError, StreamRetrainError
     from stream_retrain.lane.shard import Shard
 
 __version__ = "0.2.0"
 
 __all__ = [
+    "Avro",
     "BacktestResult",
     "Caution",
     "Challenge",
@@ -34,10 +36,12 @@ __all__ = [
     "Field",
     "FineTune",
     "Ignore",
+    "JsonSchema",
     "Label",
     "On",
     "Pipeline",
     "PipelineError",
+    "Protobuf",
     "Request",
     "Reset",
     "Retrain",
@@ -57,6 +61,7 @@ __all__ = [
 
 
 _HOMES = {
+    "Avro": "core.wire",
     "BacktestResult": "backtesting.backtest_result",
     "Caution": "core.react.triggers",
     "Challenge": "core.react.reactions",
@@ -67,10 +72,12 @@ _HOMES = {
     "Field": "core.fields",
     "FineTune": "core.react.reactions",
     "Ignore": "core.react.reactions",
+    "JsonSchema": "core.wire",
     "Label": "core.label",
     "On": "core.react.rules",
     "Pipeline": "core.pipeline",
     "PipelineError": "errors",
+    "Protobuf": "core.wire",
     "Request": "core.react.triggers",
     "Reset": "core.react.reactions",
     "Retrain": "core.react.reactions",

@@ -11,6 +11,7 @@ The docstring of an error is its meaning and names the remedy; the message given
     │   ├── StaleEpochError    another worker owns the shard now: never retried
     │   └── WindowGapError     it has lost rows: the worker appends them again
     ├── BrokerError        the world: Kafka; retried by the engine
+    │   ├── FormatUnavailableError    the Schema Registry does not answer: records wait until it does
     │   └── FencedError        another took this worker's place, or a transaction timed out: retried a few times
     ├── BacktestError      a backtest could not be run: a process or a machine of it was lost
     ├── TrainingError      a training came to nothing, and would again: its model, its window or a limit
@@ -26,6 +27,7 @@ __all__ = [
     "BrokerError",
     "EventError",
     "FencedError",
+    "FormatUnavailableError",
     "InstanceHeldError",
     "LocalStackError",
     "PipelineError",
@@ -94,6 +96,10 @@ class WindowGapError(StoreError):
 
 class BrokerError(StreamRetrainError):
     """Kafka did not answer, or refused: see that it runs and that topics and rights are as the message says."""
+
+
+class FormatUnavailableError(BrokerError):
+    """The schema of a record cannot be had now: see that the Schema Registry runs and that its settings are right; records wait for it."""
 
 
 class FencedError(BrokerError):

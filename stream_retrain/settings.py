@@ -74,6 +74,16 @@ class Settings:
     kafka_bootstrap_servers: str = _setting("127.0.0.1:9092", "Kafka brokers to begin with", **_SERVERS)
     kafka: dict[str, str] = dataclasses.field(default_factory=dict, metadata={"meaning": "further librdkafka keys", "words": "a table"})
     redis_url: str = _setting("redis://127.0.0.1:6379/0", "Redis or Valkey", **_REDIS)
+    schema_registry_url: str | None = _setting(
+        None, "Schema Registry of pipelines in Avro or JSON Schema", pattern=r"https?://\S+", words="an http:// or https:// address"
+    )
+    schema_registry_auth_file: Path | None = dataclasses.field(
+        default=None, metadata=_PATH | {"meaning": "file with `user:password` for the Schema Registry"}
+    )
+    schema_registry_ca_file: Path | None = dataclasses.field(
+        default=None, metadata=_PATH | {"meaning": "certificates that the Schema Registry's is checked by"}
+    )
+    schema_registry_timeout_s: float = _setting(5.0, "seconds to wait for the Schema Registry", low=0.1, high=60)
     group: str | None = _setting(None, "consumer group; default `stream_retrain.<pipeline>`", **_NAME)
     instance: str | None = _setting(None, "this worker's name, stable and unique in its group; default `<host>-<number>`", **_NAME)
     static_membership: bool = _setting(True, "a killed worker's shards wait for it, until `session_timeout_ms` has passed")
@@ -172,6 +182,7 @@ class Settings:
         """Every setting by name, fit for a log or a screen: secrets are masked, a path is text."""
         shown = {name: getattr(self, name) for name in _FIELDS}
         shown["redis_url"] = url_redacted(self.redis_url)
+        shown["schema_registry_url"] = self.schema_registry_url and url_redacted(self.schema_registry_url)
         shown["kafka"] = {key: MASK if is_secret_name(key) else url_redacted(value) for key, value in sorted(self.kafka.items())}
         return {name: str(value) if isinstance(value, Path) else value for name, value in shown.items()}
 
@@ -185,6 +196,10 @@ class Settings:
         with contextlib.suppress(OSError, UnicodeDecodeError):  # whoever needs the file says what is wrong with it
             if self.http_token_file is not None:
                 found.append(self.http_token_file.read_text(encoding="utf-8-sig").strip())
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if self.schema_registry_auth_file is not None:
+                found.append(self.schema_registry_auth_file.read_text(encoding="utf-8-sig").strip().partition(":")[2])
+        found.append(urllib.parse.unquote(urllib.parse.urlsplit(self.schema_registry_url or "").password or ""))
         with contextlib.suppress(OSError, UnicodeDecodeError):
             if self.signing_key_file is not None:
                 lines = [line.partition("#")[0].strip() for line in self.signing_key_file.read_text(encoding="utf-8-sig").splitlines()]

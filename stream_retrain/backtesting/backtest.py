@@ -90,10 +90,13 @@ def backtest(
     opened = open_source(source, chosen.own, settings=settings, **cut)
     told = [Incident(text=text, position=position) for text, position in (incidents or {}).items()]
     command = _command(opened.name, chosen, joins_after_events)
+    from stream_retrain.engines.kafka.registry import registry_for  # here, because the Kafka client takes a while to import
+
     run: Callable[..., Ran] = functools.partial(run_backtest, chosen)
     if tried is not None:
         run = functools.partial(run_tuned, chosen.own, chosen.variants[0].name, tried)
-    return _run(run, opened, Options(joins_after_events=joins_after_events, incidents=told, command=command), settings, where)
+    options = Options(joins_after_events=joins_after_events, incidents=told, command=command, schemas=registry_for(chosen.own, settings))
+    return _run(run, opened, options, settings, where)
 
 
 def _run(run: Callable[..., Ran], source: Source, options: Options, settings: Settings, where: Where) -> BacktestResult:
@@ -107,6 +110,7 @@ def _run(run: Callable[..., Ran], source: Source, options: Options, settings: Se
         cluster=where.get("cluster"),
         decisions=decisions,
         record_bytes_max=settings.record_bytes_max,
+        schemas=options.schemas,
     )
     try:
         with ProgressBar() if where.get("progress", True) else contextlib.nullcontext() as watching:

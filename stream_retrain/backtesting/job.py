@@ -22,9 +22,10 @@ from stream_retrain.backtesting.recorder import Piece, Recorder
 from stream_retrain.backtesting.recording import Recording, RecordingLimits
 from stream_retrain.backtesting.spool import Chunk, SpooledPartition
 from stream_retrain.backtesting.spooled_topic import SpooledTopic
-from stream_retrain.backtesting.variants import Variant
+from stream_retrain.backtesting.variants import Variant, attached
 from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.wire import Schemas
 from stream_retrain.engines.replay.replay import Replay
 from stream_retrain.lane.batch import Batch, Records
 from stream_retrain.lane.encoder import encode_decided, encode_nothing
@@ -50,6 +51,8 @@ class Job:
     limits: RecordingLimits
     topic: tuple[SpooledPartition, ...] = ()
     """All partitions, where a challenger learns from the topic."""
+    schemas: Schemas | None = None
+    """The Schema Registry, where records are of one."""
     decisions: Path | None = None
     """The folder for decision logs; None: there are none."""
 
@@ -83,6 +86,7 @@ def run_job(job: Job, variants: Sequence[Variant], on_progress: Callable[[int], 
     Raises `OSError` where a file cannot be read or written.
     """
     began = time.process_time()
+    variants = attached(variants, job.schemas)
     with ExitStack() as files:
         decoders = _Decoders([variants[index].pipeline for index in job.variants], job.record_bytes_max)
         lanes = [_Lane(variants[index], job, files) for index in job.variants]

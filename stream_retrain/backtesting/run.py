@@ -33,10 +33,11 @@ from stream_retrain.backtesting.source import Source
 from stream_retrain.backtesting.spool import Spool, write_spool
 from stream_retrain.backtesting.summing import Run, summed
 from stream_retrain.backtesting.tuning.result import Tuning
-from stream_retrain.backtesting.variants import Chosen, Variant, controls_of
+from stream_retrain.backtesting.variants import Chosen, Variant, attached, controls_of
 from stream_retrain.backtesting.versions import versions
 from stream_retrain.backtesting.workplace import Workplace, workplace
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.wire import Schemas
 from stream_retrain.engines.replay.replay import JOINS_AFTER_EVENTS
 from stream_retrain.errors import SettingsError
 
@@ -98,6 +99,8 @@ class Options:
     """The address of a dask scheduler."""
     target: str | None = None
     """The PIPELINE of the command line that the variants were loaded from; None: they were made here."""
+    schemas: Schemas | None = None
+    """The Schema Registry, where records are of one."""
     record_bytes_max: int = 1_000_000
     """As the worker's setting: larger records are rejected."""
     incidents: Sequence[Incident] = ()
@@ -176,7 +179,7 @@ def run_over(
     """Run over a spool. Everything of the result is of the intervals from `from_interval` on; what was learned before stays learned."""
     variants, place = planned.variants, planned.place
     interval_records = interval_of(spool)
-    jobs = jobs_over(variants, spool, place.groups(variants, spool.partitions), interval_records, options)
+    jobs = jobs_over(variants, spool, place.groups(attached(variants, options.schemas), spool.partitions), interval_records, options)
     done = place.run(jobs, on_progress, stopped)
     recordings = [recording for each in done for recording in each.recordings]
     partial = len(done) < len(jobs) or any(recording.stopped_in is not None for recording in recordings)
@@ -254,6 +257,7 @@ def jobs_over(
             interval_records=interval_records,
             joins_after_events=options.joins_after_events,
             record_bytes_max=options.record_bytes_max,
+            schemas=options.schemas,
             limits=limits,
             topic=spool.partitions if of_topic else (),
             decisions=options.decisions,

@@ -30,6 +30,7 @@ from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.reactions import Reset
 from stream_retrain.core.react.rules import On
 from stream_retrain.core.watch.calibration import watch_and_react
+from stream_retrain.core.wire import Schemas
 from stream_retrain.errors import PipelineError, SettingsError
 from stream_retrain.models import adaptive_classifier, adaptive_regressor
 
@@ -63,6 +64,11 @@ class Variant:
     name: str
     pipeline: Pipeline
     control: bool = False
+
+
+def attached(variants: Sequence[Variant], schemas: Schemas | None) -> Sequence[Variant]:
+    """The same variants with a Schema Registry attached, where there is one."""
+    return variants if schemas is None else [dataclasses.replace(each, pipeline=each.pipeline.with_schemas(schemas)) for each in variants]
 
 
 class Chosen(NamedTuple):

@@ -72,6 +72,7 @@ def backtest(
     """
     from stream_retrain.backtesting.open_source import open_source
     from stream_retrain.backtesting.run import Options
+    from stream_retrain.engines.kafka.registry import registry_for
 
     _interruptible()
     wanted = configured(settings)
@@ -87,6 +88,7 @@ def backtest(
         decisions=decisions,
         cluster=cluster,
         record_bytes_max=wanted.record_bytes_max,
+        schemas=registry_for(loaded.pipeline, wanted),
         target=pipeline,
         command=shlex.join(["stream-retrain", *sys.argv[1:]]),
         signals=SIGNALS,

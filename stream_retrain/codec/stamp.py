@@ -15,6 +15,7 @@ The headers of a process are constant: they are made once.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -26,8 +27,10 @@ from stream_retrain.codec.sources import sources_digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.encoder import Stamp as Headers
+from stream_retrain.lane.encoder import encode
+from stream_retrain.lane.lane import Encode
 
-__all__ = ["Stamp", "stamp_of"]
+__all__ = ["Stamp", "encoder_of", "stamp_of"]
 
 PARTS_BYTES_MAX: Final = 1_000
 DIGEST_CHARS: Final = 12
@@ -96,6 +99,12 @@ class Stamp:
                 yield f"another {_WORDS[name]}"
             else:
                 yield f"{_WORDS.get(name, name)} {theirs}, and this is {own}"
+
+
+def encoder_of(pipeline: Pipeline, record_bytes_max: int) -> Encode:
+    """What makes the outputs of a worker: decisions have its stamp, and headers are carried as the pipeline says."""
+    stamp = stamp_of(pipeline, record_bytes_max).headers
+    return functools.partial(encode, stamp=stamp, carry=frozenset(pipeline.carry_headers))
 
 
 def stamp_of(pipeline: Pipeline, record_bytes_max: int) -> Stamp:

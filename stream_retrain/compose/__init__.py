@@ -128,8 +128,10 @@ def equipped(
 ) -> Iterator[Equipment]:
     """Stores, trainer, views and HTTP server. Raises `SettingsError`, and `PipelineError` where a checkpoint could not be opened."""
     from stream_retrain.engines.kafka.clients import check_config
+    from stream_retrain.engines.kafka.registry import with_registry
 
     check_config(settings)
+    pipeline = with_registry(pipeline, settings)
     checkpointable(pipeline)
     with ExitStack() as stack:
         watchdog = Watchdog(stop, loop_timeout_s=settings.loop_timeout_s, shutdown_timeout_s=settings.shutdown_timeout_s)
@@ -169,7 +171,9 @@ def verify_pipeline(
     Raises `SettingsError`, `BrokerError`, `StoreError`.
     """
     from stream_retrain.engines.kafka.past import KafkaPast
+    from stream_retrain.engines.kafka.registry import with_registry
 
+    pipeline = with_registry(pipeline, settings)
     stores = connect(settings.redis_url, keyring=keyring)
     kept = KeptStates(stores.checkpoints.load, stores.artifacts.load)
     with contextlib.closing(KafkaPast(settings, pipeline)) as past:

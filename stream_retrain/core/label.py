@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from stream_retrain.core.fields import number_of, quoted, truth_of
 from stream_retrain.core.path import path_of
@@ -14,6 +14,8 @@ from stream_retrain.errors import EventError
 from stream_retrain.facts.values import LABEL_CHARS_MAX
 
 __all__ = ["Label", "is_label"]
+
+REMEMBERED_MAX: Final = 1_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class Label:
     def reader(self, task: str, classes: tuple[Any, ...] | None, place: str) -> Callable[[Any], Any]:
         """From a value of the record, which is a scalar, to the label, or None where it is none. It raises `EventError`."""
         aliases = {(type(key), key): value for key, value in self.aliases.items()}
-        return functools.partial(self._read, task, classes, place, aliases)
+        read = functools.partial(self._read, task, classes, place, aliases)
+        return read if task == "regression" else _remembering(read)
 
     def _read(self, task: str, classes: tuple[Any, ...] | None, place: str, aliases: Mapping[Any, Any], value: Any) -> Any:
         value = aliases.get((type(value), value), value)
@@ -102,6 +105,23 @@ def is_label(value: Any, task: str, classes: tuple[Any, ...] | None) -> bool:
             if classes is not None:
                 return any(type(value) is type(each) and value == each for each in classes)
             return type(value) is int and abs(value) < 1 << 63 if isinstance(value, int) else _is_short(value)
+
+
+def _remembering(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same, which looks at a label once: there are few."""
+    known: dict[tuple[type, Any], Any] = {}
+
+    def label(value: Any) -> Any:
+        key = (type(value), value)
+        try:
+            return known[key]
+        except KeyError:
+            made = read(value)
+        if len(known) < REMEMBERED_MAX:
+            known[key] = made
+        return made
+
+    return label
 
 
 def _is_short(value: Any) -> bool:

@@ -7,6 +7,7 @@ will be used (`core.trial`). A worker also writes and opens what the trial made 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import re
@@ -30,12 +31,15 @@ from stream_retrain.core.schema_faults import schema_faults
 from stream_retrain.core.scores import ScoreSpec, default_metrics, each_metric, metric_faults, needs_proba
 from stream_retrain.core.trial import Candidate, Declared, Trial
 from stream_retrain.core.watch.watch import RANK, Watch
+from stream_retrain.core.wire import Schemas
 from stream_retrain.errors import PipelineError
 
 __all__ = ["Pipeline"]
 
 # A name is part of topic names, Redis keys and metric labels.
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}")
+CARRIED: Final = ("traceparent", "tracestate")
+CARRIED_MAX: Final = 20
 TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
@@ -58,6 +62,8 @@ class Pipeline:
         About how much memory they may take, by their number, features and texts; the oldest expire, counted.
     time_ahead_max_s
         How far an event time may be ahead of the timestamp of its record; beyond it the record is refused. None: any date of the calendar.
+    carry_headers
+        Headers of a record that its prediction and the decisions at it have too: those of a trace, unless told otherwise.
     classes_max
         Classes a multiclass task may have where the schema does not name them; a record with one more is refused.
 
@@ -80,6 +86,7 @@ class Pipeline:
     pending_bytes_max: int = 64_000_000
     time_ahead_max_s: float | None = 86_400.0
     classes_max: int = 1_000
+    carry_headers: Sequence[str] = CARRIED
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "schema", _schema_for(self))
@@ -147,10 +154,18 @@ class Pipeline:
         """Try everything declared, as it will be used."""
         return Trial(_sound(self))
 
+    def with_schemas(self, schemas: Schemas) -> Pipeline:
+        """The same pipeline with a Schema Registry attached, which is not tried again."""
+        attached = copy.copy(self)
+        object.__setattr__(attached, "schema", self.schema.with_schemas(schemas))
+        return attached
+
     def digest(self) -> str:
         """A digest of everything that makes a shard what it is; two pipelines with the same one learn the same from a log."""
         parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return digest(parts | {"schema": self.schema.without_example()})
+        carried = tuple(parts.pop("carry_headers"))
+        later = {} if carried == CARRIED else {"carry_headers": carried}
+        return digest(parts | {"schema": self.schema.without_example()} | later)
 
     def parts(self) -> dict[str, str]:
         """What a saved state depends on, part by part: a digest, or for a limit its value. A state carries them, so that a later pipeline
@@ -178,6 +193,7 @@ def _faults(pipeline: Pipeline) -> Iterator[str]:
     if pipeline.task not in TASKS:
         yield f"task {pipeline.task!r}: use one of {', '.join(TASKS)}"
     yield from _limit_faults(pipeline)
+    yield from _header_faults(pipeline.carry_headers)
     if not isinstance(pipeline.schema, Schema):
         yield f"schema must be a Schema, not {pipeline.schema!r}"
         return
@@ -192,6 +208,15 @@ def _faults(pipeline: Pipeline) -> Iterator[str]:
         yield from pipeline.scores.faults(pipeline.task, pipeline.model)
     if not of_schema:
         yield from Trial(_sound(pipeline)).faults
+
+
+def _header_faults(names: Any) -> Iterator[str]:
+    if isinstance(names, str) or not isinstance(names, Sequence) or len(names) > CARRIED_MAX:
+        yield f"carry_headers is {names!r}; use a tuple of at most {CARRIED_MAX} names of headers"
+        return
+    for name in names:
+        if not isinstance(name, str) or not 0 < len(name) <= 100 or name.startswith("sr_"):
+            yield f"carry_headers: {name!r} is no name of a header to carry; use at most 100 characters, and none that begins with sr_"
 
 
 def _limit_faults(pipeline: Pipeline) -> Iterator[str]:

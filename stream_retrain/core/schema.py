@@ -14,7 +14,7 @@ from stream_retrain.core.fields import Field, Sparse
 from stream_retrain.core.label import Label
 from stream_retrain.core.path import is_plain, path_of
 from stream_retrain.core.time_features import PREFIX
-from stream_retrain.core.wire import Wire
+from stream_retrain.core.wire import Avro, JsonSchema, Schemas, Wire
 from stream_retrain.facts.values import Record
 
 __all__ = ["TASKS", "TIME_UNITS", "Schema", "Task"]
@@ -100,8 +100,14 @@ class Schema:
         return (self.example,) if one else tuple(self.example)
 
     def without_example(self) -> Schema:
-        """The same schema for events and states: what it is tried with makes no difference to them."""
-        return dataclasses.replace(self, example=())
+        """The same schema for events and states: what it is tried with, or asks for other schemas, makes no difference to them."""
+        return dataclasses.replace(self.with_schemas(None), example=())
+
+    def with_schemas(self, schemas: Schemas | None) -> Schema:
+        """The same with a registry attached to its format, if that needs one."""
+        if not isinstance(self.format, Avro | JsonSchema):
+            return self
+        return dataclasses.replace(self, format=dataclasses.replace(self.format, schemas=schemas))
 
     @property
     def sparse(self) -> Sparse | None:

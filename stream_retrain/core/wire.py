@@ -9,11 +9,26 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["NAMED", "Avro", "JsonSchema", "Protobuf", "Wire", "wire_faults"]
+__all__ = ["NAMED", "Avro", "JsonSchema", "Protobuf", "Registered", "Schemas", "Wire", "wire_faults"]
 
 NAMED: Final = ("json", "msgpack", "cloudevents")
+
+
+class Registered(NamedTuple):
+    """A schema of a registry: its text, and the texts it refers to by name, those first that others of them refer to."""
+
+    text: str
+    references: tuple[tuple[str, str], ...] = ()
+
+
+class Schemas(Protocol):
+    """The schemas of a registry by number, which never change."""
+
+    def schema_of(self, number: int) -> Registered:
+        """Raises `EventError` for a number that it has not got, and `FormatUnavailableError` where it does not answer."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +41,8 @@ class Avro:
     """
 
     reader: str | None = None
+    schemas: Schemas | None = dataclasses.field(default=None, repr=False, compare=False, kw_only=True)
+    """What a running process attaches; it is no part of what is declared."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,6 +57,8 @@ class JsonSchema:
     """JSON with a Schema Registry; `validate`: a record that its schema does not allow is refused."""
 
     validate: bool = True
+    schemas: Schemas | None = dataclasses.field(default=None, repr=False, compare=False, kw_only=True)
+    """What a running process attaches; it is no part of what is declared."""
 
 
 Wire: TypeAlias = str | Avro | Protobuf | JsonSchema

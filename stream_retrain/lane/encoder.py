@@ -10,6 +10,9 @@
   output is more than 10,000 bytes larger than `record_bytes_max`, by which key and value of the record were judged; an event time that no
   calendar has is the nearest that one has.
 
+- Predictions and decisions have those headers of their record that the pipeline carries (`Pipeline.carry_headers`), as far as there is
+  room: so a trace goes on through them.
+
 An output stands in the partition of the record that caused it, under that record's key. Bytes are a function of the fact: no clock and
 no randomness, so that two runs over one log give equal topics.
 """
@@ -18,7 +21,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -29,7 +32,17 @@ from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Record, Records
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS, Output
 
-__all__ = ["DeadLetter", "Stamp", "dead_letter", "encode", "encode_decided", "encode_decisions", "encode_nothing", "encode_predictions"]
+__all__ = [
+    "DeadLetter",
+    "Stamp",
+    "carried",
+    "dead_letter",
+    "encode",
+    "encode_decided",
+    "encode_decisions",
+    "encode_nothing",
+    "encode_predictions",
+]
 
 Stamp: TypeAlias = "list[tuple[str, str | bytes | None]]"
 """The headers of every decision of a lane: release, pipeline, versions (`codec.stamp`)."""
@@ -38,6 +51,8 @@ ADDED_BYTES_MAX: Final = 10_000
 """How much larger than its record an output may be: its own fields, or a dead letter's headers."""
 STAMP_BYTES_MAX: Final = 2_000
 """Of these, what is kept free for the headers of a decision, whether it has any or not."""
+CARRIED_BYTES_MAX: Final = 1_000
+"""Of these, what is kept free for the headers that are carried; those that find no room are left out."""
 SHORT_BYTES: Final = 100
 ITEMS_MAX: Final = 20
 KEY_BYTES_MAX: Final = 1_000
@@ -58,19 +73,37 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encode(
-    shard: ShardId, batch: Batch, predicted: list[Predicted], facts: list[ShardFact], live_from: int, *, stamp: Stamp | None = None
+    shard: ShardId,
+    batch: Batch,
+    predicted: list[Predicted],
+    facts: list[ShardFact],
+    live_from: int,
+    *,
+    stamp: Stamp | None = None,
+    carry: Collection[str] = (),
 ) -> list[Output]:
-    """The outputs of a batch, without those of offsets below `live_from`: predictions, decisions, dead letters, each in order of offset."""
+    """The outputs of a batch, without those of offsets below `live_from`: predictions, decisions, dead letters, each in order of offset.
+
+    `stamp` are the headers of decisions; `carry` names those of a record that its predictions and decisions have too.
+    """
     records, partition = batch.records.since(live_from), shard.partition
     if len(records) != len(batch.records):
         predicted = [fact for fact in predicted if fact.offset >= live_from]
         facts = [fact for fact in facts if fact.offset >= live_from]
-    keys = records.keys if len(predicted) == len(records) else _keys_of(predicted, records)
-    values = encode_predictions(predicted)
-    outputs: list[Output] = [(PREDICTIONS, partition, key, value, None) for key, value in zip(keys, values, strict=True)]
+    values, carries = encode_predictions(predicted), bool(carry) and any(records.headers)
+    outputs: list[Output]
+    if carries:
+        asked = map(records.at, [fact.offset for fact in predicted])
+        outputs = [(PREDICTIONS, partition, each.key, value, carried(each, carry)) for each, value in zip(asked, values, strict=True)]
+    else:
+        keys = records.keys if len(predicted) == len(records) else _keys_of(predicted, records)
+        outputs = [(PREDICTIONS, partition, key, value, None) for key, value in zip(keys, values, strict=True)]
     if not facts:
         return outputs
-    outputs += [(DECISIONS, partition, records.at(offset).key, value, stamp) for offset, value in encode_decisions(shard, facts)]
+    for offset, value in encode_decisions(shard, facts):
+        record = records.at(offset)
+        more = carried(record, carry) if carries else None
+        outputs.append((DECISIONS, partition, record.key, value, [*(stamp or ()), *more] if more else stamp))
     for fact in facts:
         if isinstance(fact, Rejected):
             record = records.at(fact.offset)
@@ -108,6 +141,17 @@ def encode_decisions(shard: ShardId, facts: Iterable[ShardFact]) -> Iterator[tup
             number += not isinstance(fact, ShardRestored)  # so that the others have the same id, whether or not there was a restore
 
 
+def carried(record: Record, names: Collection[str]) -> Stamp | None:
+    """The headers of a record that have these names, while there is room; None where there are none."""
+    kept: Stamp = []
+    room = CARRIED_BYTES_MAX
+    for name, value in record.headers or ():
+        if name in names and (size := len(name) + len(value or b"")) <= room:
+            kept.append((name, value))
+            room -= size
+    return kept or None
+
+
 def dead_letter(shard: ShardId, record: Record, rejected: Rejected) -> DeadLetter:
     """The dead letter of a rejected record."""
     headers = {
@@ -136,7 +180,7 @@ def _encode_decision(shard: ShardId, fact: Any, number: int) -> bytes:
     for text_bytes_max, items_max in ((TEXT_BYTES_MAX, ADDED_BYTES_MAX), (SHORT_BYTES, ITEMS_MAX)):
         event = _cloud_event(shard, fact, number)
         event["data"] = _readable(msgspec.to_builtins(fact), text_bytes_max, items_max)
-        if len(encoded := _encode(event)) <= ADDED_BYTES_MAX - STAMP_BYTES_MAX:
+        if len(encoded := _encode(event)) <= ADDED_BYTES_MAX - STAMP_BYTES_MAX - CARRIED_BYTES_MAX:
             return encoded
     event["data"] = {"offset": fact.offset, "time_s": fact.time_s}
     return _encode(event)

@@ -146,3 +146,11 @@ def test_what_cannot_be_read_records_nothing(edit: dict[str, object]) -> None:
     assert recorded_of(json.dumps(event, separators=(",", ":")).encode()) is None
     for value in (None, b"", b"{", b'"type":"io.streamretrain.training.joined.v1"', b'"type":"io.streamretrain.nothing.v1"'):
         assert recorded_of(value) is None
+
+
+def test_headers_that_were_carried_from_a_record_are_no_part_of_a_stamp() -> None:
+    plain, traced = said(drift(5)), said(drift(9))
+    traced = traced._replace(put=traced.put._replace(headers=(*traced.put.headers, ("traceparent", b"00-1-2-01"))))
+    for given in ([plain, traced], [traced, plain], [traced]):
+        [section] = sections_of(given, OURS, 100)
+        assert (section.stamp, section.headers) == (OURS, OURS.headers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ from stream_retrain.facts.shard import SHARD_FACTS, DetectorFailed, DriftDetecte
 from stream_retrain.facts.telling import TEXT_BYTES_MAX
 from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Record, Records
-from stream_retrain.lane.encoder import dead_letter, encode, encode_decisions, encode_nothing, encode_predictions
+from stream_retrain.lane.encoder import CARRIED_BYTES_MAX, dead_letter, encode, encode_decisions, encode_nothing, encode_predictions
 from stream_retrain.lane.step import Output
 from tests.facts.examples import EXAMPLES
 
@@ -222,3 +222,34 @@ def test_records_without_keys_have_outputs_without_keys() -> None:
 
 def test_those_who_read_steps_only_have_nothing_encoded() -> None:
     assert encode_nothing(SHARD, batch(7), [predicted(7)], [at(7, ModelReset)], 0) == []
+
+
+class TestCarriedHeaders:
+    """A trace goes on through what the worker puts out."""
+
+    NAMES = frozenset({"traceparent", "tracestate"})
+    TRACE: ClassVar[list[tuple[str, bytes | None]]] = [("other", b"x"), ("traceparent", b"00-1-2-01"), ("tracestate", None)]
+
+    def records(self, *headers: Any) -> Batch:
+        return Batch(Records.of([Record(7 + row, b"key", b"{}", 0, each) for row, each in enumerate(headers)]), [], [])
+
+    def headers(self, of: Batch, predicted: list[Predicted], facts: Sequence[Any] = (), **how: Any) -> list[Any]:
+        return [output[4] for output in encode(SHARD, of, predicted, list(facts), 0, **how)]
+
+    def test_stand_with_the_prediction_of_their_record_and_with_decisions_at_it(self) -> None:
+        of, stamp = self.records(None, self.TRACE, ()), [("sr_release", b"1")]
+        facts = [at(7, ModelReset), at(8, ModelReset)]
+        found = self.headers(of, [predicted(7), predicted(8), predicted(9)], facts, carry=self.NAMES, stamp=stamp)
+        assert found == [None, self.TRACE[1:], None, stamp, [*stamp, *self.TRACE[1:]]]
+        assert self.headers(of, [predicted(8)], carry=self.NAMES) == [self.TRACE[1:]]
+
+    def test_are_none_where_no_name_is_carried(self) -> None:
+        assert self.headers(self.records(self.TRACE), [predicted(7)]) == [None]
+        assert self.headers(self.records([("other", b"x")]), [predicted(7)], carry=self.NAMES) == [None]
+
+    def test_have_a_bound(self) -> None:
+        long = [("traceparent", b"x" * CARRIED_BYTES_MAX), ("tracestate", b"y")]
+        assert self.headers(self.records(long), [predicted(7)], carry=self.NAMES) == [[("tracestate", b"y")]]
+        assert self.headers(self.records([("tracestate", b"y" * 400)] * 5), [predicted(7)], carry=self.NAMES) == [
+            [("tracestate", b"y" * 400)] * 2
+        ]

@@ -27,7 +27,6 @@ the store is back: a replay then makes up for what was given up.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
@@ -35,7 +34,7 @@ from typing import Any, Final, NamedTuple
 from stream_retrain.codec.checkpoint import checkpoint_header
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import seal
-from stream_retrain.codec.stamp import stamp_of
+from stream_retrain.codec.stamp import encoder_of
 from stream_retrain.codec.state import dump_state
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.driver.inputs import Inputs
@@ -53,7 +52,6 @@ from stream_retrain.errors import StaleEpochError, StoreError, WindowGapError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Checkpointed, CheckpointFailed, Observed, Processed, Tell, WentLive, WindowRefilled
 from stream_retrain.lane.batch import Batch, Records
-from stream_retrain.lane.encoder import encode
 from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Encode, Lane
 from stream_retrain.lane.step import Output, OutputKind, Step
@@ -100,7 +98,7 @@ class Driver:
         self._limits = limits
         self._tell = tell
         self._decoder = EventDecoder.of(pipeline, record_bytes_max=limits.record_bytes_max)
-        self._encoder = encoder or functools.partial(encode, stamp=stamp_of(pipeline, limits.record_bytes_max).headers)
+        self._encoder = encoder or encoder_of(pipeline, limits.record_bytes_max)
         self._clock_s = clock_s
         self._outage = Outage(tell, clock_s)
         self._inputs = Inputs(pipeline, stores, keyring, trainer, tell, limits.artifacts)

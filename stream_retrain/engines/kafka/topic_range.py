@@ -15,6 +15,7 @@ from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.kafka.clients import broker_error, partitions_of, reader_client
 from stream_retrain.engines.kafka.range_reader import read_stretches
 from stream_retrain.engines.kafka.range_text import AtTime
+from stream_retrain.engines.kafka.registry import with_registry
 from stream_retrain.engines.kafka.stretches import find_stretches
 from stream_retrain.engines.trainer.jobs import Job
 from stream_retrain.engines.trainer.labelled import labelled
@@ -34,7 +35,7 @@ def read_range(settings: Settings, pipeline: Pipeline, job: Job, wanted: TopicRa
     answer.
     """
     consumer = reader_client(settings)
-    decoder = EventDecoder.of(pipeline, record_bytes_max=settings.record_bytes_max)
+    decoder = EventDecoder.of(with_registry(pipeline, settings), record_bytes_max=settings.record_bytes_max)
     start, end = (None if time_s is None else AtTime(int(time_s * 1000)) for time_s in (wanted.from_time_s, wanted.to_time_s))
     waiting: dict[int, dict[str, Features]] = {}
     try:

@@ -94,7 +94,7 @@ def sections_of(decisions: Iterable[Found], ours: Stamp, until: int) -> list[Sec
             sections.append(Section(_since(recorded, sections), recorded))
         section = sections[-1]
         section.decisions += 1
-        headers = found.put.headers
+        headers = tuple(each for each in found.put.headers if each[0].startswith("sr_"))  # the others were carried from its record
         if section.headers is None or headers == own:
             section.headers, section.stamp = list(headers), Stamp.read(dict(headers))
     return sections

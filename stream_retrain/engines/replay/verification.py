@@ -190,7 +190,7 @@ class _PartitionVerifier:
         return Lane(self._id, shard, self._decoder, self._encode, next_offset=offset, live_from=max(first, offset))
 
     def _encode(self, shard: ShardId, batch: Batch, predicted: list[Predicted], facts: list[ShardFact], live_from: int) -> list[Output]:
-        return encode(shard, batch, predicted, facts, live_from, stamp=self._headers)
+        return encode(shard, batch, predicted, facts, live_from, stamp=self._headers, carry=self._pipeline.carry_headers)
 
     def _no_beginning(self, lineage: Lineage) -> str | None:
         """Why the lineage cannot be replayed from its beginning."""

@@ -8,11 +8,10 @@ live topic is judged by the same comparison as it is read: `engines.replay.verif
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from stream_retrain.codec.stamp import stamp_of
+from stream_retrain.codec.stamp import encoder_of
 from stream_retrain.core.contest.inputs import Input, Trained
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.replay.comparison import EXAMPLES_MAX, Comparison
@@ -20,7 +19,6 @@ from stream_retrain.engines.replay.recorded import Recorded, give
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.batch import Record, Records
-from stream_retrain.lane.encoder import encode
 from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.put import Found, Put, put_of
@@ -85,7 +83,7 @@ def expected_of(
         effect, in order.
     """
     decoder = EventDecoder.of(pipeline, record_bytes_max=record_bytes_max)
-    encoder = functools.partial(encode, stamp=stamp_of(pipeline, record_bytes_max).headers)
+    encoder = encoder_of(pipeline, record_bytes_max)
     lane = Lane(ShardId(pipeline.name, pipeline.source, partition), Shard(pipeline), decoder, encoder)
     outputs: list[Put] = []
     rest = Records.of(records)

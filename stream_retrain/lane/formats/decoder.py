@@ -74,13 +74,12 @@ class EventDecoder:
         self._times = time_reader(schema.time_features, schema.time_zone) if schema.time_features else None
         self._format = format_of(schema)
         self._lenient = any(field.non_finite != "refuse" for field in schema.fields.values())
-        self._row: Row | None = None
         self._to_event: Callable[[Any, int, int], Event] = self._flat
         if schema.is_flat and self._format is None and schema.format == "json":
             kind = _flat_type(schema, task)
         else:
-            self._row = row_of(schema, task, objects=schema.format != "json" or self._format is not None)
-            kind, self._to_event = self._row.type, self._shaped
+            row = row_of(schema, task, objects=schema.format != "json" or self._format is not None)
+            kind, self._to_event = row.type, functools.partial(self._read, row)
         parser: Any = msgspec.msgpack if schema.format == "msgpack" else msgspec.json
         self._parse = parser.Decoder(kind).decode
 
@@ -166,23 +165,19 @@ class EventDecoder:
             raise EventError("decode", f"its fields cannot be read: {error}") from None
         return self._read(self._object_row, row, offset, timestamp_ms)
 
-    def _shaped(self, row: Any, offset: int, timestamp_ms: int) -> Event:
-        assert self._row is not None, "it has rows of a shape"
-        return self._read(self._row, row, offset, timestamp_ms)
-
     def _read(self, by: Row, row: Any, offset: int, timestamp_ms: int) -> Event:
         id_, written, y, x = by.parts(row)
         schema = self._schema
         if schema.id is None:
             id_ = str(offset)
-        elif type(id_) is not str:
+        elif type(id_) is not str and not (type(id_) is int and INTEGER_MIN <= id_ <= INTEGER_MAX):
             id_ = _scalar_id(id_, schema.id)
         time_s = timestamp_ms / 1000 if written is None else self._time_s(written, timestamp_ms)
         if not TIME_MIN_S <= time_s <= TIME_MAX_S:
             raise self._no_date(time_s)
         if x is not None and self._times is not None:
             x.update(self._times(time_s))
-        return Event(offset, id_, time_s, x, y)
+        return _event((offset, id_, time_s, x, y))
 
     def _flat(self, row: dict[str, Any], offset: int, timestamp_ms: int) -> Event:
         schema = self._schema

@@ -31,13 +31,8 @@ _SCALAR: Final = Annotated[str, msgspec.Meta(max_length=LABEL_CHARS_MAX)] | int 
 _REFUSED: Final = object()
 
 
-class Parts(NamedTuple):
-    """What a record holds; the time as it is written, None where the record's own timestamp counts. `x` is None for an answer."""
-
-    id: Any
-    time: Any
-    y: Any
-    x: Features | None
+Parts = tuple[Any, Any, Any, Features | None]
+"""Id, time, label and features; the time as it is written, None where the record's own timestamp counts. An answer has no features."""
 
 
 class _Feature(NamedTuple):
@@ -87,9 +82,12 @@ class ShapedRow:
             paths = [field.path_in(name) for name, field in schema.fields.items()]
             leaves |= {path: (_leaf_type(field), None) for path, field in zip(paths, schema.fields.values(), strict=True)}
         shape = Shape(((path, *kind) for path, kind in leaves.items()), refuse_unknown=schema.unknown == "refuse")
-        self.type = shape.type
-        self._id, self._time, self._y = (shape.getter([] if text is None else [path_of(text)]) for text, _, _ in roles)
-        self._values = shape.getter(paths)
+        self.type, self._shape = shape.type, shape
+        named = [path_of(text) for text, _, _ in (roles[2], roles[0], roles[1]) if text is not None]
+        self._first = len(named)
+        self._id_at, self._time_at = (1 if schema.id is not None else None), (len(named) - 1 if schema.time is not None else None)
+        self._paths = [*named, *paths]
+        self._get = shape.getter(self._paths)
         self._features = [] if self._sparse else _features(schema, paths, objects=objects)
         self._names = [each.name for each in self._features]
         self._as_they_are = not self._sparse and all(each.read is None and not each.text for each in self._features)
@@ -97,17 +95,21 @@ class ShapedRow:
 
     def parts(self, row: Any) -> Parts:
         """What a parsed record holds. Raises `EventError`."""
-        id_, time, y = self._id(row), self._time(row), self._y(row)[0]
+        try:
+            got = self._get(row)
+        except AttributeError:
+            got = self._shape.reach(row, self._paths)
+        y, values = got[0], got[self._first :]
         if y is not None:
             y = self._label(y)
-        values = self._values(row)
         if self._as_they_are and None not in values:
             x: Features | None = dict(zip(self._names, values, strict=True))
         elif self._sparse is not None:
             x = self._sparse_features(values[0], answered=y is not None)
         else:
             x = self._read(values, answered=y is not None)
-        return Parts(id_[0] if id_ else None, None if not time or time[0] is msgspec.UNSET else time[0], y, x)
+        time = None if self._time_at is None else got[self._time_at]
+        return None if self._id_at is None else got[self._id_at], None if time is msgspec.UNSET else time, y, x
 
     def _read(self, values: tuple[Any, ...], *, answered: bool) -> Features | None:
         x: Features = {}
@@ -164,7 +166,7 @@ class WholeRow:
         if y is not None:
             y = self._label(y)
         x = self._numbers(row)
-        return Parts(id_, time, y, None if y is not None and not x and self._asks_for_id else x)
+        return id_, time, y, None if y is not None and not x and self._asks_for_id else x
 
     def _role(self, row: dict[str, Any], path: Path | None, kind: Any) -> Any:
         value = None if path is None else found(row, path)

@@ -34,20 +34,15 @@ class Shape:
         self.type = self._struct(tree, (), (), refuse_unknown)
 
     def getter(self, paths: list[Path]) -> Callable[[Any], tuple[Any, ...]]:
-        """From a parsed record to what stands at these paths."""
-        if not paths:
-            return lambda _row: ()
-        attributes = [self._attributes[path] for path in paths]
-        get: Callable[[Any], Any] = operator.attrgetter(*(".".join(each) for each in attributes))
-        alone = len(paths) == 1
+        """From a parsed record to what stands at these paths, of which there are two or more.
 
-        def values(row: Any) -> tuple[Any, ...]:
-            try:
-                return (get(row),) if alone else get(row)
-            except AttributeError:  # an object on the way is null
-                return tuple(_reach(row, each) for each in attributes)
+        It raises `AttributeError` where an object on the way is null: `reach` goes on then.
+        """
+        return operator.attrgetter(*(".".join(self._attributes[path]) for path in paths))
 
-        return values
+    def reach(self, row: Any, paths: list[Path]) -> tuple[Any, ...]:
+        """The same step by step; None behind a null."""
+        return tuple(_reach(row, self._attributes[path]) for path in paths)
 
     def _struct(self, node: _Node, path: Path, attributes: tuple[str, ...], refuse_unknown: bool) -> Any:
         is_list = all(isinstance(part, int) for part in node)
