@@ -192,14 +192,13 @@ class Settings:
         address = urllib.parse.urlsplit(self.redis_url)
         alone = address.username if address.password is None else address.password
         found.append(urllib.parse.unquote(alone or ""))
-        found += [value for key, value in urllib.parse.parse_qsl(address.query) if is_secret_name(key)]
-        with contextlib.suppress(OSError, UnicodeDecodeError):  # whoever needs the file says what is wrong with it
-            if self.http_token_file is not None:
-                found.append(self.http_token_file.read_text(encoding="utf-8-sig").strip())
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            if self.schema_registry_auth_file is not None:
-                found.append(self.schema_registry_auth_file.read_text(encoding="utf-8-sig").strip().partition(":")[2])
         found.append(urllib.parse.unquote(urllib.parse.urlsplit(self.schema_registry_url or "").password or ""))
+        found += [value for key, value in urllib.parse.parse_qsl(address.query) if is_secret_name(key)]
+        for file, of_user in ((self.http_token_file, False), (self.schema_registry_auth_file, True)):
+            with contextlib.suppress(OSError, UnicodeDecodeError):  # whoever needs the file says what is wrong with it
+                if file is not None:
+                    text = file.read_text(encoding="utf-8-sig").strip()
+                    found.append(text.partition(":")[2] if of_user else text)
         with contextlib.suppress(OSError, UnicodeDecodeError):
             if self.signing_key_file is not None:
                 lines = [line.partition("#")[0].strip() for line in self.signing_key_file.read_text(encoding="utf-8-sig").splitlines()]

@@ -296,6 +296,13 @@ def test_a_token_is_a_secret_as_a_whole_whatever_signs_it_has(tmp_path: Path) ->
     assert Settings(http_token_file=tmp_path / "token").secrets() == ["#0123:4567#89abcdef"]
 
 
+def test_what_a_schema_registry_is_told_is_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "auth").write_text("reader:s3:cret\n")
+    found = Settings(schema_registry_url="https://me:p%40ss@registry:8081/x", schema_registry_auth_file=tmp_path / "auth")
+    assert found.secrets() == ["p@ss", "s3:cret"]
+    assert "p%40ss" not in str(found.redacted()["schema_registry_url"])
+
+
 def test_a_word_of_kafka_s_settings_is_no_secret() -> None:
     words = {"enable.sasl.oauthbearer.unsecure.jwt": "true", "sasl.oauthbearer.scope": "kafka", "sasl.oauthbearer.client.secret": "s3cret"}
     assert Settings(kafka=words).secrets() == ["s3cret"]

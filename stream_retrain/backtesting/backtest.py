@@ -22,6 +22,7 @@ from stream_retrain.backtesting.tuning.tuned import run_tuned
 from stream_retrain.backtesting.variants import Chosen, choose
 from stream_retrain.codec.trial import checkpointable
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.wire import Schemas
 from stream_retrain.engines.replay.replay import JOINS_AFTER_EVENTS
 from stream_retrain.errors import SettingsError
 from stream_retrain.settings import Settings, load_settings
@@ -86,17 +87,21 @@ def backtest(
     chosen = _chosen(pipeline, variants if grid is None else [])
     tried = None if grid is None else load_grid(grid, chosen.own)
     settings = where.get("settings") or load_settings()
-    cut: dict[str, Any] = {"partition_by": partition_by, "partitions": partitions, "labels": label_delay}
-    opened = open_source(source, chosen.own, settings=settings, **cut)
+    opened = open_source(source, chosen.own, settings=settings, partition_by=partition_by, partitions=partitions, labels=label_delay)
     told = [Incident(text=text, position=position) for text, position in (incidents or {}).items()]
     command = _command(opened.name, chosen, joins_after_events)
-    from stream_retrain.engines.kafka.registry import registry_for  # here, because the Kafka client takes a while to import
-
     run: Callable[..., Ran] = functools.partial(run_backtest, chosen)
     if tried is not None:
         run = functools.partial(run_tuned, chosen.own, chosen.variants[0].name, tried)
-    options = Options(joins_after_events=joins_after_events, incidents=told, command=command, schemas=registry_for(chosen.own, settings))
+    options = Options(joins_after_events=joins_after_events, incidents=told, command=command, schemas=_schemas(chosen.own, settings))
     return _run(run, opened, options, settings, where)
+
+
+def _schemas(pipeline: Pipeline, settings: Settings) -> Schemas | None:
+    """The Schema Registry that its records need, if they need one."""
+    from stream_retrain.engines.kafka.registry import registry_for  # here, because the Kafka client takes a while to import
+
+    return registry_for(pipeline, settings)
 
 
 def _run(run: Callable[..., Ran], source: Source, options: Options, settings: Settings, where: Where) -> BacktestResult:

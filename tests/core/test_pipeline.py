@@ -49,6 +49,8 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"metrics": [metrics.Accuracy(), metrics.Accuracy()]}, "each metric once"),
     ({"metrics": ["accuracy"]}, "not a River metric"),
     ({"rolling_events": 0}, "rolling_events is 0"),
+    ({"carry_headers": "traceparent"}, "use a tuple of at most 20 names of headers"),
+    ({"carry_headers": ("sr_reason",)}, "'sr_reason' is no name of a header to carry"),
     ({"window_rows_max": -1}, "window_rows_max is -1"),
     ({"pending_rows_max": 0}, "pending_rows_max is 0"),
     ({"pending_age_max_s": 0}, "pending_age_max_s is 0"),
