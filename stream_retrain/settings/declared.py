@@ -25,7 +25,7 @@ import msgspec
 from stream_retrain.errors import SettingsError
 from stream_retrain.redaction import MASK, is_secret_name, url_redacted
 
-__all__ = ["SettingRow", "Settings", "describe", "load_settings", "settings_table_markdown"]
+__all__ = ["FIELDS", "Settings", "allowed_of", "load_settings", "variable_of"]
 
 _PREFIX = "STREAM_RETRAIN_"
 _FILE_VARIABLE = "STREAM_RETRAIN_SETTINGS"
@@ -155,7 +155,7 @@ class Settings:
     traces: bool = _setting(False, "OpenTelemetry spans of batches, trainings, checkpoints and restores")
 
     def __post_init__(self) -> None:
-        for name, value in _checked(_from_mapping({name: getattr(self, name) for name in _FIELDS}), []).items():
+        for name, value in _checked(_from_mapping({name: getattr(self, name) for name in FIELDS}), []).items():
             object.__setattr__(self, name, value)
 
     @property
@@ -180,7 +180,7 @@ class Settings:
 
     def redacted(self) -> dict[str, object]:
         """Every setting by name, fit for a log or a screen: secrets are masked, a path is text."""
-        shown = {name: getattr(self, name) for name in _FIELDS}
+        shown = {name: getattr(self, name) for name in FIELDS}
         shown["redis_url"] = url_redacted(self.redis_url)
         shown["schema_registry_url"] = self.schema_registry_url and url_redacted(self.schema_registry_url)
         shown["kafka"] = {key: MASK if is_secret_name(key) else url_redacted(value) for key, value in sorted(self.kafka.items())}
@@ -209,8 +209,8 @@ class Settings:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.redacted().items())})"
 
 
-_FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
-_PATHS = {name for name, field in _FIELDS.items() if field.metadata.get("words") == _PATH["words"]}
+FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+_PATHS = {name for name, field in FIELDS.items() if field.metadata.get("words") == _PATH["words"]}
 
 
 def load_settings(
@@ -256,7 +256,7 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
         if not variable.startswith(_PREFIX) or variable in _OTHERS or not value or _SERVICE_LINK.fullmatch(f"{variable}={value}"):
             continue
         name = variable.removeprefix(_PREFIX).lower()
-        if name.startswith("kafka_") and name not in _FIELDS:
+        if name.startswith("kafka_") and name not in FIELDS:
             name = "kafka." + re.sub("_{1,3}", lambda run: " ._-"[len(run[0])], name.removeprefix("kafka_"))
         yield _Given(variable, name, value, typed=False)
 
@@ -297,11 +297,11 @@ def _kafka_value(key: str, value: object) -> str:
 
 
 def _value(item: _Given) -> Any:
-    field = _FIELDS.get(item.name)
+    field = FIELDS.get(item.name)
     if field is None:
-        near = difflib.get_close_matches(item.name, _FIELDS, n=1)
-        raise ValueError("no such setting" + "".join(f"; did you mean {name if item.typed else _variable(name)}?" for name in near))
-    wrong = ValueError(f"must be {_allowed(field)}" + ("" if item.name in ("redis_url", "kafka") else f", not {item.value!r}"))
+        near = difflib.get_close_matches(item.name, FIELDS, n=1)
+        raise ValueError("no such setting" + "".join(f"; did you mean {name if item.typed else variable_of(name)}?" for name in near))
+    wrong = ValueError(f"must be {allowed_of(field)}" + ("" if item.name in ("redis_url", "kafka") else f", not {item.value!r}"))
     raw = item.value.lower() if get_origin(field.type) is Literal and isinstance(item.value, str) else item.value
     try:
         value: Any = msgspec.convert(raw, field.type, strict=item.typed, dec_hook=lambda hint, given: hint(given))
@@ -314,7 +314,8 @@ def _value(item: _Given) -> Any:
     return value
 
 
-def _allowed(field: dataclasses.Field[Any]) -> str:
+def allowed_of(field: dataclasses.Field[Any]) -> str:
+    """What a setting may be, in words."""
     limits = field.metadata
     if "low" in limits:
         kind = "a number" if field.type is float else "a whole number"
@@ -322,30 +323,6 @@ def _allowed(field: dataclasses.Field[Any]) -> str:
     return limits.get("words") or ("true or false" if field.type is bool else " or ".join(get_args(field.type)))
 
 
-def _variable(name: str) -> str:
+def variable_of(name: str) -> str:
+    """The variable of a setting."""
     return _PREFIX + ("KAFKA_<KEY>" if name == "kafka" else name.upper())
-
-
-class SettingRow(NamedTuple):
-    """A setting described: a row of the README's table."""
-
-    name: str
-    variable: str
-    default: object
-    allowed: str
-    meaning: str
-
-
-def describe() -> list[SettingRow]:
-    """Every setting, in the order of `Settings`."""
-    plain = Settings()
-    return [SettingRow(name, _variable(name), getattr(plain, name), _allowed(of), of.metadata["meaning"]) for name, of in _FIELDS.items()]
-
-
-def settings_table_markdown() -> str:
-    """The settings as a Markdown table, for the README; a default is as a TOML file would have it."""
-    lines = ["| Setting | Variable | Default | Allowed | Meaning |", "|---|---|---|---|---|"]
-    for name, variable, default, allowed, meaning in describe():
-        shown = "" if default in (None, {}) else f"`{msgspec.json.encode(default).decode()}`"
-        lines.append(f"| `{name}` | `{variable}` | {shown} | {allowed} | {meaning} |")
-    return "\n".join(lines) + "\n"
