@@ -1,23 +1,28 @@
-"""What a consumer group has committed of a topic, asked for until Kafka knows: an open transaction holds the answer up."""
+"""What a consumer group has committed of a topic, and what the topic holds, asked for until Kafka knows.
+
+An open transaction holds the one answer up, a leader that was just elected the other.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream_retrain.engines.kafka.clients import broker_error
 from stream_retrain.settings import Settings
 
-__all__ = ["PASSING", "committed_by"]
+__all__ = ["PASSING", "committed_by", "held_by"]
 
 CALL_TIMEOUT_S: Final = 10.0
 PATIENCE_S: Final = 30.0
 PAUSE_S: Final = 0.2
 PASSING: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT})
 """Errors that pass by themselves."""
+# OFFSET_NOT_AVAILABLE, of which the client's binding has no name: the new leader does not know yet how far its log is committed.
+ELECTING: Final = frozenset({78, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
 
 
 def committed_by(consumer: Consumer, topic: str, partitions: Iterable[int], settings: Settings) -> dict[int, TopicPartition]:
@@ -26,16 +31,30 @@ def committed_by(consumer: Consumer, topic: str, partitions: Iterable[int], sett
     Raises `BrokerError`, and `KafkaException` where Kafka does not answer in time.
     """
     places = [TopicPartition(topic, partition) for partition in partitions]
-    until_s = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            found = consumer.committed(places, CALL_TIMEOUT_S)
-            break
-        except KafkaException as error:
-            if (not error.args[0].retriable() and error.args[0].code() not in PASSING) or time.monotonic() > until_s:
-                raise
-            time.sleep(PAUSE_S)
+    found = _patiently(lambda: consumer.committed(places, CALL_TIMEOUT_S))
     for place in found:
         if place.error is not None:
             raise broker_error("reading committed offsets", place.error, settings)
     return {place.partition: place for place in found if place.offset >= 0}
+
+
+def held_by(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """The first offset that is retained of a partition, and the one after the last, as the consumer may read them.
+
+    Raises `KafkaException` where Kafka does not answer in time.
+    """
+    low, high = _patiently(lambda: consumer.get_watermark_offsets(TopicPartition(topic, partition), CALL_TIMEOUT_S))
+    return int(low), int(high)
+
+
+def _patiently(call: Callable[[], Any]) -> Any:
+    """What `call` returns; repeated for a while where Kafka refuses for a moment."""
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return call()
+        except KafkaException as error:
+            cause = error.args[0]
+            if not (cause.retriable() or cause.code() in PASSING | ELECTING) or time.monotonic() > until_s:
+                raise
+            time.sleep(PAUSE_S)

@@ -32,7 +32,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.engines.kafka.clients import admin_client, broker_error, confluent_clients, producer_client, reader_client
-from stream_retrain.engines.kafka.committed import PASSING, committed_by
+from stream_retrain.engines.kafka.committed import PASSING, committed_by, held_by
 from stream_retrain.engines.kafka.repartition_topics import Note, Rewriting, Topics, find_topics, records_in
 from stream_retrain.engines.kafka.sink import Outgoing, OutputRefusedError, TransactionAbortedError, TransactionalSink
 from stream_retrain.engines.watchdog import Stop
@@ -45,7 +45,6 @@ __all__ = ["ORIGIN", "PARTITIONER", "Copied", "repartition"]
 
 ORIGIN: Final = "sr_origin"
 PARTITIONER: Final = "murmur2_random"
-CALL_TIMEOUT_S: Final = 10.0
 POLL_S: Final = 0.1
 BATCH: Final = 1_000
 COMMIT_RECORDS: Final = 5_000
@@ -171,14 +170,14 @@ class _Copy:
                     f"group {rewriting.own_group!r} has written part of {rewriting.target!r} already, and {differs}: name another target,"
                     " or, if what it wrote is of no use, another --group"
                 )
-        if not found and not self._topics.made and (held := records_in(consumer, rewriting.target, self._topics.target_partitions)):
+        if not found and not self._topics.made and (held := records_in(self._settings, rewriting.target, self._topics.target_partitions)):
             raise SettingsError(
                 f"topic {rewriting.target!r} holds {held:,} records, and group {rewriting.own_group!r} has committed nothing: they would"
                 " stand before older ones, or be written twice. Name another target"
             )
         after = {} if found or rewriting.after is None else self._committed_by(rewriting.after)
         for partition in self._topics.source_partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(rewriting.source, partition), CALL_TIMEOUT_S)
+            low, high = held_by(consumer, rewriting.source, partition)
             begins = found[partition].offset if partition in found else after.get(partition, low)
             if begins < low:
                 raise BrokerError(

@@ -13,11 +13,12 @@ import time
 from typing import Final, Literal, TypeAlias
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 
-from stream_retrain.engines.kafka.clients import partitions_of
+from stream_retrain.engines.kafka.clients import partitions_of, reader_client
+from stream_retrain.engines.kafka.committed import held_by
 from stream_retrain.engines.kafka.publish import create_topic
 from stream_retrain.engines.kafka.topics import topic_id_of
 from stream_retrain.errors import BrokerError, SettingsError
@@ -134,13 +135,14 @@ def find_topics(rewriting: Rewriting, consumer: Consumer, admin: AdminClient, se
     return Topics(source, count, topic_id_of(admin, rewriting.source), topic_id_of(admin, rewriting.target), made, letters)
 
 
-def records_in(consumer: Consumer, topic: str, partitions: int) -> int:
-    """About how many records a topic holds: offsets that are retained."""
-    total = 0
-    for partition in range(partitions):
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), CALL_TIMEOUT_S)
-        total += high - low
-    return total
+def records_in(settings: Settings, topic: str, partitions: int) -> int:
+    """About how many records a topic holds: offsets that are retained, whether they are committed or not."""
+    consumer = reader_client(settings, isolation_level="read_uncommitted")
+    try:
+        spans = [held_by(consumer, topic, partition) for partition in range(partitions)]
+    finally:
+        consumer.close()
+    return sum(high - low for low, high in spans)
 
 
 def _partitions_or_none(consumer: Consumer, topic: str) -> int | None:

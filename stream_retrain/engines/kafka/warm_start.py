@@ -23,7 +23,7 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.driver.warm import OldModel, begin_warm, old_model
 from stream_retrain.engines.kafka.clients import admin_client, broker_error, partitions_of, reader_client
-from stream_retrain.engines.kafka.committed import committed_by
+from stream_retrain.engines.kafka.committed import committed_by, held_by
 from stream_retrain.engines.kafka.repartition import ORIGIN, PARTITIONER
 from stream_retrain.engines.kafka.topics import CommitNote, topic_id_of
 from stream_retrain.errors import BrokerError, SettingsError, StateError
@@ -36,7 +36,6 @@ from stream_retrain.stores.ports import ArtifactLimits, Stores
 __all__ = ["WarmStart", "Warmed", "counted_moves", "warm_start"]
 
 SAMPLE_RECORDS: Final = 5_000
-CALL_TIMEOUT_S: Final = 10.0
 SILENCE_MAX_S: Final = 20.0
 POLL_S: Final = 0.1
 BATCH: Final = 1_000
@@ -168,9 +167,8 @@ class _Warming:
         return self._models[partition]
 
     def _begins_at(self, new: int) -> int:
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._pipeline.source, new), CALL_TIMEOUT_S)
-        begins: int = high if self._settings.start == "latest" else low
-        return begins
+        low, high = held_by(self._consumer, self._pipeline.source, new)
+        return high if self._settings.start == "latest" else low
 
     def _commit(self, begins: Mapping[int, int], topic_id: str) -> None:
         note = CommitNote(topic_id, len(self._new)).text if topic_id else ""
@@ -200,7 +198,7 @@ def _last(settings: Settings, topic: str, partitions: list[int], sample: int) ->
     try:
         places, open_ones = [], {}
         for partition in partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), CALL_TIMEOUT_S)
+            low, high = held_by(consumer, topic, partition)
             if high > low:
                 places.append(TopicPartition(topic, partition, max(low, high - sample)))
                 open_ones[partition] = high
