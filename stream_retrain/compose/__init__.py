@@ -98,7 +98,7 @@ def run_pipeline(
     gc.set_threshold(*GC_THRESHOLDS)
     with equipped(pipeline, settings, keyring, stop, watching, target, socket) as given:
         stores, name, watchdog, tell, trainer = given.stores, given.instance, given.watchdog, given.tell, given.trainer
-        supervise(lambda: run_worker(pipeline, settings, stores, keyring, name, watchdog, tell, trainer), watchdog, tell)
+        supervise(lambda: run_worker(given.pipeline, settings, stores, keyring, name, watchdog, tell, trainer), watchdog, tell)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -191,8 +191,7 @@ class Settings:
         found = [value for key, value in self.kafka.items() if is_secret_name(key) and not key.endswith(_OPEN)]
         address = urllib.parse.urlsplit(self.redis_url)
         alone = address.username if address.password is None else address.password
-        found.append(urllib.parse.unquote(alone or ""))
-        found.append(urllib.parse.unquote(urllib.parse.urlsplit(self.schema_registry_url or "").password or ""))
+        found += map(urllib.parse.unquote, (alone or "", urllib.parse.urlsplit(self.schema_registry_url or "").password or ""))
         found += [value for key, value in urllib.parse.parse_qsl(address.query) if is_secret_name(key)]
         for file, of_user in ((self.http_token_file, False), (self.schema_registry_auth_file, True)):
             with contextlib.suppress(OSError, UnicodeDecodeError):  # whoever needs the file says what is wrong with it
