@@ -140,7 +140,7 @@ _RED: Final = (
     ),
     Panel(
         title="Refused and failed",
-        says="Records that became dead letters, predictions that are null, metrics that raised.",
+        says="Records that became dead letters, predictions that are null, metrics that raised; partitions paused by too many refusals.",
         kind="lines",
         unit="eps",
         low=0,
@@ -148,6 +148,8 @@ _RED: Final = (
             (f"sum by (pipeline, reason) (rate(S_dead_letters_total{P}{RATE}))", "{{pipeline}} {{reason}}"),
             (f"sum by (pipeline) (rate(S_predictions_failed_total{P}{RATE}))", "{{pipeline}} no prediction"),
             (f"sum by (pipeline, metric) (rate(S_metric_failures_total{P}{RATE}))", "{{pipeline}} {{metric}} raised"),
+            (f"sum by (pipeline) (rate(S_intake_pauses_total{P}{RATE}))", "{{pipeline}} pauses"),
+            (f"sum by (pipeline) (S_intake_paused{P})", "{{pipeline}} paused partitions"),
         ),
     ),
     Panel(

@@ -114,7 +114,7 @@ def controls_of(pipeline: Pipeline) -> Chosen:
     model = dummy.StatisticRegressor(stats.Shift(0, fill_value=0.0)) if regression else dummy.NoChangeClassifier()
     blind = [On.every(events=BLIND_RESET_EVERY_EVENTS, do=Reset())]
     changes: dict[str, dict[str, Any]] = {
-        LAST_VALUE if regression else PREVIOUS_LABEL: {**_BARE, "model": model},
+        LAST_VALUE if regression else PREVIOUS_LABEL: {**_BARE, "model": model, "probabilities": False, "threshold": None},
         BLIND_RESET: {**_BARE, "react": blind},
     }
     chosen = Chosen(pipeline, [], [])

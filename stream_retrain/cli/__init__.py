@@ -22,14 +22,14 @@ __all__ = ["COMMANDS", "app", "main"]
 LOG: Final = logging.getLogger("stream_retrain.cli")
 
 COMMANDS: Final = {
-    **{
-        name: name
-        for name in ("demo", "check", "run", "trainer", "publish", "flights", "status", "healthcheck", "retrain", "backtest", "verify")
-    },
+    **{name: name for name in ("demo", "check", "run", "trainer", "publish", "flights", "status", "healthcheck", "retrain", "resume")},
+    **{name: name for name in ("backtest", "verify", "asyncapi")},
     "repartition": "repartition",
     "warm-start": "warm_start",
     "dashboards": "export",
     "rules": "export",
+    "dead-letters": "dead_letters",
+    "topics": "topics",
     "local": "local",
 }
 """By name, the module of this package in which each is; of a group of commands, the module's `app` or what has the group's name."""

@@ -72,6 +72,9 @@ def show_group(found: dict[str, Any]) -> None:
             f" {found['trainings']} trainings and {found['duels']} duels under way"
         )
     )
+    if paused := sorted(shard["partition"] for worker in found["workers"] for shard in worker["shards"] if shard["state"] == "paused"):
+        numbers = ", ".join(map(str, paused))
+        console.print(plain(f"partitions {numbers} are paused: too many records were refused; `stream-retrain resume` lets them go on"))
     workers = table_of("worker", "state", "partitions", "Redis", "committed", "checkpoint", "told", "up for", "address")
     for worker in found["workers"]:
         ages = [_age(worker[name]) for name in ("commit_age_s", "checkpoint_age_s", "told_age_s", "uptime_s")]

@@ -19,6 +19,7 @@ from river import base
 from stream_retrain.core.contest.challenger import Challenger
 from stream_retrain.core.digest import digest
 from stream_retrain.core.inside import fills_nulls, named, unseeded
+from stream_retrain.core.limits import header_faults, limit_faults, output_faults
 from stream_retrain.core.react.combinations import Trigger, leaves
 from stream_retrain.core.react.policy import PolicySpec
 from stream_retrain.core.react.reactions import Race, race_faults
@@ -39,8 +40,10 @@ __all__ = ["Pipeline"]
 # A name is part of topic names, Redis keys and metric labels.
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}")
 CARRIED: Final = ("traceparent", "tracestate")
-CARRIED_MAX: Final = 20
 TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+OF_PROBA: Final = ("probabilities", "threshold")
+"""What of the outputs is made of a classifier's probabilities."""
+MODEL_DIGEST_CHARS: Final = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,6 +63,13 @@ class Pipeline:
         Questions that may wait for their labels, and for how long in event time; the oldest expire, counted.
     pending_bytes_max
         About how much memory they may take, by their number, features and texts; the oldest expire, counted.
+    probabilities
+        Predictions of a classifier have the probability of each class.
+    threshold
+        Of a binary task: the prediction is True from this probability on, and not from one half. It is what is scored, too.
+    rejects_share_max, rejects_over_records
+        If so large a share of the last records was refused, a worker takes no more of that partition until it is told to
+        (`stream-retrain resume`). None, as here: it goes on, since what is refused is kept, and can be sent back.
     time_ahead_max_s
         How far an event time may be ahead of the timestamp of its record; beyond it the record is refused. None: any date of the calendar.
     carry_headers
@@ -84,6 +94,10 @@ class Pipeline:
     pending_rows_max: int = 100_000
     pending_age_max_s: float | None = None
     pending_bytes_max: int = 64_000_000
+    probabilities: bool = False
+    threshold: float | None = None
+    rejects_share_max: float | None = None
+    rejects_over_records: int = 1_000
     time_ahead_max_s: float | None = 86_400.0
     classes_max: int = 1_000
     carry_headers: Sequence[str] = CARRIED
@@ -143,6 +157,7 @@ class Pipeline:
         measured = [*self.scores.metrics, *(metric_named(each.metric) for each in self.triggers if isinstance(each, Threshold))]
         names = [f"metric {type(metric).__name__}" for metric in measured if needs_proba(metric)]
         names += [f"watch {watch.signal!r}" for watch in _watches(self) if watch.signal in ("loss", "rank", "prediction")]
+        names += [f"{name} = {value}" for name in OF_PROBA if (value := getattr(self, name)) not in (None, False)]
         return tuple(dict.fromkeys(names))
 
     def _challengers(self) -> Iterator[Challenger]:
@@ -167,12 +182,17 @@ class Pipeline:
         later = {} if carried == CARRIED else {"carry_headers": carried}
         return digest(parts | {"schema": self.schema.without_example()} | later)
 
+    def model_digest(self) -> str:
+        """Names the declared model in predictions: it is another one where task, schema, model or threshold are."""
+        return digest((self.task, self.schema.without_example(), self.model, self.threshold))[:MODEL_DIGEST_CHARS]
+
     def parts(self) -> dict[str, str]:
         """What a saved state depends on, part by part: a digest, or for a limit its value. A state carries them, so that a later pipeline
         can tell which parts of it still fit (`lane.change`)."""
         limits = (
             *("rolling_events", "window_rows_max", "window_age_max_s", "pending_rows_max", "pending_age_max_s"),
-            *("pending_bytes_max", "time_ahead_max_s", "classes_max"),
+            *("pending_bytes_max", "time_ahead_max_s", "classes_max", "probabilities", "threshold"),
+            *("rejects_share_max", "rejects_over_records"),
         )
         return {
             "task": self.task,
@@ -192,8 +212,9 @@ def _faults(pipeline: Pipeline) -> Iterator[str]:
         yield f"source {pipeline.source!r} is not a topic name: use letters, digits, '.', '_' and '-'"
     if pipeline.task not in TASKS:
         yield f"task {pipeline.task!r}: use one of {', '.join(TASKS)}"
-    yield from _limit_faults(pipeline)
-    yield from _header_faults(pipeline.carry_headers)
+    yield from limit_faults(pipeline)
+    yield from header_faults(pipeline.carry_headers)
+    yield from output_faults(pipeline)
     if not isinstance(pipeline.schema, Schema):
         yield f"schema must be a Schema, not {pipeline.schema!r}"
         return
@@ -208,26 +229,6 @@ def _faults(pipeline: Pipeline) -> Iterator[str]:
         yield from pipeline.scores.faults(pipeline.task, pipeline.model)
     if not of_schema:
         yield from Trial(_sound(pipeline)).faults
-
-
-def _header_faults(names: Any) -> Iterator[str]:
-    if isinstance(names, str) or not isinstance(names, Sequence) or len(names) > CARRIED_MAX:
-        yield f"carry_headers is {names!r}; use a tuple of at most {CARRIED_MAX} names of headers"
-        return
-    for name in names:
-        if not isinstance(name, str) or not 0 < len(name) <= 100 or name.startswith("sr_"):
-            yield f"carry_headers: {name!r} is no name of a header to carry; use at most 100 characters, and none that begins with sr_"
-
-
-def _limit_faults(pipeline: Pipeline) -> Iterator[str]:
-    for name, least in (("window_rows_max", 0), ("pending_rows_max", 1), ("pending_bytes_max", 1), ("classes_max", 2)):
-        value = getattr(pipeline, name)
-        if not isinstance(value, int) or value < least:
-            yield f"{name} is {value!r}; use a whole number of at least {least}"
-    for name in ("window_age_max_s", "pending_age_max_s", "time_ahead_max_s"):
-        value = getattr(pipeline, name)
-        if value is not None and not (isinstance(value, int | float) and value > 0):
-            yield f"{name} is {value!r}; use seconds above 0, or None for no limit by age"
 
 
 def _model_faults(where: str, model: Any, task: Task) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from stream_retrain.facts.telling import Counter, Level
 
-__all__ = ["Passed", "RejectReason", "Rejected", "Unmatched", "UnmatchedReason"]
+__all__ = ["IntakePaused", "Passed", "RejectReason", "Rejected", "Unmatched", "UnmatchedReason"]
 
 RejectReason: TypeAlias = Literal["empty", "too_large", "decode", "schema", "duplicate", "model"]
 """Why a record was refused: a closed set, so that it can be a metric's label.
@@ -33,6 +33,8 @@ class Rejected:
     reason: RejectReason
     detail: str
     field: str | None = None
+    time_s: float | None = None
+    """Event time of the record; None where it could not be read."""
 
     @property
     def sentence(self) -> str:
@@ -55,6 +57,31 @@ class Passed:
     @property
     def sentence(self) -> str:
         return "passed over by decode"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class IntakePaused:
+    """More of the last records were refused than the pipeline allows: a worker takes no more of the partition until it is told to."""
+
+    kind: ClassVar[str] = "intake.paused"
+    published: ClassVar[bool] = True
+    counted: ClassVar[Counter] = Counter("intake_pauses")
+    level: ClassVar[Level] = "error"
+
+    offset: int
+    time_s: float
+    """The timestamp of the record: a refused one may have no event time."""
+    rejected: int
+    over_records: int
+    reason: RejectReason
+    """Why the last of them was refused."""
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{self.rejected:,} of the last {self.over_records:,} records were refused, the last one for {self.reason!r}: no more are taken"
+            " until `stream-retrain resume`, or a start with a changed pipeline"
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

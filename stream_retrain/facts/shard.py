@@ -13,7 +13,7 @@ from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, Duel
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
-from stream_retrain.facts.records import Passed, Rejected, Unmatched
+from stream_retrain.facts.records import IntakePaused, Passed, Rejected, Unmatched
 from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.training import ChallengerJoined, ChallengerWaits, TrainingFailed, TrainingRequested
 
@@ -29,6 +29,7 @@ __all__ = [
     "DuelEnded",
     "DuelFact",
     "DuelStarted",
+    "IntakePaused",
     "LeadChanged",
     "LeaderChanged",
     "LeaderWavered",
@@ -50,6 +51,7 @@ __all__ = [
 ShardFact: TypeAlias = (
     Rejected
     | Passed
+    | IntakePaused
     | Unmatched
     | PredictionFailed
     | MetricFailed

@@ -80,11 +80,16 @@ class Predicted(msgspec.Struct, frozen=True, gc=False):
 
     id: EventId
     offset: int
+    time_s: float
     prediction: Label | None
     """None: the model could not predict yet."""
     probability: float | None
     """Of the positive class (binary) or of the predicted one (multiclass); None for regression or where the model gives none."""
     generation: int
+    model: str
+    """The version of the model: `Pipeline.model_digest`, a hyphen, and the generation."""
+    probabilities: dict[str, float] | msgspec.UnsetType | None = msgspec.UNSET
+    """By class, where the pipeline asks for them; None where the model gives none yet."""
 
 
 class Learned(NamedTuple):

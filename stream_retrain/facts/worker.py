@@ -87,6 +87,8 @@ class Observed:
     """Records it would have to learn again if the worker died now."""
     window: WindowSeen | None = None
     """None where the pipeline has no window."""
+    paused: bool = False
+    """It takes nothing, because too many records were refused."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,7 @@ def _adapted(saved: Saved, parts: Mapping[str, str], pipeline: Pipeline) -> tupl
     succession, dropped, entering = _succession(reactions["succession"], moved)
     state = {
         **saved,
+        "intake": saved.get("intake") if parts == ours else None,  # a changed pipeline may refuse others: it counts anew, and goes on
         "inputs": (*saved["inputs"], *entering),
         "scores": {**saved["scores"], "metrics": metrics},
         "reactions": {

@@ -1,11 +1,11 @@
 """Facts to records: predictions, decisions and dead letters, as other programs read them.
 
-- A prediction is one JSON object: `{"id", "offset", "prediction", "probability", "generation"}`; `offset` is that of the question in the
-  source partition, `generation` the number of the model that made it.
+- A prediction is one JSON object: `{"id", "offset", "time_s", "prediction", "probability", "generation", "model"}`, with `probabilities`
+  where the pipeline asks for them; `offset` is that of the question in the source partition, `time_s` its event time, `generation` the
+  number of the model that made it and `model` its version.
 - A decision is a CloudEvent (1.0, structured JSON); its `id` is made of pipeline, partition, offset and kind, so that the same
   decision has the same id however often it is sent. The headers of its record say by what it was made (`Stamp`).
-- A dead letter is the record as it came, with its origin and the reason in the headers. A record that was too large travels
-  without its value: the headers say where it stands.
+- A dead letter is the record as it came, with its origin and the reason in the headers (`lane.dead_letter`).
 - Making outputs is total (law 10): texts of input and of foreign code, such as what a model raised, are made UTF-8 and cut, so that no
   output is more than 10,000 bytes larger than `record_bytes_max`, by which key and value of the record were judged; an event time that no
   calendar has is the nearest that one has.
@@ -22,7 +22,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -30,19 +30,10 @@ from stream_retrain.facts.shard import Rejected, ShardFact, ShardRestored
 from stream_retrain.facts.telling import TEXT_BYTES_MAX, cut
 from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Record, Records
+from stream_retrain.lane.dead_letter import dead_letter
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS, Output
 
-__all__ = [
-    "DeadLetter",
-    "Stamp",
-    "carried",
-    "dead_letter",
-    "encode",
-    "encode_decided",
-    "encode_decisions",
-    "encode_nothing",
-    "encode_predictions",
-]
+__all__ = ["Stamp", "carried", "encode", "encode_decided", "encode_decisions", "encode_nothing", "encode_predictions"]
 
 Stamp: TypeAlias = "list[tuple[str, str | bytes | None]]"
 """The headers of every decision of a lane: release, pipeline, versions (`codec.stamp`)."""
@@ -55,18 +46,9 @@ CARRIED_BYTES_MAX: Final = 1_000
 """Of these, what is kept free for the headers that are carried; those that find no room are left out."""
 SHORT_BYTES: Final = 100
 ITEMS_MAX: Final = 20
-KEY_BYTES_MAX: Final = 1_000
-"""Of the key of a record that was too large."""
 # Of the years 1 to 9999, which RFC 3339 can write; an event time may be any finite number.
 TIME_MIN_S: Final = -62_135_596_800.0
 TIME_MAX_S: Final = 253_402_300_799.0
-
-
-class DeadLetter(NamedTuple):
-    """A dead letter, ready to be produced."""
-
-    value: bytes | None
-    headers: list[tuple[str, str | bytes | None]]
 
 
 _encode = msgspec.json.Encoder().encode
@@ -106,10 +88,8 @@ def encode(
         outputs.append((DECISIONS, partition, record.key, value, [*(stamp or ()), *more] if more else stamp))
     for fact in facts:
         if isinstance(fact, Rejected):
-            record = records.at(fact.offset)
-            letter = dead_letter(shard, record, fact)
-            key = record.key if fact.reason != "too_large" or len(record.key or b"") <= KEY_BYTES_MAX else None
-            outputs.append((DEAD_LETTERS, partition, key, letter.value, letter.headers))
+            letter = dead_letter(shard, records.at(fact.offset), fact)
+            outputs.append((DEAD_LETTERS, partition, letter.key, letter.value, letter.headers))
     return outputs
 
 
@@ -150,22 +130,6 @@ def carried(record: Record, names: Collection[str]) -> Stamp | None:
             kept.append((name, value))
             room -= size
     return kept or None
-
-
-def dead_letter(shard: ShardId, record: Record, rejected: Rejected) -> DeadLetter:
-    """The dead letter of a rejected record."""
-    headers = {
-        "sr_reason": rejected.reason,
-        "sr_detail": rejected.detail,
-        "sr_field": rejected.field or "",
-        "sr_pipeline": shard.pipeline,
-        "sr_topic": shard.topic,
-        "sr_partition": str(shard.partition),
-        "sr_offset": str(rejected.offset),
-        "sr_bytes": str(len(record.value or b"")),
-    }
-    value = None if rejected.reason == "too_large" else record.value
-    return DeadLetter(value, [(name, cut(text).encode()) for name, text in headers.items()])
 
 
 def _keys_of(predicted: list[Predicted], records: Records) -> Iterator[bytes | None]:

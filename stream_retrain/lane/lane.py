@@ -28,11 +28,13 @@ from stream_retrain.core.contest.commands import Cancel, Command, Train
 from stream_retrain.core.contest.inputs import Input
 from stream_retrain.core.state import Saved
 from stream_retrain.facts.observation import Observation
+from stream_retrain.facts.records import IntakePaused, Rejected
 from stream_retrain.facts.shard import ShardFact, ShardRestored
 from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Records
 from stream_retrain.lane.encoder import encode
 from stream_retrain.lane.formats.decoder import EventDecoder
+from stream_retrain.lane.outcome import Outcome
 from stream_retrain.lane.shard import Shard
 from stream_retrain.lane.step import Output, Step
 
@@ -60,6 +62,9 @@ class Lane:
         self.shard = shard
         self.next_offset = next_offset
         self.live_from = live_from
+        self.pauses = False
+        """Whether it takes no more once the pipeline's limit of refused records is reached, as a worker's does."""
+        self._resumed = False
         self.announcing = announcing
         """What the first live event is to tell; its offset and time are that event's."""
         self._decoder = decoder
@@ -70,17 +75,31 @@ class Lane:
         """Whether it has not come to where it is live."""
         return self.next_offset < self.live_from
 
+    @property
+    def paused(self) -> bool:
+        """Whether it takes nothing, because too many records were refused."""
+        return self.pauses and self.shard.intake.paused and not self.replaying and not self._resumed
+
+    def resume(self) -> None:
+        """Take the next record, however many were refused before it."""
+        self._resumed = True
+
     def take(self, given: Records | Batch) -> Step | None:
-        """Take the next records, or a batch that was decoded from them; None where all of them were taken before."""
+        """Take the next records, or a batch that was decoded from them.
+
+        None where all of them were taken before, or it is paused. Where it pauses among them, the step is of those before; whoever
+        resumes it gives it the others again.
+        """
+        if self.paused:
+            return None
         if isinstance(given, Records):
             records = given.since(self.next_offset)
             if not len(records):
                 return None
             given = self._decoder.decode_batch(records)
         replayed = self.replaying
-        told = [] if self.announcing is None else self._announce(given)
-        outcome = self.shard.process(given.events)
-        facts = _in_order(given, [*told, *outcome.facts] if told else outcome.facts)
+        given, outcome = self._take_all(given)
+        facts = outcome.facts
         self.next_offset = given.records.offsets[-1] + 1
         return Step(
             records=len(given.records),
@@ -94,6 +113,30 @@ class Lane:
             went_live=replayed and not self.replaying,
             delays_s=outcome.delays_s,
         )
+
+    def _take_all(self, given: Batch) -> tuple[Batch, Outcome]:
+        """The part of a batch that is taken, and what it did: all of it, unless the lane pauses in it.
+
+        It can pause at the last record of each piece only.
+        """
+        intake, taken, done = self.shard.intake, 0, Outcome()
+        careful = intake.limited and self.pauses and not self.replaying
+        while taken < len(given):
+            piece = given.rows(taken, min(len(given), taken + intake.room)) if careful else given
+            self._resumed = False
+            told = [] if self.announcing is None else self._announce(piece)
+            outcome = self.shard.process(piece.events)
+            outcome.facts = _in_order(piece, [*told, *outcome.facts] if told else outcome.facts)
+            if intake.limited:
+                refused = [fact for fact in outcome.facts if isinstance(fact, Rejected)]
+                outcome.facts = _with(outcome.facts, intake.take(piece.records, refused))
+            if len(piece) == len(given):
+                return given, outcome
+            done.extend(outcome)
+            taken += len(piece)
+            if intake.paused:
+                break
+        return given.rows(0, taken), done
 
     def reached(self, position: int) -> bool:
         """The log has no more records below `position`; whether the lane is live since."""
@@ -142,6 +185,11 @@ class Lane:
                 generation=self.shard.generation,
             )
         ]
+
+
+def _with(facts: list[ShardFact], paused: list[IntakePaused]) -> list[ShardFact]:
+    """The same and where the limit of refused records was reached, each after the last fact of its offset."""
+    return sorted([*facts, *paused], key=operator.attrgetter("offset")) if paused else facts
 
 
 def _in_order(batch: Batch, facts: list[ShardFact]) -> list[ShardFact]:

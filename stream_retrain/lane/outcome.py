@@ -29,6 +29,11 @@ class Outcome:
     delays_s: list[float] = dataclasses.field(default_factory=list)
     """How long after its question each answer came, in event time."""
 
+    def extend(self, later: Outcome) -> None:
+        """Add what the next events did."""
+        for name in ("predicted", "learned", "facts", "commands", "delays_s"):
+            getattr(self, name).extend(getattr(later, name))
+
 
 class Done:
     """What a batch has done so far; rows are plain tuples, made into `Learned` and scored at its end, in tight loops."""

@@ -243,7 +243,8 @@ class Reactor:
         served = self.succession.served
         self.generation: int = self.succession.generation
         self.learn = served.learn_one
-        self.predict = predictor(served, self._pipeline.task, proba=self._pipeline.needs_proba)
+        of = self._pipeline
+        self.predict = predictor(served, of.task, proba=of.needs_proba, threshold=of.threshold)
         self._adaptation = Adaptation(served, adaptation)
         self._adapts = self._adaptation.adapts
 

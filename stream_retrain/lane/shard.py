@@ -39,6 +39,8 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from stream_retrain.core.contest.commands import Command
 from stream_retrain.core.contest.duel import Ballot, Duel
 from stream_retrain.core.contest.inputs import Input, NotTrained, Request, Trained
@@ -46,14 +48,17 @@ from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.scores import Failure, needs_proba
 from stream_retrain.core.serve.predictor import FAILED, Prediction, Unusable
-from stream_retrain.core.state import Part, Saved
+from stream_retrain.core.state import Saved
 from stream_retrain.facts.observation import DuelStanding, Observation
 from stream_retrain.facts.shard import DuelFact, MetricFailed, PredictionFailed, Rejected, Unmatched
 from stream_retrain.facts.telling import cut, raised
 from stream_retrain.facts.values import Event, Predicted
+from stream_retrain.lane.class_probabilities import class_probabilities
+from stream_retrain.lane.intake import Intake
 from stream_retrain.lane.outcome import Done, Outcome
 from stream_retrain.lane.questions import Question, Questions, text_of_id
 from stream_retrain.lane.reactor import Reactor
+from stream_retrain.lane.shard_state import FRESH, SHARD
 
 __all__ = ["Shard"]
 
@@ -61,27 +66,12 @@ REQUESTS_KEPT: Final = 1_000
 """Tokens of requests that a shard remembers: ten times as many as may wait for it."""
 
 
-def _tokens_of_none(values: Saved) -> Saved:
-    """Schema 1 knew requests by number; those it had are no longer there to be met again."""
-    kept = {key: value for key, value in values.items() if key not in ("requests_through", "requests_taken")}
-    return {**kept, "requests_taken": ()} if "requests_through" in values else kept
-
-
-_SHARD: Final = Part.of(
-    "shard",
-    *("events_seen", "questions_seen", "newest_time_s", "questions", "scores", "inputs", "requests_taken", "reactions"),
-    *("classes", "failed_through"),
-    schema=2,
-    migrations={1: lambda values: {**_tokens_of_none(values), "classes": (), "failed_through": -1}},
-)
-
-
 class Shard:
     """The champion of one partition, its scores, detectors, policy and waiting questions."""
 
     def __init__(self, pipeline: Pipeline, snapshot: Saved | None = None) -> None:
         """Fresh, or as it was saved. Raises `StateError` for a snapshot that is not whole, or of a schema this release does not read."""
-        values = _FRESH if snapshot is None else _SHARD.load_whole(snapshot, "questions", "scores", "reactions")
+        values = FRESH if snapshot is None else SHARD.load_whole(snapshot, "questions", "scores", "reactions")
         self._pipeline = pipeline
         self._binary = pipeline.task == "binary"
         self.events_seen: int = values["events_seen"]
@@ -101,6 +91,9 @@ class Shard:
         self.requests_taken: dict[str, None] = dict.fromkeys(values["requests_taken"])
         """The tokens of the requests that were received, oldest first, at most `REQUESTS_KEPT`."""
         self._reactor = Reactor(pipeline, values["reactions"])
+        self._model = pipeline.model_digest()
+        self.intake = Intake(pipeline, values["intake"])
+        """Counts records that were refused; the lane tells it."""
 
     @property
     def generation(self) -> int:
@@ -158,7 +151,7 @@ class Shard:
 
     def snapshot(self) -> Saved:
         """The whole state; shares objects with the shard, so serialise it before the next `process`."""
-        return _SHARD.save(
+        return SHARD.save(
             events_seen=self.events_seen,
             questions_seen=self.questions_seen,
             newest_time_s=self._newest_time_s,
@@ -169,6 +162,7 @@ class Shard:
             reactions=self._reactor.snapshot(),
             classes=tuple(self._classes),
             failed_through=self._failed_through,
+            intake=self.intake.snapshot(),
         )
 
     def digest(self) -> str:
@@ -197,6 +191,7 @@ class Shard:
         reactor, duel, binary, keeps_proba = self._reactor, self._reactor.succession.duel, self._binary, self._keeps_proba
         predict, learn, generation, follow, classes = reactor.predict, reactor.learn, reactor.generation, reactor.label, self._open_classes
         waiting, predicted, learned, scored = self._questions.waiting, done.predicted.append, done.learned.append, done.scored.append
+        model, shows = f"{self._model}-{generation}", self._pipeline.probabilities
         for at, event in enumerate(itertools.islice(events, start, None), start + 1):
             offset, id_, time_s, x, y = event
             known = self._known(event) if waiting else None
@@ -206,7 +201,7 @@ class Shard:
             happened: list[DuelFact] = _NOTHING if duel is None else []
             try:
                 if duel is not None:
-                    x, prediction, asked, ballot = _race(duel, event, known, happened)
+                    x, prediction, asked, ballot, model = _race(duel, event, known, happened, self._model)
                 elif known is not None:
                     _, x, prediction, asked, ballot = known
                 else:
@@ -220,11 +215,12 @@ class Shard:
             if time_s > self._newest_time_s:
                 self._newest_time_s = time_s
             if waiting:
-                done.facts += self._questions.settle(offset, self._newest_time_s, None if known is None else text_of_id(id_))
+                self._settle(event, known, done)
             y_pred, proba = prediction if prediction[0] is not None else (prediction := self._none(event, prediction, asked, done))
             if known is None:
                 probability = (proba.get(True, 0.0) if binary else proba.get(y_pred)) if proba else None
-                predicted(Predicted(id_, offset, y_pred, probability, asked))
+                by_class = class_probabilities(proba) if shows else UNSET
+                predicted(Predicted(id_, offset, time_s, y_pred, probability, asked, model, by_class))
                 self.questions_seen += 1
             if duel is not None:
                 done.facts += reactor.race_goes_on(x, y, happened, self.events_seen)
@@ -234,14 +230,18 @@ class Shard:
                 if y_pred is not None:
                     scored((y, y_pred, proba if keeps_proba else None))
                 self.events_seen += 1
-                if known is not None:
-                    done.delays_s.append(time_s - known[0])
                 learned((offset, time_s, x, y, y_pred))
                 if follow(offset, time_s, x, y, prediction, asked, (self.events_seen, self._newest_time_s), done.facts, known is None):
                     return at
             if happened:
                 return at
         return at
+
+    def _settle(self, event: Event, known: Question | None, done: Done) -> None:
+        """The question that the event answers waits no longer, nor do those that have expired by now."""
+        if known is not None:
+            done.delays_s.append(event.time_s - known[0])
+        done.facts += self._questions.settle(event.offset, self._newest_time_s, None if known is None else text_of_id(event.id))
 
     def _known(self, event: Event) -> Question | None:
         """The question that waits under the event's id, unless it has expired by the event's time."""
@@ -263,7 +263,7 @@ class Shard:
             return
         if known:
             detail = f"question {cut(text_of_id(event.id), 200)!r} was asked before and waits for its answer"
-            done.facts.append(Rejected(offset=event.offset, reason="duplicate", detail=detail))
+            done.facts.append(Rejected(offset=event.offset, reason="duplicate", detail=detail, time_s=event.time_s))
             return
         self._newest_time_s = max(self._newest_time_s, event.time_s)
         done.facts += self._questions.settle(event.offset, self._newest_time_s)
@@ -275,7 +275,8 @@ class Shard:
             self._classes.popitem()
         if happened:
             done.facts += self._reactor.take_over(happened, self.events_seen)
-        done.facts.append(Rejected(offset=event.offset, reason="model", detail=f"the model raised {raised(error)}"))
+        detail = f"the model raised {raised(error)}"
+        done.facts.append(Rejected(offset=event.offset, reason="model", detail=detail, time_s=event.time_s))
         return bool(happened)
 
     def _odd(self, event: Event, done: Done) -> bool:
@@ -292,7 +293,9 @@ class Shard:
         else:
             classes[y], self._new_class = None, event.offset
             return False
-        done.facts.append(Rejected(offset=event.offset, reason="schema", detail=detail, field=self._pipeline.schema.label_name))
+        done.facts.append(
+            Rejected(offset=event.offset, reason="schema", detail=detail, field=self._pipeline.schema.label_name, time_s=event.time_s)
+        )
         return True
 
     def _none(self, event: Event, prediction: Prediction, generation: int, done: Done) -> Prediction:
@@ -322,8 +325,13 @@ class Shard:
             done.facts += self._reactor.receive(each, event.offset, time_s)
 
 
-def _race(duel: Duel, event: Event, known: Question | None, happened: list[DuelFact]) -> tuple[Any, Prediction, int, Ballot | None]:
-    """In a duel everyone predicts a question and learns a label; what that did is added to `happened`, whatever is raised later."""
+def _race(
+    duel: Duel, event: Event, known: Question | None, happened: list[DuelFact], model: str
+) -> tuple[Any, Prediction, int, Ballot | None, str]:
+    """In a duel everyone predicts a question and learns a label; what that did is added to `happened`, whatever is raised later.
+
+    Who serves may change while it is asked: so the version of the model that was asked comes with its prediction.
+    """
     offset, _, time_s, x, y = event
     if known is not None:
         _, x, prediction, asked, ballot = known
@@ -333,17 +341,7 @@ def _race(duel: Duel, event: Event, known: Question | None, happened: list[DuelF
         happened += facts
     if y is not None:
         happened += duel.step(offset, time_s, x or {}, y, ballot)
-    return x, prediction, asked, ballot
+    return x, prediction, asked, ballot, f"{model}-{asked}"
 
 
 _NOTHING: Final[list[DuelFact]] = []
-_FRESH: Final[Saved] = {
-    "events_seen": 0,
-    "questions_seen": 0,
-    "newest_time_s": float("-inf"),
-    **dict.fromkeys(("questions", "scores", "reactions")),
-    "inputs": (),
-    "requests_taken": (),
-    "classes": (),
-    "failed_through": -1,
-}

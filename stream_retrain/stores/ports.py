@@ -23,6 +23,9 @@ Requests (`RequestStore`): what people and programs ask of a shard while it runs
 3. Once a checkpoint contains that state, the owner drops the requests. If it died between 2 and 3, it reads a request again, and
    recognises it by its token.
 
+A shard that is paused, because too many records were refused (`lane.intake`), goes on where somebody said that it may (`resume`).
+That is no input: what it learns is the same, however long it waited.
+
 Artifacts (`ArtifactStore`): the challengers that joined a shard, sealed, for whoever replays it later. A worker writes them and never
 reads them.
 
@@ -258,6 +261,14 @@ class RequestStore(Protocol):
 
     def drop(self, shard: ShardId, requests: Iterable[Asked]) -> None:
         """Delete these requests, if they still wait."""
+        ...
+
+    def resume(self, shard: ShardId, offset: int) -> None:
+        """Say that a shard that is paused before an offset may go on there; forgotten a week later."""
+        ...
+
+    def resumed(self, shard: ShardId) -> int | None:
+        """The offset of the last `resume`, None where there is none, or what is stored is none."""
         ...
 
 

@@ -41,7 +41,7 @@ class ShardBrief(msgspec.Struct, frozen=True, kw_only=True):
     """A shard that the worker holds."""
 
     partition: Annotated[int, msgspec.Meta(ge=0, le=2**31)]
-    state: Literal["replaying", "live"]
+    state: Literal["replaying", "live", "paused"]
     offset: _Count
     lag_records: _Count | None
     lag_s: _Seconds | None

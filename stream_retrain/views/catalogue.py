@@ -97,6 +97,8 @@ GROUPS: Final[tuple[Group, ...]] = (
             Family("events_replayed", "counter", (), "events learned again after a restore, without output"),
             Family("dead_letters", "counter", ("reason",), "records sent to the dead-letter topic"),
             Family("records_passed", "counter", (), "records that the pipeline's own decode passed over"),
+            Family("intake_pauses", "counter", _P, "times the share of refused records that the pipeline allows was reached"),
+            Family("intake_paused", "gauge", _P, "1 where nothing of the partition is taken because of it, until somebody says so"),
             Family("predictions_failed", "counter", (), "predictions that were none: not finite, or no label"),
             Family("pending_labels", "gauge", _P, "questions waiting for their label"),
             Family("label_delay_seconds", "histogram", (), "event time from a question to its answer", _DELAY_BUCKETS_S),

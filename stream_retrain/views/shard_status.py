@@ -128,7 +128,7 @@ class ShardStatus:
         found = seen.observation if seen is not None else None
         saved = self._checkpoint
         return {
-            "state": self.state,
+            "state": "paused" if seen is not None and seen.paused else self.state,
             "offset": self.offset,
             "lag_records": self.lag_records,
             "lag_s": self._lag_s(now_s),

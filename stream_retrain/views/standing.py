@@ -21,6 +21,7 @@ def standing_of(fact: Observed) -> Gauges:
     return {
         ("consumer_offset", (fact.shard.topic, partition)): fact.offset,
         ("replay_debt_records", (partition,)): fact.replay_debt,
+        ("intake_paused", (partition,)): float(fact.paused),
         ("model_generation", (partition,)): seen.generation,
         ("pending_labels", (partition,)): seen.pending,
         ("training_active", (partition,)): float(seen.training is not None),

@@ -15,7 +15,7 @@ from stream_retrain.engines.failpoints import FAIL_POINTS, FailPoint
 from stream_retrain.engines.kafka.worker import Worker
 from tests.exactly_once.model_broker import SESSION_TIMEOUT_S
 from tests.exactly_once.model_clients import Fences
-from tests.exactly_once.world import PARTITIONS, PIPELINE, TAKES_INPUTS, World
+from tests.exactly_once.world import PARTITIONS, PAUSES, PIPELINE, TAKES_INPUTS, World
 
 STEPS = 40
 ODDS = {
@@ -45,8 +45,10 @@ LOSE_STATES = frozenset({"store_empty", "store_picture", "store_back"})
 
 
 def pipeline_of(seed: int, point: FailPoint | None) -> Pipeline:
-    """One that takes inputs for every third history, and where a worker is to die on its way to one."""
-    return TAKES_INPUTS if seed % 3 == 0 or (point or "").startswith("input") else PIPELINE
+    """One that takes inputs for every third history, and where a worker is to die on its way to one; one that pauses for every fifth."""
+    if seed % 3 == 0 or (point or "").startswith("input"):
+        return TAKES_INPUTS
+    return PAUSES if seed % 5 == 2 else PIPELINE
 
 
 def history(
@@ -63,7 +65,7 @@ def history(
         world.start(slot)
     if point is not None:
         world.arm(world.slots[0], point, rng.randint(1, 3))
-    odds = {kind: odd for kind, odd in ODDS.items() if pipeline is PIPELINE or kind not in LOSE_STATES}
+    odds = {kind: odd for kind, odd in ODDS.items() if pipeline is not TAKES_INPUTS or kind not in LOSE_STATES}
     kinds = rng.choices(list(odds), list(odds.values()), k=steps)
     for kind in kinds:
         step(world, rng, kind)

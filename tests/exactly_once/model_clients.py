@@ -58,6 +58,7 @@ class ModelConsumer:
         self._served = -1
         self._positions: dict[int, int] = {}
         self._ends: dict[int, int] = {}
+        self._paused: set[int] = set()
 
     def subscribe(self, topics: list[str], *, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         assert topics == [self._broker.source]
@@ -72,6 +73,8 @@ class ModelConsumer:
         self._serve()
         messages: list[Message] = []
         for partition in self._broker.rng.sample(sorted(self._positions), len(self._positions)):
+            if partition in self._paused:
+                continue
             if len(messages) >= num_messages:
                 break
             count = self._broker.rng.randint(1, num_messages - len(messages))
@@ -110,6 +113,7 @@ class ModelConsumer:
         for place in partitions:
             assert place.offset >= 0, "the worker gives the offset with the assignment"
             self._positions[place.partition] = place.offset
+            self._paused.discard(place.partition)
 
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
         for place in partitions:
@@ -124,6 +128,18 @@ class ModelConsumer:
 
     def unsubscribe(self) -> None:
         self._leaving = True
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self._paused.update(place.partition for place in partitions)
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self._paused.difference_update(place.partition for place in partitions)
+
+    def seek(self, partition: TopicPartition) -> None:
+        if partition.partition not in self._positions:
+            raise failure(KafkaError._STATE)
+        self._positions[partition.partition] = partition.offset
+        self._ends.pop(partition.partition, None)
 
     def consumer_group_metadata(self) -> tuple[int, int]:
         return (self._member if self._member is not None else 0), self._generation

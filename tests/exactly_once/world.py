@@ -75,6 +75,8 @@ TAKES_INPUTS = dataclasses.replace(
     ],
 )
 """The same with what comes from outside the log: challengers of a trainer, and requests."""
+PAUSES = dataclasses.replace(PIPELINE, name="pauses", rejects_share_max=0.15, rejects_over_records=12)
+"""The same with a limit of refused records, which each partition reaches twice; somebody lets it go on."""
 vars(window_feed)["CHUNK_ROWS"] = 4  # so that a replay of a few dozen rows appends more than one chunk
 StoreState = Literal["up", "down", "answer_lost"]
 
@@ -203,6 +205,7 @@ class World:
         self.reached: set[FailPoint] = set()
         self.crashes = 0
         self.replayed = 0
+        self.let_go_on = 0
         self._static = static
         self._fences = fences
         self._worker = worker
@@ -246,7 +249,16 @@ class World:
         """A worker turns once, if one runs there."""
         if slot.worker is not None and slot.process.running:
             self._in(slot, slot.worker.turn)
+            self._let_go_on(slot)
         self.broker.advance(seconds)
+
+    def _let_go_on(self, slot: Slot) -> None:
+        """Sooner or later somebody sees that a partition is paused."""
+        driver = slot.worker.driver if slot.worker is not None else None
+        for partition in driver.paused if driver is not None else ():
+            if driver is not None and self.rng.random() < 0.3:
+                self.stores.real.requests.resume(self._shard(partition), driver.position(partition))
+                self.let_go_on += 1
 
     def stop(self, slot: Slot) -> None:
         """SIGTERM."""

@@ -9,7 +9,7 @@ from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, Duel
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
-from stream_retrain.facts.records import Passed, Rejected, Unmatched
+from stream_retrain.facts.records import IntakePaused, Passed, Rejected, Unmatched
 from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.shard import ShardFact
 from stream_retrain.facts.training import ChallengerJoined, ChallengerWaits, TrainingFailed, TrainingRequested
@@ -25,6 +25,7 @@ STANDINGS: Final = (
 
 _ALL: Final[tuple[ShardFact, ...]] = (
     Rejected(offset=3, reason="schema", detail="Expected `float`, got `str`", field="a"),
+    IntakePaused(offset=3, time_s=TIME_S, rejected=500, over_records=1_000, reason="schema"),
     Unmatched(offset=4, id="e7", reason="no_question"),
     Passed(offset=5),
     PredictionFailed(offset=5, time_s=TIME_S, detail="nan is not a finite number", generation=2, repeated=False),

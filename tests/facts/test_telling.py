@@ -12,7 +12,7 @@ from stream_retrain.facts.duel import ContestantFailed, DuelEnded, DuelStarted, 
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
-from stream_retrain.facts.records import Passed, Rejected, Unmatched
+from stream_retrain.facts.records import IntakePaused, Passed, Rejected, Unmatched
 from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.shard import SHARD_FACTS, ShardFact
 from stream_retrain.facts.telling import Counter, Level, counted_labels, without_values
@@ -38,6 +38,7 @@ PUBLISHED = {
     "duel.contestant_failed",
     "duel.ended",
     "shard.restored",
+    "intake.paused",
 }
 """What programs that read the decisions topic know: an entry may be added, none renamed."""
 
@@ -46,6 +47,14 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     (Rejected, {}, "sent to the dead-letter topic (schema): field 'a': Expected `float`, got `str`"),
     (Rejected, {"reason": "empty", "field": None, "detail": "no value"}, "sent to the dead-letter topic (empty): no value"),
     (Passed, {}, "passed over by decode"),
+    (
+        IntakePaused,
+        {},
+        (
+            "500 of the last 1,000 records were refused, the last one for 'schema': no more are taken until `stream-retrain resume`,"
+            " or a start with a changed pipeline"
+        ),
+    ),
     (Unmatched, {}, "the label of 'e7' has no waiting question"),
     (Unmatched, {"reason": "expired_age"}, "question 'e7' waited longer than pending_age_max_s"),
     (Unmatched, {"reason": "expired_rows"}, "question 'e7' expired: more than pending_rows_max questions were waiting"),
@@ -153,7 +162,7 @@ def test_the_kinds_on_the_wire_are_these() -> None:
 
 def test_what_failed_is_an_error_and_what_an_operator_should_see_is_a_warning() -> None:
     by_level = {level: {kind for kind in SHARD_FACTS if kind.level == level} for level in ("error", "warning")}
-    assert by_level["error"] == {PredictionFailed, TrainingFailed}
+    assert by_level["error"] == {PredictionFailed, TrainingFailed, IntakePaused}
     assert by_level["warning"] == {Rejected, MetricFailed, DetectorFailed, ContestantFailed}
     assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Passed, Unmatched, LeaderWavered, ShardRestored}
 

@@ -16,7 +16,8 @@ from stream_retrain.facts.shard import SHARD_FACTS, DetectorFailed, DriftDetecte
 from stream_retrain.facts.telling import TEXT_BYTES_MAX
 from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Record, Records
-from stream_retrain.lane.encoder import CARRIED_BYTES_MAX, dead_letter, encode, encode_decisions, encode_nothing, encode_predictions
+from stream_retrain.lane.dead_letter import dead_letter
+from stream_retrain.lane.encoder import CARRIED_BYTES_MAX, encode, encode_decisions, encode_nothing, encode_predictions
 from stream_retrain.lane.step import Output
 from tests.facts.examples import EXAMPLES
 
@@ -33,7 +34,7 @@ def batch(*offsets: int) -> Batch:
 
 
 def predicted(offset: int) -> Predicted:
-    return Predicted(f"e{offset}", offset, True, 0.75, 2)
+    return Predicted(f"e{offset}", offset, 0.5, True, 0.75, 2, "m-2")
 
 
 def at(offset: int, kind: type[ShardFact]) -> Any:
@@ -51,15 +52,30 @@ def keys(outputs: Sequence[Output]) -> list[tuple[str, bytes | None]]:
 @pytest.mark.parametrize(
     ("fact", "value"),
     [
-        (Predicted("e7", 7, True, 0.75, 2), b'{"id":"e7","offset":7,"prediction":true,"probability":0.75,"generation":2}'),
-        (Predicted("e7", 7, "red", 0.5, 0), b'{"id":"e7","offset":7,"prediction":"red","probability":0.5,"generation":0}'),
-        (Predicted("e7", 7, 0.1, None, 0), b'{"id":"e7","offset":7,"prediction":0.1,"probability":null,"generation":0}'),
-        (Predicted("e7", 7, None, None, 0), b'{"id":"e7","offset":7,"prediction":null,"probability":null,"generation":0}'),
         (
-            Predicted('"\n\u00e9', 7, 10**20, None, 0),
-            b'{"id":"\\"\\n\xc3\xa9","offset":7,"prediction":100000000000000000000,"probability":null,"generation":0}',
+            Predicted("e7", 7, 0.5, True, 0.75, 2, "m-2"),
+            b'{"id":"e7","offset":7,"time_s":0.5,"prediction":true,"probability":0.75,"generation":2,"model":"m-2"}',
         ),
-        (Predicted("e7", 7, float("nan"), None, 0), b'{"id":"e7","offset":7,"prediction":null,"probability":null,"generation":0}'),
+        (
+            Predicted("e7", 7, 0.5, "red", 0.5, 0, "m-0"),
+            b'{"id":"e7","offset":7,"time_s":0.5,"prediction":"red","probability":0.5,"generation":0,"model":"m-0"}',
+        ),
+        (
+            Predicted("e7", 7, 0.5, 0.1, None, 0, "m-0"),
+            b'{"id":"e7","offset":7,"time_s":0.5,"prediction":0.1,"probability":null,"generation":0,"model":"m-0"}',
+        ),
+        (
+            Predicted("e7", 7, 0.5, None, None, 0, "m-0"),
+            b'{"id":"e7","offset":7,"time_s":0.5,"prediction":null,"probability":null,"generation":0,"model":"m-0"}',
+        ),
+        (
+            Predicted('"\n\u00e9', 7, 0.5, 10**20, None, 0, "m-0"),
+            b'{"id":"\\"\\n\xc3\xa9","offset":7,"time_s":0.5,"prediction":100000000000000000000,"probability":null,"generation":0,"model":"m-0"}',
+        ),
+        (
+            Predicted("e7", 7, 0.5, float("nan"), None, 0, "m-0"),
+            b'{"id":"e7","offset":7,"time_s":0.5,"prediction":null,"probability":null,"generation":0,"model":"m-0"}',
+        ),
     ],
 )
 def test_the_bytes_of_a_prediction(fact: Predicted, value: bytes) -> None:
@@ -67,7 +83,7 @@ def test_the_bytes_of_a_prediction(fact: Predicted, value: bytes) -> None:
 
 
 def test_a_prediction_stands_in_the_partition_and_under_the_key_of_its_question() -> None:
-    value = b'{"id":"e7","offset":7,"prediction":true,"probability":0.75,"generation":2}'
+    value = b'{"id":"e7","offset":7,"time_s":0.5,"prediction":true,"probability":0.75,"generation":2,"model":"m-2"}'
     assert encoded(batch(7), [predicted(7)]) == [("predictions", 3, b"key 7", value, None)]
 
 
@@ -157,18 +173,22 @@ class TestDeadLetter:
                 ("sr_topic", b"flights.events"),
                 ("sr_partition", b"3"),
                 ("sr_offset", b"7"),
+                ("sr_timestamp_ms", b"7000"),
+                ("sr_time_s", b""),
                 ("sr_bytes", b"7"),
+                ("sr_headers_left_out", b"0"),
+                ("sr_replays", b"0"),
             ],
         )
 
     def test_of_a_record_that_was_too_large_has_no_value(self) -> None:
-        value, headers = dead_letter(SHARD, records(7).at(7), Rejected(offset=7, reason="too_large", detail="", field=None))
+        _, value, headers = dead_letter(SHARD, records(7).at(7), Rejected(offset=7, reason="too_large", detail="", field=None))
         assert value is None
         assert dict(headers)["sr_bytes"] == b"7"
         assert dict(headers)["sr_field"] == b""
 
     def test_of_an_empty_record_has_none_either(self) -> None:
-        value, headers = dead_letter(SHARD, Record(7, None, None, 0), Rejected(offset=7, reason="empty", detail=""))
+        _, value, headers = dead_letter(SHARD, Record(7, None, None, 0), Rejected(offset=7, reason="empty", detail=""))
         assert value is None
         assert dict(headers)["sr_bytes"] == b"0"
 

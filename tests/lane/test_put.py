@@ -28,12 +28,12 @@ def batch(*offsets: int) -> Batch:
 
 @given(st.text(max_size=30), st.integers(0, 2**62), st.text(max_size=10) | st.booleans() | st.floats(allow_nan=False))
 def test_a_prediction_is_known_whatever_its_id_says(id_: str, offset: int, prediction: str | bool | float) -> None:
-    [output] = encode(SHARD, batch(offset), [Predicted(id_, offset, prediction, None, 1)], [], 0)
+    [output] = encode(SHARD, batch(offset), [Predicted(id_, offset, 0.5, prediction, None, 1, "m-1")], [], 0)
     assert identity_of(put_of(output)) == Identity(PREDICTIONS, offset)
 
 
 def test_an_id_that_looks_like_a_field_is_no_offset() -> None:
-    [output] = encode(SHARD, batch(7), [Predicted('","offset":99,"x":"', 7, '"offset":98', None, 1)], [], 0)
+    [output] = encode(SHARD, batch(7), [Predicted('","offset":99,"x":"', 7, 0.5, '"offset":98', None, 1, '"offset":97')], [], 0)
     assert identity_of(put_of(output)).offset == 7
 
 
@@ -101,7 +101,7 @@ def test_every_decision_has_the_stamp_and_nothing_else_has() -> None:
     stamp: list[tuple[str, str | bytes | None]] = [("sr_release", b"1.2"), ("sr_river", b"0.9")]
     facts = [EXAMPLES[kind] for kind in PUBLISHED if EXAMPLES[kind].offset == 10]
     rejected = Rejected(offset=10, reason="decode", detail="no")
-    outputs = encode(SHARD, batch(10), [Predicted("a", 10, True, 0.5, 0)], [*facts, rejected], 0, stamp=stamp)
+    outputs = encode(SHARD, batch(10), [Predicted("a", 10, 0.5, True, 0.5, 0, "m-0")], [*facts, rejected], 0, stamp=stamp)
     assert {kind: headers == stamp for kind, *_, headers in outputs} == {PREDICTIONS: False, DECISIONS: True, DEAD_LETTERS: False}
     assert sum(headers == stamp for *_, headers in outputs) == len(facts)
 

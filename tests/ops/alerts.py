@@ -146,6 +146,10 @@ CASES: Final[dict[str, tuple[Case, ...]]] = {
             40,
         ),
     ),
+    "StreamRetrainIntakePaused": (
+        Case("one partition of two", {f"intake_paused{{{P0}}}": "1x30", f"intake_paused{{{P1}}}": "0x30"}, 20, (P0,)),
+        Case("for half a minute", {f"intake_paused{{{P0}}}": "0x15 1x0 0x15"}, 20),
+    ),
     "StreamRetrainPredictionsFailing": (
         Case("one in ten", {f"predictions_failed_total{{{P}}}": "0+10x30", f"events_predicted_total{{{P}}}": "0+100x30"}, 20, (P,)),
         Case("one in a thousand", {f"predictions_failed_total{{{P}}}": "0+1x30", f"events_predicted_total{{{P}}}": "0+1000x30"}, 20),

@@ -342,6 +342,13 @@ class TestRequests:
         stores.requests.drop(SHARD, [asked])
         assert stores.requests.waiting(SHARD) == []
 
+    def test_where_a_paused_shard_may_go_on_is_kept_until_the_next_time(self, stores: Stores) -> None:
+        assert stores.requests.resumed(SHARD) is None
+        for offset in (7, 0, 1_234_567):
+            stores.requests.resume(SHARD, offset)
+            assert stores.requests.resumed(SHARD) == offset
+        assert stores.requests.resumed(SHARD._replace(partition=99)) is None
+
     def test_more_than_may_wait_are_refused(self, stores: Stores) -> None:
         for number in range(REQUESTS_MAX):
             stores.requests.ask(SHARD, str(number))

@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from stream_retrain.facts.records import IntakePaused
 from stream_retrain.facts.shard import (
     SHARD_FACTS,
     ChallengerJoined,
@@ -70,6 +71,7 @@ IN_WORDS_OF_ITS_OWN: dict[type[ShardFact], str] = {
 }
 """What a log adds to a fact's sentence, or leaves out of it."""
 ALWAYS_SAID = {
+    IntakePaused,
     Requested,
     ModelReset,
     TrainingRequested,

@@ -64,6 +64,8 @@ class DuelSpec:
     task: str
     proba: bool = False
     """Whether the served model's probabilities are wanted, whatever the loss asks for."""
+    threshold: float | None = None
+    """The probability from which on a binary label is True (`Pipeline.threshold`)."""
     metric: Any = None
     """A River metric of labels that a change of lead must not make worse."""
 
@@ -280,11 +282,11 @@ class Duel:
         """The contestants still in, each with its predictor and its `learn_one`."""
         spec, served, of_proba = self._spec, self._test.served, self._scorer.of_proba
         self._shows_proba = spec.proba or spec.task == "regression" or label_is_most_probable(self.leader.model)
-        self._in: list[tuple[int, Predictor, Callable[[Features, Any], None]]] = [
-            (index, predictor(each.model, spec.task, proba=of_proba or (spec.proba and index == served)), each.model.learn_one)
-            for index, each in enumerate(self._contestants)
-            if index not in self._failed
-        ]
+        self._in: list[tuple[int, Predictor, Callable[[Features, Any], None]]] = []
+        for index, each in enumerate(self._contestants):
+            if index not in self._failed:
+                proba = of_proba or (spec.proba and index == served)
+                self._in.append((index, predictor(each.model, spec.task, proba=proba, threshold=spec.threshold), each.model.learn_one))
 
     def _score(self, offset: int, time_s: float, y: Any, ballot: Ballot, facts: list[DuelFact]) -> None:
         guard, served, votes = self._guard, self._test.served, ballot.votes

@@ -330,7 +330,7 @@ class Succession:
     def _spec(self, rule: int) -> DuelSpec:
         reaction: Any = self._pipeline.react[rule].do
         of = self._pipeline
-        return DuelSpec(evidence=reaction.evidence, task=of.task, proba=of.needs_proba, metric=of.metric_of_labels)
+        return DuelSpec(evidence=reaction.evidence, task=of.task, proba=of.needs_proba, threshold=of.threshold, metric=of.metric_of_labels)
 
 
 def _fresh(pipeline: Pipeline) -> Saved:

@@ -62,10 +62,16 @@ def has_failed(prediction: Prediction) -> bool:
     return y_pred is None and (proba is False or proba.__class__ is Unusable)
 
 
-def predictor(model: Any, task: str, *, proba: bool) -> Predictor:
-    """The cheapest function that predicts with `model`; `proba`: probabilities are needed, where it gives any."""
+def predictor(model: Any, task: str, *, proba: bool, threshold: float | None = None) -> Predictor:
+    """The cheapest function that predicts with `model`; `proba`: probabilities are needed, where it gives any.
+
+    `threshold`: of a binary task, the probability from which on the label is True, in place of the more probable one.
+    """
     if task == "regression":
         return functools.partial(_number, model.predict_one)
+    if threshold is not None:
+        ask = model.predict_proba_one
+        return functools.partial(_from_threshold, functools.partial(_in_order, ask) if walks_a_set(model) else ask, threshold)
     if label_is_most_probable(model):
         ask = model.predict_proba_one
         return functools.partial(_most_probable, functools.partial(_in_order, ask) if walks_a_set(model) else ask)
@@ -129,6 +135,11 @@ def _most_probable(predict_proba_one: Callable[[Features], dict[Any, float]], x:
     except TypeError:  # of what cannot be compared or added: it is looked at
         pass
     return _looked_at(_NOT_ASKED, proba, _as_label)
+
+
+def _from_threshold(predict_proba_one: Callable[[Features], dict[Any, float]], threshold: float, x: Features) -> Prediction:
+    y_pred, proba = _most_probable(predict_proba_one, x)
+    return (y_pred if y_pred is None else bool(proba.get(True, 0.0) >= threshold)), proba
 
 
 def _label(predict_one: Callable[[Features], Any], x: Features) -> Prediction:

@@ -26,10 +26,9 @@ the store is back: a replay then makes up for what was given up.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from stream_retrain.codec.checkpoint import checkpoint_header
 from stream_retrain.codec.keyring import Keyring
@@ -45,6 +44,7 @@ from stream_retrain.engines.driver.origin import untold
 from stream_retrain.engines.driver.outage import Outage
 from stream_retrain.engines.driver.restore import Restore, restore
 from stream_retrain.engines.driver.timed import restore_timed
+from stream_retrain.engines.driver.told import Opened, Unsent
 from stream_retrain.engines.driver.window_feed import WindowFeed
 from stream_retrain.engines.failpoints import FailPoint, reach
 from stream_retrain.engines.trainer import Trainer
@@ -57,25 +57,9 @@ from stream_retrain.lane.lane import Encode, Lane
 from stream_retrain.lane.step import Output, OutputKind, Step
 from stream_retrain.stores.ports import Stores, WindowLimits
 
-__all__ = ["Driver", "Opened", "Unsent"]
+__all__ = ["Driver"]
 
 OBSERVE_EVERY_S: Final = 1.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Unsent:
-    """What one transaction must hold: outputs, and by shard the next offset to read."""
-
-    outputs: list[Output]
-    offsets: dict[ShardId, int]
-
-
-class Opened(NamedTuple):
-    """A lane is open: read from `offset`; from `live_from` on it puts something out."""
-
-    id: ShardId
-    offset: int
-    live_from: int
 
 
 class Driver:
@@ -122,6 +106,7 @@ class Driver:
         wanted = Restore(self._pipeline, id_, log, self._keyring, limits.checkpoint_missing, limits.checkpoint_unfit)
         restored = restore(wanted, self._stores, restore_timed(self._tell))
         lane = restored.lane(id_, self._decoder, self._encoder)
+        lane.pauses = limits.pauses
         opened = OpenLane(
             lane=lane,
             epoch=restored.epoch,
@@ -185,12 +170,21 @@ class Driver:
     def reached(self, partition: int, position: int) -> None:
         """The log has no more records below `position`: a live lane commits it, so that nothing is left behind it."""
         opened = self._open.get(partition)
-        if opened is None:
+        if opened is None or opened.lane.paused:
             return
         if opened.lane.reached(position):
             self._went_live(opened.lane)
         if not opened.lane.replaying and position > opened.lane.next_offset:
             opened.lane.next_offset = position
+
+    @property
+    def paused(self) -> set[int]:
+        """Partitions of which nothing is taken, because too many records were refused; `settle` looks whether they may go on."""
+        return {partition for partition, opened in self._open.items() if opened.lane.paused}
+
+    def position(self, partition: int) -> int:
+        """The next offset that an open lane takes."""
+        return self._open[partition].lane.next_offset
 
     def unsent(self, partitions: Iterable[int] | None = None) -> Unsent:
         """The outputs and offsets to commit, of all partitions or of some; they stay here until `committed` says they are."""
@@ -232,6 +226,8 @@ class Driver:
                 self._inputs.carry_out(opened.id, opened.epoch, opened.commands[0])
                 del opened.commands[0]
             self._take_inputs(opened, now_s)
+            if opened.lane.paused and self._inputs.may_go_on(opened.id, opened.lane.next_offset, now_s):
+                opened.lane.resume()
 
     def observe(self, now_s: float) -> list[tuple[ShardId, int]]:
         """Tell how each shard stands, about once a second; the shards observed now, with the offset each has committed."""
@@ -241,7 +237,8 @@ class Driver:
                 opened.observed_at_s = now_s
                 offset, debt = opened.lane.next_offset, opened.replay_debt
                 seen_now, window = opened.lane.observe(), opened.feed.observe()
-                self._tell(Observed(shard=opened.id, offset=offset, observation=seen_now, replay_debt=debt, window=window))
+                stands: dict[str, Any] = {"replay_debt": debt, "window": window, "paused": opened.lane.paused}
+                self._tell(Observed(shard=opened.id, offset=offset, observation=seen_now, **stands))
                 seen.append((opened.id, opened.committed))
         return seen
 

@@ -62,6 +62,7 @@ class Inputs:
         self._jobs: dict[ShardId, Job] = {}
         self._came: dict[ShardId, JobDone | JobFailed] = {}
         self._looked_at_s: dict[ShardId, float] = {}
+        self._resume_looked_at_s: dict[ShardId, float] = {}
         self._takes_requests = any(isinstance(each, OnRequest) for each in pipeline.triggers)
 
     def carry_out(self, id_: ShardId, epoch: int, command: Command) -> None:
@@ -94,6 +95,13 @@ class Inputs:
             inputs += self._handed_over(self._jobs[id_], result)
         return inputs
 
+    def may_go_on(self, id_: ShardId, offset: int, now_s: float) -> bool:
+        """Whether somebody said that a shard that is paused before this offset may go on; looks about once a second."""
+        if now_s - self._resume_looked_at_s.get(id_, float("-inf")) < LOOK_EVERY_S:
+            return False
+        self._resume_looked_at_s[id_] = now_s
+        return self._stores.requests.resumed(id_) == offset
+
     def keep(self, id_: ShardId, epoch: int, inputs: Sequence[Input]) -> None:
         """Keep the challengers among these, for whoever replays them. Raises `StoreError`: then they are not to be given to the shard."""
         for given in inputs:
@@ -113,6 +121,7 @@ class Inputs:
     def forget(self, id_: ShardId) -> None:
         """The shard goes elsewhere."""
         self._looked_at_s.pop(id_, None)
+        self._resume_looked_at_s.pop(id_, None)
 
     def _train(self, id_: ShardId, epoch: int, command: Train) -> None:
         base = None

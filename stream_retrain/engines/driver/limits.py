@@ -24,6 +24,8 @@ class DriverLimits:
     checkpoint_unfit: Unfit = "fail"
     artifacts: ArtifactLimits = dataclasses.field(default_factory=ArtifactLimits)
     keeps_window: bool = True
+    pauses: bool = False
+    """Whether a lane takes no more where the pipeline's limit of refused records is reached: only a worker can be told to go on."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -35,5 +37,6 @@ class DriverLimits:
             replay_debt_events_max=settings.replay_debt_events_max,
             checkpoint_missing=settings.checkpoint_missing,
             checkpoint_unfit=settings.checkpoint_unfit,
+            pauses=True,
             artifacts=ArtifactLimits(bytes_max=settings.artifacts_bytes_max, age_max_s=settings.artifacts_age_max_s),
         )

@@ -4,7 +4,7 @@ To the worker it is a `ConsumerClient` like any other, so assigning, revoking, c
 (`engines.kafka.worker`). Of Faust it takes two things: which partitions are this process's, and their records as Faust's agent gets them.
 Everything else is asked of Kafka by a second client, which never joins the group: committed offsets, what is retained, and records.
 
-A partition is in one of two states:
+A partition is in one of two states, unless the worker has paused it:
 
 - *reading*: its records come from the second client, from the checkpoint's offset on. So a replay needs nothing of Faust, and cannot
   disturb its other agents. It ends where it meets the first record that Faust has handed over, or at the end of the log;
@@ -59,6 +59,7 @@ class FaustConsumer:
         self._next: dict[int, int] = {}
         """By partition that is held: the next offset."""
         self._reading: set[int] = set()
+        self._paused: set[int] = set()
         self._passed_over: dict[int, tuple[int, int]] = {}
         """By partition that is read because of a hole: where the hole ends, and how many records were in it so far."""
         self._heard_s: dict[int, float] = {}
@@ -99,7 +100,25 @@ class FaustConsumer:
         """Nothing of these is wanted any more."""
         for place in partitions:
             self._follow(place.partition)
+            self._paused.discard(place.partition)
             self._next.pop(place.partition, None)
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        """Hand over nothing of these. What Faust has of them is dropped, so that its stream is not kept waiting."""
+        for place in partitions:
+            self._follow(place.partition)
+            self._paused.add(place.partition)
+            self._handover.reads_itself(place.partition, True)
+
+    def seek(self, partition: TopicPartition) -> None:
+        """Where a paused one goes on."""
+        self._next[partition.partition] = partition.offset
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        """Go on with these, from the log first."""
+        for place in partitions:
+            self._paused.discard(place.partition)
+            self._read_from_log(place.partition)
 
     def consumer_group_metadata(self) -> Any:
         """That of a consumer that never joined: it has no generation, so the producers' epochs are what fences (`kafka.sinks`)."""
@@ -179,7 +198,7 @@ class FaustConsumer:
     def _handed_over(self, limit: int) -> list[Message]:
         """What Faust handed over of the partitions that follow; each is the first in its turn."""
         messages: list[Message] = []
-        following = [partition for partition in self._next if partition not in self._reading]
+        following = [partition for partition in self._next if partition not in self._reading | self._paused]
         self._turn += 1
         now_s = self._clock_s()
         for at in range(len(following)):

@@ -23,7 +23,7 @@ from urllib.parse import unquote
 
 from stream_retrain.errors import SettingsError
 
-__all__ = ["SCHEME", "AtOffset", "AtTime", "Bound", "RangeText", "parse_range"]
+__all__ = ["SCHEME", "AtOffset", "AtTime", "Bound", "RangeText", "parse_bounds", "parse_range"]
 
 SCHEME: Final = "kafka://"
 OPTIONS: Final = ("from", "to", "partitions")
@@ -83,6 +83,18 @@ def parse_range(text: str) -> RangeText:
     if faults:
         raise SettingsError(f"{text}: {'; '.join(faults)}")
     return RangeText(topic, start, end, partitions)
+
+
+def parse_bounds(start: str | None, end: str | None) -> tuple[Bound, Bound]:
+    """The bounds that two texts say, as `from` and `to` of a range. Raises `SettingsError` with every fault."""
+    faults: list[str] = []
+    given = {name: text for name, text in (("from", start), ("to", end)) if text is not None}
+    first, last = _bound("from", given, faults), _bound("to", given, faults)
+    if not faults and (fault := _order_fault(first, last)):
+        faults.append(fault)
+    if faults:
+        raise SettingsError("; ".join(faults))
+    return first, last
 
 
 def _options(query: str, faults: list[str]) -> dict[str, str]:

@@ -29,6 +29,7 @@ __all__ = [
     "count_partitions",
     "output_topic",
     "prepare_topics",
+    "retention_of",
     "topic_id_of",
 ]
 
@@ -154,12 +155,7 @@ def prepare_topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -
     An output stands in the partition of its input. Raises `BrokerError` where the source does not exist or Kafka does not answer.
     """
     topics, partitions = _topics(admin, pipeline, settings)
-    retention_ms: dict[str, int] = {
-        PREDICTIONS: settings.predictions_retention_ms,
-        DECISIONS: settings.decisions_retention_ms,
-        DEAD_LETTERS: settings.dead_letters_retention_ms,
-    }
-    wanted = {kind: (partitions, kept_ms) for kind, kept_ms in retention_ms.items()}
+    wanted = {kind: (partitions, kept_ms) for kind, kept_ms in retention_of(settings).items()}
     if settings.trainer == "pool":
         wanted[TRAININGS] = (settings.trainings_partitions, TRAININGS_RETENTION_MS)
     missing, short = [], []
@@ -172,6 +168,15 @@ def prepare_topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -
     _create(admin, missing, settings)
     _grow(admin, short, settings)
     return partitions
+
+
+def retention_of(settings: Settings) -> dict[str, int]:
+    """By kind, how many milliseconds outputs are kept."""
+    return {
+        PREDICTIONS: settings.predictions_retention_ms,
+        DECISIONS: settings.decisions_retention_ms,
+        DEAD_LETTERS: settings.dead_letters_retention_ms,
+    }
 
 
 def count_partitions(admin: AdminClient, pipeline: Pipeline, settings: Settings) -> int:

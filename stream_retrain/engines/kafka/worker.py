@@ -9,6 +9,7 @@ The protocol, each part written where it is done, each step with a fail point (`
 - assign: 1 fence the partitions' former owner, where that is done by epoch (`kafka.sinks`); 2 read committed offsets, what is noted
   beside them and what is retained; 3 fence and restore each shard (`engines.driver.restore`); 4 give its start offset with the
   assignment itself, since pausing or seeking right after an assignment loses it.
+- pause, where too many records were refused: a state of a partition, too (`lane.intake`, `kafka.held`).
 - replay: a state of a partition in this very loop, not a loop of its own (`driver.take`).
 - revoke, within one deadline: 1 commit; 2 checkpoint; 3 forget; 4 unassign.
 - lost: 1 forget, commit nothing; 2 unassign.
@@ -37,6 +38,7 @@ from stream_retrain.engines.driver import Driver, DriverLimits
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, admin_client, broker_error, confluent_clients
 from stream_retrain.engines.kafka.condition import Condition
+from stream_retrain.engines.kafka.held import Held
 from stream_retrain.engines.kafka.membership import Callbacks, Membership, consumer_failed, free_instance
 from stream_retrain.engines.kafka.orphans import Orphans
 from stream_retrain.engines.kafka.records import records_of
@@ -133,6 +135,7 @@ class Worker:
         self._consumer: ConsumerClient = clients.consumer(group, instance, self._on_client_error)
         callbacks = Callbacks(self._on_assign, self._on_revoke, self._on_lost)
         self._membership = Membership(self._consumer, self._source, callbacks, settings, self._clock_s)
+        self._held = Held(self._consumer, self._source, self._driver)
         topics: dict[str, str] = {kind: output_topic(pipeline.name, kind) for kind in OUTPUT_KINDS}
         self._kinds = {topic: kind for kind, topic in zip(OUTPUT_KINDS, topics.values(), strict=True)}
         made = functools.partial(TransactionalSink, topics=topics, settings=settings, clients=clients, stop=self._stop)
@@ -162,6 +165,7 @@ class Worker:
         if messages:
             reach("poll.received")
             self._take(messages)
+        self._held.keep()
         now_s = self._clock_s()
         interval_s = settings.commit_interval_ms / 1000
         due_s = self._commit_at_s + (interval_s * CATCHING_UP if len(messages) == settings.poll_records_max else 0.0)
@@ -214,9 +218,9 @@ class Worker:
                     if (error := message.error()) is not None:
                         end = max(end, self._judged(error, message))
                 received = [message for message in received if message.error() is None]
-            if received:
+            if received and not self._held.drops(partition or 0):
                 self._driver.take(partition or 0, records_of(received))
-            if end >= 0:
+            if end >= 0 and not self._held.drops(partition or 0):
                 self._driver.reached(partition or 0, end)
 
     def _judged(self, error: KafkaError, message: Message) -> int:
@@ -224,18 +228,13 @@ class Worker:
         if error.code() == KafkaError._PARTITION_EOF:
             offset = message.offset()
             return -1 if offset is None else offset
-        self._judge(error)
-        return -1
-
-    def _judge(self, error: KafkaError) -> None:
-        """Raise for an error among a poll's messages, unless it passes by itself."""
         if error.code() in IGNORED_ERRORS:
-            return
+            return -1
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise StateError(f"{self._source}: the offset to read from is no longer retained: {error.str()}")
         if error.code() in TRANSIENT_ERRORS or error.retriable():
             self._on_client_error(error)
-            return
+            return -1
         raise consumer_failed("consuming", error, self._settings)
 
     def _commit(self, partitions: list[int] | None = None, deadline_s: float | None = None) -> bool:
@@ -338,6 +337,7 @@ class Worker:
             consumer.incremental_unassign(places)
 
     def _release(self, partitions: list[int], how: Any) -> None:
+        self._held.release(partitions)
         for id_ in self._driver.close(partitions):
             self._tell(Released(shard=id_, how=how))
         self._sinks.release(partitions)

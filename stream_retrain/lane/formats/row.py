@@ -23,7 +23,7 @@ from stream_retrain.facts.values import ID_CHARS_MAX, LABEL_CHARS_MAX, Features
 from stream_retrain.lane.formats.event_time import time_type
 from stream_retrain.lane.formats.shape import Shape
 
-__all__ = ["ID_TYPE", "INTEGER", "Parts", "Row", "label_type", "row_of"]
+__all__ = ["ID_TYPE", "INTEGER", "Parts", "Row", "label_type", "leaf_type", "row_of", "sparse_type"]
 
 INTEGER: Final = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 ID_TYPE: Final = Annotated[str, msgspec.Meta(max_length=ID_CHARS_MAX)] | int | float | bool
@@ -77,10 +77,10 @@ class ShapedRow:
         self._sparse = schema.sparse
         if self._sparse is not None:
             paths = [path_of(str(self._sparse.path))]
-            leaves[paths[0]] = (_sparse_type(self._sparse) | None, None)
+            leaves[paths[0]] = (sparse_type(self._sparse) | None, None)
         else:
             paths = [field.path_in(name) for name, field in schema.fields.items()]
-            leaves |= {path: (_leaf_type(field), None) for path, field in zip(paths, schema.fields.values(), strict=True)}
+            leaves |= {path: (leaf_type(field), None) for path, field in zip(paths, schema.fields.values(), strict=True)}
         shape = Shape(((path, *kind) for path, kind in leaves.items()), refuse_unknown=schema.unknown == "refuse")
         self.type, self._shape = shape.type, shape
         named = [path_of(text) for text, _, _ in (roles[2], roles[0], roles[1]) if text is not None]
@@ -234,11 +234,13 @@ def _finite_number(place: str, value: Any) -> Any:
     return value
 
 
-def _leaf_type(field: Field) -> Any:
+def leaf_type(field: Field) -> Any:
+    """What a feature is in a record, for msgspec."""
     kind: Any = INTEGER if field.plain is int else field.plain
     return kind | str | None if field.text else kind | None
 
 
-def _sparse_type(sparse: Sparse) -> Any:
+def sparse_type(sparse: Sparse) -> Any:
+    """What an object of features is in a record, for msgspec."""
     name = Annotated[str, msgspec.Meta(max_length=sparse.name_chars_max)]
     return Annotated[dict[name, float | None], msgspec.Meta(max_length=sparse.features_max)]

@@ -35,3 +35,11 @@ class MemoryRequestStore:
         tokens = {asked.token for asked in requests}
         with self._shards.locked(shard) as stored:
             stored.requests = [asked for asked in stored.requests if asked.token not in tokens]
+
+    def resume(self, shard: ShardId, offset: int) -> None:
+        with self._shards.locked(shard) as stored:
+            stored.resumed = offset
+
+    def resumed(self, shard: ShardId) -> int | None:
+        with self._shards.locked(shard) as stored:
+            return stored.resumed

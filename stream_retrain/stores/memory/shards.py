@@ -38,6 +38,7 @@ class StoredShard:
     """Newest first, each with its offset."""
     job: StoredJob | None = None
     requests: list[Asked] = dataclasses.field(default_factory=list)
+    resumed: int | None = None
     artifacts: dict[str, StoredArtifact] = dataclasses.field(default_factory=dict)
     """By name, oldest first."""
 

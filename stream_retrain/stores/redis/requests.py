@@ -1,7 +1,8 @@
 """Requests in Redis: one sorted set a shard, `sr:{pipeline/topic/partition}:requests`, in the order in which they were asked.
 
 A member is `<token> <reason>`; its score, the server's clock in milliseconds, orders and does nothing else. What is no such member is
-deleted when it is met. The set expires a week after the last request.
+deleted when it is met. The set expires a week after the last request. `sr:{pipeline/topic/partition}:resume` is the offset at which a
+paused shard may go on, for a week.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final
 from stream_retrain.errors import StateError, StoreError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores.ports import REASON_BYTES_MAX, REQUESTS_MAX, Asked, cut_reason
-from stream_retrain.stores.redis.parse import text
+from stream_retrain.stores.redis.parse import text, whole
 from stream_retrain.stores.redis.server import RedisServer, key_of
 
 __all__ = ["RedisRequestStore"]
@@ -54,6 +55,13 @@ return kept
 """KEYS: requests. ARGV: how many, the bytes a member may have; a longer one is deleted unread."""
 
 
+RESUMED: Final = """
+if redis.call('TYPE', KEYS[1]).ok ~= 'string' then return false end
+return redis.call('GETRANGE', KEYS[1], 0, 30)
+"""
+"""KEYS: the offset at which a shard may go on. What is of another type says nothing."""
+
+
 class RedisRequestStore:
     """A `RequestStore` of sorted sets."""
 
@@ -61,6 +69,7 @@ class RedisRequestStore:
         self._server = server
         self._ask = server.client.register_script(ASK)
         self._waiting = server.client.register_script(WAITING)
+        self._resumed = server.client.register_script(RESUMED)
 
     def ask(self, shard: ShardId, reason: str) -> str:
         asked = Asked(uuid.uuid4().hex, cut_reason(reason))
@@ -84,6 +93,19 @@ class RedisRequestStore:
 
     def drop(self, shard: ShardId, requests: Iterable[Asked]) -> None:
         self._remove(shard, list(map(_member, requests)))
+
+    def resume(self, shard: ShardId, offset: int) -> None:
+        key = key_of(shard, "resume")
+        self._server.call(f"resume shard {shard}", lambda: self._server.client.set(key, offset, ex=EXPIRE_S))
+
+    def resumed(self, shard: ShardId) -> int | None:
+        key = key_of(shard, "resume")
+        try:
+            found: Any = self._server.call(f"read where shard {shard} may go on", lambda: self._resumed(keys=[key]))
+            return whole(found, "an offset to go on from") if found else None
+        except StateError as error:
+            LOG.warning("where %s may go on is not said: %s", shard, error)
+            return None
 
     def _remove(self, shard: ShardId, members: list[bytes]) -> None:
         if members:
