@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import http
+import http.client
 import os
 import signal
 import subprocess
 import tarfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class RegistryServer:
     """The running server; what it was told is gone with it."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
-        self._process = process
+        self._process, self._port = process, port
         self.url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
 
     @contextlib.contextmanager
@@ -38,14 +38,13 @@ class RegistryServer:
             os.kill(self._process.pid, signal.SIGCONT)
 
     def ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/subjects", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except urllib.error.HTTPError as error:
-            error.close()
-            return False
-        except OSError:
-            return False
+        """Whether it answers; the connection is closed whatever comes of it."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=2)) as connection:
+            try:
+                connection.request("GET", "/apis/ccompat/v7/subjects")
+                return connection.getresponse().status == http.HTTPStatus.OK
+            except (OSError, http.client.HTTPException):
+                return False
 
 
 @contextlib.contextmanager

@@ -31,9 +31,7 @@ from tests.engines.registry_server import RegistryServer, registry_server
 from tests.engines.support import read_topic, worker
 from tests.lane.test_registry_formats import AT_MS, FIELDS, Newer, Sale, avro
 
-# The serialisers of confluent-kafka, which only these tests use, leave a connection to the garbage collector.
-LEFT_OPEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-pytestmark = [pytest.mark.services, pytest.mark.slow, LEFT_OPEN]
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 KIND = {"name": "kind", "type": "string"}
 FIRST = avro(KIND)
@@ -55,8 +53,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]
 
 
 @pytest.fixture
-def client(server: RegistryServer) -> SchemaRegistryClient:
-    return SchemaRegistryClient({"url": server.url})
+def client(server: RegistryServer) -> Iterator[SchemaRegistryClient]:
+    with SchemaRegistryClient({"url": server.url}) as made:
+        yield made
 
 
 def registry(server: RegistryServer, **settings: Any) -> Registry:
@@ -130,9 +129,7 @@ def test_json_schema_that_changes(server: RegistryServer, client: SchemaRegistry
     assert (refused.field, "does not allow it" in refused.detail) == ("kind", True)
 
 
-def test_a_number_nobody_registered_is_a_fault_of_the_record_and_silence_is_not(
-    server: RegistryServer, client: SchemaRegistryClient
-) -> None:
+def test_an_unknown_number_is_a_fault_of_the_record_and_silence_is_none(server: RegistryServer, client: SchemaRegistryClient) -> None:
     asked = registry(server, schema_registry_timeout_s=0.3)
     with pytest.raises(EventError, match="has no schema 99999"):
         asked.schema_of(99_999)
