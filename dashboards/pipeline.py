@@ -7,7 +7,7 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard as build
 
 from dashboards.panels import STATE_OF_DRIFT, YES, Panel, annotation, board, variable
-from dashboards.pipeline_flow import FLOW, LABELS, TRAININGS
+from dashboards.pipeline_flow import FLOW, LABELS, OWN_TOPIC, TRAININGS
 from dashboards.selectors import QUALITY, ROLLING, SERVING, E, X
 
 
@@ -25,6 +25,7 @@ def dashboard() -> build.Dashboard:
             ("The duel", _DUEL),
             ("Trainings", TRAININGS),
             ("Labels and windows", LABELS),
+            ("Labels of a topic of their own", OWN_TOPIC),
             ("Flow and state", FLOW),
         ),
     )

@@ -7,7 +7,7 @@ from typing import Final
 from dashboards.panels import Panel
 from dashboards.selectors import ANSWERED, EXPIRED, RATE, E, X
 
-__all__ = ["FLOW", "LABELS", "TRAININGS"]
+__all__ = ["FLOW", "LABELS", "OWN_TOPIC", "TRAININGS"]
 
 TRAININGS: Final = (
     Panel(
@@ -59,11 +59,14 @@ LABELS: Final = (
     ),
     Panel(
         title="Questions that found a label",
-        says="Of those that were answered or expired.",
+        says="Of those that were answered or expired; and of all labels of a shard, those that found their question.",
         kind="lines",
         unit="percentunit",
         low=0,
-        queries=((f"{ANSWERED} / ({ANSWERED} + {EXPIRED})", "answered"),),
+        queries=(
+            (f"{ANSWERED} / ({ANSWERED} + {EXPIRED})", "answered"),
+            (f"max by (partition) (S_label_join_ratio{X})", "labels of {{partition}} that found a question"),
+        ),
     ),
     Panel(
         title="Labels and questions without each other",
@@ -78,11 +81,15 @@ LABELS: Final = (
     ),
     Panel(
         title="Questions waiting",
-        says="Of each shard.",
+        says="Of each shard; dashed: labels that wait for their questions.",
         kind="lines",
         unit="short",
         low=0,
-        queries=((f"max by (partition) (S_pending_labels{X})", "{{partition}}"),),
+        dashed=".*first.*",
+        queries=(
+            (f"max by (partition) (S_pending_labels{X})", "{{partition}}"),
+            (f"max by (partition) (S_early_labels{X})", "{{partition}}, labels that came first"),
+        ),
     ),
     Panel(
         title="Rows in the window",
@@ -108,6 +115,33 @@ LABELS: Final = (
                 "{{partition}}",
             ),
         ),
+    ),
+)
+OWN_TOPIC: Final = (
+    Panel(
+        title="Labels relayed",
+        says="Brought to the partition of their question. Dashed: 1 while the relay of labels runs.",
+        kind="lines",
+        unit="eps",
+        low=0,
+        dashed="relay runs",
+        queries=((f"sum(rate(S_labels_relayed_total{E}{RATE}))", "labels"), (f"min(S_label_relay_up{E})", "relay runs")),
+    ),
+    Panel(
+        title="Labels not relayed yet",
+        says="Not read, or read and waiting for their questions.",
+        kind="lines",
+        unit="short",
+        low=0,
+        queries=((f"sum(S_labels_lag_records{E})", "not read"), (f"sum(S_labels_waiting{E})", "waiting for their questions")),
+    ),
+    Panel(
+        title="Questions the relay knows",
+        says="With route id: those whose partition it can tell, in the relay that knows most.",
+        kind="lines",
+        unit="short",
+        low=0,
+        queries=((f"max(S_label_questions_known{E})", "questions"),),
     ),
 )
 FLOW: Final = (

@@ -51,6 +51,8 @@ REASONS: Final[dict[str, str]] = {
     "schema": "a field is missing or does not fit; `sr_field` names it",
     "duplicate": "a question with its id waits already",
     "model": "the model raised on it",
+    "correction": 'a second answer with another label, where `Labels(corrections="dead_letter")` says so',
+    "no_question": "a label of a topic of its own whose question never came, or had no place; `sr_topic` is that topic",
 }
 OF_HEADERS: Final = """\
 Of the record's own headers at most {count}, with {size} bytes of names and values, are kept; the others are counted. No header of a letter

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from stream_retrain.core.contest.evidence import Evidence
     from stream_retrain.core.fields import Field, Sparse
     from stream_retrain.core.label import Label
+    from stream_retrain.core.labels import Labels
     from stream_retrain.core.pipeline import Pipeline
     from stream_retrain.core.react.reactions import Challenge, FineTune, Ignore, Reset, Retrain
     from stream_retrain.core.react.rules import On
@@ -38,6 +39,7 @@ __all__ = [
     "Ignore",
     "JsonSchema",
     "Label",
+    "Labels",
     "On",
     "Pipeline",
     "PipelineError",
@@ -74,6 +76,7 @@ _HOMES = {
     "Ignore": "core.react.reactions",
     "JsonSchema": "core.wire",
     "Label": "core.label",
+    "Labels": "core.labels",
     "On": "core.react.rules",
     "Pipeline": "core.pipeline",
     "PipelineError": "errors",

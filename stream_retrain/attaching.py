@@ -129,9 +129,9 @@ def _work(given: Equipment, attachment: Attachment) -> Work:
 
 
 def _attempt(given: Equipment, attachment: Attachment, stop: Stop, clients: Clients) -> None:
-    stores, settings = given.stores, attachment.settings
+    stores, settings, beside = given.stores, attachment.settings, given.beside
     try:
-        run_worker(given.pipeline, settings, stores, given.keyring, given.instance, stop, given.tell, given.trainer, clients)
+        run_worker(given.pipeline, settings, stores, given.keyring, given.instance, stop, given.tell, given.trainer, clients, beside)
     except FencedError:
         attachment.distrust()
         raise

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from stream_retrain.cli.status import _show, fetch_status
+from stream_retrain.cli.status import _labels_text, _show, fetch_status
 from tests.views.made import MadeWorker
 
 
@@ -72,3 +72,11 @@ def test_a_terminal_obeys_nothing_that_a_worker_says(capsys: pytest.CaptureFixtu
     text = capsys.readouterr().out
     assert not any(sign in text for sign in "\x1b\x07\x9b")
     assert text.count("[31m[bold]") == 4
+
+
+def test_a_shard_says_how_many_of_its_labels_found_their_question() -> None:
+    found = {"joined": 90, "unjoined": 10, "expired": 3, "early": 2, "join_rate": 0.9, "delay_s": {"p50": 10.0, "p99": 4_590.0}}
+    said = "90.0% of 100 later labels found their question"
+    assert _labels_text(found) == f"{said}; they came after 10.0 s (median), 4,590.0 s (99 %)"
+    assert _labels_text(found | {"delay_s": {"p50": None, "p99": None}}) == said
+    assert _labels_text(found | {"join_rate": None}) is _labels_text(None) is None

@@ -23,7 +23,7 @@ import msgspec
 
 from stream_retrain.backtesting.label_delay import LabelDelay
 from stream_retrain.backtesting.source import Source
-from stream_retrain.core.path import Path, found, path_of
+from stream_retrain.core.path import Path, found, path_of, put
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.errors import EventError, SettingsError
 from stream_retrain.facts.values import Event
@@ -181,10 +181,10 @@ class _Waiting:
 
     def _record(self, answer: _Answer, time_s: float) -> Record:
         fields: dict[str, Any] = {}
-        _put(fields, self._id, msgspec.Raw(answer.id))
+        put(fields, self._id, msgspec.Raw(answer.id))
         if self._time is not None:
-            _put(fields, self._time, written(time_s, self._schema))
-        _put(fields, self._label, msgspec.Raw(answer.label))
+            put(fields, self._time, written(time_s, self._schema))
+        put(fields, self._label, msgspec.Raw(answer.label))
         stamp_ms = math.ceil(max(time_s, TIME_MIN_S) * 1000)
         return self.numbered(Record(0, answer.key, _encode(fields), stamp_ms))
 
@@ -212,10 +212,3 @@ def _taken(fields: dict[str, Any], path: Path) -> bytes:
     value = _taken(inner, tuple(rest))
     fields[first] = msgspec.Raw(_encode(inner))
     return value
-
-
-def _put(fields: dict[str, Any], path: Path, value: Any) -> None:
-    """Put a value there, in objects."""
-    for part in path[:-1]:
-        fields = fields.setdefault(str(part), {})
-    fields[str(path[-1])] = value

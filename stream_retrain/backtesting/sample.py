@@ -25,13 +25,13 @@ from stream_retrain.engines.replay.rows import Broken, kind_of, read_lines
 from stream_retrain.errors import EventError, SettingsError
 from stream_retrain.facts.telling import cut
 from stream_retrain.facts.values import Event, Record
+from stream_retrain.lane.event_id import text_of_id
 from stream_retrain.lane.formats.cloudevents import CloudEventsFormat
 from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.formats.format import PASSED
 from stream_retrain.lane.formats.opened import format_of
 from stream_retrain.lane.formats.profile import Profile
 from stream_retrain.lane.formats.rows import encode_row, encode_row_as
-from stream_retrain.lane.questions import text_of_id
 from stream_retrain.settings import Settings
 
 __all__ = ["Sample", "read_sample", "take_sample"]

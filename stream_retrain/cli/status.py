@@ -140,5 +140,20 @@ def _show(number: str | None, found: dict[str, Any] | None) -> None:
         counts += [sum(shard["unmatched"].values()), *(shard[key] for key in keys)]
         table.add_row(name.rpartition("/")[2], *map(str, counts), *scores)
     console.print(table)
+    if relay := found.get("label_relay"):
+        done = f"{relay['relayed']:,} relayed, {relay['waiting']:,} wait for their questions, {relay['rejected']:,} dead letters"
+        console.print(plain(f"  relay of labels: {relay['state']}  {done}  {relay['detail']}"))
+    for name, shard in found["shards"].items():
+        if said := _labels_text(shard.get("labels")):
+            console.print(plain(f"  partition {name.rpartition('/')[2]}: {said}"))
     for entry in found["recent"][-10:]:
         console.print(plain(f"  partition {entry['partition']} offset {entry['offset']}: {entry['text']}"))
+
+
+def _labels_text(labels: dict[str, Any] | None) -> str | None:
+    """What became of a shard's answers, as a sentence; None where none has come."""
+    if labels is None or labels["join_rate"] is None:
+        return None
+    said = f"{labels['join_rate']:.1%} of {labels['joined'] + labels['unjoined']:,} later labels found their question"
+    delay = labels["delay_s"]
+    return said if delay["p50"] is None else f"{said}; they came after {delay['p50']:,.1f} s (median), {delay['p99']:,.1f} s (99 %)"

@@ -98,7 +98,8 @@ def run_pipeline(
     gc.set_threshold(*GC_THRESHOLDS)
     with equipped(pipeline, settings, keyring, stop, watching, target, socket) as given:
         stores, name, watchdog, tell, trainer = given.stores, given.instance, given.watchdog, given.tell, given.trainer
-        supervise(lambda: run_worker(given.pipeline, settings, stores, keyring, name, watchdog, tell, trainer), watchdog, tell)
+        work, beside = given.pipeline, given.beside
+        supervise(lambda: run_worker(work, settings, stores, keyring, name, watchdog, tell, trainer, beside=beside), watchdog, tell)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,8 @@ class Equipment:
     stores: Stores
     trainer: Trainer | None
     pages: Pages
+    beside: Callable[[float], None]
+    """Called by the worker's loop every turn, with the monotonic time."""
 
 
 @contextlib.contextmanager
@@ -150,17 +153,31 @@ def equipped(
             served = stack.enter_context(serve_at(socket, pages) if socket is not None else served_by(settings, pages))
         stores = connect(settings.redis_url, keyring=keyring, group=group)
         stack.enter_context(Announcer(stores.workers, group, instance.name, status.snapshot, served.url_elsewhere if served else ""))
+        tell = all_of(status, history, metrics, log_fact, *traces, watching)
         yield Equipment(
             pipeline=pipeline,
             settings=settings,
             keyring=keyring,
             instance=instance.name,
             watchdog=watchdog,
-            tell=all_of(status, history, metrics, log_fact, *traces, watching),
+            tell=tell,
             stores=stores,
             trainer=stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target, watchdog.deadline_s)),
             pages=pages,
+            beside=stack.enter_context(relayed(pipeline, settings, instance.name, watchdog, tell)),
         )
+
+
+@contextlib.contextmanager
+def relayed(pipeline: Pipeline, settings: Settings, instance: str, watchdog: Watchdog, tell: Tell) -> Iterator[Callable[[float], None]]:
+    """The relay of a pipeline with a labels topic, for as long as the worker runs; what the worker's loop calls every turn."""
+    from stream_retrain.engines.kafka.relay import RelayThread
+
+    if pipeline.labels.topic is None:
+        yield lambda _: None
+        return
+    with RelayThread(pipeline, settings, instance, watchdog, tell) as relay:
+        yield relay.look
 
 
 def verify_pipeline(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-__all__ = ["PLACES_MAX", "Path", "found", "is_plain", "path_of", "text_of_path"]
+__all__ = ["PLACES_MAX", "Path", "found", "is_plain", "path_of", "put", "text_of_path"]
 
 Path: TypeAlias = "tuple[str | int, ...]"
 PLACES_MAX: Final = 1_000
@@ -68,3 +68,10 @@ def found(record: Any, path: Path) -> Any:
         else:
             return None
     return record
+
+
+def put(record: dict[str, Any], path: Path, value: Any) -> None:
+    """Put a value there, in objects that are made where they are not there."""
+    for part in path[:-1]:
+        record = record.setdefault(str(part), {})
+    record[str(path[-1])] = value

@@ -19,6 +19,7 @@ from river import base
 from stream_retrain.core.contest.challenger import Challenger
 from stream_retrain.core.digest import digest
 from stream_retrain.core.inside import fills_nulls, named, unseeded
+from stream_retrain.core.labels import Labels
 from stream_retrain.core.limits import header_faults, limit_faults, output_faults
 from stream_retrain.core.react.combinations import Trigger, leaves
 from stream_retrain.core.react.policy import PolicySpec
@@ -40,6 +41,7 @@ __all__ = ["Pipeline"]
 # A name is part of topic names, Redis keys and metric labels.
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}")
 CARRIED: Final = ("traceparent", "tracestate")
+PLAIN_LABELS: Final = Labels()
 TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 OF_PROBA: Final = ("probabilities", "threshold")
 """What of the outputs is made of a classifier's probabilities."""
@@ -74,6 +76,8 @@ class Pipeline:
         How far an event time may be ahead of the timestamp of its record; beyond it the record is refused. None: any date of the calendar.
     carry_headers
         Headers of a record that its prediction and the decisions at it have too: those of a trace, unless told otherwise.
+    labels
+        What becomes of labels that come before their question, or twice; and the topic they come from, where it is one of their own.
     classes_max
         Classes a multiclass task may have where the schema does not name them; a record with one more is refused.
 
@@ -101,6 +105,7 @@ class Pipeline:
     time_ahead_max_s: float | None = 86_400.0
     classes_max: int = 1_000
     carry_headers: Sequence[str] = CARRIED
+    labels: Labels = PLAIN_LABELS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "schema", _schema_for(self))
@@ -178,8 +183,9 @@ class Pipeline:
     def digest(self) -> str:
         """A digest of everything that makes a shard what it is; two pipelines with the same one learn the same from a log."""
         parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        carried = tuple(parts.pop("carry_headers"))
-        later = {} if carried == CARRIED else {"carry_headers": carried}
+        later: dict[str, Any] = {} if (carried := tuple(parts.pop("carry_headers"))) == CARRIED else {"carry_headers": carried}
+        if self.labels == PLAIN_LABELS:
+            del parts["labels"]  # the digests of pipelines that say nothing of them stay what they were
         return digest(parts | {"schema": self.schema.without_example()} | later)
 
     def model_digest(self) -> str:
@@ -202,6 +208,7 @@ class Pipeline:
             **{f"watch {watch.signal} {watch.detector_name}": digest(watch) for watch in self.watch},
             **{f"rule {index} {rule.trigger}": digest(rule) for index, rule in enumerate(self.react)},
             **{name: str(getattr(self, name)) for name in limits},
+            **({} if self.labels == PLAIN_LABELS else {"labels": digest(self.labels)}),
         }
 
 
@@ -218,6 +225,10 @@ def _faults(pipeline: Pipeline) -> Iterator[str]:
     if not isinstance(pipeline.schema, Schema):
         yield f"schema must be a Schema, not {pipeline.schema!r}"
         return
+    if isinstance(pipeline.labels, Labels):
+        yield from pipeline.labels.faults(pipeline.source, pipeline.schema)
+    else:
+        yield f"labels must be a Labels, not {pipeline.labels!r}"
     if pipeline.task not in TASKS:
         return
     of_schema = list(schema_faults(pipeline.schema, pipeline.task))

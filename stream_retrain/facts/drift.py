@@ -34,6 +34,8 @@ class DriftDetected:
         if self.value is None and self.signal.startswith("feature:"):
             more = "more" if self.direction == "up" else "less"
             return f"{self.signal.removeprefix('feature:')} is missing {more} often than before"
+        if self.signal == "missing":
+            return f"{self.detector} detected that {'more' if self.direction == 'up' else 'fewer'} of the features are missing"
         return f"{self.detector} detected that {self.signal} went {self.direction}"
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from stream_retrain.facts.duel import ContestantStanding
 
-__all__ = ["DuelStanding", "Observation", "Reading", "Standing"]
+__all__ = ["DuelStanding", "LabelCounts", "Observation", "Reading", "Standing"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +55,28 @@ class DuelStanding(NamedTuple):
     """In the order they came, the champion first; the e-values are those against the leader."""
 
 
+class LabelCounts(NamedTuple):
+    """What became of questions that waited and of answers, since the shard began."""
+
+    joined: int = 0
+    """Answers that found their question."""
+    unjoined: int = 0
+    """Answers that found none: duplicates, corrections, late ones, those without a question, and those that were kept too long."""
+    expired: int = 0
+    """Questions that expired."""
+    early: int = 0
+    """Answers kept now, because their question has not come."""
+
+    @property
+    def join_rate(self) -> float | None:
+        """The share of answers that found their question; None before the first one."""
+        answers = self.joined + self.unjoined
+        return self.joined / answers if answers else None
+
+
+NO_LABELS: Final = LabelCounts()
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """What can be seen of a shard from outside."""
@@ -75,5 +97,6 @@ class Observation:
     """The duel in progress."""
     training: int | None = None
     """The training it waits for."""
+    labels: LabelCounts = NO_LABELS
     members: Standing | None = None
     """Of a model that adapts by itself."""

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from stream_retrain.facts.telling import Counter, Level
 
 __all__ = ["IntakePaused", "Passed", "RejectReason", "Rejected", "Unmatched", "UnmatchedReason"]
 
-RejectReason: TypeAlias = Literal["empty", "too_large", "decode", "schema", "duplicate", "model"]
+RejectReason: TypeAlias = Literal["empty", "too_large", "decode", "schema", "duplicate", "model", "correction", "no_question"]
 """Why a record was refused: a closed set, so that it can be a metric's label.
 
 - `empty`: no value (a tombstone)          - `too_large`: more bytes than `record_bytes_max`
 - `decode`: not JSON                       - `schema`: a field is missing or does not fit
 - `duplicate`: a question with its id waits already
-- `model`: the model raised on it
+- `model`: the model raised on it         - `correction`: an answer to a question that was answered before with another label
+- `no_question`: a label of another topic waited too long for its question
 """
-UnmatchedReason: TypeAlias = Literal["no_question", "expired_age", "expired_rows", "expired_bytes"]
+UnmatchedReason: TypeAlias = Literal[
+    "no_question",
+    "duplicate",
+    "correction",
+    "late",
+    "early_age",
+    "early_rows",
+    "early_bytes",
+    "early_refused",
+    "expired_age",
+    "expired_rows",
+    "expired_bytes",
+]
+"""Why an answer found no question, or a question no answer: a closed set too.
+
+- `no_question`: none is known              - `duplicate`: the question was answered before, with the same label
+- `correction`: with another label          - `late`: the question expired before
+- `early_*`: it was kept for a question that did not come: for too long, or there was no place; or its label cannot be a class any more
+- `expired_*`: a question waited too long, or there was no place
+"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +107,12 @@ class IntakePaused:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Unmatched:
-    """An answer came whose question is not waiting, or a question expired before its answer: counted, learned by nothing."""
+    """An answer found no question to learn by, or a question expired before its answer: counted and told, learned by nothing."""
 
     kind: ClassVar[str] = "label.unmatched"
     published: ClassVar[bool] = False
     counted: ClassVar[Counter] = Counter("labels_unmatched", ("reason",))
-    level: ClassVar[Level] = "debug"
+    level: ClassVar[Level] = "warning"
 
     offset: int
     id: str
@@ -99,12 +120,19 @@ class Unmatched:
 
     @property
     def sentence(self) -> str:
-        match self.reason:
-            case "no_question":
-                return f"the label of {self.id!r} has no waiting question"
-            case "expired_age":
-                return f"question {self.id!r} waited longer than pending_age_max_s"
-            case "expired_rows":
-                return f"question {self.id!r} expired: more than pending_rows_max questions were waiting"
-            case "expired_bytes":
-                return f"question {self.id!r} expired: the waiting questions took more than pending_bytes_max"
+        return _UNMATCHED[self.reason].format(id=self.id)
+
+
+_UNMATCHED: Final[Mapping[UnmatchedReason, str]] = {
+    "no_question": "the label of {id!r} has no waiting question",
+    "duplicate": "the label of {id!r} came again: its question was answered before",
+    "correction": "another label of {id!r} came: its question was answered before, and what was learned stays",
+    "late": "the label of {id!r} came after its question had expired",
+    "early_age": "the label of {id!r} was kept longer than early_age_max_s, and its question did not come",
+    "early_rows": "the label of {id!r} was given up: more than early_rows_max labels waited for their questions",
+    "early_bytes": "the label of {id!r} was given up: those that waited for their questions took more than early_bytes_max",
+    "early_refused": "the label kept for {id!r} cannot be a class any more",
+    "expired_age": "question {id!r} waited longer than pending_age_max_s",
+    "expired_rows": "question {id!r} expired: more than pending_rows_max questions were waiting",
+    "expired_bytes": "question {id!r} expired: the waiting questions took more than pending_bytes_max",
+}

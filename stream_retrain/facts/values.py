@@ -31,7 +31,7 @@ Features: TypeAlias = dict[str, Feature | None]
 """None only where the schema keeps what is null."""
 Label: TypeAlias = bool | int | str | float
 EventId: TypeAlias = str | int | float | bool
-"""As it came; an answer finds its question by the text of it (`lane.questions.text_of_id`)."""
+"""As it came; an answer finds its question by the text of it (`lane.event_id.text_of_id`)."""
 Headers: TypeAlias = "Sequence[tuple[str, bytes | None]] | None"
 ID_CHARS_MAX: Final = 1_000
 LABEL_CHARS_MAX: Final = 1_000

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from stream_retrain.facts.observation import Observation
+from stream_retrain.facts.records import RejectReason
 from stream_retrain.facts.restored import RestoredFrom
 from stream_retrain.facts.shard import ShardFact
 from stream_retrain.facts.values import ShardId
@@ -22,9 +23,12 @@ __all__ = [
     "Checkpointed",
     "Committed",
     "GroupSeen",
+    "LabelsRelayed",
     "Lagging",
     "Observed",
     "Processed",
+    "RelayChanged",
+    "RelayState",
     "Released",
     "Restored",
     "Retrying",
@@ -43,6 +47,7 @@ __all__ = [
     "WorkerStateChanged",
 ]
 
+RelayState: TypeAlias = Literal["starting", "running", "degraded", "stopped"]
 WorkerState: TypeAlias = Literal["starting", "restoring", "running", "degraded", "draining", "stopped", "failed"]
 
 
@@ -274,6 +279,30 @@ class Retrying:
     wait_s: float
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LabelsRelayed:
+    """How the relay of a labels topic gets on, about once a second; the counts are those since the last one."""
+
+    relayed: int
+    """Labels brought to their questions."""
+    rejected: Mapping[RejectReason, int]
+    """Labels sent to the dead-letter topic, by reason."""
+    waiting: int
+    """Labels that wait for their questions now."""
+    questions: int
+    """Questions whose partition is known now."""
+    lag_records: int | None
+    """Labels that are not read yet; None where the relay has no partition."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RelayChanged:
+    """The relay of a labels topic is in another state, and why. The worker goes on whatever it is."""
+
+    state: RelayState
+    detail: str = ""
+
+
 WorkerFact: TypeAlias = (
     Processed
     | Observed
@@ -294,6 +323,8 @@ WorkerFact: TypeAlias = (
     | WindowRefilled
     | TrainerTold
     | TrainingWaits
+    | LabelsRelayed
+    | RelayChanged
     | WorkerStateChanged
     | Retrying
 )

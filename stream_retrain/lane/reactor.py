@@ -2,7 +2,7 @@
 
 It holds whoever serves: `predict`, `learn` and `generation` are bound to the served model, and bound anew whenever that changes.
 
-Rules are asked at labels. What the detectors of features say at a question without a label is told there, and the rules are asked about it
+Rules are asked at labels. What the detectors of questions say at one without a label is told there, and the rules are asked about it
 at the next label, as they are about a request: no reaction can do anything before.
 """
 
@@ -62,7 +62,7 @@ class Reactor:
         self._every_event = pipeline.policy.every_event
         self._watches = Watches(pipeline, values["watches"])
         self._sees, self._see = self._watches.of_model, self._watches.see
-        self.notices, self._notice = self._watches.of_features, self._watches.notice
+        self.notices, self._notice = self._watches.of_questions, self._watches.notice
         self._error = signal_of("error", pipeline.task)
         self._requested: bool = values["requested"]
         self._noticed: list[tuple[str, bool]] = list(values["noticed"])
@@ -117,15 +117,15 @@ class Reactor:
             facts += self._adaptation.tell(offset, time_s, now)
         signs = self._see(offset, time_s, y, prediction, now) if self._sees and asked == now else ()
         if at_once and self.notices:
-            signs = [*signs, *self._notice(offset, time_s, x, now)]
+            signs = [*signs, *self._notice(offset, time_s, x, prediction, now)]
         if not (signs or self._every_event or self._requested or self._noticed):
             return False
         facts += signs
         return self._consider(offset, time_s, y, prediction, signs, seen, facts)
 
-    def question(self, offset: int, time_s: float, x: Features, facts: list[ShardFact]) -> None:
-        """What a question without a label leads to: the detectors of features see it. What they say is added to `facts`."""
-        if signs := self._notice(offset, time_s, x, self.generation):
+    def question(self, offset: int, time_s: float, x: Features, prediction: Prediction, facts: list[ShardFact]) -> None:
+        """What a question without a label leads to: the detectors of questions see it. What they say is added to `facts`."""
+        if signs := self._notice(offset, time_s, x, prediction, self.generation):
             facts += signs
             said = [(sign.signal, isinstance(sign, DriftDetected)) for sign in signs if isinstance(sign, DriftDetected | WarningRaised)]
             self._noticed += [each for each in said if each not in self._noticed]

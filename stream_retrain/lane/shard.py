@@ -8,11 +8,11 @@ One event, in this order (test, then train):
 
 1. The inputs received since the last event take effect.
 2. A question is predicted by the champion as it was before this event; the prediction waits until its label comes, or the label is
-   there already.
+   there already: with the question, or because its answer came first and was kept (`lane.answers`).
 3. The champion learns the label with the features the prediction was made from.
 4. The label scores the prediction that was made, however many events ago, and whichever generation made it.
-5. The detectors take the event's signals: those on features when the question is asked, the others with its label. Errors of an earlier
-   generation are not shown to the detectors of this one.
+5. The detectors take the event's signals: those on features and predictions when the question is asked, the others with its label. Errors
+   of an earlier generation are not shown to the detectors of this one.
 6. The policy is shown the event, and its decisions are carried out. The next event meets the new champion.
 
 While a duel lasts every contestant predicts the question and learns the label; the one that serves is the champion in what is said
@@ -42,7 +42,6 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from stream_retrain.core.contest.commands import Command
-from stream_retrain.core.contest.duel import Ballot, Duel
 from stream_retrain.core.contest.inputs import Input, NotTrained, Request, Trained
 from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
@@ -50,13 +49,16 @@ from stream_retrain.core.scores import Failure, needs_proba
 from stream_retrain.core.serve.predictor import FAILED, Prediction, Unusable
 from stream_retrain.core.state import Saved
 from stream_retrain.facts.observation import DuelStanding, Observation
-from stream_retrain.facts.shard import DuelFact, MetricFailed, PredictionFailed, Rejected, Unmatched
+from stream_retrain.facts.shard import DuelFact, MetricFailed, PredictionFailed, Rejected
 from stream_retrain.facts.telling import cut, raised
 from stream_retrain.facts.values import Event, Predicted
 from stream_retrain.lane.class_probabilities import class_probabilities
+from stream_retrain.lane.classes import Classes
+from stream_retrain.lane.event_id import text_of_id
 from stream_retrain.lane.intake import Intake
 from stream_retrain.lane.outcome import Done, Outcome
-from stream_retrain.lane.questions import Question, Questions, text_of_id
+from stream_retrain.lane.questions import Question, Questions
+from stream_retrain.lane.raced import raced
 from stream_retrain.lane.reactor import Reactor
 from stream_retrain.lane.shard_state import FRESH, SHARD
 
@@ -78,11 +80,8 @@ class Shard:
         self.questions_seen: int = values["questions_seen"]
         self._newest_time_s: float = values["newest_time_s"]
         self._questions = Questions.of(pipeline, values["questions"])
-        self._classes: dict[Any, None] = dict.fromkeys(values["classes"])
-        """The labels learned so far, where the schema does not name them."""
-        self._open_classes = self._classes if pipeline.task == "multiclass" and pipeline.schema.classes is None else None
-        self._new_class = -1
-        """The offset of the last event that brought a new class."""
+        self._classes = Classes(values["classes"], pipeline.classes_max)
+        self._open_classes = self._classes.known if pipeline.task == "multiclass" and pipeline.schema.classes is None else None
         self._failed_through: int = values["failed_through"]
         """How many questions there had been with the last one whose prediction failed."""
         self._scores = pipeline.scores.build(values["scores"])
@@ -160,7 +159,7 @@ class Shard:
             inputs=tuple(self._inputs),
             requests_taken=tuple(self.requests_taken),
             reactions=self._reactor.snapshot(),
-            classes=tuple(self._classes),
+            classes=tuple(self._classes.known),
             failed_through=self._failed_through,
             intake=self.intake.snapshot(),
         )
@@ -177,6 +176,7 @@ class Shard:
             events_seen=self.events_seen,
             questions_seen=self.questions_seen,
             pending=self.waiting,
+            labels=self._questions.answers.counts,
             newest_time_s=self._newest_time_s,
             running=self._scores.running(),
             rolling=self._scores.rolling(),
@@ -192,16 +192,17 @@ class Shard:
         predict, learn, generation, follow, classes = reactor.predict, reactor.learn, reactor.generation, reactor.label, self._open_classes
         waiting, predicted, learned, scored = self._questions.waiting, done.predicted.append, done.learned.append, done.scored.append
         model, shows = f"{self._model}-{generation}", self._pipeline.probabilities
-        for at, event in enumerate(itertools.islice(events, start, None), start + 1):
+        early = self._questions.answers.early
+        for at, given in enumerate(itertools.islice(events, start, None), start + 1):
+            event, known, delay_s = self._matched(given, done) if waiting or early else (given, None, None)
             offset, id_, time_s, x, y = event
-            known = self._known(event) if waiting else None
             if (x if known is None else y) is None or (classes is not None and y not in classes and self._odd(event, done)):
                 self._pass_over(event, known is not None, done)
                 continue
             happened: list[DuelFact] = _NOTHING if duel is None else []
             try:
                 if duel is not None:
-                    x, prediction, asked, ballot, model = _race(duel, event, known, happened, self._model)
+                    x, prediction, asked, ballot, model = raced(duel, event, known, happened, self._model)
                 elif known is not None:
                     _, x, prediction, asked, ballot = known
                 else:
@@ -214,8 +215,8 @@ class Shard:
                 continue
             if time_s > self._newest_time_s:
                 self._newest_time_s = time_s
-            if waiting:
-                self._settle(event, known, done)
+            if waiting or early:
+                self._settle(event, delay_s, done)
             y_pred, proba = prediction if prediction[0] is not None else (prediction := self._none(event, prediction, asked, done))
             if known is None:
                 probability = (proba.get(True, 0.0) if binary else proba.get(y_pred)) if proba else None
@@ -237,25 +238,35 @@ class Shard:
                 return at
         return at
 
-    def _settle(self, event: Event, known: Question | None, done: Done) -> None:
-        """The question that the event answers waits no longer, nor do those that have expired by now."""
-        if known is not None:
-            done.delays_s.append(event.time_s - known[0])
-        done.facts += self._questions.settle(event.offset, self._newest_time_s, None if known is None else text_of_id(event.id))
+    def _settle(self, event: Event, delay_s: float | None, done: Done) -> None:
+        """An event was taken, which brought a question and its answer together where there is a time between them."""
+        if delay_s is not None:
+            done.delays_s.append(delay_s)
+        done.facts += self._questions.settle(event.offset, self._newest_time_s, None if delay_s is None else text_of_id(event.id), event.y)
 
-    def _known(self, event: Event) -> Question | None:
-        """The question that waits under the event's id, unless it has expired by the event's time."""
-        id_ = text_of_id(event.id)
-        question = self._questions.waiting.get(id_)
-        if question is not None and id_ in self._questions.expired(max(event.time_s, self._newest_time_s)):
-            return None
-        return question
+    def _matched(self, event: Any, done: Done) -> tuple[Any, Question | None, float | None]:
+        """The event with what waits under its id: the question that it answers, or the answer that came first; and the time between."""
+        offset, id_, time_s, x, y = event
+        text = text_of_id(id_)
+        question = self._questions.waiting.get(text)
+        if question is not None and text not in self._questions.expired(max(time_s, self._newest_time_s)):
+            return event, question, time_s - question[0]
+        answers = self._questions.answers
+        if not answers.early or y is not None or x is None or (kept := answers.came_first(text, max(time_s, self._newest_time_s))) is None:
+            return event, None, None
+        first_s, y = kept
+        if self._open_classes is not None and y not in self._open_classes:
+            if self._classes.fault(y) is not None:
+                done.facts.append(answers.drop(offset, text))
+                return event, None, None
+            self._classes.add(y, offset)
+        return event._replace(y=y), None, first_s - time_s
 
     def _ask(self, event: Event, question: Question, done: Done) -> None:
-        """A question without a label waits, and the detectors of features see it."""
+        """A question without a label waits, and the detectors of questions see it."""
         done.facts += self._questions.ask(event.offset, text_of_id(event.id), question)
         if self._reactor.notices:
-            self._reactor.question(event.offset, event.time_s, question[1], done.facts)
+            self._reactor.question(event.offset, event.time_s, question[1], question[2], done.facts)
 
     def _pass_over(self, event: Event, known: bool, done: Done) -> None:
         """A question that waits already is asked again; the answer to one that does not wait; or a label that was refused."""
@@ -265,14 +276,17 @@ class Shard:
             detail = f"question {cut(text_of_id(event.id), 200)!r} was asked before and waits for its answer"
             done.facts.append(Rejected(offset=event.offset, reason="duplicate", detail=detail, time_s=event.time_s))
             return
-        self._newest_time_s = max(self._newest_time_s, event.time_s)
-        done.facts += self._questions.settle(event.offset, self._newest_time_s)
-        done.facts.append(Unmatched(offset=event.offset, id=text_of_id(event.id), reason="no_question"))
+        answers, time_s = self._questions.answers, max(self._newest_time_s, event.time_s)
+        if (refusal := answers.refusal(event)) is not None:
+            done.facts.append(refusal)
+        elif self._open_classes is None or not self._is_no_class(event, done):
+            self._newest_time_s = time_s
+            done.facts += self._questions.settle(event.offset, time_s)
+            done.facts += answers.take(event)
 
     def _refuse(self, event: Event, error: Exception, happened: Sequence[DuelFact], done: Done) -> bool:
         """The model raised; whether that changed who serves or races."""
-        if self._new_class == event.offset and self._open_classes:
-            self._classes.popitem()
+        self._classes.refused(event.offset)
         if happened:
             done.facts += self._reactor.take_over(happened, self.events_seen)
         detail = f"the model raised {raised(error)}"
@@ -281,22 +295,20 @@ class Shard:
 
     def _odd(self, event: Event, done: Done) -> bool:
         """Whether a label that is new cannot be a class of the task; else it is one, unless the model raises on it."""
-        classes, y = self._classes, event.y
-        if y is None:
+        if event.y is None:
             return False
-        first, most = next(iter(classes), y), self._pipeline.classes_max
-        if type(first) is not type(y):
-            kind, others = ("a text", "integers") if isinstance(y, str) else ("an integer", "texts")
-            detail = f"the label is {kind}, and those before were {others}"
-        elif len(classes) >= most:
-            detail = f"the label is a new class, and there are classes_max = {most} already"
-        else:
-            classes[y], self._new_class = None, event.offset
-            return False
-        done.facts.append(
-            Rejected(offset=event.offset, reason="schema", detail=detail, field=self._pipeline.schema.label_name, time_s=event.time_s)
-        )
-        return True
+        if self._is_no_class(event, done):
+            return True
+        self._classes.add(event.y, event.offset)
+        return False
+
+    def _is_no_class(self, event: Event, done: Done) -> bool:
+        """Whether a label cannot be a class of the task, which is told."""
+        detail = None if event.y is None else self._classes.fault(event.y)
+        if detail is not None:
+            field = self._pipeline.schema.label_name
+            done.facts.append(Rejected(offset=event.offset, reason="schema", detail=detail, field=field, time_s=event.time_s))
+        return detail is not None
 
     def _none(self, event: Event, prediction: Prediction, generation: int, done: Done) -> Prediction:
         """Where there is no label or number: what is kept of it, which for a failed prediction is told."""
@@ -323,25 +335,6 @@ class Shard:
         time_s = max(self._newest_time_s, event.time_s)
         for each in given:
             done.facts += self._reactor.receive(each, event.offset, time_s)
-
-
-def _race(
-    duel: Duel, event: Event, known: Question | None, happened: list[DuelFact], model: str
-) -> tuple[Any, Prediction, int, Ballot | None, str]:
-    """In a duel everyone predicts a question and learns a label; what that did is added to `happened`, whatever is raised later.
-
-    Who serves may change while it is asked: so the version of the model that was asked comes with its prediction.
-    """
-    offset, _, time_s, x, y = event
-    if known is not None:
-        _, x, prediction, asked, ballot = known
-    else:
-        prediction, ballot, facts = duel.ask(offset, time_s, x or {})
-        asked = duel.generation
-        happened += facts
-    if y is not None:
-        happened += duel.step(offset, time_s, x or {}, y, ballot)
-    return x, prediction, asked, ballot, f"{model}-{asked}"
 
 
 _NOTHING: Final[list[DuelFact]] = []

@@ -103,7 +103,19 @@ GROUPS: Final[tuple[Group, ...]] = (
             Family("pending_labels", "gauge", _P, "questions waiting for their label"),
             Family("label_delay_seconds", "histogram", (), "event time from a question to its answer", _DELAY_BUCKETS_S),
             Family("labels_unmatched", "counter", ("reason",), "answers without a question, and questions that expired"),
+            Family("label_join_ratio", "gauge", _P, "share of answers that found their question, since the shard began; absent before any"),
+            Family("early_labels", "gauge", _P, "answers kept, because their question has not come"),
             Family("questions_dropped", "counter", (), "waiting questions that a restart could not keep"),
+        ),
+    ),
+    Group(
+        "Labels of a topic of their own; absent where there is none",
+        (
+            Family("label_relay_up", "gauge", (), "1 while the relay of labels runs; 0 while it tries again, or is stopped"),
+            Family("labels_relayed", "counter", (), "labels brought to the partition of their question"),
+            Family("labels_waiting", "gauge", (), "labels in the relay of this worker that wait for their questions"),
+            Family("labels_lag_records", "gauge", (), "labels that the relay of this worker has not read"),
+            Family("label_questions_known", "gauge", (), "questions of which the relay knows the partition (route id)"),
         ),
     ),
     Group(

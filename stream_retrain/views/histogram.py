@@ -36,6 +36,18 @@ class Histogram:
         copied.counts, copied.total = self.counts.copy(), self.total
         return copied
 
+    def quantile(self, share: float) -> float | None:
+        """Below which value about this share of the values lies, straight within a bucket; None where there is none. Beyond the last bound
+        it is that bound."""
+        wanted, below = share * sum(self.counts), 0
+        if not wanted:
+            return None
+        for low, high, count in zip((0.0, *self.bounds), self.bounds, self.counts, strict=False):
+            if count and below + count >= wanted:
+                return low + (high - low) * (wanted - below) / count
+            below += count
+        return self.bounds[-1]
+
     def buckets(self) -> list[tuple[str, float]]:
         """Cumulative counts by upper bound, as Prometheus wants them."""
         running, listed = 0, []

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any, Final, assert_never
 
-from stream_retrain.facts.shard import MetricFailed, PredictionFailed, Rejected, ShardFact
+from stream_retrain.facts.shard import MetricFailed, PredictionFailed, Rejected, ShardFact, Unmatched
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
     ArtifactsEvicted,
@@ -20,9 +20,11 @@ from stream_retrain.facts.worker import (
     CheckpointFailed,
     Committed,
     GroupSeen,
+    LabelsRelayed,
     Lagging,
     Observed,
     Processed,
+    RelayChanged,
     Released,
     Restored,
     Retrying,
@@ -76,6 +78,8 @@ def log_fact(fact: WorkerFact) -> None:
             level = STATES.get(fact.state, logging.INFO)
             told = fields_with(kind=f"worker.{fact.state}")
             LOG.log(level, "worker is %s%s", fact.state, f": {fact.detail}" if fact.detail else "", extra=told)
+        case RelayChanged() | LabelsRelayed():
+            _log_relay(fact)
         case Observed() | Lagging() | GroupSeen() | Committed():
             pass
         case _:
@@ -145,6 +149,18 @@ def _log_store(
             LOG.warning("%s window appended again: %s", fact.shard, fact.error, extra=_of(fact.shard, "window.refilled"))
 
 
+def _log_relay(fact: RelayChanged | LabelsRelayed) -> None:
+    match fact:
+        case RelayChanged():
+            told = fields_with(kind=f"relay.{fact.state}")
+            words = f": {fact.detail}" if fact.detail else ""
+            LOG.log(STATES.get(fact.state, logging.INFO), "the relay of labels is %s%s", fact.state, words, extra=told)
+        case LabelsRelayed():
+            for reason, count in fact.rejected.items():
+                extra = fields_with(("relay.rejected", reason), count, kind="relay.rejected", cause=reason, records=count)
+                LOG.warning("labels went to the dead-letter topic (%s): %d", reason, count, extra=extra)
+
+
 def _log_training(fact: TrainerTold | TrainingWaits) -> None:
     match fact:
         case TrainerTold(caught_up_s=None):
@@ -183,17 +199,24 @@ def _log_rare(fact: Processed) -> None:
 
 def _some(fact: Processed) -> Iterator[ShardFact]:
     """The facts that are told one by one; the others are told together at the end."""
-    told: collections.Counter[str] = collections.Counter()
+    told: collections.Counter[tuple[type[Rejected | Unmatched], str]] = collections.Counter()
     for rare in fact.facts:
-        if isinstance(rare, Rejected):
-            told[rare.reason] += 1
-            if told[rare.reason] > REJECTIONS_A_BATCH:
+        if isinstance(rare, Rejected | Unmatched):
+            told[type(rare), rare.reason] += 1
+            if told[type(rare), rare.reason] > REJECTIONS_A_BATCH:
                 continue
         yield rare
     if fact.replayed:
         return
-    for reason, count in told.items():
+    for (kind, reason), count in told.items():
         if (more := count - REJECTIONS_A_BATCH) > 0:
-            shard, kind = fact.shard, Rejected.kind
-            extra = fields_with((kind, shard, (reason,)), more, kind=kind, **place_of(shard), cause=reason, records=more)
-            LOG.warning("%s: %d more records of this batch went to the dead-letter topic (%s)", shard, more, reason, extra=extra)
+            extra = fields_with(
+                (kind.kind, fact.shard, (reason,)), more, kind=kind.kind, **place_of(fact.shard), cause=reason, records=more
+            )
+            LOG.warning("%s: %d more %s (%s)", fact.shard, more, _TOGETHER[kind], reason, extra=extra)
+
+
+_TOGETHER: Final = {
+    Rejected: "records of this batch went to the dead-letter topic",
+    Unmatched: "questions and labels of this batch did not find each other",
+}

@@ -34,9 +34,11 @@ from stream_retrain.facts.worker import (
     CheckpointFailed,
     Committed,
     GroupSeen,
+    LabelsRelayed,
     Lagging,
     Observed,
     Processed,
+    RelayChanged,
     Released,
     Restored,
     Retrying,
@@ -144,6 +146,8 @@ class Metrics:
                 self._count("restores", fact.how)
                 self._gauges["store_up", ()] = 1
                 self._counts["questions_dropped", ()] += fact.questions_dropped or 0
+            case LabelsRelayed() | RelayChanged():
+                self._relayed(fact)
             case WentLive() | WindowCleared():
                 pass
             case _:
@@ -203,6 +207,21 @@ class Metrics:
                 self._gauges["store_up", ()] = 1
             case WindowRefilled():
                 self._count("window_refills")
+
+    def _relayed(self, fact: LabelsRelayed | RelayChanged) -> None:
+        match fact:
+            case RelayChanged():
+                self._gauges["label_relay_up", ()] = float(fact.state == "running")
+            case LabelsRelayed():
+                self._counts["labels_relayed", ()] += fact.relayed
+                for reason, count in fact.rejected.items():
+                    self._counts["dead_letters", (reason,)] += count
+                self._gauges["labels_waiting", ()] = fact.waiting
+                self._gauges["label_questions_known", ()] = fact.questions
+                if fact.lag_records is None:
+                    self._gauges.pop(("labels_lag_records", ()), None)
+                else:
+                    self._gauges["labels_lag_records", ()] = fact.lag_records
 
     def _processed(self, fact: Processed) -> None:
         counts, shard, partition = self._counts, self._shard(fact.shard), str(fact.shard.partition)

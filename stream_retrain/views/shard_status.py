@@ -29,10 +29,13 @@ from stream_retrain.facts.shard import (
 )
 from stream_retrain.facts.telling import without_values
 from stream_retrain.facts.worker import Checkpointed, Observed, Processed, TrainerTold, TrainingWaits
+from stream_retrain.views.catalogue import CATALOGUE
+from stream_retrain.views.histogram import Histogram
 from stream_retrain.views.standing import NAMES_MAX
 
 __all__ = ["EVIDENCE_MAX", "ShardStatus", "age"]
 
+DELAY_BUCKETS_S: Final = next(family.buckets for family in CATALOGUE if family.name == "label_delay_seconds")
 EVIDENCE_MAX: Final = 1e9
 """An e-value beyond it is shown as this: it means the same, and infinity cannot be said in JSON."""
 
@@ -50,6 +53,7 @@ class ShardStatus:
         self._counts = dict.fromkeys(("records", "replayed", "predicted", "learned", "rejected", "drifts", "resets", "promotions"), 0)
         self._dead_letters: dict[str, int] = {}
         self._unmatched: dict[str, int] = {}
+        self._delays = Histogram(DELAY_BUCKETS_S)
         self._seen: Observed | None = None
         self._checkpoint: Checkpointed | None = None
         self._committed_at_s: float | None = None
@@ -71,6 +75,7 @@ class ShardStatus:
             self._counts["records"] += fact.records
             self._counts["predicted"] += fact.predicted
             self._counts["learned"] += fact.learned
+            self._delays.observe_all(fact.delays_s)
             self._uncommitted += fact.records
             if self._uncommitted_since_s is None:
                 self._uncommitted_since_s = time.monotonic()
@@ -135,6 +140,7 @@ class ShardStatus:
             **self._counts,
             "dead_letters": dict(self._dead_letters),
             "unmatched": dict(self._unmatched),
+            "labels": self._labels(found),
             "generation": self.generation,
             "events_seen": found.events_seen if found else 0,
             "pending": found.pending if found else 0,
@@ -157,6 +163,13 @@ class ShardStatus:
             "window": dataclasses.asdict(seen.window) if seen and seen.window else None,
             "members": _members(found),
         }
+
+    def _labels(self, found: Observation | None) -> dict[str, Any] | None:
+        """What became of answers since the shard began, and how late they came since this worker opened it."""
+        if found is None:
+            return None
+        delays = {"p50": self._delays.quantile(0.5), "p99": self._delays.quantile(0.99)}
+        return {**found.labels._asdict(), "join_rate": found.labels.join_rate, "delay_s": delays}
 
     def _lag_s(self, now_s: float) -> float | None:
         if self.lag_records == 0:

@@ -24,6 +24,8 @@ def standing_of(fact: Observed) -> Gauges:
         ("intake_paused", (partition,)): float(fact.paused),
         ("model_generation", (partition,)): seen.generation,
         ("pending_labels", (partition,)): seen.pending,
+        ("early_labels", (partition,)): seen.labels.early,
+        **({} if seen.labels.join_rate is None else {("label_join_ratio", (partition,)): seen.labels.join_rate}),
         ("training_active", (partition,)): float(seen.training is not None),
         ("duel_active", (partition,)): float(seen.duel is not None),
         **_quality(partition, seen),

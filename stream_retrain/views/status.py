@@ -22,9 +22,11 @@ from stream_retrain.facts.worker import (
     CheckpointFailed,
     Committed,
     GroupSeen,
+    LabelsRelayed,
     Lagging,
     Observed,
     Processed,
+    RelayChanged,
     Released,
     Restored,
     Retrying,
@@ -100,8 +102,9 @@ class Status:
         self._told = 0
         self._committed = self._aborted = self._outputs = self._restarts = 0
         self._committed_at_s: float | None = None
+        self._of_relay: dict[str, Any] | None = None
 
-    def __call__(self, fact: WorkerFact) -> None:
+    def __call__(self, fact: WorkerFact) -> None:  # noqa: C901 - one arm a kind of fact
         """Take one fact."""
         match fact:
             case Processed() | Observed() | Lagging() | WentLive() | Checkpointed() | TrainerTold() | TrainingWaits():
@@ -121,6 +124,8 @@ class Status:
                 self._shards.pop(fact.shard, None)
             case CheckpointFailed() | StoreLost() | StoreRegained() | WindowRefilled():
                 self._note_store(fact)
+            case RelayChanged() | LabelsRelayed():
+                self._relay(fact)
             case WorkerStateChanged():
                 self._enter(fact.state, fact.detail)
                 if fact.state in ("stopped", "failed"):
@@ -181,6 +186,7 @@ class Status:
             "commit_age_s": age(self._committed_at_s, now_s),
             "checkpoint_age_s": _oldest([shard["checkpoint_age_s"] for shard in shards.values()]),
             "metrics": self._metrics,
+            "label_relay": None if self._of_relay is None else dict(self._of_relay),
             "shards": shards,
             "recent": list(self._decisions.copy()),
         }
@@ -190,6 +196,26 @@ class Status:
             self._state_since_s = self._clock_s()
         self.state, self.detail = state, detail
         self._state_detail = detail
+
+    def _relay(self, fact: RelayChanged | LabelsRelayed) -> None:
+        fresh: dict[str, Any] = {
+            "state": "starting",
+            "detail": "",
+            "relayed": 0,
+            "rejected": 0,
+            "waiting": 0,
+            "questions": 0,
+            "lag_records": None,
+        }
+        relay = fresh if self._of_relay is None else dict(self._of_relay)
+        match fact:
+            case RelayChanged():
+                relay |= {"state": fact.state, "detail": fact.detail}
+            case LabelsRelayed():
+                relay |= {"waiting": fact.waiting, "questions": fact.questions, "lag_records": fact.lag_records}
+                relay["relayed"] += fact.relayed
+                relay["rejected"] += sum(fact.rejected.values())
+        self._of_relay = relay
 
     def _store_is_well(self) -> None:
         self.store, self.detail = "answers", self._state_detail

@@ -24,9 +24,11 @@ from stream_retrain.facts.worker import (
     CheckpointFailed,
     Committed,
     GroupSeen,
+    LabelsRelayed,
     Lagging,
     Observed,
     Processed,
+    RelayChanged,
     Released,
     Restored,
     Retrying,
@@ -90,6 +92,8 @@ class Traces:
             case Observed() | Lagging() | GroupSeen() | Assigned() | WentLive() | Committed() | TransactionAborted() | WorkerStateChanged():
                 pass
             case ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled() | TrainingWaits():
+                pass
+            case LabelsRelayed() | RelayChanged():
                 pass
             case _:
                 assert_never(fact)

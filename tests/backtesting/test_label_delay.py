@@ -252,7 +252,7 @@ def test_what_waits_is_bounded_as_in_a_shard(monkeypatch: pytest.MonkeyPatch, la
     )  # fmt: skip
     assert learned(small, found) == learned(small, large)
     assert unmatched(small, found, "no_question") == 0
-    assert unmatched(small, large, "no_question") == left_out == unmatched(small, found, "expired_rows")
+    assert unmatched(small, large, "late") == left_out == unmatched(small, found, "expired_rows")
 
 
 def learned(pipeline: Pipeline, records: list[Record]) -> list[tuple[float, Any]]:

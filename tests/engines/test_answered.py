@@ -16,8 +16,10 @@ from tests.conftest import Services
 OUTPUTS = {
     PREDICTIONS: (json.dumps({"id": "e", "offset": 5, "prediction": True}).encode(), []),
     DECISIONS: (json.dumps({"specversion": "1.0", "data": {"offset": 8}}).encode(), []),
-    DEAD_LETTERS: (b'{"id": 1, "data": 3}', [("sr_offset", b"6")]),
+    DEAD_LETTERS: (b'{"id": 1, "data": 3}', [("sr_topic", b"events"), ("sr_offset", b"6")]),
 }
+SOURCE = "events"
+OF_A_LABEL = [("sr_topic", b"labels"), ("sr_offset", b"900")]
 
 
 @pytest.mark.services
@@ -31,10 +33,12 @@ def test_the_last_output_of_any_kind_counts_in_each_partition(services: Services
         for partition, given in enumerate(kinds):
             if kind in given:
                 producer.produce(f"{pipeline}.{kind}", value, headers=headers, partition=partition)
+        if kind == DEAD_LETTERS:
+            producer.produce(f"{pipeline}.{kind}", b"{}", headers=OF_A_LABEL, partition=3)  # the relay's is of no offset of the source
     assert producer.flush(20) == 0
-    found = answered_through(settings, pipeline, range(len(kinds)))
+    found = answered_through(settings, pipeline, SOURCE, range(len(kinds)))
     assert [found.get(partition, 0) for partition in range(len(kinds))] == [0, 6, 7, 9, 7]
-    assert answered_through(settings, pipeline, [2]) == {2: 7}
+    assert answered_through(settings, pipeline, SOURCE, [2]) == {2: 7}
 
 
 @pytest.mark.services
@@ -50,4 +54,4 @@ def test_an_answer_is_found_below_any_number_of_aborted_ones(services: Services)
             producer.produce(f"{pipeline}.{PREDICTIONS}", json.dumps({"offset": offset}).encode(), partition=0)
         producer.flush(20)
         producer.commit_transaction(20) if commits else producer.abort_transaction(20)
-    assert answered_through(settings, pipeline, [0]) == {0: 5}
+    assert answered_through(settings, pipeline, SOURCE, [0]) == {0: 5}

@@ -56,6 +56,8 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
         ),
     ),
     (Unmatched, {}, "the label of 'e7' has no waiting question"),
+    (Unmatched, {"reason": "duplicate"}, "the label of 'e7' came again: its question was answered before"),
+    (Unmatched, {"reason": "late"}, "the label of 'e7' came after its question had expired"),
     (Unmatched, {"reason": "expired_age"}, "question 'e7' waited longer than pending_age_max_s"),
     (Unmatched, {"reason": "expired_rows"}, "question 'e7' expired: more than pending_rows_max questions were waiting"),
     (Unmatched, {"reason": "expired_bytes"}, "question 'e7' expired: the waiting questions took more than pending_bytes_max"),
@@ -163,8 +165,8 @@ def test_the_kinds_on_the_wire_are_these() -> None:
 def test_what_failed_is_an_error_and_what_an_operator_should_see_is_a_warning() -> None:
     by_level = {level: {kind for kind in SHARD_FACTS if kind.level == level} for level in ("error", "warning")}
     assert by_level["error"] == {PredictionFailed, TrainingFailed, IntakePaused}
-    assert by_level["warning"] == {Rejected, MetricFailed, DetectorFailed, ContestantFailed}
-    assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Passed, Unmatched, LeaderWavered, ShardRestored}
+    assert by_level["warning"] == {Rejected, Unmatched, MetricFailed, DetectorFailed, ContestantFailed}
+    assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Passed, LeaderWavered, ShardRestored}
 
 
 @pytest.mark.parametrize(

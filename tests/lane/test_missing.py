@@ -7,13 +7,13 @@ import random
 from typing import Any
 
 import pytest
-from river import drift, dummy
+from river import drift, dummy, stats
 from river.drift import binary
 
-from stream_retrain import Ignore, On, Pipeline, PipelineError, Schema, Shard, Watch
+from stream_retrain import Every, Ignore, On, Pipeline, PipelineError, Reset, Schema, Shard, Watch
 from stream_retrain.core.react.rules import On as Rule
 from stream_retrain.core.watch.watches import Watches
-from stream_retrain.facts.shard import Decided, DriftDetected
+from stream_retrain.facts.shard import Decided, DriftDetected, ModelReset, PredictionFailed
 from stream_retrain.facts.values import Event
 from tests.core import streams
 from tests.lane.support import of, restored
@@ -108,7 +108,7 @@ def test_a_state_from_before_there_was_such_a_watch_is_taken() -> None:
     saved["watches"] = [{**{key: kept for key, kept in each.items() if key != "missing"}, "schema": 1} for each in saved["watches"]]
     watches, told = Watches(spec, saved), list[Any]()
     for event in questions():
-        told += watches.notice(event.offset, event.time_s, event.x or {}, 0)
+        told += watches.notice(event.offset, event.time_s, event.x or {}, (None, None), 0)
     assert [fact.direction for fact in told] == ["up"]
 
 
@@ -117,3 +117,73 @@ def test_a_feature_that_cannot_be_missing_is_not_watched_for_it() -> None:
         watching(Watch("missing:b", drift.ADWIN()))
     with pytest.raises(PipelineError, match="the schema has no feature 'c'"):
         watching(Watch("missing:c", drift.ADWIN()))
+
+
+@pytest.mark.parametrize("detector", [drift.ADWIN(), drift.PageHinkley(threshold=20)])
+def test_the_share_of_what_is_missing_is_a_signal_of_its_own(detector: Any) -> None:
+    [first, *_] = alarms(watching(Watch("missing", detector)), questions())
+    assert (first.signal, first.direction) == ("missing", "up")
+    assert first.value in (0.0, 0.5), "of two features that may be missing, one is or none"
+    assert CHANGE < first.offset < CHANGE + 500
+    assert first.sentence == f"{type(detector).__name__} detected that more of the features are missing"
+    assert not alarms(watching(Watch("missing", detector)), questions(before=1.0, after=0.0)), "less of it is asked for by a direction"
+
+
+def test_it_goes_on_where_another_model_serves() -> None:
+    spec = watching(Watch("missing", drift.ADWIN()), rules=[On(Every(events=500), Reset())])
+    events = [event._replace(y=event.offset % 2 == 0) for event in questions()]
+    facts = Shard(spec).process(events).facts
+    assert len(of(ModelReset, facts)) == 6
+    [found] = of(DriftDetected, facts)
+    assert CHANGE < found.offset < CHANGE + 500
+
+
+def test_a_schema_in_which_nothing_can_be_missing_has_no_such_signal() -> None:
+    with pytest.raises(PipelineError, match="no feature of the schema can be missing"):
+        streams.pipeline(watch=[Watch("missing", drift.ADWIN())], react=[])
+
+
+class NoNumber(dummy.StatisticRegressor):  # type: ignore[misc]
+    def predict_one(self, x: dict[Any, Any]) -> Any:
+        return float("nan") if x["a"] > 2.0 else super().predict_one(x)
+
+
+class TestPredictions:
+    """The signal needs no label: a model that answers otherwise than before is seen while the labels are still to come."""
+
+    def spec(self, **changes: Any) -> Pipeline:
+        return streams.pipeline(watch=[Watch("prediction", drift.ADWIN())], react=changes.pop("react", []), **changes)
+
+    def log(self) -> list[Event]:
+        """1,000 events with their labels, 1,000 questions like them, and 1,000 in which a feature is another; no label any more."""
+        pairs = streams.rows(COUNT)
+        shifted = [
+            (x if number < 2_000 else {**x, "a": x["a"] + 2.0}, y if number < 1_000 else None) for number, (x, y) in enumerate(pairs)
+        ]
+        return streams.events(shifted)
+
+    def test_are_watched_when_the_question_is_asked(self) -> None:
+        [first, *_] = alarms(self.spec(), self.log())
+        assert (first.signal, first.direction) == ("prediction", "up")
+        assert 2_000 < first.offset < 2_200
+        assert not alarms(self.spec(), self.log()[:2_000])
+
+    def test_rules_are_asked_about_it_at_the_next_label(self) -> None:
+        spec, log = self.spec(react=[On.drift("prediction", Ignore())]), self.log()
+        outcome = Shard(spec).process([*log, Event(COUNT, "e2999", float(COUNT), None, True)])
+        assert [fact.offset for fact in of(Decided, outcome.facts)] == [COUNT]
+
+    def test_batches_and_restores_change_nothing(self) -> None:
+        spec, log = self.spec(), self.log()
+        whole, cut, facts = Shard(spec), Shard(spec), list[Any]()
+        expected = whole.process(log).facts
+        for start, end in itertools.pairwise([0, 7, 1_500, 2_031, COUNT]):
+            facts += cut.process(log[start:end]).facts
+            cut = restored(spec, cut)
+        assert facts == expected
+        assert cut.digest() == whole.digest()
+
+    def test_failed_ones_are_passed_over(self) -> None:
+        spec = streams.pipeline(task="regression", model=NoNumber(stats.Mean()), watch=[Watch("prediction", drift.ADWIN())], react=[])
+        outcome = Shard(spec).process([Event(0, "q", 0.0, {"a": 9.0, "b": 0.0, "c": 0.0}, None)])
+        assert [type(fact) for fact in outcome.facts] == [PredictionFailed]

@@ -8,6 +8,7 @@ from typing import Any
 from river import base, drift
 
 from stream_retrain import Ignore, On, Reset, Shard, Watch
+from stream_retrain.core.digest import digest
 from stream_retrain.facts.shard import Decided, DriftDetected, ModelReset, Rejected, Unmatched
 from stream_retrain.facts.values import Event
 from tests.core import streams
@@ -50,10 +51,12 @@ def test_a_question_asked_again_while_it_waits_is_a_duplicate() -> None:
 
 def test_an_answer_without_a_question_is_counted_and_teaches_nothing() -> None:
     shard = Shard(streams.pipeline())
-    before = shard.digest()
+    before = shard.snapshot()
     outcome = shard.process([answer(0, "nobody", time_s=float("-inf"))])
     assert outcome.facts == [Unmatched(offset=0, id="nobody", reason="no_question")]
-    assert shard.digest() == before
+    after = shard.snapshot()
+    assert shard.observe().labels.unjoined == 1
+    assert digest({**before, "questions": None}) == digest({**after, "questions": None})
 
 
 def test_waiting_questions_expire_by_rows_oldest_first() -> None:
@@ -61,7 +64,7 @@ def test_waiting_questions_expire_by_rows_oldest_first() -> None:
     outcome = shard.process([question(0, "q0"), question(1, "q1"), question(2, "q2"), answer(3, "q0"), answer(4, "q2")])
     assert outcome.facts == [
         Unmatched(offset=2, id="q0", reason="expired_rows"),
-        Unmatched(offset=3, id="q0", reason="no_question"),
+        Unmatched(offset=3, id="q0", reason="late"),
     ]
     assert len(outcome.learned) == 1
 

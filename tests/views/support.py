@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, Final
 
 from stream_retrain.facts.duel import ContestantStanding
-from stream_retrain.facts.observation import DuelStanding, Observation, Reading, Standing
+from stream_retrain.facts.observation import DuelStanding, LabelCounts, Observation, Reading, Standing
 from stream_retrain.facts.shard import ShardFact
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Observed, Processed, WindowSeen
@@ -51,6 +51,7 @@ def observation(**changes: Any) -> Observation:
         events_seen=700,
         questions_seen=800,
         pending=5,
+        labels=LabelCounts(joined=90, unjoined=10, expired=3, early=2),
         newest_time_s=1_000.0,
         running={"Accuracy": 0.75},
         rolling={"Accuracy": 0.5},

@@ -30,7 +30,9 @@ from stream_retrain.facts.worker import (
     CheckpointFailed,
     Committed,
     GroupSeen,
+    LabelsRelayed,
     Lagging,
+    RelayChanged,
     Released,
     Restored,
     Retrying,
@@ -47,6 +49,7 @@ from stream_retrain.facts.worker import (
 )
 from stream_retrain.views import metrics as metrics_module
 from stream_retrain.views.catalogue import CATALOGUE, OF_THE_PARENT, PREFIX, Family
+from stream_retrain.views.histogram import Histogram
 from stream_retrain.views.metrics import STAGES, Metrics, PipelineLabels
 from stream_retrain.views.standing import NAMES_MAX
 from tests.facts.examples import EXAMPLES
@@ -120,6 +123,7 @@ def lines(metrics: Metrics, family: str) -> list[str]:
     return [line for line in exposition(metrics).splitlines() if line.removeprefix("# HELP ").removeprefix("# TYPE ").startswith(family)]
 
 
+RELAYED = LabelsRelayed(relayed=40, rejected={"schema": 2}, waiting=3, questions=900, lag_records=5)
 EVERYTHING: tuple[WorkerFact, ...] = (
     Assigned(shard=SHARD, offset=100, live_from=105),
     Restored(shard=SHARD, offset=100, generation=1, how="checkpoint"),
@@ -129,6 +133,8 @@ EVERYTHING: tuple[WorkerFact, ...] = (
     GroupSeen(partitions=8, unowned=1),
     TrainerTold(shard=SHARD, training=5, rows=200, rows_total=None),
     TrainerTold(shard=SHARD, training=5, rows=900, rows_total=900, caught_up_s=0.1, seconds=3.0),
+    RelayChanged(state="running"),
+    RELAYED,
     Committed(outputs=9, offsets={SHARD: 110}, seconds=0.03),
     Checkpointed(shard=SHARD, offset=110, bytes=2_048, seconds=0.002, at_s=1_500.5),
 )
@@ -175,6 +181,8 @@ class TestExposition:
             'stream_retrain_dead_letters_total{pipeline="flights",reason="schema"} 1.0',
             'stream_retrain_dead_letters_total{pipeline="flights",reason="duplicate"} 0.0',
             'stream_retrain_dead_letters_total{pipeline="flights",reason="model"} 0.0',
+            'stream_retrain_dead_letters_total{pipeline="flights",reason="correction"} 0.0',
+            'stream_retrain_dead_letters_total{pipeline="flights",reason="no_question"} 0.0',
         ]
 
     def test_of_quality(self) -> None:
@@ -313,6 +321,11 @@ class TestCounters:
             (StoreRegained(away_s=1.0), {}),
             (Lagging(shard=SHARD, records=1), {}),
             (WorkerStateChanged(state="running"), {}),
+            (RelayChanged(state="degraded"), {}),
+            (
+                RELAYED,
+                {key_of("labels_relayed_total"): 40.0, key_of("dead_letters_total", reason="schema"): 2.0},
+            ),
             (TrainerTold(shard=SHARD, training=1, rows=1, rows_total=None), {}),
         ],
         ids=lambda fact: type(fact).__name__,
@@ -331,6 +344,8 @@ class TestGauges:
             key_of("consumer_lag_records", **PLACE): 40.0,
             key_of("model_generation", partition="3"): 2.0,
             key_of("pending_labels", partition="3"): 5.0,
+            key_of("early_labels", partition="3"): 2.0,
+            key_of("label_join_ratio", partition="3"): 0.9,
             key_of("replay_debt_records", partition="3"): 30.0,
             key_of("duel_active", partition="3"): 1.0,
             key_of("duel_events", partition="3"): 300.0,
@@ -355,6 +370,19 @@ class TestGauges:
         }
         assert found.items() >= expected.items()
         assert key_of("drift_statistic", **adwin) not in found, "a detector that shows none has none"
+
+    def test_of_a_relay(self) -> None:
+        found = told(RelayChanged(state="running"), RELAYED)
+        assert value(found, "label_relay_up") == 1.0
+        assert (value(found, "labels_waiting"), value(found, "labels_lag_records"), value(found, "label_questions_known")) == (
+            3.0,
+            5.0,
+            900.0,
+        )
+        for fact in (RelayChanged(state="degraded"), LabelsRelayed(relayed=0, rejected={}, waiting=0, questions=0, lag_records=None)):
+            found(fact)
+        assert value(found, "label_relay_up") == 0.0
+        assert value(found, "labels_lag_records") is None, "it has no partition of the labels topic"
 
     def test_of_quality_are_absent_before_the_first_label(self) -> None:
         """Every metric of River says 0 then, which an alarm would take for a model that is always wrong."""
@@ -509,3 +537,12 @@ class TestGauges:
         assert before <= happened <= time.time()
         other = value(told(processed(EXAMPLES[MemberRestarted])), name, partition="3")
         assert other in (None, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "half", "most"), [([], None, None), ([0.5] * 4, 0.5, 0.99), ([2.0, 3.0, 500.0], 4.0, 5.0), ([9.0] * 9, 5.0, 5.0)]
+)
+def test_quantiles_of_a_histogram_lie_within_their_bucket(values: list[float], half: float | None, most: float | None) -> None:
+    counted = Histogram((1.0, 5.0))
+    counted.observe_all(values)
+    assert (counted.quantile(0.5), counted.quantile(0.99)) == (half, most)

@@ -31,7 +31,9 @@ from stream_retrain.facts.worker import (
     CheckpointFailed,
     Committed,
     GroupSeen,
+    LabelsRelayed,
     Lagging,
+    RelayChanged,
     Released,
     Restored,
     Retrying,
@@ -82,6 +84,14 @@ def without_clock(snapshot: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in snapshot.items() if name not in ("uptime_s", "at_s", "state_since_s", "pid")}
 
 
+def test_a_relay_of_labels_is_shown_with_what_it_has_done() -> None:
+    relayed = LabelsRelayed(relayed=40, rejected={"schema": 2}, waiting=3, questions=900, lag_records=5)
+    seen = shown(RelayChanged(state="running", detail="go"), relayed, relayed, RelayChanged(state="degraded", detail="away"))
+    counts = {"relayed": 80, "rejected": 4, "waiting": 3, "questions": 900, "lag_records": 5}
+    assert seen["label_relay"] == {"state": "degraded", "detail": "away", **counts}
+    assert seen["state"] == "starting", "its trouble is not the worker's"
+
+
 def test_a_worker_that_has_just_started_shows_this() -> None:
     snapshot = shown()
     assert snapshot["uptime_s"] >= 0
@@ -103,6 +113,7 @@ def test_a_worker_that_has_just_started_shows_this() -> None:
         "commit_age_s": None,
         "checkpoint_age_s": None,
         "metrics": [{"name": "Accuracy", "bigger_is_better": True}],
+        "label_relay": None,
         "shards": {},
         "recent": [],
     }
@@ -142,6 +153,7 @@ def test_a_shard_shows_this() -> None:
         "promotions": 0,
         "dead_letters": {"schema": 1},
         "unmatched": {"no_question": 1},
+        "labels": {"joined": 90, "unjoined": 10, "expired": 3, "early": 2, "join_rate": 0.9, "delay_s": {"p50": 10.0, "p99": 59.0}},
         "generation": 2,
         "events_seen": 700,
         "pending": 5,

@@ -1,30 +1,35 @@
-"""The signals of a model: one number for each labelled event.
+"""The signals: one number for each labelled event, or for each question, which needs no label.
 
+Of labelled events:
 error           0 or 1 for classification (the label was missed), |y - y_pred| for regression
 loss            log loss in nats for classification (probabilities clipped to at least 0.001), (y - y_pred)^2 for regression
 rank            how a class other than the most frequent is ranked (see `core.watch.rank`): 1 is right, 0.5 is no skill
+Of questions:
 prediction      probability of the positive class (binary), of the predicted one (multiclass), or the predicted value
 feature:NAME    a numeric feature; of an optional one also how often it is missing (see `core.watch.watches`)
 categories:NAME how rare the category of a text or boolean feature is, in bits (see `core.watch.guards.OfCategories`)
 missing:NAME    1 where an optional feature is null or absent, else 0
+missing         the share of the optional features that are null or absent
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
-from stream_retrain.facts.values import Label
+from stream_retrain.facts.values import Features, Label
 
 __all__ = [
     "CATEGORIES",
     "FEATURE",
     "MISSING",
     "OF_FEATURES",
+    "OF_QUESTIONS",
     "OF_THE_MODEL",
     "Signal",
     "WorstError",
+    "absent_share",
     "classification_loss",
     "probability_of",
     "regression_loss",
@@ -32,6 +37,8 @@ __all__ = [
 ]
 
 OF_THE_MODEL: Final = ("error", "loss", "rank", "prediction")
+OF_QUESTIONS: Final = ("prediction", "missing")
+"""Those of a question as a whole; the others of questions are of one feature."""
 OF_FEATURES: Final = ("feature", "categories", "missing")
 CATEGORIES: Final = "categories:"
 FEATURE: Final = "feature:"
@@ -70,6 +77,11 @@ def probability_of(task: str, y_pred: Label | None, proba: dict[Any, float]) -> 
     if task == "binary":
         return proba.get(True, 0.0)
     return proba.get(y_pred)
+
+
+def absent_share(x: Features, optional: Sequence[str]) -> float:
+    """The share of these features that are null or absent."""
+    return sum([x.get(name) is None for name in optional]) / len(optional)
 
 
 def classification_loss(y: Label, proba: dict[Any, float]) -> float:

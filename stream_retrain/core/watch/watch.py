@@ -41,7 +41,7 @@ from stream_retrain.core.watch.guards import (
     page_hinkley_statistics,
 )
 from stream_retrain.core.watch.rank import RankDetector, RankGuard
-from stream_retrain.core.watch.signals import CATEGORIES, FEATURE, MISSING, OF_FEATURES, OF_THE_MODEL
+from stream_retrain.core.watch.signals import CATEGORIES, FEATURE, MISSING, OF_FEATURES, OF_QUESTIONS, OF_THE_MODEL
 from stream_retrain.facts.observation import Reading
 
 __all__ = ["RANK", "Watch", "reading"]
@@ -83,13 +83,13 @@ class Watch:
         """The direction asked for, or the one that suits the signal."""
         if self.signal == RANK:
             return self.direction or "down"
-        return self.direction or ("up" if self.signal in ("error", "loss") or self.signal.startswith(MISSING) else "both")
+        return self.direction or ("up" if self.signal in ("error", "loss", "missing") or self.signal.startswith(MISSING) else "both")
 
     @property
     def feature(self) -> str | None:
         """The feature this watches, or None."""
-        kind, _, name = self.signal.partition(":")
-        return name if kind in OF_FEATURES else None
+        kind, colon, name = self.signal.partition(":")
+        return name if colon and kind in OF_FEATURES else None
 
     @property
     def of_missing(self) -> Watch | None:
@@ -191,8 +191,10 @@ class Watch:
 
     def _signal_faults(self, schema: Schema) -> Iterator[str]:
         if self.feature is None:
-            if self.signal not in OF_THE_MODEL:
-                yield "no such signal; use error, loss, rank, prediction, feature:NAME, categories:NAME or missing:NAME"
+            if self.signal not in OF_THE_MODEL + OF_QUESTIONS:
+                yield "no such signal; use error, loss, rank, prediction, missing, feature:NAME, categories:NAME or missing:NAME"
+            elif self.signal == "missing" and not any(map(schema.may_be_missing, schema.feature_names)):
+                yield "no feature of the schema can be missing, because a record without it is refused; declare those that may be `| None`"
             return
         kind = schema.feature_type(self.feature)
         if kind is None:

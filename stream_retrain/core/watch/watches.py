@@ -1,7 +1,7 @@
 """The detectors of a shard: they are shown what they watch, and tell what they saw.
 
-Those on the model's signals are shown every labelled event; those on features every question when it is asked, whether or not its label
-ever comes. A failed prediction is shown as the worst error, so that rules act.
+Those on errors are shown every labelled event; those on features, on what is missing and on predictions every question when it is asked,
+whether or not its label ever comes. A failed prediction is shown as the worst error, so that rules act.
 
 A detector of numbers is shown none where an optional feature is missing. So beside it another one watches how often that is, unless the
 pipeline has a watch of that itself: the drift of `feature:NAME` is then one without a value.
@@ -23,7 +23,7 @@ from stream_retrain.core.serve.predictor import Prediction, has_failed
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.core.watch.guards import Direction, Guard
 from stream_retrain.core.watch.rank import RankGuard
-from stream_retrain.core.watch.signals import FEATURE, MISSING, Signal, WorstError, signal_of
+from stream_retrain.core.watch.signals import FEATURE, MISSING, OF_QUESTIONS, Signal, WorstError, absent_share, signal_of
 from stream_retrain.core.watch.watch import RANK, Watch, reading
 from stream_retrain.facts.observation import Reading
 from stream_retrain.facts.shard import DetectorFailed, DriftDetected, WarningRaised
@@ -34,6 +34,7 @@ __all__ = ["Seen", "Watches"]
 
 Seen: TypeAlias = DriftDetected | WarningRaised | DetectorFailed
 _Update: TypeAlias = Callable[[Any], "Direction | None"]
+_OfQuestion: TypeAlias = Callable[[Features, Prediction], "float | None"]
 _WATCHES: Final = Part.of(
     "watches",
     *("watches", "errors", "generation"),
@@ -71,7 +72,7 @@ class Watches:
     def begin_afresh(self) -> None:
         """Fresh detectors on the model's signals, for another model; those on features go on."""
         for index, watch in enumerate(self._pipeline.watch):
-            if watch.feature is None and watch.signal != RANK:
+            if watch.feature is None and watch.signal not in (RANK, "missing"):
                 self._renew(index)
         self._sort()
 
@@ -96,8 +97,8 @@ class Watches:
                 seen = [*(seen or ()), self._failed(offset, time_s, index, error, generation)]
         return seen or ()
 
-    def notice(self, offset: int, time_s: float, x: Features, generation: int) -> Sequence[Seen]:
-        """Show the detectors on features a question; what they say."""
+    def notice(self, offset: int, time_s: float, x: Features, prediction: Prediction, generation: int) -> Sequence[Seen]:
+        """Show the detectors on questions one of them, and what the model that serves now predicts for it; what they say."""
         seen: list[Seen] | None = None
         for index, update, warn, feature, nulls, missing in self._of_features:
             number: Any = x.get(feature)
@@ -107,6 +108,13 @@ class Watches:
                 if (nulls or number is not None) and ((direction := update(number)) or (warn and warn(number))):
                     seen = seen or []
                     seen.append(self._told(offset, time_s, index, direction, number, generation))
+            except Exception as error:  # noqa: BLE001 - the same
+                seen = [*(seen or ()), self._failed(offset, time_s, index, error, generation)]
+        for index, update, warn, value_of in self._of_questions:
+            try:
+                value = value_of(x, prediction)
+                if value is not None and ((direction := update(value)) or (warn and warn(value))):
+                    seen = [*(seen or ()), self._told(offset, time_s, index, direction, value, generation)]
             except Exception as error:  # noqa: BLE001 - the same
                 seen = [*(seen or ()), self._failed(offset, time_s, index, error, generation)]
         return seen or ()
@@ -145,9 +153,10 @@ class Watches:
         self._warners[index] = watch.build_warner(self._guards[index]) if self._warn[index] else None
 
     def _sort(self) -> None:
-        """Those that watch the model's signals, each with its signal, and those that watch features."""
+        """Those that watch errors, each with its signal, those that watch features, and those that watch questions as a whole."""
         self._of_model: list[tuple[int, _Update, _Update | None, Signal]] = []
         self._of_features: list[tuple[int, _Update, _Update | None, str, bool, _Update | None]] = []
+        self._of_questions: list[tuple[int, _Update, _Update | None, _OfQuestion]] = []
         self._ranked = [index for index, watch in enumerate(self._pipeline.watch) if watch.signal == RANK]
         for index, (watch, guard, warner) in enumerate(zip(self._pipeline.watch, self._guards, self._warners, strict=True)):
             warn = warner.update if warner else None
@@ -155,9 +164,11 @@ class Watches:
                 missing = self._missing[index]
                 nulls = not watch.signal.startswith(FEATURE)
                 self._of_features.append((index, guard.update, warn, watch.feature, nulls, missing.update if missing else None))
+            elif watch.signal in OF_QUESTIONS:
+                self._of_questions.append((index, guard.update, warn, _of_question(self._pipeline, watch.signal)))
             else:
                 self._of_model.append((index, guard.update, warn, signal_of(watch.signal, self._pipeline.task)))
-        self.of_model, self.of_features = bool(self._of_model), bool(self._of_features)
+        self.of_model, self.of_questions = bool(self._of_model), bool(self._of_features or self._of_questions)
         self._measures = self.of_model and self._pipeline.task == "regression"
 
     def _told(self, offset: int, time_s: float, index: int, direction: Direction | None, value: Any, generation: int) -> Seen:
@@ -194,3 +205,12 @@ def _of_missing(pipeline: Pipeline, watch: Watch) -> Watch | None:
     if own is None or own.signal in {each.signal for each in pipeline.watch}:
         return None
     return own if pipeline.schema.may_be_missing(watch.feature or "") else None
+
+
+def _of_question(pipeline: Pipeline, signal: str) -> _OfQuestion:
+    """A signal of a question as a whole."""
+    if signal == "missing":
+        optional = [name for name in pipeline.schema.feature_names if pipeline.schema.may_be_missing(name)]
+        return lambda x, _: absent_share(x, optional)
+    predicted = signal_of(signal, pipeline.task)
+    return lambda _, prediction: None if prediction[0] is None else predicted(None, *prediction)

@@ -26,17 +26,20 @@ TAIL: Final = 1_000
 """Offsets looked at first; where all of them are control or aborted records, the whole partition is."""
 
 
-def answered_through(settings: Settings, pipeline: str, partitions: Iterable[int]) -> dict[int, int]:
-    """By partition the offset after the last one that was answered, 0 where none was; all are read at once. Raises `BrokerError`."""
+def answered_through(settings: Settings, pipeline: str, source: str, partitions: Iterable[int]) -> dict[int, int]:
+    """By partition of the source the offset after the last one that was answered, 0 where none was; all are read at once.
+
+    Raises `BrokerError`.
+    """
     places = [TopicPartition(output_topic(pipeline, kind), partition) for partition in partitions for kind in OUTPUT_KINDS]
     through: collections.Counter[int] = collections.Counter()
     consumer = reader_client(settings)
     try:
         ends = {place: consumer.get_watermark_offsets(place, TIMEOUT_S) for place in places}
         tails = {place: max(low, high - TAIL) for place, (low, high) in ends.items()}
-        last = _last(consumer, tails)
+        last = _last(consumer, tails, source)
         bare = {place: ends[place][0] for place, start in tails.items() if place not in last and start > ends[place][0]}
-        for place, offset in (last | _last(consumer, bare)).items():
+        for place, offset in (last | _last(consumer, bare, source)).items():
             through[place.partition] = max(through[place.partition], offset + 1)
     except KafkaException as error:
         raise broker_error("reading the last outputs", error, settings) from None
@@ -45,7 +48,7 @@ def answered_through(settings: Settings, pipeline: str, partitions: Iterable[int
     return dict(through)
 
 
-def _last(consumer: Consumer, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+def _last(consumer: Consumer, starts: Mapping[TopicPartition, int], source: str) -> dict[TopicPartition, int]:
     """The last offset that is named from each start on, where any is."""
     last: dict[TopicPartition, int] = {}
     open_ = set(starts)
@@ -58,7 +61,7 @@ def _last(consumer: Consumer, starts: Mapping[TopicPartition, int]) -> dict[Topi
             place, error = TopicPartition(message.topic() or "", message.partition() or 0), message.error()
             until_s = time.monotonic() + TIMEOUT_S
             if error is None:
-                if (offset := _offset_of(message)) >= 0:
+                if (offset := _offset_of(message, source)) >= 0:
                     last[place] = max(offset, last.get(place, -1))
             elif error.code() == KafkaError._PARTITION_EOF:
                 open_.discard(place)
@@ -67,10 +70,12 @@ def _last(consumer: Consumer, starts: Mapping[TopicPartition, int]) -> dict[Topi
     return last
 
 
-def _offset_of(message: Message) -> int:
+def _offset_of(message: Message, source: str) -> int:
     headers = dict(message.headers() or [])
     if "sr_offset" in headers:
-        return int(headers["sr_offset"] or -1)
+        topic = headers.get("sr_topic") or source
+        is_ours = (topic.decode() if isinstance(topic, bytes) else topic) == source  # the relay's are of the labels topic
+        return int(headers["sr_offset"] or -1) if is_ours else -1
     try:
         value = json.loads(message.value() or b"{}")
         return int(value.get("data", value).get("offset", -1))  # a decision is a CloudEvent

@@ -25,7 +25,7 @@ from stream_retrain.engines.kafka.topics import CommitNote, output_topic, topic_
 from stream_retrain.errors import BrokerError, StateError
 from stream_retrain.lane.batch import Records
 from stream_retrain.lane.put import Found, Put
-from stream_retrain.lane.step import OutputKind
+from stream_retrain.lane.step import DEAD_LETTERS, OutputKind
 from stream_retrain.settings import Settings
 
 __all__ = ["KafkaPartitionPast", "KafkaPast"]
@@ -115,7 +115,8 @@ class KafkaPartitionPast:
         start = low if since <= 0 else self._near(kind, since, low, high)
         for messages in _read(self._settings, TopicPartition(topic, self._partition, start), high, may_end_before=True):
             for message in messages:
-                yield _found(kind, message)
+                if self._is_ours(kind, message):
+                    yield _found(kind, message)
 
     def whole_from(self, kind: OutputKind) -> int:
         low, high = self._span(kind)
@@ -153,6 +154,11 @@ class KafkaPartitionPast:
                     low = found.at
         return low
 
+    def _is_ours(self, kind: OutputKind, message: Message) -> bool:
+        """Whether an output is of the source: the relay's dead letters are of the labels topic."""
+        given: Any = message.headers() or ()
+        return kind != DEAD_LETTERS or dict(given).get("sr_topic", b"") in (b"", self._pipeline.source.encode())
+
     def _probed(self, kind: OutputKind, consumer: Consumer) -> Found | None:
         """The first output from where a consumer stands that can be read as one; None where the topic ends before."""
         until_s = time.monotonic() + CALL_TIMEOUT_S
@@ -160,7 +166,7 @@ class KafkaPartitionPast:
             for message in consumer.consume(PROBE_RECORDS, POLL_S):
                 error = message.error()
                 if error is None:
-                    if (found := _found(kind, message)).identity.offset >= 0:
+                    if self._is_ours(kind, message) and (found := _found(kind, message)).identity.offset >= 0:
                         return found
                 elif error.code() == KafkaError._PARTITION_EOF:
                     return None

@@ -79,7 +79,7 @@ class Takeover:
         forgotten = [place.partition for place in places if place.offset < 0]
         if not forgotten or not self._topic.id or self._settings.checkpoint_unfit == "fail":
             return {}
-        return answered_through(self._settings, self._pipeline, forgotten)
+        return answered_through(self._settings, self._pipeline, self._source, forgotten)
 
     def _began(self, places: list[TopicPartition]) -> int | None:
         """How many partitions the source had when the group began, by what stands beside any of its offsets; None: it begins now."""

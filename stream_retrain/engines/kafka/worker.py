@@ -27,7 +27,7 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -76,11 +76,9 @@ def run_worker(
     tell: Tell,
     trainer: Trainer | None = None,
     clients: Clients | None = None,
+    beside: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Run until `stop()` says so; `clients` are confluent-kafka's unless others are given.
-
-    Raises `BrokerError`, `StoreError` (try again later), `StateError`, `FencedError` (do not).
-    """
+    """Run until `stop()`, calling `beside` every turn. Raises `BrokerError`, `StoreError` (try again), `StateError`, `FencedError`."""
     tell(WorkerStateChanged(state="starting", detail=f"connecting to {settings.kafka_bootstrap_servers}"))
     stores.ping()
     admin = admin_client(settings)
@@ -95,9 +93,10 @@ def run_worker(
         worker.start()
         while not stop():
             worker.turn()
-            orphans.look(time.monotonic())
+            orphans.look(now_s := time.monotonic())
             if orphans.others_have_all:
                 worker.spare()
+            beside(now_s)
         worker.stop()
     except InstanceHeldError:
         free_instance(settings, settings.group_of(pipeline.name), instance, pipeline.source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stream_retrain.facts.values import Event, Features, Learned
-from stream_retrain.lane.questions import text_of_id
+from stream_retrain.lane.event_id import text_of_id
 
 __all__ = ["labelled"]
 
