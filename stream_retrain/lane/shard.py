@@ -191,8 +191,7 @@ class Shard:
         reactor, duel, binary, keeps_proba = self._reactor, self._reactor.succession.duel, self._binary, self._keeps_proba
         predict, learn, generation, follow, classes = reactor.predict, reactor.learn, reactor.generation, reactor.label, self._open_classes
         waiting, predicted, learned, scored = self._questions.waiting, done.predicted.append, done.learned.append, done.scored.append
-        model, shows = f"{self._model}-{generation}", self._pipeline.probabilities
-        early = self._questions.answers.early
+        model, shows, early = f"{self._model}-{generation}", self._pipeline.probabilities, self._questions.answers.early
         for at, given in enumerate(itertools.islice(events, start, None), start + 1):
             event, known, delay_s = self._matched(given, done) if waiting or early else (given, None, None)
             offset, id_, time_s, x, y = event
