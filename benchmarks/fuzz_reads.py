@@ -15,7 +15,6 @@ from benchmarks.fuzz_world import KEYRING, World
 from stream_retrain.codec.seal import unseal
 from stream_retrain.engines.trainer import InlineTrainer
 from stream_retrain.engines.trainer.serve import Served, TicketServer
-from stream_retrain.engines.trainer.tickets import Received
 from stream_retrain.errors import StaleEpochError, StateError, WindowGapError
 from stream_retrain.facts.values import Learned
 from stream_retrain.stores.ports import REQUESTS_MAX, WindowLimits
@@ -91,23 +90,15 @@ READS: Final[dict[str, Callable[[World], None]]] = {
 class Tickets:
     """A trainer of the pool, in this process, and its end of the topic (a `TicketSource`): what it is given, it receives once."""
 
-    caught_up = True
-
     def __init__(self, world: World) -> None:
         self._world = world
-        self._given: list[Received] = []
+        self._given: list[bytes] = []
         served = Served(pipeline=world.pipeline, source=self, trainer=lambda: InlineTrainer(world.pipeline, world.stores, KEYRING))
-        self._server = TicketServer([served], world.stores.jobs, KEYRING, "me")
+        self._server = TicketServer([served], world.stores.jobs, KEYRING)
 
-    def receive(self, _: float) -> list[Received]:
+    def receive(self, _: float) -> list[bytes]:
         given, self._given = self._given, []
         return given
-
-    def owns(self, _: Received) -> bool:
-        return True
-
-    def done(self, _: Received) -> None:
-        pass
 
     def close(self, _: float) -> None:
         pass
@@ -116,7 +107,7 @@ class Tickets:
         """Ask for a training; let the trainer receive what its ticket was changed to, and perhaps the ticket; how many it trained."""
         self._world.trainer.submit(self._world.job())
         [ticket] = self._world.sent
-        self._given = [Received(0, 0, change(ticket)), *([Received(0, 1, ticket)] if genuine_too else [])]
+        self._given = [change(ticket), *([ticket] if genuine_too else [])]
         trained = self._server.outcomes["trained"]
         for _ in range(3):
             self._server.turn(0.0)

@@ -69,12 +69,9 @@ class World:
         self._trained: bytes | None = None
         self.sealed = b""
 
-    def put(self, _place: int, ticket: bytes, _lost: Callable[[], None]) -> None:
+    def put(self, _place: int, ticket: bytes) -> None:
         """The world is the queue of the owner's tickets."""
         self.sent.append(ticket)
-
-    def poll(self) -> None:
-        """Every ticket arrives."""
 
     def key(self, kind: str) -> str:
         return f"sr:{{{self.shard}}}:{kind}"
@@ -157,15 +154,15 @@ class World:
         token = (self.client.hget(self.key("job"), "token") or b"none").decode("ascii", "replace")
         for step in range(chance.randrange(3)):
             if step == 0:
-                jobs.take(self.shard, token, "me")
+                jobs.take(self.shard, token)
             else:
-                jobs.end(self.shard, token, "me", self._ending(job) if chance.random() < 0.7 else Ending(error="a reason", again=True))
+                jobs.end(self.shard, token, self._ending(job) if chance.random() < 0.7 else Ending(error="a reason", again=True))
         mutate()
         with contextlib.suppress(StreamRetrainError):
-            jobs.take(self.shard, token, "me")
+            jobs.take(self.shard, token)
         with contextlib.suppress(StreamRetrainError):
-            jobs.heartbeat(self.shard, token, "me", 3, None)
-            jobs.end(self.shard, token, "me", None)
+            jobs.heartbeat(self.shard, token, 3, None)
+            jobs.end(self.shard, token, None)
         self.follow()
 
     def follow(self) -> None:

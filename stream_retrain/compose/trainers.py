@@ -60,11 +60,11 @@ def serve_trainer(
         )
         served.append(Served(pipeline=pipeline, source=KafkaTicketSource(settings, pipeline), trainer=make))
     name = f"{socket.gethostname()}-trainer-{os.getpid()}-{secrets.token_hex(3)}"
-    server = TicketServer(served, stores.jobs, keyring, name, children=children)
+    server = TicketServer(served, stores.jobs, keyring, children=children)
     with ExitStack() as stack:
         for pipeline in pipelines.values():
             group = trainers_group(settings.group_of(pipeline.name), pipeline)
-            stack.enter_context(Announcer(stores.workers, group, name, functools.partial(server.shown, pipeline.name)))
+            stack.enter_context(Announcer(stores.workers, group, name, functools.partial(server.shown, name, pipeline.name)))
             LOG.info("takes the trainings of pipeline %s (group %s)", pipeline.name, group)
         return server.run(stop, burst=burst, shutdown_timeout_s=settings.shutdown_timeout_s)
 

@@ -9,12 +9,12 @@ every one before it for that shard. Each write carries the epoch that its writer
 Jobs (`JobStore`): the trainings that another process carries out. A shard has at most one job. Its token is made up by the shard's
 owner. Each step is refused once the job has been replaced:
 
-1. The shard's owner asks for the job, with a ticket and perhaps a sealed base model.
-2. A trainer takes it, and sends heartbeats. If they stop, the owner concludes that the trainer has died.
-3. The trainer ends the job, with a sealed model or with an error.
+1. The shard's owner asks for the job, under a new token and perhaps with a sealed base model.
+2. A trainer takes it, only one and only once, and sends heartbeats. If they stop, the owner asks again, under another token.
+3. The trainer ends the job, with a sealed model or with an error, or gives it back.
 4. The owner reads the ending, verifies the seal, and drops the job.
 
-A job expires `expire_s` after its last step or heartbeat. A ticket is data (JSON), never a pickle; models are sealed.
+A job expires `expire_s` after its last step or heartbeat. Models are sealed.
 
 Requests (`RequestStore`): what people and programs ask of a shard while it runs.
 
@@ -46,7 +46,6 @@ from stream_retrain.stores.window import WindowChunk
 from stream_retrain.stores.worker_status import WorkerStatus
 
 __all__ = [
-    "JOB_LEASE_S",
     "REASON_BYTES_MAX",
     "REQUESTS_MAX",
     "STATUS_EXPIRE_S",
@@ -161,18 +160,13 @@ class CheckpointStore(Protocol):
         ...
 
 
-JobStatus: TypeAlias = Literal["waiting", "running", "ended"]
-
-
-JOB_LEASE_S: Final = 8.0
-"""How long a trainer that sends no heartbeat keeps a job: less than its session at Kafka, after which its tickets go to another one."""
+JobStatus: TypeAlias = Literal["waiting", "running", "given_back", "ended"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JobTaken:
-    """A job that a trainer has begun: which attempt this is, counted from 1, and the sealed model to start from."""
+    """A job that a trainer has begun, with the sealed model to start from."""
 
-    attempt: int
     base: bytes | None = dataclasses.field(default=None, repr=False)
 
 
@@ -191,8 +185,6 @@ class JobState:
 
     token: str
     status: JobStatus
-    attempts: int
-    """Begun, and not given back."""
     rows: int
     rows_total: int | None
     heartbeat_age_s: float
@@ -201,25 +193,22 @@ class JobState:
 
 
 class JobStore(Protocol):
-    """One job a shard, between the shard's owner and a trainer. A token names one asking for it, and a trainer is known by its name."""
+    """One job a shard, between the shard's owner and a trainer. A token names one asking for it, for one attempt."""
 
-    def ask(self, shard: ShardId, epoch: int, token: str, expire_s: float, *, base: bytes | None = None, attempts: int = 0) -> None:
-        """Ask for a job that was attempted so often; it replaces the shard's job, if there is one. Raises `StaleEpochError`."""
+    def ask(self, shard: ShardId, epoch: int, token: str, expire_s: float, *, base: bytes | None = None) -> None:
+        """Ask for a job; it replaces the shard's job, if there is one. Raises `StaleEpochError`."""
         ...
 
-    def take(self, shard: ShardId, token: str, trainer: str) -> JobTaken | Literal["busy"] | None:
-        """Begin the job, also one whose trainer was silent for `JOB_LEASE_S`; "busy": a trainer is at it.
-
-        None: it was dropped, replaced or ended. Raises `StateError` where it cannot be read.
-        """
+    def take(self, shard: ShardId, token: str) -> JobTaken | None:
+        """Begin the job; None if it was dropped or replaced, or somebody has taken it before."""
         ...
 
-    def heartbeat(self, shard: ShardId, token: str, trainer: str, rows: int, rows_total: int | None) -> bool:
-        """Report that the job is running, and its progress; False if it was dropped, replaced or ended, or is another trainer's."""
+    def heartbeat(self, shard: ShardId, token: str, rows: int, rows_total: int | None) -> bool:
+        """Report that the job is running, and its progress; False if it was dropped, replaced, given back or ended."""
         ...
 
-    def end(self, shard: ShardId, token: str, trainer: str, ending: Ending | None) -> bool:
-        """End the job, or give it back (None): it waits again, and the attempt does not count. False as for `heartbeat`."""
+    def end(self, shard: ShardId, token: str, ending: Ending | None) -> bool:
+        """End the job, or give it back (None): then its owner may ask again. False as for `heartbeat`."""
         ...
 
     def look(self, shard: ShardId) -> JobState | None:

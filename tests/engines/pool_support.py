@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from stream_retrain.engines.kafka.publish import create_topic
 from stream_retrain.engines.kafka.tickets import KafkaTicketQueue
 from stream_retrain.engines.trainer import Job, TrainerLimits
 from stream_retrain.engines.trainer.pool import PoolTrainer
-from stream_retrain.engines.trainer.tickets import Received, trainers_group
+from stream_retrain.engines.trainer.tickets import trainers_group
 from stream_retrain.settings import Settings, load_settings
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import Stores
@@ -59,64 +59,35 @@ class MemoryTopic:
 
     def __init__(self, partitions: int = 4) -> None:
         self.logs: list[list[bytes]] = [[] for _ in range(partitions)]
-        self.committed = [0] * partitions
+        self.received = [0] * partitions
         self.members: list[MemorySource] = []
         self.losing = False
-        self._lost: list[Callable[[], None]] = []
 
-    def put(self, place: int, ticket: bytes, lost: Callable[[], None]) -> None:
-        if self.losing:
-            self._lost.append(lost)
-        else:
+    def put(self, place: int, ticket: bytes) -> None:
+        if not self.losing:
             self.logs[place % len(self.logs)].append(ticket)
 
-    def poll(self) -> None:
-        lost, self._lost = self._lost, []
-        for each in lost:
-            each()
-
     def join(self) -> MemorySource:
-        """One more member: the partitions are given out anew."""
         self.members.append(MemorySource(self))
-        self.rebalance()
         return self.members[-1]
-
-    def rebalance(self) -> None:
-        for at, member in enumerate(self.members):
-            mine = {number for number in range(len(self.logs)) if number % len(self.members) == at}
-            member.places = {number: member.places.get(number) or [self.committed[number], set()] for number in mine}
 
 
 class MemorySource:
-    """A `TicketSource`."""
+    """A `TicketSource`: the n-th of m members receives each m-th partition."""
 
     def __init__(self, topic: MemoryTopic) -> None:
         self.topic = topic
-        self.places: dict[int, list[Any]] = {}
 
-    def receive(self, _: float) -> list[Received]:
-        received = []
-        for number, place in self.places.items():
-            self.topic.committed[number] = min(place[1], default=place[0])
-            received += [Received(number, at, self.topic.logs[number][at]) for at in range(place[0], len(self.topic.logs[number]))]
-            place[1] |= set(range(place[0], len(self.topic.logs[number])))
-            place[0] = len(self.topic.logs[number])
-        return received
-
-    def owns(self, received: Received) -> bool:
-        return received.offset in self.places.get(received.partition, [0, set()])[1]
-
-    def done(self, received: Received) -> None:
-        self.places.get(received.partition, [0, set()])[1].discard(received.offset)
-
-    @property
-    def caught_up(self) -> bool:
-        return all(place[0] == len(self.topic.logs[number]) for number, place in self.places.items())
+    def receive(self, _: float) -> list[bytes]:
+        found, members = [], self.topic.members
+        for number, log in enumerate(self.topic.logs):
+            if self in members and number % len(members) == members.index(self):
+                found += log[self.topic.received[number] :]
+                self.topic.received[number] = len(log)
+        return found
 
     def close(self, _: float) -> None:
-        self.receive(0)
         self.topic.members.remove(self)
-        self.topic.rebalance()
 
 
 class Trainer:

@@ -22,7 +22,7 @@ from stream_retrain.engines.driver.inputs import Inputs
 from stream_retrain.engines.trainer import InlineTrainer, Job, JobDone, JobFailed, JobProgressed, JobWaits, TrainerLimits, TrainerResult
 from stream_retrain.engines.trainer.pool import PoolTrainer
 from stream_retrain.engines.trainer.serve import Served, TicketServer
-from stream_retrain.engines.trainer.tickets import Misfit, open_ticket
+from stream_retrain.engines.trainer.tickets import open_ticket, trainers_group
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import TrainingWaits, WorkerFact
@@ -98,7 +98,7 @@ class Pool:
             support.append_to(self.stores, shard, epoch, support.rows(50))
         return job(of, epoch, 49, challenger, partition=partition, **changes)
 
-    def trainer(self, name: str = "me", *, slow: bool = False, sources: str = "", children: int = 1) -> TicketServer:
+    def trainer(self, *, slow: bool = False, children: int = 1) -> TicketServer:
         def maker(of: Pipeline) -> Callable[[], Any]:
             def make() -> Any:
                 if not slow:
@@ -108,11 +108,9 @@ class Pool:
 
             return make
 
-        served = [
-            Served(pipeline=of, source=topic.join(), trainer=maker(of), sources=sources)
-            for of, topic in zip(self.pipelines, self.topics, strict=True)
-        ]
-        return TicketServer(served, self.stores.jobs, KEYRING, name, children=children)
+        places = zip(self.pipelines, self.topics, strict=True)
+        served = [Served(pipeline=of, source=topic.join(), trainer=maker(of)) for of, topic in places]
+        return TicketServer(served, self.stores.jobs, KEYRING, children=children)
 
     def tickets(self) -> list[bytes]:
         return [ticket for log in self.topic.logs for ticket in log]
@@ -122,7 +120,6 @@ class Pool:
 def pool(monkeypatch: pytest.MonkeyPatch) -> Pool:
     monkeypatch.setattr("stream_retrain.engines.trainer.pool.LOOK_EVERY_S", 0.0)
     monkeypatch.setattr("stream_retrain.engines.trainer.serve.HEARTBEAT_EVERY_S", 0.0)
-    monkeypatch.setattr("stream_retrain.engines.trainer.serve.BUSY_EVERY_S", 1e-9)
     return Pool()
 
 
@@ -138,7 +135,7 @@ def only(kind: type[Any], results: list[TrainerResult]) -> Any:
 
 
 class TestATraining:
-    def test_a_job_is_trained_and_everything_is_committed(self, pool: Pool) -> None:
+    def test_a_job_is_trained_and_its_result_is_not_kept(self, pool: Pool) -> None:
         asker, trainer = pool.asker(), pool.trainer()
         asker.submit(pool.job(training=4))
         turns(trainer)
@@ -146,7 +143,6 @@ class TestATraining:
         assert (done.training, done.rows) == (4, 100)
         assert support.digest_of(done, pool.of) == support.taught(MODEL, support.rows(50), passes=2)
         assert trainer.outcomes == {"trained": 1, "failed": 0, "unwanted": 0, "given_back": 0, "dropped": 0}
-        assert pool.topic.committed == [len(log) for log in pool.topic.logs]
         assert pool.stores.jobs.look(done.shard) is None
 
     def test_progress_is_reported_and_what_is_cancelled_or_replaced_ends(self, pool: Pool) -> None:
@@ -161,7 +157,7 @@ class TestATraining:
         assert (trainer.outcomes["unwanted"], "training 2 of" in trainer.doing) == (1, True)
         asker.cancel(support.shard_of(pool.of))
         turns(trainer)
-        assert (trainer.outcomes["unwanted"], trainer.doing, trainer.is_idle) == (2, "idle", True)
+        assert (trainer.outcomes["unwanted"], trainer.doing) == (2, "idle")
 
     def test_a_model_to_start_from_is_the_one_that_the_ticket_names(self, pool: Pool) -> None:
         of, shard = pool.of, support.shard_of(pool.of)
@@ -184,8 +180,8 @@ class TestATraining:
         for _ in range(2):
             state = pool.stores.jobs.look(failed.shard)
             assert state
-            pool.stores.jobs.take(failed.shard, state.token, "x")
-            pool.stores.jobs.end(failed.shard, state.token, "x", Ending(error="its process died", again=True))
+            pool.stores.jobs.take(failed.shard, state.token)
+            pool.stores.jobs.end(failed.shard, state.token, Ending(error="its process died", again=True))
             results = asker.poll()
         assert only(JobFailed, results).attempts == 2
 
@@ -209,30 +205,36 @@ class TestATraining:
 
 
 class TestTrainersThatComeAndGo:
-    def test_one_that_is_told_to_stop_gives_back_and_another_begins_it(self, pool: Pool) -> None:
-        asker, first, second = pool.asker(), pool.trainer("a", slow=True), pool.trainer("b", slow=True)
+    def test_one_that_is_told_to_stop_gives_back_and_another_begins_it_at_once(self, pool: Pool) -> None:
+        asker, first, second = pool.asker(attempts_max=1), pool.trainer(slow=True), pool.trainer(slow=True)
         asker.submit(pool.job())
         turns(first, second)
         at_work, other = (first, second) if first.doing != "idle" else (second, first)
         at_work.close(time.monotonic())
         assert at_work.outcomes["given_back"] == 1
+        assert asker.poll() == [], "it was no attempt"
         turns(other)
-        state = pool.stores.jobs.look(support.shard_of(pool.of))
-        assert state
-        assert (state.attempts, "training 0" in other.doing) == (1, True)
+        assert "training 0" in other.doing
+        pool.slow[1].let = True
+        turns(other)
+        assert only(JobDone, asker.poll()).rows == 100
 
-    def test_one_that_dies_is_followed_by_another_and_its_late_result_is_dropped(self, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-        asker, first = pool.asker(), pool.trainer("a", slow=True)
+    def test_one_that_is_silent_is_followed_by_another_and_its_late_result_is_dropped(
+        self, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asker, first = pool.asker(), pool.trainer(slow=True)
         asker.submit(pool.job())
         turns(first)
-        cut_off = pool.topic.members.pop()
-        second = pool.trainer("b", slow=True)
+        pool.topic.members.clear()
+        second = pool.trainer(slow=True)
+        asker.poll()
         turns(second)
         assert second.doing == "idle", "its heartbeats were there a moment ago"
-        monkeypatch.setattr("stream_retrain.stores.memory.jobs.JOB_LEASE_S", 0.0)
+        with monkeypatch.context() as patched:
+            patched.setattr("stream_retrain.engines.trainer.pool.QUIET_S", 0.0)
+            asker.poll()
         turns(second)
         assert second.doing != "idle"
-        cut_off.places.clear()
         pool.slow[0].let = True
         turns(first)
         assert (first.outcomes["unwanted"], first.outcomes["trained"]) == (1, 0)
@@ -242,33 +244,45 @@ class TestTrainersThatComeAndGo:
         assert only(JobDone, asker.poll()).rows == 100
 
     def test_a_job_that_ends_trainer_after_trainer_fails(self, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("stream_retrain.stores.memory.jobs.JOB_LEASE_S", 0.0)
+        monkeypatch.setattr("stream_retrain.engines.trainer.pool.QUIET_S", 0.0)
         asker = pool.asker(attempts_max=2)
         asker.submit(pool.job())
-        for name in "abc":
-            turns(pool.trainer(name, slow=True), count=1)
+        results: list[TrainerResult] = []
+        for _ in range(2):
+            turns(pool.trainer(slow=True), count=1)
             pool.topic.members.clear()
-        failed = only(JobFailed, asker.poll())
-        assert failed.error == "its trainers died, 2 of them one after the other"
+            results += asker.poll()
+        failed = only(JobFailed, results)
+        assert ("has sent no heartbeat" in failed.error, failed.attempts) == (True, 2)
 
-    def test_a_training_goes_on_though_its_partition_moves_and_comes_back(self, pool: Pool) -> None:
-        asker, first = pool.asker(), pool.trainer("a", slow=True)
-        asker.submit(pool.job(partition=1))
-        turns(first)
-        second = pool.trainer("b", slow=True)
-        turns(first, second)
-        assert (first.doing != "idle", second.doing, second.is_idle) == (True, "idle", False)
-        second.close(time.monotonic())
-        turns(first)
-        assert pool.topic.committed[1] == 0
-        pool.slow[0].let = True
-        turns(first)
+    def test_a_ticket_of_a_busy_trainer_comes_to_one_that_is_idle(self, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+        asker, busy, idle = pool.asker(), pool.trainer(slow=True), pool.trainer(slow=True)
+        for partition in (0, 2):
+            asker.submit(pool.job(partition=partition))
+        turns(busy, idle)
+        assert (busy.doing != "idle", idle.doing) == (True, "idle")
+        monkeypatch.setattr("stream_retrain.engines.trainer.pool.QUIET_S", 0.0)
+        waiting = asker._calls[support.shard_of(pool.of)._replace(partition=2)]
+        until_s = time.monotonic() + 5
+        while idle.doing == "idle":
+            assert time.monotonic() < until_s
+            asker._waits(support.shard_of(pool.of)._replace(partition=2), waiting)
+            turns(idle)
+        for each in pool.slow:
+            each.let = True
+        turns(busy, idle)
+        assert sum(isinstance(each, JobDone) for each in asker.poll()) == 2
+        assert (busy.outcomes["trained"], idle.outcomes["trained"]) == (1, 1)
+
+    def test_one_for_a_burst_ends_once_nothing_came_again(self, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("stream_retrain.engines.trainer.serve.BURST_S", 0.1)
+        asker = pool.asker()
+        asker.submit(pool.job())
+        assert pool.trainer().run(lambda: False, burst=True)["trained"] == 1
         assert isinstance(only(JobDone, asker.poll()), JobDone)
-        assert (first.outcomes["trained"], first.outcomes["unwanted"]) == (1, 0)
-        assert pool.topic.committed == [0, 1, 0, 0]
 
-    def test_while_the_store_is_away_tickets_and_results_wait(self, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("stream_retrain.engines.trainer.serve.STORE_PAUSE_S", 0.0)
+    def test_while_the_store_is_away_a_result_waits_and_a_ticket_comes_again(self, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("stream_retrain.engines.trainer.pool.QUIET_S", 0.0)
         away = connect("redis://127.0.0.1:1/0").jobs
         asker, trainer = pool.asker(), pool.trainer(slow=True)
         asker.submit(pool.job())
@@ -276,11 +290,13 @@ class TestTrainersThatComeAndGo:
         turns(trainer, count=1)
         assert trainer.doing == "idle"
         trainer._jobs = pool.stores.jobs
+        asker.poll()
         turns(trainer, count=1)
+        assert trainer.doing != "idle"
         pool.slow[0].let = True
         trainer._jobs = away
         turns(trainer, count=1)
-        assert (trainer.outcomes["trained"], trainer.is_idle) == (0, False)
+        assert trainer.outcomes["trained"] == 0
         trainer._jobs = pool.stores.jobs
         turns(trainer, count=1)
         assert isinstance(only(JobDone, asker.poll()), JobDone)
@@ -309,41 +325,46 @@ class TestTickets:
         ):
             with pytest.raises(StateError):
                 open_ticket(forged, pool.of, KEYRING)
-        with pytest.raises(StateError, match="of pipeline"):
+        with pytest.raises(StateError, match="of another pipeline"):
             open_ticket(genuine, made(), KEYRING)
 
-    def test_those_of_another_version_of_the_pipeline_are_left_to_its_trainers(self, pool: Pool) -> None:
-        other = dataclasses.replace(pool.of, window_rows_max=777)
-        assert open_ticket(self.sealed(pool), other, KEYRING) is None
-
-    def test_another_river_or_other_code_ends_the_job_with_the_reason(self, pool: Pool) -> None:
-        asker = pool.asker()
-        asker.submit(pool.job())
-        header, payload = unseal(pool.tickets()[0], KEYRING)
-        older = msgspec.structs.replace(header, versions=msgspec.structs.replace(header.versions, river="0.1.0"))
-        ticket = seal(older, payload, KEYRING)
-        assert isinstance(open_ticket(ticket, pool.of, KEYRING), Misfit)
-        pool.topic.logs = [[ticket], [], [], []]
+    def test_those_for_trainers_of_another_version_are_passed_over_and_those_have_a_group_of_their_own(self, pool: Pool) -> None:
+        genuine = self.sealed(pool)
+        header, payload = unseal(genuine, KEYRING)
+        change, versions = msgspec.structs.replace, header.versions
+        for other, reason in (
+            (change(header, pipeline_digest="another"), "another version of the pipeline"),
+            (change(header, extra={"sources": "of other files"}), "other code"),
+            (change(header, versions=change(versions, river="0.1.0")), "River 0.1.0"),
+            (change(header, versions=change(versions, python="3.1.4")), "Python 3.1.4"),
+            (change(header, schema=77), "schema 77"),
+        ):
+            ticket = seal(other, payload, KEYRING)
+            with pytest.raises(StateError, match=reason):
+                open_ticket(ticket, pool.of, KEYRING)
+            pool.topic.put(1, ticket)
         trainer = pool.trainer()
         turns(trainer)
-        trainer.close(time.monotonic())
-        assert "River 0.1.0" in only(JobFailed, asker.poll()).error
-        asker.submit(pool.job())
-        turns(pool.trainer(sources="of other files"))
-        assert "has loaded other code than the worker" in only(JobFailed, asker.poll()).error
+        assert (trainer.outcomes["dropped"], trainer.outcomes["trained"]) == (5, 1), "no job has failed because of those"
+        changed = dataclasses.replace(pool.of, window_rows_max=777)
+        assert trainers_group("g", changed) != trainers_group("g", pool.of) == trainers_group("g", pool.of)
+
+    def test_one_of_a_release_that_writes_it_differently_is_passed_over(self, pool: Pool) -> None:
+        header, _ = unseal(self.sealed(pool), KEYRING)
+        with pytest.raises(StateError, match="another release wrote it"):
+            open_ticket(seal(header, b'{"token": 1}', KEYRING), pool.of, KEYRING)
 
     def test_thousands_that_are_near_a_genuine_one_end_no_trainer_and_the_genuine_one_is_trained(self, pool: Pool) -> None:
         genuine, chance = self.sealed(pool), random.Random(7)
         trainer = pool.trainer()
         forged = [value for value in (mutated(chance, genuine) for _ in range(3_000)) if value != genuine]
         pool.topic.logs = [list(forged), [], [], []]
-        pool.topic.put(0, genuine, lambda: None)
+        pool.topic.put(0, genuine)
         turns(trainer)
         assert trainer.outcomes == {"trained": 1, "failed": 0, "unwanted": 0, "given_back": 0, "dropped": len(forged)}
-        pool.topic.put(1, genuine, lambda: None)  # sent again by somebody else
+        pool.topic.put(1, genuine)  # sent again by somebody else
         turns(trainer)
         assert trainer.outcomes["unwanted"] == 1
-        assert pool.topic.committed == [len(log) for log in pool.topic.logs]
 
     def test_of_a_shard_the_one_sent_last_counts_in_whatever_order_they_come(self, pool: Pool) -> None:
         asker = pool.asker()
@@ -355,7 +376,6 @@ class TestTickets:
         turns(trainer)
         assert only(JobDone, asker.poll()).training == 2
         assert trainer.outcomes == {"trained": 1, "failed": 0, "unwanted": 0, "given_back": 0, "dropped": 0}
-        assert pool.topic.committed[1] == 2
 
     def test_they_hold_no_pickle_and_no_model(self, pool: Pool) -> None:
         base = seal_model(MODEL.clone(), pool.of, support.shard_of(pool.of), KEYRING, learned_through=1)
@@ -366,31 +386,28 @@ class TestTickets:
 
 
 class TestTheWorkersSide:
-    def test_a_ticket_that_was_not_delivered_is_sent_again(self, pool: Pool) -> None:
+    def test_a_ticket_that_is_lost_is_sent_again_and_one_that_came_twice_is_trained_once(
+        self, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         asker, trainer = pool.asker(), pool.trainer()
         pool.topic.losing = True
         asker.submit(pool.job())
         pool.topic.losing = False
-        asker.poll()
-        turns(trainer)
-        assert isinstance(only(JobDone, asker.poll()), JobDone)
-
-    def test_one_that_nobody_takes_is_put_elsewhere_and_the_older_one_is_void(self, pool: Pool) -> None:
-        asker = pool.asker()
-        asker.submit(pool.job())
-        asker._calls[support.shard_of(pool.of)].move_s = 0.01
-        until_s = time.monotonic() + 5
-        while len(pool.tickets()) < 3 and time.monotonic() < until_s:
+        assert (asker.poll(), pool.tickets()) == ([], [])
+        monkeypatch.setattr("stream_retrain.engines.trainer.pool.QUIET_S", 0.0)
+        for _ in range(20):
             asker.poll()
-        first, *_, last = sorted(
-            (open_ticket(each, pool.of, KEYRING) for each in pool.tickets()),
-            key=lambda each: each.sent_ms,  # type: ignore[union-attr, return-value]
-        )
-        assert first.asked_ms == last.asked_ms, "it keeps its place in the queue"  # type: ignore[union-attr]
-        trainer = pool.trainer()
+        assert len(set(pool.tickets())) == 1, "the very same ticket, so its place among others stays"
+        assert sum(bool(log) for log in pool.topic.logs) > 1, "anywhere"
         turns(trainer)
         assert isinstance(only(JobDone, asker.poll()), JobDone)
         assert (trainer.outcomes["trained"], trainer.outcomes["failed"]) == (1, 0)
+
+    def test_one_begins_with_the_partition_of_its_shards_number(self, pool: Pool) -> None:
+        asker = pool.asker()
+        for partition in range(4):
+            asker.submit(pool.job(partition=partition))
+        assert [len(log) for log in pool.topic.logs] == [1, 1, 1, 1]
 
     def test_one_that_nobody_takes_for_an_hour_fails(self, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("stream_retrain.engines.trainer.pool.WAITING_S_MAX", -1.0)
@@ -474,7 +491,7 @@ class TestTheWorkersSide:
         sealed = seal_model(MODEL.clone(), pool.of, wanted.shard, KEYRING, learned_through=9, extra=extra)
         state = pool.stores.jobs.look(wanted.shard)
         assert state
-        pool.stores.jobs.take(wanted.shard, state.token, "x")
-        assert pool.stores.jobs.end(wanted.shard, state.token, "x", Ending(sealed=sealed[: len(sealed) - len(end)] + end))
+        pool.stores.jobs.take(wanted.shard, state.token)
+        assert pool.stores.jobs.end(wanted.shard, state.token, Ending(sealed=sealed[: len(sealed) - len(end)] + end))
         [result] = asker.poll()
         return result

@@ -1,12 +1,13 @@
 """The worker's side of the pool: trainings are asked for by tickets, which `stream-retrain trainer` processes take from Kafka.
 
-1. `submit` writes the job to the `JobStore`, and then sends a ticket with its token.
-2. `poll` reads the state of each open job. A trainer at work sends heartbeats. If it dies, its group gives the ticket to another, which
-   takes the job up: the worker has nothing to do. A job that failed and may succeed in another attempt is asked for again, for
-   `attempts_max` attempts in all.
-3. A job that nobody has taken for a while is asked for again under another token, which puts its ticket into another partition: its
-   trainer may be busy, and another one idle. The older ticket is void from then on.
-4. A result is returned after its seal was verified, and that it belongs to this very training. Nothing is unpickled here.
+The worker alone is responsible for a job, from `submit` until it has ended:
+
+1. It writes the job to the `JobStore` under a new token, and sends a ticket with that token. Older tickets of the shard are void then.
+2. While nobody has taken the job, it sends the same ticket again every `QUIET_S`, to a partition chosen at random: a ticket may be lost, or
+   wait for a trainer that is busy. Only the first trainer can take a token.
+3. A trainer at work sends heartbeats. If there was none for `QUIET_S`, or if the attempt failed and another may succeed, the worker begins
+   at 1 again, for `attempts_max` attempts in all. So it does at once if the trainer gave the job back; that was no attempt.
+4. It returns the result, after its seal was verified and that it belongs to this very training. Nothing is unpickled here.
 
 While the store is unavailable, jobs stay as they are.
 """
@@ -14,7 +15,6 @@ While the store is unavailable, jobs stay as they are.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 import math
 import random
@@ -25,12 +25,11 @@ from typing import Final
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.models import verify_model
-from stream_retrain.codec.sources import sources_digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.trainer.jobs import Job, JobDone, TrainerLimits, TrainerResult
 from stream_retrain.engines.trainer.open_jobs import OpenJobs
-from stream_retrain.engines.trainer.tickets import Ticket, TicketQueue, seal_ticket
-from stream_retrain.errors import BrokerError, StaleEpochError, StateError, StoreError
+from stream_retrain.engines.trainer.tickets import QUIET_S, Ticket, TicketQueue, seal_ticket
+from stream_retrain.errors import StaleEpochError, StateError, StoreError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores.ports import Ending, JobState, JobStore
 
@@ -40,10 +39,6 @@ LOOK_EVERY_S: Final = 0.5
 WAITING_S_MAX: Final = 3_600.0
 WAITS_EVERY_S: Final = 60.0
 """How often it is reported again that nobody takes a job."""
-MOVE_AFTER_S: Final = 10.0
-"""After how long in one partition a ticket is put into another; each time twice as long."""
-SILENT_S: Final = 30.0
-"""A job whose trainer is silent for so long is with no other either: its ticket may be lost."""
 PAUSE_S: Final = 5.0
 KEPT_S: Final = 300.0
 LOG: Final = logging.getLogger("stream_retrain.trainer")
@@ -51,34 +46,25 @@ LOG: Final = logging.getLogger("stream_retrain.trainer")
 
 @dataclasses.dataclass(slots=True)
 class _Call:
-    """What was done for an open job; times are of the monotonic clock."""
+    """How an open job was asked for; times are of the monotonic clock."""
 
     asked_ms: int
-    place: int
     since_s: float
     """When it was asked for, or when its trainer last gave a sign of life."""
     token: str = ""
-    sent: bool = False
+    ticket: bytes = b""
+    """What was put; empty: it is to be asked for under a new token."""
+    put_s: float = 0.0
     look_s: float = 0.0
-    rows: int = -1
-    """Those reported last."""
     told_s: float = -math.inf
     """After how long it was last reported that nobody takes it."""
-    move_s: float = MOVE_AFTER_S
-    """After how long its ticket is put into another partition."""
 
 
 class PoolTrainer:
     """A `Trainer` whose jobs are carried out by `stream-retrain trainer` processes, wherever they run."""
 
     def __init__(
-        self,
-        pipeline: Pipeline,
-        store: JobStore,
-        queue: TicketQueue,
-        keyring: Keyring,
-        limits: TrainerLimits,
-        trainers: Callable[[], int],
+        self, pipeline: Pipeline, store: JobStore, queue: TicketQueue, keyring: Keyring, limits: TrainerLimits, trainers: Callable[[], int]
     ) -> None:
         """`trainers` counts those that could take jobs of this pipeline; it may raise `StoreError`."""
         self._pipeline = pipeline
@@ -87,17 +73,15 @@ class PoolTrainer:
         self._keyring = keyring
         self._limits = limits
         self._trainers = trainers
-        self._sources = sources_digest(pipeline)
         self._jobs = OpenJobs(limits.attempts_max)
         self._calls: dict[ShardId, _Call] = {}
 
     def submit(self, job: Job) -> None:
         self._jobs.add(job)
-        self._calls[job.shard] = _Call(int(time.time() * 1000), job.shard.partition, time.monotonic())
+        self._calls[job.shard] = _Call(int(time.time() * 1000), time.monotonic())
         self._look_at(job.shard)
 
     def poll(self) -> list[TrainerResult]:
-        self._queue.poll()
         now_s = time.monotonic()
         for shard in [shard for shard, call in self._calls.items() if now_s >= call.look_s]:
             self._look_at(shard)
@@ -114,73 +98,56 @@ class PoolTrainer:
         self._jobs.clear()
 
     def _look_at(self, shard: ShardId) -> None:
-        """Send the ticket of a job, or read the state of a job that was sent."""
+        """Read the state of a job that was asked for, and ask for one that was not, or is to be asked for again."""
         call = self._calls[shard]
         call.look_s = time.monotonic() + LOOK_EVERY_S
         try:
-            if not call.sent:
-                self._send(shard, call)
-                return
-            state = self._state(shard)
-            if state is None or state.token != call.token:
-                self._jobs.begin(shard)  # its store may lose it again and again
-                self._again(shard, call, "the store has lost it")
-            else:
-                self._follow(shard, call, state)
+            if call.ticket:
+                self._follow(shard, call, self._store.look(shard))
+            if shard in self._calls and not call.ticket:
+                self._ask(shard, call)
         except StaleEpochError as error:
             self._fail(shard, str(error))
-        except (StoreError, BrokerError) as error:
-            LOG.warning("the training of %s waits: %s", shard, error)
-            call.look_s = time.monotonic() + PAUSE_S
-
-    def _state(self, shard: ShardId) -> JobState | None:
-        """The state of the shard's job; None where there is none that can be read: the job is then asked for again."""
-        try:
-            return self._store.look(shard)
         except StateError as error:
-            LOG.error("%s", error)
-            return None
+            self._again(shard, call, str(error))
+        except StoreError as error:
+            LOG.warning("the training of %s waits: %s", shard, error)
+            call.since_s = time.monotonic()  # its trainer could send no heartbeats either
+            call.look_s = call.since_s + PAUSE_S
 
-    def _send(self, shard: ShardId, call: _Call) -> None:
-        """1 Make a token; 2 write the job; 3 send its ticket. From step 2 on, an older ticket of the shard is void."""
-        opened, now_ms = self._jobs[shard], int(time.time() * 1000)
-        job = opened.job
-        call.token, call.rows, call.sent = f"{job.epoch}-{job.training.number}-{secrets.token_hex(6)}", -1, False
+    def _ask(self, shard: ShardId, call: _Call) -> None:
+        job, token = self._jobs[shard].job, secrets.token_hex(8)
         expire_s = WAITING_S_MAX + self._limits.timeout_s + KEPT_S
-        self._store.ask(shard, job.epoch, call.token, expire_s, base=job.base, attempts=opened.attempts)
-        ticket = Ticket(
-            shard=shard,
-            token=call.token,
-            epoch=job.epoch,
-            training=job.training,
-            learned_through=job.learned_through,
-            sources=self._sources,
-            base=None if job.base is None else hashlib.sha256(job.base).hexdigest(),
-            attempts_max=self._limits.attempts_max,
-            asked_ms=call.asked_ms,
-            sent_ms=now_ms,
-        )
-        token = call.token
+        self._store.ask(shard, job.epoch, token, expire_s, base=job.base)
+        self._jobs.begin(shard)
+        ticket = Ticket.of(job, token, self._jobs[shard].attempts, call.asked_ms)
+        call.token, call.ticket = token, seal_ticket(ticket, self._pipeline, self._keyring)
+        self._put(shard, call)
 
-        def lost() -> None:
-            call.sent = call.sent and call.token != token
+    def _put(self, shard: ShardId, call: _Call) -> None:
+        """Put the ticket: the first of a job by the number of the shard, which spreads them evenly, and later ones anywhere."""
+        self._queue.put(random.randrange(2**16) if call.put_s else shard.partition, call.ticket)
+        call.put_s = time.monotonic()
 
-        self._queue.put(call.place, seal_ticket(ticket, self._pipeline, self._keyring), lost)
-        call.sent = True
-
-    def _follow(self, shard: ShardId, call: _Call, state: JobState) -> None:
-        """Act on the state of a job that was sent."""
-        now_s, opened = time.monotonic(), self._jobs[shard]
-        opened.attempts = state.attempts
-        if state.ending is not None:
+    def _follow(self, shard: ShardId, call: _Call, state: JobState | None) -> None:
+        """Act on the state of a job; with the ticket removed, it is asked for again."""
+        if state is None or state.token != call.token:
+            self._again(shard, call, "the store has lost it")
+        elif state.ending is not None:
             self._end(shard, call, state.ending)
-            return
-        running = state.status == "running"
-        if running and (alive_s := now_s - state.heartbeat_age_s) > call.since_s:
-            call.since_s, call.told_s, call.move_s = alive_s, -math.inf, MOVE_AFTER_S
-        if running and state.rows > call.rows:
-            call.rows = state.rows
+        elif state.status == "given_back":
+            self._jobs[shard].attempts -= 1
+            call.ticket = b""
+        elif state.status == "running":
+            call.since_s, call.told_s = max(call.since_s, time.monotonic() - state.heartbeat_age_s), -math.inf
             self._jobs.progressed(shard, state.rows, state.rows_total)
+            if time.monotonic() - call.since_s > QUIET_S:
+                self._again(shard, call, f"its trainer has sent no heartbeat for {QUIET_S:.0f} s")
+        else:
+            self._waits(shard, call)
+
+    def _waits(self, shard: ShardId, call: _Call) -> None:
+        now_s = time.monotonic()
         waited_s = now_s - call.since_s
         if waited_s > WAITING_S_MAX:
             self._fail(shard, f"no trainer took it for {WAITING_S_MAX:.0f} s: start stream-retrain trainer with exactly this pipeline")
@@ -188,26 +155,19 @@ class PoolTrainer:
         if waited_s > max(self._limits.trainer_wait_s, call.told_s + WAITS_EVERY_S):
             call.told_s = waited_s
             self._jobs.waits(shard, waited_s, self._trainers())
-        if waited_s > (max(call.move_s, SILENT_S) if running else call.move_s):
-            call.move_s = waited_s * 2
-            call.place = random.randrange(2**16)
-            self._send(shard, call)
+        if now_s - call.put_s > QUIET_S:
+            self._put(shard, call)
 
     def _end(self, shard: ShardId, call: _Call, ending: Ending) -> None:
         if ending.sealed is None:
             error = ending.error or "its trainer gave no reason"
-            if ending.again:
-                self._again(shard, call, error)
-            else:
-                self._fail(shard, error)
-            return
+            return self._again(shard, call, error) if ending.again else self._fail(shard, error)
         try:
             result = self._verified(self._jobs[shard].job, ending.sealed)
         except StateError as error:
-            self._fail(shard, f"its result was refused: {error}")
-        else:
-            self._drop(shard)
-            self._jobs.done(result)
+            return self._fail(shard, f"its result was refused: {error}")
+        self._drop(shard)
+        return self._jobs.done(result)
 
     def _verified(self, job: Job, sealed: bytes) -> JobDone:
         """The result, as its signed header describes it. Raises `StateError`."""
@@ -216,25 +176,17 @@ class PoolTrainer:
         if (extra.get("epoch"), extra.get("training")) != (str(job.epoch), str(job.training.number)):
             raise StateError(f"A model of {job.shard} is of another training")
         try:
-            return JobDone(
-                shard=job.shard,
-                training=job.training.number,
-                sealed=sealed,
-                learned_through=header.offset - 1,
-                rows=int(extra["rows"]),
-                seconds=float(extra["seconds"]),
-                gap=extra["gap"] == "yes",
-            )
+            rows, seconds, gap = int(extra["rows"]), float(extra["seconds"]), extra["gap"] == "yes"
         except (KeyError, ValueError) as error:
             raise StateError(f"A model of {job.shard} does not say how it was trained: {error}") from None
+        training, through = job.training.number, header.offset - 1
+        return JobDone(shard=job.shard, training=training, sealed=sealed, learned_through=through, rows=rows, seconds=seconds, gap=gap)
 
     def _again(self, shard: ShardId, call: _Call, error: str) -> None:
-        """Ask for another attempt, or fail the job if the last one was its last."""
-        training = self._jobs[shard].job.training.number
+        """Let it be asked for again, or fail it if the last attempt was its last."""
         if self._jobs.retry(shard, error):
-            LOG.warning("training %d of %s begins again: %s", training, shard, error)
-            call.since_s = time.monotonic()
-            self._send(shard, call)
+            LOG.warning("the training of %s begins again: %s", shard, error)
+            call.ticket, call.since_s = b"", time.monotonic()
         else:
             self._drop(shard)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Literal
 
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores.memory.shards import Shards, StoredJob, StoredShard
-from stream_retrain.stores.ports import JOB_LEASE_S, Ending, JobState, JobTaken
+from stream_retrain.stores.ports import Ending, JobState, JobStatus, JobTaken
 
 __all__ = ["MemoryJobStore"]
 
@@ -20,36 +19,31 @@ class MemoryJobStore:
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
 
-    def ask(self, shard: ShardId, epoch: int, token: str, expire_s: float, *, base: bytes | None = None, attempts: int = 0) -> None:
+    def ask(self, shard: ShardId, epoch: int, token: str, expire_s: float, *, base: bytes | None = None) -> None:
         with self._shards.owned(shard, epoch) as stored:
-            stored.job = StoredJob(token=token, base=base, attempts=attempts, expire_s=expire_s)
+            stored.job = StoredJob(token=token, base=base, expire_s=expire_s)
             stored.job.renew()
 
-    def take(self, shard: ShardId, token: str, trainer: str) -> JobTaken | Literal["busy"] | None:
-        with self._shards.locked(shard) as stored:
-            job = _unexpired(stored)
-            if job is None or job.token != token or job.status == "ended":
+    def take(self, shard: ShardId, token: str) -> JobTaken | None:
+        with self._step(shard, token, "waiting") as job:
+            if job is None:
                 return None
-            if job.status == "running" and time.monotonic() - job.heartbeat_s < JOB_LEASE_S:
-                return "busy"
-            job.status, job.trainer = "running", trainer
-            job.attempts += 1
-            job.renew()
-            return JobTaken(attempt=job.attempts, base=job.base)
+            job.status = "running"
+            return JobTaken(base=job.base)
 
-    def heartbeat(self, shard: ShardId, token: str, trainer: str, rows: int, rows_total: int | None) -> bool:
-        with self._running(shard, token, trainer) as job:
+    def heartbeat(self, shard: ShardId, token: str, rows: int, rows_total: int | None) -> bool:
+        with self._step(shard, token, "running") as job:
             if job is None:
                 return False
             job.rows, job.rows_total = rows, rows_total
             return True
 
-    def end(self, shard: ShardId, token: str, trainer: str, ending: Ending | None) -> bool:
-        with self._running(shard, token, trainer) as job:
+    def end(self, shard: ShardId, token: str, ending: Ending | None) -> bool:
+        with self._step(shard, token, "running") as job:
             if job is None:
                 return False
             if ending is None:
-                job.status, job.attempts = "waiting", job.attempts - 1
+                job.status = "given_back"
             else:
                 job.status, job.ending, job.base = "ended", ending, None
             return True
@@ -62,7 +56,6 @@ class MemoryJobStore:
             return JobState(
                 token=job.token,
                 status=job.status,
-                attempts=job.attempts,
                 rows=job.rows,
                 rows_total=job.rows_total,
                 heartbeat_age_s=time.monotonic() - job.heartbeat_s,
@@ -75,11 +68,11 @@ class MemoryJobStore:
                 stored.job = None
 
     @contextlib.contextmanager
-    def _running(self, shard: ShardId, token: str, trainer: str) -> Iterator[StoredJob | None]:
-        """The job with that token, if that trainer is at it."""
+    def _step(self, shard: ShardId, token: str, status: JobStatus) -> Iterator[StoredJob | None]:
+        """The job with that token, if it has that status."""
         with self._shards.locked(shard) as stored:
             job = _unexpired(stored)
-            if job is None or (job.token, job.trainer, job.status) != (token, trainer, "running"):
+            if job is None or (job.token, job.status) != (token, status):
                 yield None
             else:
                 job.renew()

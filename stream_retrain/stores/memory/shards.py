@@ -49,9 +49,7 @@ class StoredJob:
 
     token: str
     base: bytes | None
-    attempts: int
     expire_s: float
-    trainer: str = ""
     heartbeat_s: float = 0.0
     expires_s: float = 0.0
     status: JobStatus = "waiting"
