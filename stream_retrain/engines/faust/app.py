@@ -24,7 +24,7 @@ from typing import Any, Final
 import faust
 
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.faust.attachment import Attachment, Work, leaves_when_stopped
+from stream_retrain.engines.faust.attachment import Attachment, GroupErrors, Work, leaves_when_stopped
 from stream_retrain.engines.watchdog import Stop
 from stream_retrain.errors import BrokerError, SettingsError
 from stream_retrain.settings import Settings
@@ -97,25 +97,28 @@ def run_app(app: Any, attachment: Attachment, work: Work, stop: Stop) -> None:
 async def _run(app: Any, attachment: Attachment, work: Work, stop: Stop) -> None:
     attachment.start(work)
     await attachment.watch(until=lambda: attachment.wanted)
+    membership, of_faust = GroupErrors(app), []
     try:
         if not attachment.ended:
-            await _started(app)
-        await attachment.watch(until=lambda: app.crashed)
+            of_faust.append(starting := asyncio.ensure_future(app.start()))  # it returns with the first assignment, which may never come
+            await attachment.watch(until=lambda: app.crashed or membership.refused() or _failed(starting) is not None)
     finally:
         attachment.stop()
         await attachment.watch(until=lambda: False)
         leaves_when_stopped(app)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(app.stop(), max(0.1, min(LEAVE_TIMEOUT_S, stop.remaining_s())))
+        of_faust.append(asyncio.ensure_future(app.stop()))
+        # Not `wait_for`: it waits for what it has cancelled, and Faust's services pass over a cancellation.
+        await asyncio.wait(of_faust, timeout=max(0.1, min(LEAVE_TIMEOUT_S, stop.remaining_s())))
+    if (error := _failed(of_faust[0])) is not None:
+        raise BrokerError(f"Faust could not start: {error!r}") from error
+    if attachment.error is None and membership.why:
+        raise BrokerError(f"group {app.conf.id!r} does not take Faust's client in: {membership.why}")
     if app.crashed and attachment.error is None:
         raise BrokerError(f"Faust ended: {app.crash_reason!r}; what was not committed is learned again at the next start")
 
 
-async def _started(app: Any) -> None:
-    try:
-        await app.start()
-    except Exception as error:
-        raise BrokerError(f"Faust could not start: {error!r}") from error
+def _failed(task: asyncio.Future[Any]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None
 
 
 def _credentials(kafka: dict[str, str]) -> Any:

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import faust
+from aiokafka.errors import InconsistentGroupProtocolError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ProcessingGuarantee
 
@@ -31,7 +32,7 @@ from stream_retrain.errors import SettingsError
 from stream_retrain.lane.batch import Record
 from stream_retrain.settings import Settings
 
-__all__ = ["Attachment", "BothTurn", "Work", "leaves_when_stopped"]
+__all__ = ["Attachment", "BothTurn", "GroupErrors", "Work", "leaves_when_stopped"]
 
 LOG: Final = logging.getLogger("stream_retrain.worker")
 REVOKE_TIMEOUT_S: Final = 10.0
@@ -39,6 +40,8 @@ REVOKE_TIMEOUT_S: Final = 10.0
 HEARTBEATS_MISSED: Final = 3
 """How many heartbeats a process that was fenced waits before it believes once more that its partitions are its own."""
 STEP_S: Final = 0.05
+REFUSED_AFTER_S: Final = 1.0
+OTHER_ENGINE: Final = "it has members that share partitions by another rule, such as workers of the engine kafka: stop all of those first"
 LOOP_SILENT_S: Final = 2.0
 PREPARE_TIMEOUT_S: Final = 15.0
 """How long the app's other agents wait for a pipeline whose source topic, Kafka or Redis is not there."""
@@ -193,6 +196,25 @@ def leaves_when_stopped(app: Any) -> None:
     """Let a static member that is told to stop leave its group, as the worker's own consumer does: its partitions would wait a session."""
     if app._consumer is not None and app._consumer._thread._consumer is not None:
         app._consumer._thread._consumer._coordinator._group_instance_id = None
+
+
+class GroupErrors:
+    """What the group refuses Faust's client. The client keeps such an error for who polls next, and Faust does not without partitions."""
+
+    def __init__(self, app: Any, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._clock_s = clock_s
+        self._since_s = math.inf
+        self.why = ""
+
+    def refused(self) -> bool:
+        """Whether an error has waited that nobody took; `why` says which."""
+        client = getattr(getattr(self._app._consumer, "_thread", None), "_consumer", None)
+        error = getattr(getattr(client, "_coordinator", None), "_pending_exception", None)
+        self._since_s = math.inf if error is None else min(self._since_s, self._clock_s())
+        if self._clock_s() - self._since_s >= REFUSED_AFTER_S:
+            self.why = OTHER_ENGINE if isinstance(error, InconsistentGroupProtocolError) else repr(error)
+        return bool(self.why)
 
 
 class _CommittedThread(driver.AIOKafkaConsumerThread):

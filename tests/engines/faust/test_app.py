@@ -8,15 +8,17 @@ import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import InconsistentGroupProtocolError
 from faust.types.auth import AuthProtocol
 from river import linear_model
 
 from stream_retrain import Pipeline, Schema
 from stream_retrain.engines.faust.app import CHATTY, data_folder, pipeline_app, run_app
-from stream_retrain.engines.faust.attachment import Attachment, BothTurn
+from stream_retrain.engines.faust.attachment import Attachment, BothTurn, GroupErrors, Work
 from stream_retrain.engines.kafka.clients import Clients
 from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.errors import BrokerError, SettingsError, StateError
@@ -98,19 +100,27 @@ class App:
 
     def __init__(self, real: Any, fails: str = "") -> None:
         self._real, self._fails = real, fails
+        self.conf = real.conf
         self.calls: list[str] = []
         self.crashed = False
         self.crash_reason: BaseException | None = None
-        self._consumer = None
+        self._consumer: Any = None
+        self._stopped = asyncio.Event()
 
     async def start(self) -> None:
         self.calls.append("start")
+        if self._fails == "refused":
+            coordinator = SimpleNamespace(_pending_exception=InconsistentGroupProtocolError(), _group_instance_id="host-0")
+            self._consumer = SimpleNamespace(_thread=SimpleNamespace(_consumer=SimpleNamespace(_coordinator=coordinator)))
+        if self._fails in ("refused", "no assignment"):
+            await self._stopped.wait()
         if self._fails == "start":
             raise OSError("no broker")
         self.crashed, self.crash_reason = self._fails == "crash", RuntimeError("it was the agent")
 
     async def stop(self) -> None:
         self.calls.append("stop")
+        self._stopped.set()
 
 
 @pytest.mark.parametrize(("fails", "why"), [("start", "Faust could not start.*no broker"), ("crash", "Faust ended.*it was the agent")])
@@ -127,6 +137,51 @@ def test_a_faust_that_fails_ends_the_run_after_the_worker_has(tmp_path: Path, fa
         run_app(app, attachment, work, watchdog())
     assert ended.is_set()
     assert app.calls == ["start", "stop"]
+
+
+def test_a_group_that_takes_no_faust_in_ends_the_run_and_says_why(tmp_path: Path) -> None:
+    """Faust would wait without end for its first partitions, and say nothing: nobody asks its client for the error."""
+    told = threading.Event()
+    app, attachment = attached(tmp_path, told, "refused")
+    with pytest.raises(BrokerError, match=r"'stream_retrain.shop' does not take Faust's client in.*engine kafka: stop all of those first"):
+        run_app(app, attachment, waiting(attachment, told), watchdog())
+    assert app.calls == ["start", "stop"]
+
+
+def test_an_error_of_the_group_that_passes_ends_nothing() -> None:
+    coordinator, clock = SimpleNamespace(_pending_exception=None), SimpleNamespace(now_s=0.0)
+    app = SimpleNamespace(_consumer=SimpleNamespace(_thread=SimpleNamespace(_consumer=SimpleNamespace(_coordinator=coordinator))))
+    errors, lasts = GroupErrors(app, lambda: clock.now_s), OSError("it lasts")
+    for clock.now_s, error, refused in (
+        (0.0, None, False),
+        (1.0, OSError("it passes"), False),
+        (1.9, None, False),
+        (2.5, lasts, False),
+        (3.5, lasts, True),
+    ):
+        coordinator._pending_exception = error
+        assert errors.refused() is refused
+    assert errors.why == "OSError('it lasts')"
+    assert not GroupErrors(SimpleNamespace(_consumer=None)).refused()
+
+
+def test_a_worker_that_is_told_to_stop_before_it_has_partitions_stops(tmp_path: Path) -> None:
+    """Faust's start returns with the first assignment: it was waited for, until the watchdog ended the process."""
+    told = threading.Event()
+    app, attachment = attached(tmp_path, told, "no assignment")
+    threading.Timer(0.3, told.set).start()
+    run_app(app, attachment, waiting(attachment, told), watchdog())
+    assert app.calls == ["start", "stop"]
+
+
+def waiting(attachment: Attachment, told: threading.Event) -> Work:
+    """A worker that waits for partitions until it is told to stop."""
+
+    def work(_: Clients) -> None:
+        attachment.wanted = True
+        assert told.wait(10)
+
+    return work
 
 
 def test_what_ends_the_worker_ends_the_run(tmp_path: Path) -> None:
