@@ -47,13 +47,17 @@ kafka-console-consumer.sh --bootstrap-server 127.0.0.1:9092 --topic orders.dead_
 REASONS: Final[dict[str, str]] = {
     "empty": "the record has no value, as a tombstone has none",
     "too_large": "key and value together are more than the setting `record_bytes_max`; the letter has no value",
-    "decode": "the value is not JSON",
+    "decode": "the value is not JSON, or not of the pipeline's format",
     "schema": "a field is missing or does not fit; `sr_field` names it",
     "duplicate": "a question with its id waits already",
     "model": "the model raised on it",
     "correction": 'a second answer with another label, where `Labels(corrections="dead_letter")` says so',
     "no_question": "a label of a topic of its own whose question never came, or had no place; `sr_topic` is that topic",
 }
+CARRIED: Final = """\
+A prediction, and the decisions at its event, have those headers of the record that `Pipeline(carry_headers=...)` names: `traceparent` and
+`tracestate`, unless told otherwise.
+"""
 OF_HEADERS: Final = """\
 Of the record's own headers at most {count}, with {size} bytes of names and values, are kept; the others are counted. No header of a letter
 is made by a clock: its times are those of the record.
@@ -142,6 +146,7 @@ def _prediction() -> Iterator[str]:
     asked = orders(probabilities=True, threshold=0.3)
     yield from _fence(_of_kind(outputs(asked, [_question(1717)]), PREDICTIONS), asked.model_digest())
     yield from _table("field", OF_PREDICTION)
+    yield CARRIED
     yield "An event without a label is predicted once, when it comes; its answer has no prediction of its own.\n"
 
 

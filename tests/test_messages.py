@@ -55,6 +55,11 @@ def document(of: Pipeline) -> dict[str, Any]:
     return asyncapi_document(of, stream_retrain.__version__, {"kafka": {"host": "127.0.0.1:9092", "protocol": "kafka"}})
 
 
+def opened(record: Record) -> Any:
+    """A decode of a pipeline's own."""
+    return json.loads(record.value or b"")
+
+
 def check(value: Any, schema: dict[str, Any], of: dict[str, Any]) -> None:
     """Raises `ValidationError` where the value does not fit; references are those of the document."""
     jsonschema.Draft7Validator(schema | {"components": of["components"]}, format_checker=jsonschema.FormatChecker()).validate(value)
@@ -161,6 +166,22 @@ def test_the_document_is_asyncapi(name: str, official: Any) -> None:
     for wrong in ({"asyncapi": "2.0.0"}, {"channels": {"source": {"address": 5}}}, {"operations": {"x": {"action": "publish"}}}):
         with pytest.raises(jsonschema.ValidationError):
             official.validate(made | wrong)
+
+
+@pytest.mark.parametrize(
+    ("fields", "content"),
+    [
+        ({}, "application/json"),
+        ({"format": "msgpack"}, "application/msgpack"),
+        ({"format": "cloudevents"}, "application/cloudevents+json"),
+        ({"decode": opened}, "application/octet-stream"),
+    ],
+)
+def test_the_document_says_what_the_bytes_of_an_event_are(fields: dict[str, Any], content: str) -> None:
+    of = PIPELINES["regression"]
+    example = {"example": Record(0, None, b'{"price":1.5}', 0)} if "decode" in fields else {}
+    changed = dataclasses.replace(of, schema=dataclasses.replace(of.schema, **fields, **example))
+    assert document(changed)["components"]["messages"]["event"]["contentType"] == content
 
 
 def test_every_reference_of_the_document_leads_somewhere() -> None:

@@ -42,6 +42,15 @@ __all__ = ["Pipeline"]
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}")
 CARRIED: Final = ("traceparent", "tracestate")
 PLAIN_LABELS: Final = Labels()
+LATER: Final = {
+    "carry_headers": CARRIED,
+    "labels": PLAIN_LABELS,
+    "probabilities": False,
+    "threshold": None,
+    "rejects_share_max": None,
+    "rejects_over_records": 1_000,
+}
+"""Fields that are younger than digests, and their defaults: pipelines that say nothing of them keep the digest that they had."""
 TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 OF_PROBA: Final = ("probabilities", "threshold")
 """What of the outputs is made of a classifier's probabilities."""
@@ -183,10 +192,11 @@ class Pipeline:
     def digest(self) -> str:
         """A digest of everything that makes a shard what it is; two pipelines with the same one learn the same from a log."""
         parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        later: dict[str, Any] = {} if (carried := tuple(parts.pop("carry_headers"))) == CARRIED else {"carry_headers": carried}
-        if self.labels == PLAIN_LABELS:
-            del parts["labels"]  # the digests of pipelines that say nothing of them stay what they were
-        return digest(parts | {"schema": self.schema.without_example()} | later)
+        parts |= {"schema": self.schema.without_example(), "carry_headers": tuple(self.carry_headers)}
+        for name, value in LATER.items():
+            if parts[name] == value:
+                del parts[name]
+        return digest(parts)
 
     def model_digest(self) -> str:
         """Names the declared model in predictions: it is another one where task, schema, model or threshold are."""

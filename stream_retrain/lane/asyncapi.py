@@ -20,6 +20,15 @@ __all__ = ["asyncapi_document"]
 
 VERSION: Final = "3.0.0"
 BINDING: Final = "0.5.0"
+_CONTENT: Final = {
+    "json": "application/json",
+    "msgpack": "application/msgpack",
+    "cloudevents": "application/cloudevents+json",
+    "Avro": "application/vnd.apache.avro",
+    "Protobuf": "application/x-protobuf",
+    "JsonSchema": "application/json",
+}
+"""By format, as `Schema.format` has it or by its class."""
 READ: Final = "Read it with isolation.level=read_committed: what an aborted transaction left is no message."
 
 
@@ -28,7 +37,7 @@ def asyncapi_document(pipeline: Pipeline, release: str, servers: Mapping[str, Ma
     decisions, data = decision_schemas()
     names = {kind.kind: kind.__name__ for kind in PUBLISHED}
     messages: dict[str, Any] = {
-        "event": _message("Event", "A question, an answer, or both in one.", {"$ref": "#/components/schemas/Event"}),
+        "event": _message("Event", "A question, an answer, or both in one.", {"$ref": "#/components/schemas/Event"}, _content(pipeline)),
         "prediction": _message("Prediction", "What the model said of one question.", {"$ref": "#/components/schemas/Prediction"}),
         "deadLetter": {
             "name": "DeadLetter",
@@ -71,6 +80,14 @@ def asyncapi_document(pipeline: Pipeline, release: str, servers: Mapping[str, Ma
 
 def _message(name: str, summary: str, payload: dict[str, Any], content: str = "application/json") -> dict[str, Any]:
     return {"name": name, "title": name, "summary": summary, "contentType": content, "payload": payload}
+
+
+def _content(pipeline: Pipeline) -> str:
+    """What the bytes of a record are."""
+    wire: Any = pipeline.schema.format
+    if pipeline.schema.decode is not None:
+        return "application/octet-stream"
+    return _CONTENT[wire if isinstance(wire, str) else type(wire).__name__]
 
 
 def _channel(topic: str, words: str, messages: list[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import msgspec
 __all__ = ["CLASSES_MAX", "class_probabilities"]
 
 CLASSES_MAX: Final = 100
-BYTES_MAX: Final = 3_000
+BYTES_MAX: Final = 2_500
 """Of the JSON of all the classes; a number takes 26 bytes at most with what stands around it."""
 NUMBER_BYTES: Final = 26
 _encode: Final = msgspec.json.Encoder().encode

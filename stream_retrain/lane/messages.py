@@ -37,7 +37,7 @@ REF: Final = "#/components/schemas/{name}"
 PUBLISHED: Final[tuple[type[ShardFact], ...]] = tuple(kind for kind in SHARD_FACTS if kind.published)
 """The facts that are decisions."""
 OF_PREDICTION: Final = {
-    "id": "the event's id; where the schema names none, the offset as text",
+    "id": "the event's id, as it came; where the schema names none, the offset as text",
     "offset": "offset of the question in its partition of the source; the prediction stands in the partition of the same number",
     "time_s": "event time of the question, in seconds since the epoch (UTC)",
     "prediction": "the label or number; null: the model could not predict yet, or what it answered was none",
@@ -144,8 +144,9 @@ def source_schema(pipeline: Pipeline) -> dict[str, Any]:
 
 def _leaves(schema: Schema, task: str) -> Iterator[tuple[str, Any, str | None]]:
     """Where each declared value stands, its type, and what it is, unless it is a feature."""
+    required = schema.required
     for name, field in schema.fields.items():
-        yield field.path or name, leaf_type(field), None
+        yield field.path or name, leaf_type(field, optional=name not in required), None
     if schema.sparse is not None and schema.sparse.path is not None:
         yield schema.sparse.path, sparse_type(schema.sparse) | None, "features by name"
     yield schema.label_name, label_type(schema, task) | None, "the label; absent or null: the record is a question"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from river import active, base, compose, drift, ensemble, feature_extraction, forest, linear_model, metrics, multiclass, preprocessing, tree
 
-from stream_retrain import Challenge, Ignore, On, PipelineError, Reset, Schema, Watch
+from stream_retrain import Challenge, Ignore, On, Pipeline, PipelineError, Reset, Schema, Watch
+from stream_retrain.core.pipeline import LATER
 from tests.core import streams
 
 SCHEMA: dict[str, Any] = {"id": "id", "label": "y", "features": {"a": float, "b": float, "c": float}}
@@ -223,3 +225,14 @@ def test_nulls_are_kept_for_a_model_that_fills_them() -> None:
     assert streams.pipeline(**plain | {"schema": never}).schema.keep_null is False
     with pytest.raises(PipelineError, match="The event has nulls because the schema keeps them"):
         streams.pipeline(**plain | {"schema": Schema(label="y", features=features, keep_null=True)})
+
+
+def test_what_a_pipeline_does_not_say_is_no_part_of_its_digest() -> None:
+    """A field that comes later must not give every pipeline another digest: their checkpoints and runs would be of another pipeline."""
+    defaults = {field.name: field.default for field in dataclasses.fields(Pipeline)}
+    assert all(defaults[name] == value for name, value in LATER.items())
+    plain = streams.pipeline()
+    assert dataclasses.replace(plain, **LATER).digest() == plain.digest()
+    others = {"probabilities": True, "threshold": 0.25, "rejects_share_max": 0.5, "rejects_over_records": 7}
+    digests = {plain.digest(), *(dataclasses.replace(plain, **{name: value}).digest() for name, value in others.items())}
+    assert len(digests) == len(others) + 1

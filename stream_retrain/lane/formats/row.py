@@ -234,10 +234,11 @@ def _finite_number(place: str, value: Any) -> Any:
     return value
 
 
-def leaf_type(field: Field) -> Any:
-    """What a feature is in a record, for msgspec."""
+def leaf_type(field: Field, *, optional: bool = True) -> Any:
+    """What a feature is in a record, for msgspec; it may be null, unless it is not `optional`."""
     kind: Any = INTEGER if field.plain is int else field.plain
-    return kind | str | None if field.text else kind | None
+    kind = kind | str if field.text else kind
+    return kind | None if optional else kind
 
 
 def sparse_type(sparse: Sparse) -> Any:

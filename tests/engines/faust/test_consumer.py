@@ -261,3 +261,53 @@ def test_the_committed_log_is_read_whatever_faust_hands_over(seed: int) -> None:
         bench.broker.advance(QUIET_S)
         bench.consume(2)
     assert bench.read == {partition: bench.committed(partition) for partition in (0, 1)}
+
+
+def test_of_a_paused_partition_nothing_is_handed_over_and_faust_is_not_kept_waiting() -> None:
+    bench = Bench(records_max=4)
+    bench.append(3)
+    bench.assign(0)
+    bench.consume(2)
+    assert bench.read[0] == [0, 1, 2]
+    here = TopicPartition(TOPIC, 0, 2)
+    bench.consumer.pause([here])
+    bench.append(12)
+    bench.deliver(*range(3, 15))  # more than have room: it would wait for ever
+    bench.consume(3)
+    assert bench.read[0] == [0, 1, 2]
+    bench.consumer.seek(here)
+    bench.consumer.resume([here])
+    bench.append(1)
+    bench.consume(2)
+    bench.deliver(15)
+    bench.consume(5)
+    assert bench.read[0] == [0, 1, 2, *range(2, 16)], "from where the lane stands, whatever was dropped meanwhile"
+
+
+def test_a_partition_that_is_paused_while_it_is_read_goes_on_where_it_is_told_to() -> None:
+    bench = Bench()
+    bench.append(10)
+    bench.handover.assign([0])
+    bench.consume(1, limit=5)
+    stopped = TopicPartition(TOPIC, 0, bench.next[0])
+    bench.consumer.pause([stopped])
+    bench.consume(3)
+    assert len(bench.read[0]) == stopped.offset
+    bench.consumer.seek(stopped)
+    bench.consumer.resume([stopped])
+    bench.consume(5)
+    assert bench.read[0] == list(range(10))
+
+
+def test_a_partition_that_goes_while_it_is_paused_is_read_when_it_comes_back() -> None:
+    bench = Bench()
+    bench.append(4)
+    bench.assign(0)
+    bench.consume(2)
+    bench.consumer.pause([TopicPartition(TOPIC, 0)])
+    bench.revoke(0)
+    bench.consume()
+    bench.append(2)
+    bench.assign(0)
+    bench.consume(3)
+    assert bench.read[0] == list(range(6))
