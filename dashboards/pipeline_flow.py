@@ -147,7 +147,7 @@ OWN_TOPIC: Final = (
 FLOW: Final = (
     Panel(
         title="Predicted, learned, learned again",
-        says="The last after a restore, without output.",
+        says="The last after a restore, without output. Besides: records that the pipeline's decode passes over.",
         kind="lines",
         unit="eps",
         low=0,
@@ -155,6 +155,7 @@ FLOW: Final = (
             (f"sum(rate(S_events_predicted_total{E}{RATE}))", "predicted"),
             (f"sum(rate(S_events_learned_total{E}{RATE}))", "learned"),
             (f"sum(rate(S_events_replayed_total{E}{RATE}))", "learned again"),
+            (f"sum(rate(S_records_passed_total{E}{RATE}))", "passed over by decode"),
         ),
     ),
     Panel(

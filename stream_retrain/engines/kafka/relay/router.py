@@ -29,8 +29,6 @@ __all__ = ["ANSWERS", "WAITING", "Plan", "Planned", "Router"]
 
 ANSWERS: Final = "answers"
 WAITING: Final = "waiting"
-KEY_BYTES_MAX: Final = 1_000
-"""Of a dead letter."""
 Planned: TypeAlias = tuple[str, int, bytes | None, bytes | None, list[tuple[str, str | bytes | None]]]
 """A record to produce: kind of topic, partition, key, value, headers."""
 
@@ -200,6 +198,5 @@ class Router:
         reason: RejectReason = error.reason  # type: ignore[assignment]
         rejected = Rejected(offset=record.offset, reason=reason, detail=cut(error.detail), field=error.field)
         letter = dead_letter(ShardId(self._pipeline, self._topic, partition), record, rejected)
-        key = record.key if len(record.key or b"") <= KEY_BYTES_MAX else None
-        self._plan.put((DEAD_LETTERS, partition % self._partitions, key, letter.value, letter.headers))
+        self._plan.put((DEAD_LETTERS, partition % self._partitions, letter.key, letter.value, letter.headers))
         self._plan.rejected[reason] += 1
