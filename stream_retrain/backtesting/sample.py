@@ -34,7 +34,7 @@ from stream_retrain.lane.formats.profile import Profile
 from stream_retrain.lane.formats.rows import encode_row, encode_row_as
 from stream_retrain.settings import Settings
 
-__all__ = ["Sample", "read_sample", "take_sample"]
+__all__ = ["Sample", "is_file", "read_sample", "take_sample"]
 
 TOPIC: Final = "kafka://"
 NO_TIMESTAMP_MS: Final = -1
@@ -72,8 +72,8 @@ class Sample:
 
 def read_sample(where: str, count: int, settings: Settings, schema: Schema | None) -> Iterator[Record]:
     """The first records of `TOPIC`, `TOPIC?from=...` or a file. Raises `SettingsError` and `BrokerError`."""
-    file = Path(where)
-    if not where.startswith(TOPIC) and (file.exists() or kind_of(file) is not None or file.suffix in SUFFIXES):
+    if is_file(where):
+        file = Path(where)
         for offset, row in enumerate(itertools.islice(_rows(file), count)):
             value = row.text if isinstance(row, Broken) else _encoded(row, schema)
             yield Record(offset, None, value, NO_TIMESTAMP_MS)
@@ -83,6 +83,12 @@ def read_sample(where: str, count: int, settings: Settings, schema: Schema | Non
     source = TopicSource(where if where.startswith(TOPIC) else f"{TOPIC}{where}", settings)
     for _, record in itertools.islice(source.records(), count):
         yield record
+
+
+def is_file(where: str) -> bool:
+    """Whether a sample is a file, and not a topic: one that is there, or that has the name of one."""
+    file = Path(where)
+    return not where.startswith(TOPIC) and (file.exists() or kind_of(file) is not None or file.suffix in SUFFIXES)
 
 
 def _rows(file: Path) -> Iterator[Any]:

@@ -23,7 +23,7 @@ LOG: Final = logging.getLogger("stream_retrain.cli")
 
 COMMANDS: Final = {
     **{name: name for name in ("demo", "check", "run", "trainer", "publish", "flights", "status", "healthcheck", "retrain", "resume")},
-    **{name: name for name in ("backtest", "verify", "asyncapi")},
+    **{name: name for name in ("init", "backtest", "verify", "asyncapi")},
     "repartition": "repartition",
     "warm-start": "warm_start",
     "dashboards": "export",

@@ -68,7 +68,7 @@ def _show(found: Pipeline, wanted: Settings, *, json: bool) -> None:
 
 
 def _look_at(where: str, number: int, wanted: Settings, found: Pipeline | None, *, json: bool) -> None:
-    from stream_retrain.backtesting.proposal import proposed
+    from stream_retrain.backtesting.proposal import propose
     from stream_retrain.backtesting.sample import read_sample, take_sample
     from stream_retrain.engines.kafka.registry import with_registry
 
@@ -76,7 +76,7 @@ def _look_at(where: str, number: int, wanted: Settings, found: Pipeline | None, 
         found = None if found is None else with_registry(found, wanted)
         records = read_sample(where, number, wanted, None if found is None else found.schema)
         sample = take_sample(records, found, wanted.record_bytes_max)
-    proposal = None if found is not None else proposed(sample)
+    proposal = None if found is not None else propose(sample).text
     if json:
         print_json(sample.described() | ({} if proposal is None else {"proposal": proposal}))
         return

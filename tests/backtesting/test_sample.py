@@ -12,7 +12,7 @@ from river import tree
 from typer.testing import CliRunner
 
 from stream_retrain import Pipeline, Schema, Sparse
-from stream_retrain.backtesting.proposal import proposed
+from stream_retrain.backtesting.proposal import propose
 from stream_retrain.backtesting.sample import Sample, read_sample, take_sample
 from stream_retrain.cli import app
 from stream_retrain.errors import SettingsError
@@ -91,7 +91,7 @@ def test_a_label_that_never_comes_and_times_that_are_far_off_are_told() -> None:
 
 def test_a_proposed_schema_takes_every_record_of_the_sample() -> None:
     given = records(*(row(number) for number in range(40)))
-    text = proposed(looked_at(given))
+    text = propose(looked_at(given)).text
     assert "id='meta.order_id'," in text
     assert "time='meta.created_at', time_unit='ms'," in text
     assert "label='returned', positive='yes',  # task='binary': it is no, yes" in text
@@ -114,7 +114,7 @@ def test_a_proposed_schema_takes_every_record_of_the_sample() -> None:
     ],
 )
 def test_a_format_is_guessed(given: Record, line: str) -> None:
-    assert line in proposed(looked_at([given]))
+    assert line in propose(looked_at([given])).text
 
 
 def test_a_sample_without_records_is_an_error() -> None:
