@@ -13,6 +13,7 @@ import pytest
 
 import stream_retrain
 from docs import architecture
+from docs import settings as settings_page
 from stream_retrain.codec.private_file import private_text, read_token
 from stream_retrain.settings import load_settings, settings_table_markdown
 from stream_retrain.views.catalogue import CATALOGUE, PREFIX, STATES
@@ -76,6 +77,17 @@ def test_the_log_lines_that_failures_are_told_by_are_in_the_code() -> None:
         words = " ".join(part.split()[:3])
         state = re.fullmatch(r"worker is (\w+)", words)
         assert words in code or words.partition(":")[0] in code or (state and state[1] in STATES), part
+
+
+def test_the_page_of_settings_has_them_as_they_are() -> None:
+    assert settings_page.PAGE.read_text() == settings_page.page(), "run `make docs`"
+
+
+def test_the_settings_that_are_shown_are_read(tmp_path: Path) -> None:
+    [shown] = re.findall(r"```toml\n(.*?)```", BY_NAME["settings.md"], re.DOTALL)
+    (tmp_path / "stream_retrain.toml").write_text(shown)
+    found = load_settings(tmp_path / "stream_retrain.toml", {})
+    assert (found.signing_key_file, found.kafka) == (tmp_path / "signing.key", {"security.protocol": "SASL_SSL"})
 
 
 def test_every_setting_of_the_table_is_a_variable_that_is_read() -> None:

@@ -16,7 +16,6 @@ import pytest
 
 import stream_retrain
 from docs import architecture
-from stream_retrain.settings import settings_table_markdown
 
 ROOT = Path(stream_retrain.__file__).parent
 MODULES = sorted(module.name for module in pkgutil.walk_packages([str(ROOT)], "stream_retrain.") if not module.name.endswith("__main__"))
@@ -74,10 +73,6 @@ def test_there_are_at_least_four_lines_of_tests_to_five_of_code() -> None:
 
 def test_the_picture_of_the_house_is_drawn_from_the_contracts() -> None:
     assert architecture.picture(PYPROJECT) in (ROOT.parent / "docs" / "architecture.md").read_text(), "run `make docs`"
-
-
-def test_the_readme_has_the_settings_as_they_are() -> None:
-    assert settings_table_markdown().strip() in README
 
 
 def test_the_readme_s_pipeline_loads(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What the operator sets: where Kafka and Redis are, how often to commit, what to keep.
 
 A field of `Settings` is a setting, and its one source of truth: default, range and meaning stand there, and the checks, the
-words of a fault, `describe` and the README's table are read from it. What belongs to the model (features, windows,
+words of a fault, `describe` and the table of docs/settings.md are read from it. What belongs to the model (features, windows,
 reactions) is the pipeline's, not the operator's, and is not here.
 
 Rules: every fault of every source is listed in one error; nothing is guessed, so an unknown name is a fault; a secret is

@@ -12,7 +12,7 @@ __all__ = ["SettingRow", "describe", "settings_table_markdown"]
 
 
 class SettingRow(NamedTuple):
-    """A setting described: a row of the README's table."""
+    """A setting described: a row of the table in docs/settings.md."""
 
     name: str
     variable: str
@@ -30,7 +30,7 @@ def describe() -> list[SettingRow]:
 
 
 def settings_table_markdown() -> str:
-    """The settings as a Markdown table, for the README; a default is as a TOML file would have it."""
+    """The settings as a Markdown table, for docs/settings.md; a default is as a TOML file would have it."""
     lines = ["| Setting | Variable | Default | Allowed | Meaning |", "|---|---|---|---|---|"]
     for name, variable, default, allowed, meaning in describe():
         shown = "" if default in (None, {}) else f"`{msgspec.json.encode(default).decode()}`"
