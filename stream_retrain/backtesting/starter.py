@@ -56,11 +56,12 @@ pipeline = Pipeline(
     schema=schema,
     # The recommended model adapts to drift by itself. Any River {kind} will do.
     model={model}(),
-    # A detector on a number worth watching. This one raises at most one false alarm in 100,000 events.
-    watch=[Watch("{signal}", {detector})],
+    # A detector on a number worth watching. The loss rises as soon as a model that was sure is wrong: here it is the log loss of
+    # the probabilities, or of numbers the error. The detector was chosen to be quiet, and fires when the loss gets worse.
+    watch=[Watch("loss", detector_for("loss"))],
     # What to do when it fires. Ignore() does nothing but say so: a decision, a metric, a line in the log. For a model that
-    # does not adapt by itself write On.drift("{signal}", Challenge()): new models race it, and the better one serves.
-    react=[On.drift("{signal}", Ignore())],
+    # does not adapt by itself write On.drift("loss", Challenge()): new models race it, and the better one serves.
+    react=[On.drift("loss", Ignore())],
 )
 """
 
@@ -82,11 +83,10 @@ def without_sample(task: Task) -> Proposal:
 def starter_text(name: str, source: str, proposal: Proposal) -> str:
     """The file."""
     regression = proposal.task == "regression"
-    signal, detector = ("loss", 'detector_for("loss", kind="ADWIN")') if regression else ("error", 'detector_for("error")')
     model, kind = ("adaptive_regressor", "regressor") if regression else ("adaptive_classifier", "classifier")
     tasks = {"binary": "  # true or false", "multiclass": "  # one of several classes", "regression": "  # a number"}[proposal.task]
     names = ", ".join(sorted(proposal.names | {"Ignore", "On", "Pipeline", "Watch", "detector_for"}))
-    body = BODY.format(name=name, source=source, task=proposal.task, tasks=tasks, model=model, kind=kind, signal=signal, detector=detector)
+    body = BODY.format(name=name, source=source, task=proposal.task, tasks=tasks, model=model, kind=kind)
     return HEAD.format(names=names, model=model) + proposal.schema + body
 
 

@@ -22,8 +22,9 @@ __all__ = ["COMMANDS", "app", "main"]
 LOG: Final = logging.getLogger("stream_retrain.cli")
 
 COMMANDS: Final = {
-    **{name: name for name in ("demo", "check", "run", "trainer", "publish", "flights", "status", "healthcheck", "retrain", "resume")},
-    **{name: name for name in ("init", "backtest", "verify", "asyncapi")},
+    **{name: name for name in ("demo", "init")},
+    **{name: name for name in ("check", "run", "trainer", "publish", "flights", "status", "healthcheck", "retrain", "resume")},
+    **{name: name for name in ("backtest", "verify", "asyncapi")},
     "repartition": "repartition",
     "warm-start": "warm_start",
     "dashboards": "export",
