@@ -56,8 +56,8 @@ pipeline = Pipeline(
     schema=schema,
     # The recommended model adapts to drift by itself. Any River {kind} will do.
     model={model}(),
-    # A detector on a number worth watching. The loss rises as soon as a model that was sure is wrong: here it is the log loss of
-    # the probabilities, or of numbers the error. The detector was chosen to be quiet, and fires when the loss gets worse.
+    # A detector on a number worth watching. The loss {loss}.
+    # The detector was chosen to be quiet, and fires when the loss gets worse.
     watch=[Watch("loss", detector_for("loss"))],
     # What to do when it fires. Ignore() does nothing but say so: a decision, a metric, a line in the log. For a model that
     # does not adapt by itself write On.drift("loss", Challenge()): new models race it, and the better one serves.
@@ -85,8 +85,9 @@ def starter_text(name: str, source: str, proposal: Proposal) -> str:
     regression = proposal.task == "regression"
     model, kind = ("adaptive_regressor", "regressor") if regression else ("adaptive_classifier", "classifier")
     tasks = {"binary": "  # true or false", "multiclass": "  # one of several classes", "regression": "  # a number"}[proposal.task]
+    loss = "is the squared error" if regression else "is the log loss of the probabilities: it rises as soon as a model that was sure is wrong"
     names = ", ".join(sorted(proposal.names | {"Ignore", "On", "Pipeline", "Watch", "detector_for"}))
-    body = BODY.format(name=name, source=source, task=proposal.task, tasks=tasks, model=model, kind=kind)
+    body = BODY.format(name=name, source=source, task=proposal.task, tasks=tasks, model=model, kind=kind, loss=loss)
     return HEAD.format(names=names, model=model) + proposal.schema + body
 
 
