@@ -85,7 +85,9 @@ def starter_text(name: str, source: str, proposal: Proposal) -> str:
     regression = proposal.task == "regression"
     model, kind = ("adaptive_regressor", "regressor") if regression else ("adaptive_classifier", "classifier")
     tasks = {"binary": "  # true or false", "multiclass": "  # one of several classes", "regression": "  # a number"}[proposal.task]
-    loss = "is the squared error" if regression else "is the log loss of the probabilities: it rises as soon as a model that was sure is wrong"
+    loss = (
+        "is the squared error" if regression else "is the log loss of the probabilities: it rises as soon as a model that was sure is wrong"
+    )
     names = ", ".join(sorted(proposal.names | {"Ignore", "On", "Pipeline", "Watch", "detector_for"}))
     body = BODY.format(name=name, source=source, task=proposal.task, tasks=tasks, model=model, kind=kind, loss=loss)
     return HEAD.format(names=names, model=model) + proposal.schema + body
