@@ -149,6 +149,7 @@ def test_the_path_is_whole() -> None:
 
 @pytest.mark.services
 @pytest.mark.slow
+@pytest.mark.timeout(1_800 if FRESH else 300)
 def test_the_readme_works_when_it_is_pasted(shop: Path) -> None:
     name = f"orders_{uuid.uuid4().hex[:8]}"  # the session's Kafka is there for other tests too
     steps = {number: re.sub(r"\borders(?=\.py|\.events| import)", name, block) for number, block in STEPS.items()}

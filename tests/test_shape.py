@@ -75,14 +75,14 @@ def test_the_picture_of_the_house_is_drawn_from_the_contracts() -> None:
     assert architecture.picture(PYPROJECT) in (ROOT.parent / "docs" / "architecture.md").read_text(), "run `make docs`"
 
 
-def test_the_readme_s_pipeline_loads(tmp_path: Path) -> None:
+def test_the_pipeline_of_the_page_on_rules_loads(tmp_path: Path) -> None:
     from stream_retrain.loading import load_pipeline
 
-    [code] = re.findall(r"```python\n(# shop\.py\n.*?)```", README, re.DOTALL)
-    (tmp_path / "readme_shop.py").write_text(code)
-    for name, called in (("orders", "orders"), ("plain", "orders-plain")):
-        pipeline = load_pipeline(f"{tmp_path / 'readme_shop.py'}:{name}")
-        assert (pipeline.name, len(pipeline.digest())) == (called, 64)
+    page = (ROOT.parent / "docs" / "rules.md").read_text()
+    [code] = re.findall(r"```python\n(# shop\.py\n.*?)```", page, re.DOTALL)
+    (tmp_path / "rules_shop.py").write_text(code)
+    pipeline = load_pipeline(str(tmp_path / "rules_shop.py"))
+    assert (pipeline.name, len(pipeline.react), len(pipeline.digest())) == ("orders", 3, 64)
 
 
 def test_the_readme_s_targets_exist() -> None:

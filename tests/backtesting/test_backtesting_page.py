@@ -21,7 +21,6 @@ from tests.backtesting.support import typed
 from tests.conftest import Services
 
 ROOT = Path(stream_retrain.__file__).parent.parent
-README = (ROOT / "README.md").read_text()
 PAGE = (ROOT / "docs" / "backtesting.md").read_text()
 COMMANDS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 [PYTHON] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -113,24 +112,6 @@ def test_the_commands_over_a_topic_run(here: None, type_: Typing, services: Serv
     [block] = commands("kafka://")
     out = type_(block.replace("shop.orders", topic), services)
     assert f"4,000 events in 3 partitions, from kafka://{topic}" in out
-
-
-@pytest.mark.services
-@pytest.mark.slow
-def test_the_readme_s_backtest_runs_after_its_own_steps(
-    here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, services: Services
-) -> None:
-    [pipelines] = re.findall(r"```python\n(# shop\.py\n.*?)```", README, re.DOTALL)
-    [rows] = re.findall(r"^cat > orders.jsonl <<'END'\n(.*?)^END\n", README, re.DOTALL | re.MULTILINE)
-    [publish] = re.findall(r"^stream-retrain publish .*\n", README, re.MULTILINE)
-    [backtest] = re.findall(r"^stream-retrain backtest .*\n", README, re.MULTILINE)
-    (tmp_path / "shop.py").write_text(pipelines)
-    (tmp_path / "orders.jsonl").write_text(rows)
-    topic = services.name("orders")
-    out = Typing(tmp_path, capsys, monkeypatch)(f"{publish}{backtest}".replace("shop.orders", topic), services)
-    [read] = [line for line in out.splitlines() if line.startswith("2 events")]
-    assert f"and 1 records that are none, from kafka://{topic}" in read
-    assert (tmp_path / "report.html").exists()
 
 
 @pytest.mark.slow
