@@ -6,10 +6,13 @@ A release of River may rename them without a word; then a line of this list fail
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiokafka.consumer.consumer
+import aiokafka.consumer.group_coordinator
 import pytest
 from river import compose, drift, imblearn, linear_model, preprocessing, proba, stats, tree
 from river.tree.splitter import GaussianSplitter
@@ -63,10 +66,13 @@ TOUCHED: list[tuple[str, Callable[[], Any], str]] = [
     ("_from_state", stats.Var, "a variance made of its moments"),
 ]
 OTHERS = {
-    *("_ALL_BROKERS_DOWN", "_AUTO_OFFSET_RESET", "_FATAL", "_FENCED", "_MAX_POLL_EXCEEDED", "_PARTITION_EOF", "_MSG_TIMED_OUT", "_RESOLVE"),
+    *("_ALL_BROKERS_DOWN", "_AUTO_OFFSET_RESET", "_FATAL", "_FENCED", "_MAX_POLL_EXCEEDED", "_PARTITION_EOF", "_MSG_TIMED_OUT", "_NOENT"),
+    "_RESOLVE",
     *("_TIMED_OUT", "_TIMED_OUT_QUEUE", "_TRANSPORT", "_asdict", "_current_frames", "_exit", "_fields", "_make", "_replace"),
 }
 """Names with an underscore that are public: error codes of confluent-kafka, of namedtuples, `os._exit`, `sys._current_frames`."""
+
+OF_AIOKAFKA = {"_coordinator": "a member's coordinator", "_pending_exception": "why a group refuses a member"}
 
 
 @pytest.mark.parametrize(("name", "made", "why"), TOUCHED, ids=[f"{name}-{why}" for name, _, why in TOUCHED])
@@ -74,8 +80,16 @@ def test_a_private_member_is_there(name: str, made: Callable[[], Any], why: str)
     assert hasattr(made(), name), f"River has no {name} any more, which gave us {why}"
 
 
+def test_the_private_members_of_the_client_under_faust_are_there() -> None:
+    consumer = inspect.getsource(aiokafka.consumer.consumer)
+    coordinator = inspect.getsource(aiokafka.consumer.group_coordinator)
+    assert {name for name in OF_AIOKAFKA if f"self.{name} = " in consumer + coordinator} == OF_AIOKAFKA.keys()
+    assert "self._isolation_level" in consumer
+    assert "self._group_instance_id" in coordinator
+
+
 def test_nothing_else_of_another_project_s_is_touched() -> None:
-    listed = {name for name, _, _ in TOUCHED} | OTHERS
+    listed = {name for name, _, _ in TOUCHED} | OTHERS | OF_AIOKAFKA.keys()
     found = {(name, str(file.relative_to(ROOT))) for file in ROOT.rglob("*.py") for name in foreign(file)}
     assert not {each for each in found if each[0] not in listed}
     assert {name for name, _, _ in TOUCHED} <= {name for name, _ in found} | {"_rng"}
@@ -85,7 +99,7 @@ def foreign(file: Path) -> Iterator[str]:
     """The private attributes a file reads that nothing in it defines."""
     code = ast.parse(file.read_text())
     own = {node.attr for node in ast.walk(code) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
-    own |= {node.name for node in ast.walk(code) if isinstance(node, ast.FunctionDef)}
+    own |= {node.name for node in ast.walk(code) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     own |= {node.target.id for node in ast.walk(code) if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
     for node in ast.walk(code):
         name = ""
