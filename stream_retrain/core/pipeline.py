@@ -198,6 +198,7 @@ class Pipeline:
                 del parts[name]
         return digest(parts)
 
+    @functools.lru_cache(maxsize=100)  # noqa: B019 - as declared: copies of some of River's parts share with it what they learn
     def model_digest(self) -> str:
         """Names the declared model in predictions: it is another one where task, schema, model or threshold are."""
         return digest((self.task, self.schema.without_example(), self.model, self.threshold))[:MODEL_DIGEST_CHARS]

@@ -47,6 +47,9 @@ class Source:
     def prepare(self) -> None:
         self.partitions = self._grown
 
+    def is_another(self) -> bool:
+        return False
+
     def made_anew(self, _: float) -> bool:
         return False
 

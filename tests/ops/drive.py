@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from stream_retrain.engines.kafka.publish import publish_rows
+from stream_retrain.engines.kafka.publish import create_topic, publish_rows
 from stream_retrain.ops import export_rules
 from stream_retrain.settings import Settings, load_settings
 from tests.conftest import Services
@@ -34,7 +34,7 @@ AT_ONCE, A_SECOND, FLIP_EVERY = 3_000, 250, 6_000
 PIPELINES = '''
 import time
 from river import base, drift, linear_model, metrics, preprocessing
-from stream_retrain import Challenge, Evidence, Ignore, On, Pipeline, Reset, Retrain, Schema, Watch, Window
+from stream_retrain import Challenge, Evidence, Ignore, Labels, On, Pipeline, Reset, Retrain, Schema, Watch, Window
 from stream_retrain.models import adaptive_classifier
 
 
@@ -77,7 +77,11 @@ shop = declared(
     pending_rows_max=60,
 )
 adaptive = declared(
-    "{adaptive}", model=adaptive_classifier(), watch=[Watch("error", drift.ADWIN())], react=[On.every(events=1_500, do=Reset())]
+    "{adaptive}",
+    model=adaptive_classifier(),
+    watch=[Watch("error", drift.ADWIN())],
+    react=[On.every(events=1_500, do=Reset())],
+    labels=Labels(topic="{source}.labels"),
 )
 '''
 
@@ -139,6 +143,7 @@ def driven(services: Services, folder: Path) -> Iterator[Driven]:
     file = folder / "pipelines.py"
     file.write_text(PIPELINES.format(shop=shop, adaptive=adaptive, source=source))
     settings = load_settings(None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers})
+    create_topic(settings, f"{source}.labels", 1)
     limits = {"train_timeout_s": 8, "train_attempts_max": 1, "checkpoint_interval_s": 5, "session_timeout_ms": 6_000}
     with (
         publishing(settings, source),

@@ -16,7 +16,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.kafka.clients import broker_error
-from stream_retrain.errors import BrokerError
+from stream_retrain.errors import BrokerError, StateError
 from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS
 from stream_retrain.settings import Settings
 
@@ -26,7 +26,9 @@ __all__ = [
     "KafkaSource",
     "SourceTopic",
     "UnknownSource",
+    "another_topic",
     "count_partitions",
+    "offset_gone",
     "output_topic",
     "prepare_topics",
     "retention_of",
@@ -72,6 +74,7 @@ class SourceTopic(Protocol):
     def partitions(self) -> int: ...
     def prepare(self) -> None: ...
     def made_anew(self, now_s: float) -> bool: ...
+    def is_another(self) -> bool: ...
 
 
 class UnknownSource:
@@ -84,6 +87,10 @@ class UnknownSource:
         """Nothing is to be done."""
 
     def made_anew(self, now_s: float) -> bool:  # noqa: ARG002 - the port's
+        """Nobody knows."""
+        return False
+
+    def is_another(self) -> bool:
         """Nobody knows."""
         return False
 
@@ -125,10 +132,29 @@ class KafkaSource:
         found = "" if asked.exception() is not None else _id_of(asked.result())
         return found not in ("", self.id)
 
+    def is_another(self) -> bool:
+        """The same, asked now: for when reading has failed, and a few seconds do not matter."""
+        return bool(self.id) and topic_id_of(self._admin, self._pipeline.source) not in ("", self.id)
+
     def _ask(self) -> Future[Any]:
         topic = self._pipeline.source
         asked: Future[Any] = self._admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)[topic]
         return asked
+
+
+def another_topic(source: str) -> StateError:
+    """What is said of a topic that was deleted and made anew while it was read."""
+    return StateError(
+        f"{source}: the topic was deleted and made anew while it was read: what was learned and answered says nothing in the"
+        " new one. To begin with its first record, start with --rebuild"
+    )
+
+
+def offset_gone(topic: SourceTopic, source: str, said: str) -> StateError:
+    """Why there is nothing at the offset to read from: the topic is another one, or retention was quicker."""
+    if topic.is_another():
+        return another_topic(source)
+    return StateError(f"{source}: the offset to read from is no longer retained: {said}")
 
 
 def topic_id_of(admin: AdminClient, topic: str) -> str:

@@ -45,10 +45,10 @@ from stream_retrain.engines.kafka.records import records_of
 from stream_retrain.engines.kafka.sink import OutputRefusedError, TransactionAbortedError, TransactionalSink
 from stream_retrain.engines.kafka.sinks import sinks_of
 from stream_retrain.engines.kafka.takeover import Takeover
-from stream_retrain.engines.kafka.topics import KafkaSource, SourceTopic, UnknownSource, output_topic
+from stream_retrain.engines.kafka.topics import KafkaSource, SourceTopic, UnknownSource, another_topic, offset_gone, output_topic
 from stream_retrain.engines.trainer import Trainer
 from stream_retrain.engines.watchdog import Stop, Watchdog
-from stream_retrain.errors import InstanceHeldError, StateError
+from stream_retrain.errors import InstanceHeldError
 from stream_retrain.facts.worker import Assigned, Committed, Lagging, Released, Tell, TransactionAborted, WorkerStateChanged
 from stream_retrain.lane.step import OUTPUT_KINDS
 from stream_retrain.settings import Settings
@@ -230,7 +230,7 @@ class Worker:
         if error.code() in IGNORED_ERRORS:
             return -1
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            raise StateError(f"{self._source}: the offset to read from is no longer retained: {error.str()}")
+            raise offset_gone(self._topic, self._source, error.str())
         if error.code() in TRANSIENT_ERRORS or error.retriable():
             self._on_client_error(error)
             return -1
@@ -272,10 +272,7 @@ class Worker:
     def _look(self, now_s: float) -> None:
         """About once a second: how shards stand, how far behind what is committed is, and whether the topic is still the same one."""
         if not self._condition.is_degraded and self._topic.made_anew(now_s):
-            raise StateError(
-                f"{self._source}: the topic was deleted and made anew while it was read: what was learned and answered says nothing in the"
-                " new one. To begin with its first record, start with --rebuild"
-            )
+            raise another_topic(self._source)
         self._condition.look(now_s)
         for id_, offset in self._driver.observe(now_s):
             place = TopicPartition(self._source, id_.partition)
