@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -200,6 +201,56 @@ def test_under_the_consumer_protocol_the_broker_rules() -> None:
 )
 def test_errors_of_a_consumer_are_told_apart(error: KafkaError, kind: type[BrokerError]) -> None:
     assert type(consumer_failed("polling", error, Settings())) is kind
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "remedy"),
+    [
+        (
+            KafkaError.GROUP_ID_NOT_FOUND,
+            BrokerError,
+            "another group_protocol .here it is consumer. or of another engine. Stop all of those",
+        ),
+        (KafkaError.INCONSISTENT_GROUP_PROTOCOL, BrokerError, "or of another engine. Stop all of those first"),
+        (KafkaError.FENCED_INSTANCE_ID, FencedError, "give each worker its own .STREAM_RETRAIN_INSTANCE"),
+    ],
+)
+def test_what_a_group_refuses_is_said_with_its_remedy(code: int, kind: type[BrokerError], remedy: str) -> None:
+    """In the client's words such a fatal error has no code of its own."""
+    fatal = KafkaError(KafkaError._FATAL, f"Fatal error: {KafkaError(code).str()}", fatal=True)
+    failed = consumer_failed("polling", fatal, Settings(group_protocol="consumer"))
+    assert type(failed) is kind
+    assert re.search(remedy, str(failed))
+
+
+@pytest.mark.services
+@pytest.mark.slow
+def test_the_consumer_protocol_waits_until_the_classic_members_have_left(services: Services, topic: str) -> None:
+    """Once classic members have shared partitions out anew, Kafka takes none of the other protocol in: "no such group"."""
+    group, classic = services.name("group"), settings_of(services, "classic")
+    first = Member(classic, group, "first", topic)
+    seconds_until(lambda: len(first.owned) == PARTITIONS, first)
+    members = first, Member(classic, group, "second", topic)
+    seconds_until(lambda: all(len(each.owned) == PARTITIONS / 2 for each in members), *members)
+    settings, errors = settings_of(services, "consumer"), list[KafkaError]()
+    new = Member(settings, group, "new", topic)
+    until_s = time.monotonic() + 30
+    while not errors and time.monotonic() < until_s:
+        try:
+            errors += new.errors()
+        except KafkaException as error:
+            errors.append(error.args[0])
+        assert [error for each in members for error in each.errors()] == []
+    failed = consumer_failed("polling", errors[0], settings)
+    assert type(failed) is BrokerError, "it is tried again, for as long as it takes"
+    assert "Stop all of those first" in str(failed)
+    new.client.close()
+    for each in members:
+        each.membership.leave(time.monotonic() + LEAVE_TIMEOUT_S)
+        each.client.close()
+    alone = Member(settings, group, "new", topic)
+    seconds_until(lambda: len(alone.owned) == PARTITIONS, alone)
+    alone.client.close()
 
 
 class Stubborn:

@@ -38,7 +38,10 @@ __all__ = ["Callbacks", "Membership", "consumer_failed", "free_instance"]
 LOG: Final = logging.getLogger("stream_retrain.worker")
 FENCED_ERRORS: Final = frozenset({KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID})
 HELD: Final = KafkaError(KafkaError.UNRELEASED_INSTANCE_ID).str()
+FENCED_NAME: Final = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
 """What the client says then; the code of the error says only that it is fatal."""
+NOT_OF_THIS_PROTOCOL: Final = (KafkaError(KafkaError.GROUP_ID_NOT_FOUND).str(), KafkaError(KafkaError.INCONSISTENT_GROUP_PROTOCOL).str())
+"""The first is what a member of the consumer protocol is told of a group whose members are of the classic one."""
 FREE_TIMEOUT_S: Final = 10.0
 
 LEAVE_TIMEOUT_S: Final = 2.0
@@ -103,9 +106,16 @@ class Membership:
 
 def consumer_failed(doing: str, error: KafkaError, settings: Settings) -> BrokerError:
     """What to raise for an error of the consumer; a fatal one says that another has this worker's place, or is still thought to have it."""
-    failed = str(broker_error(doing, error, settings))
-    if HELD in error.str():
+    failed, said = str(broker_error(doing, error, settings)), error.str()
+    if HELD in said:
         return InstanceHeldError(failed)
+    if any(each in said for each in NOT_OF_THIS_PROTOCOL):
+        return BrokerError(
+            f"{failed}. The group has members that share partitions in another way: workers with another group_protocol (here it is"
+            f" {settings.group_protocol}) or of another engine. Stop all of those first"
+        )
+    if FENCED_NAME in said:
+        failed += ". Another process has this worker's name: give each worker its own (STREAM_RETRAIN_INSTANCE)"
     return FencedError(failed) if error.code() in FENCED_ERRORS or error.fatal() else BrokerError(failed)
 
 
