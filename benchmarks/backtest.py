@@ -162,9 +162,7 @@ class Twin:
 
 def measure_cost(pipe: Any, model: str, events: int) -> None:
     """The job of the four variants with their twins, in this process, which has done nothing else."""
-    import gc
-
-    from stream_retrain.backtesting.child import GC_THRESHOLDS
+    from stream_retrain.engines.collector import spare_the_collector
 
     variants = chosen(model).variants
     twins = {variant.name: Twin(variant.pipeline.model) for variant in variants}
@@ -177,8 +175,7 @@ def measure_cost(pipe: Any, model: str, events: int) -> None:
     jobs._Lane.take = both  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         [partition] = write_spool(open_source(stream(events), pipeline(model), settings=load_settings()), Path(folder)).partitions
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        spare_the_collector()
         job = Job(
             number=0,
             partition=partition,

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import statistics
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
+from benchmarks.fresh_process import in_fresh_process
 from benchmarks.throughput import MODELS, Cost, pipeline, stream
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.engines.kafka.publish import publish_rows
@@ -46,31 +46,14 @@ def run(engine: str, model: str, settings: Settings, source: str, events: int) -
     return Cost(cpu_us, wall_us)
 
 
-def _child(pipe: Any, arguments: tuple[Any, ...]) -> None:
-    pipe.send(run(*arguments))
-
-
-def in_fresh_process(*arguments: Any) -> Cost:
-    """Measure in a process that has done nothing else."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    child = context.Process(target=_child, args=(theirs, arguments))
-    child.start()
-    theirs.close()
-    try:
-        cost: Cost = ours.recv()
-    except EOFError:
-        raise SystemExit(f"{arguments[0]} ended without a result") from None
-    finally:
-        child.join()
-    return cost
-
-
 def measure(model: str, settings: Settings, rows: list[dict[str, Any]], rounds: int) -> dict[str, Any]:
     """The rounds of one model, as a row."""
     source = f"bench-source-{uuid.uuid4().hex[:8]}"
     publish_rows(rows, settings, topic=source)
-    costs = [{engine: in_fresh_process(engine, model, settings, source, len(rows)) for engine in ("kafka", "faust")} for _ in range(rounds)]
+    costs = [
+        {engine: in_fresh_process(engine, run, engine, model, settings, source, len(rows)) for engine in ("kafka", "faust")}
+        for _ in range(rounds)
+    ]
 
     def median(of: Any) -> float:
         return round(statistics.median(map(of, costs)), 2)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ import redis
 from confluent_kafka import Producer
 from river import forest, linear_model, preprocessing, tree
 
+from benchmarks.fresh_process import in_fresh_process
 from benchmarks.recovery_takeover import SESSION_TIMEOUT_S, takeovers
 from benchmarks.throughput import pipeline as bench_pipeline
 from benchmarks.throughput import stream
@@ -134,20 +134,9 @@ def run(case: str, name: str, source: str, settings: Settings) -> float:
     return times["ended"] - times["began"]
 
 
-def _child(pipe: Any, arguments: tuple[Any, ...]) -> None:
-    pipe.send(run(*arguments))
-
-
-def in_fresh_process(*arguments: Any) -> float:
-    """The same, in a process that has done nothing else; events a second."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    child = context.Process(target=_child, args=(theirs, arguments))
-    child.start()
-    theirs.close()
-    seconds: float = ours.recv()
-    child.join()
-    return round(EVENTS / seconds)
+def events_per_s(*arguments: Any) -> int:
+    """Events a second, in a process that has done nothing else."""
+    return round(EVENTS / in_fresh_process(arguments[0], run, *arguments))
 
 
 def speeds(settings: Settings) -> dict[str, Any]:
@@ -157,11 +146,11 @@ def speeds(settings: Settings) -> dict[str, Any]:
     publish_rows(stream(EVENTS), settings, topic=source)
     for number in range(ROUNDS):
         name = f"speed-{number}"
-        found["live"].append(in_fresh_process("live", name, source, settings))
+        found["live"].append(events_per_s("live", name, source, settings))
         with redis.Redis.from_url(settings.redis_url) as client:
             client.flushall()
-        found["replay"].append(in_fresh_process("replay", name, source, settings))
-        found["plain"].append(in_fresh_process("plain", f"plain-{number}", source, settings))
+        found["replay"].append(events_per_s("replay", name, source, settings))
+        found["plain"].append(events_per_s("plain", f"plain-{number}", source, settings))
     return {case: {"events_per_s": statistics.median(rates), "rounds": rates} for case, rates in found.items()}
 
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import cProfile
 import json
-import multiprocessing
 import statistics
 import time
 import uuid
@@ -32,6 +31,7 @@ from typing import Any, NamedTuple
 from river import drift, linear_model, metrics, preprocessing, tree
 from river.datasets import synth
 
+from benchmarks.fresh_process import in_fresh_process
 from stream_retrain import Ignore, On, Pipeline, Schema, Shard, Watch
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.compose import run_pipeline
@@ -144,37 +144,17 @@ def worker(model: str, settings: Settings, source: str, events: int, twinned: bo
     return Cost(cpu_us, wall_us, twin.cpu_s * 1e6 / events)
 
 
-def _child(pipe: Any, case: str, arguments: tuple[Any, ...]) -> None:
-    pipe.send({"bare": bare, "worker": worker}[case](*arguments))
-
-
-def in_fresh_process(case: str, *arguments: Any) -> Cost:
-    """Measure a case in a process that has done nothing else."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    child = context.Process(target=_child, args=(theirs, case, arguments))
-    child.start()
-    theirs.close()
-    try:
-        cost: Cost = ours.recv()
-    except EOFError:
-        raise SystemExit(f"the {case} case ended without a result") from None
-    finally:
-        child.join()
-    return cost
-
-
 def measure(model: str, rows: list[dict[str, Any]], settings: Settings, rounds: int, profile: Path | None) -> list[dict[str, Any]]:
     """The paired rounds of one model, and their medians as rows."""
     source = f"bench-source-{uuid.uuid4().hex[:8]}"
     publish_rows(rows, settings, topic=source)
     rounds_run: list[tuple[Cost, Cost, Cost]] = []
-    before = in_fresh_process("bare", model, rows)
+    before = in_fresh_process("the bare case", bare, model, rows)
     for number in range(rounds):
-        whole = in_fresh_process("worker", model, settings, source, len(rows), False, None)
-        after = in_fresh_process("bare", model, rows)
+        whole = in_fresh_process("the worker case", worker, model, settings, source, len(rows), False, None)
+        after = in_fresh_process("the bare case", bare, model, rows)
         limit = Cost((before.cpu_us + after.cpu_us) / 2, (before.wall_us + after.wall_us) / 2)
-        twinned = in_fresh_process("worker", model, settings, source, len(rows), True, None)
+        twinned = in_fresh_process("the worker case", worker, model, settings, source, len(rows), True, None)
         rounds_run.append((limit, whole, twinned))
         before = after
         print(
@@ -183,7 +163,7 @@ def measure(model: str, rows: list[dict[str, Any]], settings: Settings, rounds: 
             flush=True,
         )
     if profile:
-        in_fresh_process("worker", model, settings, source, len(rows), False, profile)
+        in_fresh_process("the worker case", worker, model, settings, source, len(rows), False, profile)
     ratios = {
         "ratio_to_limit": [twinned.twin_us / twinned.cpu_us for _, _, twinned in rounds_run],
         "ratio_alone": [limit.cpu_us / whole.cpu_us for limit, whole, _ in rounds_run],

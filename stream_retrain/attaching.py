@@ -6,15 +6,15 @@ It is apart from `compose`, because nothing but this needs Faust, and whoever ru
 from __future__ import annotations
 
 import dataclasses
-import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.compose import GC_THRESHOLDS, Equipment, equipped, keyring_of
+from stream_retrain.compose import Equipment, equipped, keyring_of
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.engines.collector import spare_the_collector
 from stream_retrain.engines.faust.app import data_folder, pipeline_app, run_app
 from stream_retrain.engines.faust.attachment import Attachment, BothTurn, Work
 from stream_retrain.engines.faust.records import Decision, Prediction
@@ -113,8 +113,7 @@ def run_in_faust(
     socket: Path | None = None,
 ) -> None:
     """What `compose.run_pipeline` does, with Faust as the member of the group; the parameters are the same."""
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    spare_the_collector()
     told = threading.Event()
     with data_folder() as folder, equipped(pipeline, settings, keyring, lambda: stop() or told.is_set(), watching, target, socket) as given:
         app = pipeline_app(pipeline, settings, given.instance, folder)

@@ -12,7 +12,6 @@ Its hash seed is pinned by whoever starts it, so that a model that iterates over
 from __future__ import annotations
 
 import dataclasses
-import gc
 import os
 import pickle
 import signal
@@ -25,6 +24,7 @@ from typing import Final, TypeAlias
 from stream_retrain.backtesting.job import Job, JobDone, run_job
 from stream_retrain.backtesting.variants import Variant
 from stream_retrain.backtesting.versions import versions
+from stream_retrain.engines.collector import spare_the_collector
 from stream_retrain.engines.parent import end_with_parent
 from stream_retrain.engines.trainer.channel import Channel
 from stream_retrain.loading import load_pipeline
@@ -33,8 +33,6 @@ __all__ = ["Broken", "Failed", "Hello", "Message", "Moved", "Ready", "Stop", "Up
 
 WAIT_S_MAX: Final = 86_400.0
 PROGRESS_EVERY_S: Final = 0.2
-# A batch makes thousands of short-lived tuples, and no cycles: at Python's default (700) collecting takes a tenth of the CPU.
-GC_THRESHOLDS: Final = (50_000, 20, 50)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +100,7 @@ def main(descriptor: int, parent: int) -> None:
     except Exception as error:  # noqa: BLE001 - the pipelines are foreign code, and what they raised must be reported
         channel.send(Broken(f"{type(error).__name__}: {error}"))
         return
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    spare_the_collector()
     channel.send(Ready())
     while isinstance(job := channel.receive(WAIT_S_MAX), Job):
         channel.send(_ran(job, variants, channel))

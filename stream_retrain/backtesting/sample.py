@@ -39,7 +39,6 @@ __all__ = ["Sample", "is_file", "read_sample", "take_sample"]
 TOPIC: Final = "kafka://"
 NO_TIMESTAMP_MS: Final = -1
 DAY_S: Final = 86_400.0
-REJECTED_SHOWN: Final = 20
 DETAIL_BYTES_MAX: Final = 300
 
 

@@ -15,13 +15,18 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_retrain.cli.output import plain
-from stream_retrain.stores.ports import WorkerTold
+from stream_retrain.stores.ports import STATUS_EXPIRE_S, WorkerTold
 
-__all__ = ["console_of_tables", "group_status", "score_text", "show_group", "table_of"]
+__all__ = ["console_of_tables", "group_status", "nobody_runs", "score_text", "show_group", "table_of"]
 
 TRAINER_FIELDS: Final = ("instance", "version", "pid", "detail", "uptime_s", "told_age_s")
 PIPED_WIDTH: Final = 1_000
 """Columns of a line that no terminal shows."""
+
+
+def nobody_runs(group: str) -> str:
+    """What is said of a group without a worker."""
+    return f"no worker of group {group} runs: none has told Redis how it stands for {STATUS_EXPIRE_S:.0f} s"
 
 
 def group_status(group: str, told: Sequence[WorkerTold], trainers: Sequence[WorkerTold] | None = None) -> dict[str, Any]:

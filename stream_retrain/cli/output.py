@@ -18,7 +18,18 @@ from stream_retrain.settings import Settings, load_settings
 if TYPE_CHECKING:
     from stream_retrain.core.pipeline import Pipeline
 
-__all__ = ["JsonFlag", "PipelineArgument", "SettingsFile", "configured", "errors", "loaded", "log_to_stderr", "plain", "print_json"]
+__all__ = [
+    "AllowUnsigned",
+    "JsonFlag",
+    "PipelineArgument",
+    "SettingsFile",
+    "configured",
+    "errors",
+    "loaded",
+    "log_to_stderr",
+    "plain",
+    "print_json",
+]
 
 PipelineArgument = Annotated[
     str, typer.Argument(metavar="PIPELINE", help="path/to/file.py[:name] or package.module:name", show_default=False)
@@ -26,6 +37,9 @@ PipelineArgument = Annotated[
 SettingsFile = Annotated[
     Path | None,
     typer.Option("--settings", metavar="FILE", help="Settings in TOML (default: ./stream_retrain.toml, if there).", show_default=False),
+]
+AllowUnsigned = Annotated[
+    bool, typer.Option("--allow-unsigned", help="Run without a signing key: whoever can write to Redis can then run code here.")
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else there.")]
 

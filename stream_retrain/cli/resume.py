@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from stream_retrain.cli.group_status import nobody_runs
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, errors, loaded, print_json
 from stream_retrain.errors import SettingsError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores import connect
-from stream_retrain.stores.ports import STATUS_EXPIRE_S
 
 __all__ = ["resume"]
 
@@ -30,7 +30,7 @@ def resume(
     stores, group = connect(wanted.redis_url), wanted.group_of(of.name)
     workers = stores.workers.all(group)
     if not workers:
-        errors().print(f"no worker of group {group} runs: none has told Redis how it stands for {STATUS_EXPIRE_S:.0f} s", markup=False)
+        errors().print(nobody_runs(group), markup=False)
         raise typer.Exit(UNHEALTHY)
     paused = {shard.partition: shard.offset for worker in workers for shard in worker.status.shards if shard.state == "paused"}
     if strange := sorted(set(partition or ()) - set(paused)):

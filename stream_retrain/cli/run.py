@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from stream_retrain.cli.output import PipelineArgument, SettingsFile, configured, loaded, log_to_stderr
+from stream_retrain.cli.output import AllowUnsigned, PipelineArgument, SettingsFile, configured, loaded, log_to_stderr
 from stream_retrain.cli.signals import stop_on_signals
 from stream_retrain.cli.streams import own_output
 from stream_retrain.compose import keyring_of, run_pipeline, run_workers
@@ -37,9 +37,7 @@ def run(
     pipeline: PipelineArgument,
     settings: SettingsFile = None,
     http_port: Annotated[int | None, typer.Option(help="Port of /metrics, /healthz, /readyz, /status; 0: a free one.")] = None,
-    allow_unsigned: Annotated[
-        bool, typer.Option("--allow-unsigned", help="Run without a signing key: whoever can write to Redis can then run code here.")
-    ] = False,
+    allow_unsigned: AllowUnsigned = False,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Where a checkpoint does not fit, learn again from what the topic retains.")
     ] = False,

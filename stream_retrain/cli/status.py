@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream_retrain.cli.group_status import console_of_tables, group_status, score_text, show_group, table_of
+from stream_retrain.cli.group_status import console_of_tables, group_status, nobody_runs, score_text, show_group, table_of
 from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, errors, loaded, plain, print_json
 from stream_retrain.codec.private_file import read_token
 from stream_retrain.errors import SettingsError
 from stream_retrain.stores import connect
-from stream_retrain.stores.ports import STATUS_EXPIRE_S
 from stream_retrain.views.tls import client_context
 
 if TYPE_CHECKING:
@@ -93,9 +92,7 @@ def _show_group(group: str, trainers: str | None, redis_url: str, json: bool) ->
     elif found["workers"]:
         show_group(found)
     if not found["workers"]:
-        errors().print(
-            f"no worker of group {group} runs: none has told Redis how it stands for {STATUS_EXPIRE_S:.0f} s", markup=False, highlight=False
-        )
+        errors().print(nobody_runs(group), markup=False, highlight=False)
     if not found["ready"]:
         raise typer.Exit(UNHEALTHY)
 

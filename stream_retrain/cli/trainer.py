@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, loaded, log_to_stderr, print_json
+from stream_retrain.cli.output import AllowUnsigned, JsonFlag, SettingsFile, configured, loaded, log_to_stderr, print_json
 from stream_retrain.cli.signals import stop_on_signals
 from stream_retrain.cli.streams import own_output
 from stream_retrain.compose import keyring_of, serve_trainer
@@ -25,9 +25,7 @@ def trainer(
     jobs: Annotated[int, typer.Option(help="Trainings at a time, each in a process of its own.", min=1, max=1_000)] = 1,
     burst: Annotated[bool, typer.Option("--burst", help="Train what is asked for now, and end.")] = False,
     json: JsonFlag = False,
-    allow_unsigned: Annotated[
-        bool, typer.Option("--allow-unsigned", help="Run without a signing key: whoever can write to Redis can then run code here.")
-    ] = False,
+    allow_unsigned: AllowUnsigned = False,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Train the challengers that the pipelines' workers ask for (workers with trainer = "pool"), until SIGTERM or Ctrl-C."""

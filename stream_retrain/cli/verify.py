@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, errors, loaded, print_json
+from stream_retrain.cli.output import AllowUnsigned, JsonFlag, PipelineArgument, SettingsFile, configured, errors, loaded, print_json
 from stream_retrain.cli.streams import own_output
 from stream_retrain.compose import keyring_of, verify_pipeline
 from stream_retrain.engines.replay.comparison import Difference
@@ -46,9 +46,7 @@ def verify(
         bool, typer.Option("--checkpoint", help="Begin with a stored checkpoint: quicker, and proves what came after it only.")
     ] = False,
     settings: SettingsFile = None,
-    allow_unsigned: Annotated[
-        bool, typer.Option("--allow-unsigned", help="Run without a signing key: whoever can write to Redis can then run code here.")
-    ] = False,
+    allow_unsigned: AllowUnsigned = False,
     json: JsonFlag = False,
 ) -> None:
     """Replay what a live run was given, and compare what it decided: 0 equal, 1 different, 2 usage, 3 not everything can be compared."""

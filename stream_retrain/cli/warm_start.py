@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, loaded, print_json
+from stream_retrain.cli.output import AllowUnsigned, JsonFlag, PipelineArgument, SettingsFile, configured, loaded, print_json
 from stream_retrain.compose import keyring_of, warm_start_pipeline
 from stream_retrain.errors import SettingsError
 
@@ -31,9 +31,7 @@ def warm_start(
         ),
     ] = None,
     settings: SettingsFile = None,
-    allow_unsigned: Annotated[
-        bool, typer.Option("--allow-unsigned", help="Run without a signing key: whoever can write to Redis can then run code here.")
-    ] = False,
+    allow_unsigned: AllowUnsigned = False,
     json: JsonFlag = False,
 ) -> None:
     """Before the first run on a rewritten topic: each shard begins with the model that serves an old one, and with nothing else of it."""

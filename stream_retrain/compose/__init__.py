@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import stream_retrain
 from stream_retrain.codec.keyring import Keyring
@@ -21,6 +19,7 @@ from stream_retrain.compose.serving import pages_of, served_by
 from stream_retrain.compose.trainers import serve_trainer, trainer_of
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.announce import Announcer
+from stream_retrain.engines.collector import spare_the_collector
 from stream_retrain.engines.fleet import WorkerCommand, run_fleet
 from stream_retrain.engines.instance import claim_instance
 from stream_retrain.engines.replay.past import KeptStates, RunRange
@@ -59,10 +58,6 @@ __all__ = [
     "warm_start_pipeline",
 ]
 
-# A batch makes thousands of short-lived tuples, and no cycles: at Python's default (700) collecting takes a tenth of the CPU.
-GC_THRESHOLDS: Final = (50_000, 20, 50)
-LOG: Final = logging.getLogger("stream_retrain.worker")
-
 
 def keyring_of(settings: Settings) -> Keyring:
     """The keys checkpoints are signed with. Raises `SettingsError` where there are none and unsigned is not allowed."""
@@ -94,8 +89,7 @@ def run_pipeline(
     """
     from stream_retrain.engines.kafka import run_worker  # here, because the Kafka client takes a while to import
 
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    spare_the_collector()
     with equipped(pipeline, settings, keyring, stop, watching, target, socket) as given:
         stores, name, watchdog, tell, trainer = given.stores, given.instance, given.watchdog, given.tell, given.trainer
         work, beside = given.pipeline, given.beside

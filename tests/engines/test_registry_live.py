@@ -54,7 +54,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]
 
 @pytest.fixture
 def client(server: RegistryServer) -> Iterator[SchemaRegistryClient]:
-    with SchemaRegistryClient({"url": server.url}) as made:
+    with SchemaRegistryClient({"url": server.url, "timeout": 10}) as made:
         yield made
 
 

@@ -9,12 +9,13 @@ errors. confluent-kafka is one implementation; the tests have another, a model o
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import logging
 import time
-from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -23,6 +24,7 @@ from stream_retrain.errors import BrokerError, SettingsError
 from stream_retrain.settings import Settings
 
 __all__ = [
+    "FENCED",
     "Clients",
     "ConsumerClient",
     "ProducerClient",
@@ -37,9 +39,12 @@ __all__ = [
     "producer_client",
     "protocol_config",
     "reader_client",
+    "reading",
 ]
 
 READ_TIMEOUT_S = 10.0
+FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
+"""What a transactional producer is told once another has its place."""
 LOG = logging.getLogger("stream_retrain.kafka")
 LOG.addHandler(logging.NullHandler())  # the client's chatter is for those who ask for it
 OnError = Callable[[KafkaError], None]
@@ -226,6 +231,18 @@ def reader_client(settings: Settings, **other: Any) -> Consumer:
             **{name.replace("_", "."): value for name, value in other.items()},
         },
     )
+
+
+@contextlib.contextmanager
+def reading(settings: Settings, topic: str) -> Iterator[Consumer]:
+    """A `reader_client` for a topic; what Kafka refuses is a `BrokerError` that names it."""
+    consumer = reader_client(settings)
+    try:
+        yield consumer
+    except KafkaException as error:
+        raise broker_error(f"reading topic {topic!r}", error, settings) from None
+    finally:
+        consumer.close()
 
 
 def partitions_of(consumer: Consumer, topic: str, settings: Settings) -> list[int]:

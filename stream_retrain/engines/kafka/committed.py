@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from stream_retrain.engines.kafka.clients import broker_error
+from stream_retrain.engines.kafka.patiently import ELECTING, patiently
 from stream_retrain.settings import Settings
 
 __all__ = ["PASSING", "committed_by", "held_by"]
@@ -21,8 +22,6 @@ PATIENCE_S: Final = 30.0
 PAUSE_S: Final = 0.2
 PASSING: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT})
 """Errors that pass by themselves."""
-# OFFSET_NOT_AVAILABLE, of which the client's binding has no name: the new leader does not know yet how far its log is committed.
-ELECTING: Final = frozenset({78, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
 
 
 def committed_by(consumer: Consumer, topic: str, partitions: Iterable[int], settings: Settings) -> dict[int, TopicPartition]:
@@ -49,12 +48,8 @@ def held_by(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
 
 def _patiently(call: Callable[[], Any]) -> Any:
     """What `call` returns; repeated for a while where Kafka refuses for a moment."""
-    until_s = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return call()
-        except KafkaException as error:
-            cause = error.args[0]
-            if not (cause.retriable() or cause.code() in PASSING | ELECTING) or time.monotonic() > until_s:
-                raise
-            time.sleep(PAUSE_S)
+    return patiently(call, _passes, time.monotonic() + PATIENCE_S, pause_s=PAUSE_S)
+
+
+def _passes(cause: KafkaError) -> bool:
+    return cause.retriable() or cause.code() in PASSING | ELECTING

@@ -8,8 +8,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from stream_retrain.engines.kafka.clients import broker_error, partitions_of
-from stream_retrain.engines.kafka.letters import reading
+from stream_retrain.engines.kafka.clients import broker_error, partitions_of, reading
 from stream_retrain.engines.kafka.stretches import Stretch, find_stretches
 from stream_retrain.lane.batch import Record
 from stream_retrain.settings import Settings

@@ -13,15 +13,14 @@ from collections.abc import Iterator
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import KafkaException
 
-from stream_retrain.engines.kafka.clients import admin_client, broker_error, partitions_of, reader_client
+from stream_retrain.engines.kafka.clients import admin_client, broker_error, reading
 from stream_retrain.engines.kafka.range_reader import read_stretches
 from stream_retrain.engines.kafka.range_text import Bound
 from stream_retrain.engines.kafka.read import read_topic
-from stream_retrain.engines.kafka.stretches import Stretch, find_stretches
+from stream_retrain.engines.kafka.stretches import find_stretches, known_partitions
 from stream_retrain.engines.kafka.topics import output_topic, topic_id_of
-from stream_retrain.errors import SettingsError
 from stream_retrain.lane.batch import Record
 from stream_retrain.lane.dead_letter import Letter, read_letter
 from stream_retrain.lane.step import DEAD_LETTERS
@@ -105,7 +104,8 @@ def read_letters(settings: Settings, pipeline: str, selection: Selection) -> Ite
     """
     topic = letters_topic(pipeline)
     with reading(settings, topic) as consumer:
-        stretches = _stretches(consumer, topic, selection, settings)
+        there = known_partitions(consumer, topic, selection.partitions, settings)
+        stretches = find_stretches(consumer, topic, selection.partitions or there, selection.start, selection.end)
         for partition, record in read_stretches(consumer, topic, stretches, settings):
             letter = read_letter(record.headers or ())
             if letter is not None and selection.takes(letter):
@@ -129,22 +129,3 @@ def read_replayed(settings: Settings, pipeline: str) -> Replayed:
                 if note.topic_id == topic_id:
                     replayed.add(note)
     return replayed
-
-
-@contextlib.contextmanager
-def reading(settings: Settings, topic: str) -> Iterator[Consumer]:
-    """A consumer that commits nothing; what Kafka refuses is a `BrokerError` that names the topic."""
-    consumer = reader_client(settings)
-    try:
-        yield consumer
-    except KafkaException as error:
-        raise broker_error(f"reading topic {topic!r}", error, settings) from None
-    finally:
-        consumer.close()
-
-
-def _stretches(consumer: Consumer, topic: str, selection: Selection, settings: Settings) -> dict[int, Stretch]:
-    there = partitions_of(consumer, topic, settings)
-    if unknown := sorted(set(selection.partitions) - set(there)):
-        raise SettingsError(f"topic {topic!r} has the partitions 0 to {there[-1]}, and not {', '.join(map(str, unknown))}")
-    return find_stretches(consumer, topic, selection.partitions or there, selection.start, selection.end)

@@ -30,7 +30,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.kafka.clients import ProducerClient, admin_client, broker_error, producer_client
+from stream_retrain.engines.kafka.clients import FENCED, ProducerClient, admin_client, broker_error, producer_client, reading
 from stream_retrain.engines.kafka.letters import (
     FoundLetter,
     Note,
@@ -39,7 +39,6 @@ from stream_retrain.engines.kafka.letters import (
     notes_topic,
     read_letters,
     read_replayed,
-    reading,
 )
 from stream_retrain.engines.kafka.publish import create_topic
 from stream_retrain.engines.kafka.topics import count_partitions, topic_id_of
@@ -55,7 +54,6 @@ BATCH_BYTES_MAX: Final = 8_000_000
 CALL_TIMEOUT_S: Final = 20.0
 FIND_TIMEOUT_S: Final = 10.0
 EXAMPLES_MAX: Final = 100
-FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 Step: TypeAlias = Literal["taken_over", "begun", "sent", "noted", "committed"]
 
 

@@ -12,12 +12,10 @@ from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer
 
-from stream_retrain.engines.kafka.clients import partitions_of
-from stream_retrain.engines.kafka.letters import reading
+from stream_retrain.engines.kafka.clients import reading
 from stream_retrain.engines.kafka.range_reader import read_stretches
 from stream_retrain.engines.kafka.range_text import Bound
-from stream_retrain.engines.kafka.stretches import Stretch, find_stretches
-from stream_retrain.errors import SettingsError
+from stream_retrain.engines.kafka.stretches import Stretch, find_stretches, known_partitions
 from stream_retrain.lane.batch import Record
 from stream_retrain.settings import Settings
 
@@ -62,7 +60,5 @@ def peek_first(settings: Settings, topic: str, count: int, start: Bound, end: Bo
 def _stretches(
     consumer: Consumer, topic: str, partitions: Sequence[int], start: Bound, end: Bound, settings: Settings
 ) -> dict[int, Stretch]:
-    there = partitions_of(consumer, topic, settings)
-    if unknown := sorted(set(partitions) - set(there)):
-        raise SettingsError(f"topic {topic!r} has the partitions 0 to {there[-1]}, and not {', '.join(map(str, unknown))}")
+    there = known_partitions(consumer, topic, partitions, settings)
     return find_stretches(consumer, topic, partitions or there, start, end)

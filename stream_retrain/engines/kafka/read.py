@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from stream_retrain.engines.kafka.clients import broker_error, partitions_of, reader_client
+from stream_retrain.engines.kafka.clients import broker_error, partitions_of, reading
 from stream_retrain.errors import BrokerError
 from stream_retrain.lane.batch import Record
 from stream_retrain.settings import Settings
@@ -38,16 +38,11 @@ def read_topic(settings: Settings, topic: str) -> dict[int, list[Stored]]:
 
     Raises `BrokerError` where the topic does not exist or Kafka does not answer.
     """
-    consumer = reader_client(settings)
-    try:
+    with reading(settings, topic) as consumer:
         partitions = partitions_of(consumer, topic, settings)
         ends = {each: consumer.get_watermark_offsets(TopicPartition(topic, each), TIMEOUT_S)[1] for each in partitions}
         consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
         return _read_to_end(consumer, ends, settings)
-    except KafkaException as error:
-        raise broker_error(f"reading topic {topic!r}", error, settings) from None
-    finally:
-        consumer.close()
 
 
 def _read_to_end(consumer: Consumer, ends: dict[int, int], settings: Settings) -> dict[int, list[Stored]]:

@@ -30,7 +30,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from stream_retrain.engines.driver import Unsent
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.engines.kafka.bounded import BoundedCalls, StuckError
-from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, ProducerClient, broker_error
+from stream_retrain.engines.kafka.clients import FENCED, Clients, ConsumerClient, ProducerClient, broker_error
 from stream_retrain.engines.watchdog import Stop
 from stream_retrain.errors import BrokerError, FencedError
 from stream_retrain.settings import Settings
@@ -46,7 +46,6 @@ START_CALL_S: Final = 2.0
 """The one call that may be repeated: short, so that a worker that is told to stop meanwhile does."""
 CLOSE_TIMEOUT_S: Final = 3.0
 REPEAT_PAUSE_S: Final = 0.1
-FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 TIMED_OUT: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._TIMED_OUT_QUEUE, KafkaError._MSG_TIMED_OUT})
 REFUSED_PLACE: Final = re.compile(r"for (\S+) \[(\d+)\]")
 """Where librdkafka says which partition refused: `ProduceRequest for flights.predictions [3] with ...`."""

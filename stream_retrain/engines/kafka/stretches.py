@@ -6,14 +6,17 @@ is not older than its end. Where timestamps run back inside of it, the records t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from stream_retrain.engines.kafka.clients import partitions_of
 from stream_retrain.engines.kafka.range_text import AtOffset, AtTime, Bound
+from stream_retrain.errors import SettingsError
+from stream_retrain.settings import Settings
 
-__all__ = ["Stretch", "find_stretches"]
+__all__ = ["Stretch", "find_stretches", "known_partitions"]
 
 TIMEOUT_S: Final = 10.0
 
@@ -34,6 +37,14 @@ class Stretch(NamedTuple):
     def offsets(self) -> int:
         """How many it has."""
         return max(0, self.end - self.first)
+
+
+def known_partitions(consumer: Consumer, topic: str, named: Iterable[int], settings: Settings, where: str = "") -> list[int]:
+    """The partitions of a topic. Raises `BrokerError`, and `SettingsError` that begins with `where` for one that is named and not there."""
+    there = partitions_of(consumer, topic, settings)
+    if unknown := sorted(set(named) - set(there)):
+        raise SettingsError(f"{where}topic {topic!r} has the partitions 0 to {there[-1]}, and not {', '.join(map(str, unknown))}")
+    return there
 
 
 def find_stretches(consumer: Consumer, topic: str, partitions: Sequence[int], start: Bound, end: Bound) -> dict[int, Stretch]:

@@ -12,6 +12,7 @@ from stream_retrain.engines.driver import Log
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.engines.kafka.answered import answered_through
 from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, broker_error
+from stream_retrain.engines.kafka.patiently import ELECTING, patiently
 from stream_retrain.engines.kafka.topics import CommitNote, SourceTopic
 from stream_retrain.engines.watchdog import Stop
 from stream_retrain.settings import Settings
@@ -110,11 +111,10 @@ class Takeover:
 
     def _patiently(self, call: Callable[[], Any]) -> Any:
         """What `call` returns; repeated for a while, since a leader that was just elected does not know its offsets yet."""
-        until_s = min(self._clients.clock_s() + PATIENCE_S, self._stop.deadline_s())
-        while True:
-            try:
-                return call()
-            except KafkaException as error:
-                if error.args[0].code() not in WAITING_ERRORS or self._stop() or self._clients.clock_s() >= until_s:
-                    raise
-                self._clients.sleep(PAUSE_S)
+        clients, stop = self._clients, self._stop
+        until_s = min(clients.clock_s() + PATIENCE_S, stop.deadline_s())
+        return patiently(call, _waits, until_s, pause_s=PAUSE_S, stop=stop, clock_s=clients.clock_s, sleep=clients.sleep)
+
+
+def _waits(cause: KafkaError) -> bool:
+    return cause.code() in ELECTING or cause.code() == KafkaError._TIMED_OUT

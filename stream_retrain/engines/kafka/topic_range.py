@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from confluent_kafka import KafkaException
-
 from stream_retrain.core.contest.challenger import TopicRange
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.kafka.clients import broker_error, partitions_of, reader_client
+from stream_retrain.engines.kafka.clients import partitions_of, reading
 from stream_retrain.engines.kafka.range_reader import read_stretches
 from stream_retrain.engines.kafka.range_text import AtTime
 from stream_retrain.engines.kafka.registry import with_registry
@@ -34,11 +32,10 @@ def read_range(settings: Settings, pipeline: Pipeline, job: Job, wanted: TopicRa
     Records that are no events of the schema are left out. Raises `BrokerError` where the topic is not there, or Kafka does not
     answer.
     """
-    consumer = reader_client(settings)
     decoder = EventDecoder.of(with_registry(pipeline, settings), record_bytes_max=settings.record_bytes_max)
     start, end = (None if time_s is None else AtTime(int(time_s * 1000)) for time_s in (wanted.from_time_s, wanted.to_time_s))
     waiting: dict[int, dict[str, Features]] = {}
-    try:
+    with reading(settings, wanted.topic) as consumer:
         stretches = find_stretches(consumer, wanted.topic, partitions_of(consumer, wanted.topic, settings), start, end)
         own = stretches.get(job.shard.partition)
         if own is not None and wanted.topic == job.shard.topic:
@@ -46,10 +43,6 @@ def read_range(settings: Settings, pipeline: Pipeline, job: Job, wanted: TopicRa
         for partition, record in read_stretches(consumer, wanted.topic, stretches, settings):
             for event in _events(decoder, record):
                 yield from labelled(event, waiting.setdefault(partition, {}), pipeline.pending_rows_max)
-    except KafkaException as error:
-        raise broker_error(f"reading topic {wanted.topic!r}", error, settings) from None
-    finally:
-        consumer.close()
 
 
 def _events(decoder: EventDecoder, record: Record) -> list[Event]:

@@ -9,17 +9,16 @@ record, which compaction, aborted transactions and the markers of transactions l
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]  # it is exported, but for `__all__`
 
-from stream_retrain.engines.kafka.clients import admin_client, broker_error, partitions_of, reader_client
+from stream_retrain.engines.kafka.clients import admin_client, reading
 from stream_retrain.engines.kafka.range_reader import read_stretches
 from stream_retrain.engines.kafka.range_text import AtOffset, AtTime, RangeText, parse_range
-from stream_retrain.engines.kafka.stretches import Stretch, find_stretches
+from stream_retrain.engines.kafka.stretches import Stretch, find_stretches, known_partitions
 from stream_retrain.errors import SettingsError
 from stream_retrain.lane.batch import Record
 from stream_retrain.settings import Settings
@@ -38,7 +37,7 @@ class TopicSource:
         self.name = text
         self._settings = settings
         self._range = parse_range(text)
-        with self._consumer() as consumer:
+        with reading(self._settings, self._range.topic) as consumer:
             self._stretches = self._find(consumer)
         if not self.estimate():
             cut = sum(stretch.deleted for stretch in self._stretches.values())
@@ -63,7 +62,7 @@ class TopicSource:
         """Each committed record of the range. Raises `BrokerError`, and `SettingsError` where there is none."""
         newest_ms: dict[int, int] = {}
         count = back = 0
-        with self._consumer() as consumer:
+        with reading(self._settings, self._range.topic) as consumer:
             for partition, record in read_stretches(consumer, self._range.topic, self._stretches, self._settings):
                 count += 1
                 if record.timestamp_ms >= newest_ms.setdefault(partition, record.timestamp_ms):
@@ -75,23 +74,10 @@ class TopicSource:
                 raise SettingsError(f"{self.name}: no committed record is in the range{self._held()}")
             self._read_notes = list(self._odd(count, back, self._find(consumer)))
 
-    @contextlib.contextmanager
-    def _consumer(self) -> Iterator[Consumer]:
-        consumer = reader_client(self._settings)
-        try:
-            yield consumer
-        except KafkaException as error:
-            raise broker_error(f"reading topic {self._range.topic!r}", error, self._settings) from None
-        finally:
-            consumer.close()
-
     def _find(self, consumer: Consumer) -> dict[int, Stretch]:
         topic, start, end, chosen = self._range
-        there = partitions_of(consumer, topic, self._settings)
         named = {*chosen, *(partition for bound in (start, end) if isinstance(bound, AtOffset) for partition in bound.each)}
-        if unknown := sorted(named - set(there)):
-            said = ", ".join(map(str, unknown))
-            raise SettingsError(f"{self.name}: topic {topic!r} has the partitions 0 to {there[-1]}, and not {said}")
+        there = known_partitions(consumer, topic, named, self._settings, f"{self.name}: ")
         return find_stretches(consumer, topic, chosen or there, start, end)
 
     def _held(self) -> str:

@@ -5,6 +5,7 @@ Logical types are what Python has for them: timestamps are datetimes (declare `t
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 from typing import Any
@@ -32,14 +33,12 @@ class AvroFormat:
         self._avro: Any = fastavro
         self._schemas = declared.schemas
         self._reader = None if declared.reader is None else fastavro.parse_schema(json.loads(declared.reader))
-        self._writers: dict[int, Any] = {}
+        self._writer = functools.lru_cache(SCHEMAS_MAX)(self._parsed)
 
     def object_of(self, record: Record) -> Any:
         """The object of a record."""
         number, payload = framed(record)
-        writer = self._writers.get(number)
-        if writer is None:
-            writer = self._parsed(number)
+        writer = self._writer(number)
         stream = io.BytesIO(payload)
         try:
             made = self._avro.schemaless_reader(stream, writer, self._reader)
@@ -55,10 +54,6 @@ class AvroFormat:
         try:
             for _, text in found.references:
                 self._avro.parse_schema(json.loads(text), named_schemas=names)
-            writer = self._avro.parse_schema(json.loads(found.text), named_schemas=names)
+            return self._avro.parse_schema(json.loads(found.text), named_schemas=names)
         except Exception as error:  # noqa: BLE001 - a schema of another kind raises whatever the parser met
             raise EventError("decode", f"schema {number} is none of Avro: {raised(error)}") from None
-        if len(self._writers) >= SCHEMAS_MAX:
-            self._writers.clear()
-        self._writers[number] = writer
-        return writer

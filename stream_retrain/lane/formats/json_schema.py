@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ class JsonSchemaFormat:
     def __init__(self, declared: JsonSchema) -> None:
         """Raises `SettingsError` where a package is missing."""
         self._schemas, self._validates = declared.schemas, declared.validate
-        self._validators: dict[int, Any] = {}
+        self._validator = functools.lru_cache(SCHEMAS_MAX)(self._made)
         if not declared.validate:
             return
         try:
@@ -44,8 +45,7 @@ class JsonSchemaFormat:
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise EventError("decode", f"not JSON: {error}") from None
         if self._validates:
-            validator = self._validators.get(number)
-            self._check(self._made(number) if validator is None else validator, made, number)
+            self._check(self._validator(number), made, number)
         return made
 
     def _check(self, validator: Any, made: Any, number: int) -> None:
@@ -66,10 +66,6 @@ class JsonSchemaFormat:
             named = [(name, resource(json.loads(text), default_specification=dialect)) for name, text in found.references]
             kind = self._jsonschema.validators.validator_for(schema, default=default)
             kind.check_schema(schema)
-            validator = kind(schema, registry=self._referencing.Registry().with_resources(named))
+            return kind(schema, registry=self._referencing.Registry().with_resources(named))
         except Exception as error:  # noqa: BLE001 - a schema of another kind raises whatever the parser met
             raise EventError("decode", f"schema {number} is none of JSON: {raised(error)}") from None
-        if len(self._validators) >= SCHEMAS_MAX:
-            self._validators.clear()
-        self._validators[number] = validator
-        return validator

@@ -26,6 +26,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, admin_client, broker_error, confluent_clients
+from stream_retrain.engines.kafka.patiently import patiently
 from stream_retrain.engines.kafka.records import records_of
 from stream_retrain.engines.kafka.relay.restore import Questions, read_waiting
 from stream_retrain.engines.kafka.relay.router import ANSWERS, WAITING, Plan, Router
@@ -189,13 +190,13 @@ class Relay:
 
 def _patiently(call: Callable[[], Any], stop: Stop) -> Any:
     """What `call` returns; repeated while a transaction that is being decided holds the answer up."""
-    until_s = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return call()
-        except KafkaException as error:
-            if not error.args[0].retriable() and error.args[0].code() != KafkaError._TIMED_OUT:
-                raise
-            if stop() or time.monotonic() > until_s:
-                raise BrokerError(f"labels: Kafka does not say what is committed: {error}") from None
-            time.sleep(PAUSE_S)
+    try:
+        return patiently(call, _waits, time.monotonic() + PATIENCE_S, pause_s=PAUSE_S, stop=stop)
+    except KafkaException as error:
+        if not _waits(error.args[0]):
+            raise
+        raise BrokerError(f"labels: Kafka does not say what is committed: {error}") from None
+
+
+def _waits(cause: KafkaError) -> bool:
+    return cause.retriable() or cause.code() == KafkaError._TIMED_OUT
