@@ -65,12 +65,12 @@ is made by a clock: its times are those of the record.
 OF_REPLAYS: Final = """\
 An output that its topic does not take for its size goes out without a value, with the headers `sr_refused` and `sr_refused_bytes`.
 
-After a fix, `stream-retrain dead-letters replay shop.py:orders` sends letters back to the source, each exactly once; what was sent is noted
-in `orders.dead_letters_replayed`. They come as new records, at the end of their partition, with the timestamp they had and two headers
-more: `sr_replayed` names the letter, `sr_replays` counts. One that is refused again is a dead letter again, with both of them. A share of
-refused records from which on a partition [pauses](runbooks/StreamRetrainIntakePaused.md) can be declared:
-`Pipeline(rejects_share_max=0.5)`. There is none by default: what is refused is kept and can be sent back, and the good records beside it
-are predicted.
+After a fix, `stream-retrain dead-letters replay shop.py:orders` sends letters back to the source (labels to the topic they came from),
+each exactly once; what was sent is noted in `orders.dead_letters_replayed`. They come as new records, at the end of their partition, with
+the timestamp they had and two headers more: `sr_replayed` names the letter, `sr_replays` counts. One that is refused again is a dead
+letter again, with both of them. A share of refused records from which on a partition [pauses](runbooks/StreamRetrainIntakePaused.md) can
+be declared: `Pipeline(rejects_share_max=0.5)`. There is none by default: what is refused is kept and can be sent back, and the good
+records beside it are predicted.
 """
 HEAD: Final = """\
 # Messages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -19,8 +20,10 @@ from river import linear_model, naive_bayes
 
 import stream_retrain
 from docs import messages as page
-from stream_retrain import Pipeline, Schema
+from stream_retrain import Labels, Pipeline, Schema
 from stream_retrain.cli import main
+from stream_retrain.engines.kafka.relay.label import LabelReader
+from stream_retrain.errors import EventError
 from stream_retrain.facts.records import RejectReason
 from stream_retrain.facts.values import Predicted
 from stream_retrain.lane.asyncapi import asyncapi_document
@@ -70,8 +73,9 @@ PIPELINES = {
     "threshold": pipeline("binary", probabilities=True, threshold=0.2),
     "multiclass": pipeline("multiclass", probabilities=True),
     "regression": pipeline("regression"),
+    "labels": pipeline("binary", labels=Labels(topic="shop.returns", id="order.id", label="returned", route="key", key="customer")),
 }
-LABELS = {"binary": True, "threshold": True, "multiclass": "red", "regression": 1.5}
+LABELS = {"labels": True, "binary": True, "threshold": True, "multiclass": "red", "regression": 1.5}
 each = pytest.mark.parametrize("name", PIPELINES)
 
 
@@ -114,6 +118,18 @@ def test_what_the_decoder_refuses_does_not_fit_the_schema_of_an_event() -> None:
         with pytest.raises(jsonschema.ValidationError):
             check({"order_id": "a", "price": 1.0, "items": 2} | wrong, schema["components"]["schemas"]["Event"], schema)
     check({"order_id": 7, "y": 1, "other": []}, schema["components"]["schemas"]["Event"], schema)
+
+
+def test_the_schema_of_a_label_takes_what_the_relay_takes() -> None:
+    schema, reader = document(PIPELINES["labels"]), LabelReader(PIPELINES["labels"], record_bytes_max=1_000)
+    assert "Label" not in document(PIPELINES["binary"])["components"]["schemas"]
+    good: dict[str, Any] = {"order": {"id": "a"}, "returned": True, "customer": 5, "placed_at": "2026-01-05T10:00:00Z", "other": []}
+    for wrong in (None, {"returned": "yes"}, {"order": {"id": []}}, {"placed_at": True}):
+        row = good | (wrong or {})
+        with contextlib.nullcontext() if wrong is None else pytest.raises(jsonschema.ValidationError):
+            check(row, schema["components"]["schemas"]["Label"], schema)
+        with contextlib.nullcontext() if wrong is None else pytest.raises(EventError):
+            reader.read(Record(0, b"k", json.dumps(row).encode(), 1_767_607_200_000), 1_767_607_200_000)
 
 
 @pytest.mark.parametrize("kind", PUBLISHED, ids=lambda kind: kind.kind)

@@ -81,7 +81,7 @@ def replay(
     settings: SettingsFile = None,
     json: JsonFlag = False,
 ) -> None:
-    """Send dead letters back to the source, each once, however often this is run and wherever it is killed.
+    """Send dead letters back to where they came from, each once, however often this is run and wherever it is killed.
 
     They keep key, headers, partition and timestamp, and are marked by the headers sr_replayed and sr_replays. Mend what they were refused
     for first: one that is refused again is a dead letter again.
@@ -98,7 +98,7 @@ def replay(
         told = {"pipeline": of.name, "source": of.source, "dry_run": dry_run}
         print_json({**told, **numbers, "by_reason": by_reason, "examples": shown})
     else:
-        _show_report(report, of.source, dry_run)
+        _show_report(report, " and ".join(filter(None, (of.source, of.labels.topic))), dry_run)
 
 
 def _selection(reason: str | None, field: str | None, partition: list[int] | None, from_: str | None, to: str | None) -> Selection:
@@ -157,7 +157,7 @@ def _show(counted: dict[str, Any], last: list[FoundLetter], replayed: Replayed) 
     console.print(plain(f"{counted['letters']:,} dead letters in {counted['topic']}, {counted['replayed']:,} of them were sent back"))
 
 
-def _show_report(report: ReplayReport, source: str, dry_run: bool) -> None:
+def _show_report(report: ReplayReport, topics: str, dry_run: bool) -> None:
     console = console_of_tables()
     for each in report.examples:
         console.print(plain(f"letter {each.partition}/{each.offset} cannot be sent back: {each.why}"))
@@ -165,7 +165,7 @@ def _show_report(report: ReplayReport, source: str, dry_run: bool) -> None:
     done = "would be sent" if dry_run else "were sent"
     console.print(
         plain(
-            f"{report.replayed:,} dead letters {done} back to {source}{f' ({listed})' if listed else ''};"
+            f"{report.replayed:,} dead letters {done} back to {topics}{f' ({listed})' if listed else ''};"
             f" {report.before:,} had been before, {report.not_replayable:,} cannot be"
         )
     )

@@ -10,6 +10,7 @@ from stream_retrain.lane.messages import (
     PUBLISHED,
     decision_schemas,
     decision_type,
+    label_schema,
     letter_headers_schema,
     prediction_schema,
     source_schema,
@@ -36,17 +37,7 @@ def asyncapi_document(pipeline: Pipeline, release: str, servers: Mapping[str, Ma
     """The document, as values for JSON. `servers` are its servers by name."""
     decisions, data = decision_schemas()
     names = {kind.kind: kind.__name__ for kind in PUBLISHED}
-    messages: dict[str, Any] = {
-        "event": _message("Event", "A question, an answer, or both in one.", {"$ref": "#/components/schemas/Event"}, _content(pipeline)),
-        "prediction": _message("Prediction", "What the model said of one question.", {"$ref": "#/components/schemas/Prediction"}),
-        "deadLetter": {
-            "name": "DeadLetter",
-            "title": "DeadLetter",
-            "summary": "A record that was refused, as it came, with the reason in its headers.",
-            "contentType": "application/octet-stream",
-            "headers": letter_headers_schema(),
-        },
-    }
+    messages = _messages(pipeline)
     for kind in PUBLISHED:
         name, summary = names[kind.kind], data[kind.__name__]["description"]
         messages[name] = _message(decision_type(kind), summary, decisions[kind.kind], "application/cloudevents+json")
@@ -56,6 +47,9 @@ def asyncapi_document(pipeline: Pipeline, release: str, servers: Mapping[str, Ma
         DEAD_LETTERS: ("Records that were refused.", ["deadLetter"]),
     }
     channels = {"source": _channel(pipeline.source, "Events that the pipeline predicts and learns from.", ["event"])}
+    answers = pipeline.labels.topic
+    if answers is not None:
+        channels["labels"] = _channel(answers, "Labels that come later, each with the id of its question.", ["label"])
     channels |= {kind: _channel(f"{pipeline.name}.{kind}", f"{words} {READ}", held) for kind, (words, held) in outputs.items()}
     return {
         "asyncapi": VERSION,
@@ -69,13 +63,37 @@ def asyncapi_document(pipeline: Pipeline, release: str, servers: Mapping[str, Ma
         "channels": channels,
         "operations": {
             "receiveEvents": _operation("receive", "source", "The pipeline takes events."),
+            **({} if answers is None else {"receiveLabels": _operation("receive", "labels", "The pipeline takes labels.")}),
             **{_operation_name(kind): _operation("send", kind, words) for kind, (words, _) in outputs.items()},
         },
         "components": {
             "messages": messages,
-            "schemas": {"Event": source_schema(pipeline), "Prediction": prediction_schema(pipeline), **data},
+            "schemas": {
+                "Event": source_schema(pipeline),
+                **({} if answers is None else {"Label": label_schema(pipeline)}),
+                "Prediction": prediction_schema(pipeline),
+                **data,
+            },
         },
     }
+
+
+def _messages(pipeline: Pipeline) -> dict[str, Any]:
+    """Those that are no decisions."""
+    made: dict[str, Any] = {
+        "event": _message("Event", "A question, an answer, or both in one.", {"$ref": "#/components/schemas/Event"}, _content(pipeline)),
+        "prediction": _message("Prediction", "What the model said of one question.", {"$ref": "#/components/schemas/Prediction"}),
+        "deadLetter": {
+            "name": "DeadLetter",
+            "title": "DeadLetter",
+            "summary": "A record that was refused, as it came, with the reason in its headers.",
+            "contentType": "application/octet-stream",
+            "headers": letter_headers_schema(),
+        },
+    }
+    if pipeline.labels.topic is not None:
+        made["label"] = _message("Label", "The label of an earlier question.", {"$ref": "#/components/schemas/Label"})
+    return made
 
 
 def _message(name: str, summary: str, payload: dict[str, Any], content: str = "application/json") -> dict[str, Any]:

@@ -28,6 +28,7 @@ __all__ = [
     "decision_schemas",
     "decision_type",
     "field_of",
+    "label_schema",
     "letter_headers_schema",
     "prediction_schema",
     "source_schema",
@@ -140,6 +141,25 @@ def source_schema(pipeline: Pipeline) -> dict[str, Any]:
     passed = "Other fields are refused." if schema.unknown == "refuse" else "Fields that are not named here are passed over."
     made = "" if schema.decode is None else " This is what `decode` makes of a record."
     return event | {"description": f"{needed}. {passed}{made}"}
+
+
+def label_schema(pipeline: Pipeline) -> dict[str, Any]:
+    """The value of a record of the labels topic, as the relay checks it."""
+    schema, labels = pipeline.schema, pipeline.labels
+    assert schema.id is not None, "a pipeline whose labels come in a topic of their own has an id"
+    id_, label = labels.id or schema.id, labels.label or schema.label_name
+    leaves: list[tuple[str, Any, str]] = [
+        (id_, ID_TYPE, "that of the question"),
+        (label, label_type(schema, pipeline.task), "the label"),
+    ]
+    if schema.time is not None:
+        leaves.append((labels.time or schema.time, time_type(schema), "when it is of; absent: the timestamp of the record"))
+    if labels.route == "key" and labels.key is not None:
+        leaves.append((labels.key, Any, "the key of the question: text as it is, anything else as JSON writes it"))
+    value: dict[str, Any] = {"title": "Label", "type": "object", "properties": {}}
+    for text, kind, words in leaves:
+        _put(value, path_of(text), msgspec.json.schema(kind) | {"description": words})
+    return value | {"description": f"A label needs {id_} and {label}. Other fields are passed over."}
 
 
 def _leaves(schema: Schema, task: str) -> Iterator[tuple[str, Any, str | None]]:

@@ -261,7 +261,7 @@ def test_what_cannot_be_sent_back_is_named(letters: Letters) -> None:
     assert (report.chosen, report.replayed, report.not_replayable) == (3, 1, 2)
     assert [each.why for each in report.examples] == [
         "the record had no value",
-        "its value is in no dead letter, and the source does not hold offset 1 any more",
+        f"its value is in no dead letter, and {letters.pipeline.source!r} does not hold offset 1 any more",
     ]
 
 

@@ -172,6 +172,11 @@ CASES: Final[dict[str, tuple[Case, ...]]] = {
             100,
         ),
     ),
+    "StreamRetrainLabelRelayDown": (
+        Case("the topic is not there", {f"label_relay_up{{{P}}}": "1x3 0x20"}, 15, (P,)),
+        Case("Kafka came back", {f"label_relay_up{{{P}}}": "1x3 0x5 1x20"}, 15),
+        Case("no relay is declared", {f"worker_state{{{P}}}": "2x20"}, 15),
+    ),
     "StreamRetrainQualityLow": (
         Case("accuracy fell", quality(P0, "Accuracy", "0.9x30 0.6x40", "0.9x70"), 50, (f'{P0},metric="Accuracy"',)),
         Case("a loss rose", quality(P1, "LogLoss", "0.3x30 0.6x40", "0.3x70"), 50, (f'{P1},metric="LogLoss"',)),

@@ -1,18 +1,19 @@
-"""Dead letters back to the source, exactly once: what `stream-retrain dead-letters replay` does.
+"""Dead letters back to where they came from, exactly once: what `stream-retrain dead-letters replay` does.
 
 Protocol, each batch in one transaction:
 
 1. take the transactional id over, so that a transaction that an earlier run left open is aborted, and another run that still goes on is
    fenced; then read which letters were sent back (`letters.read_replayed`);
 2. begin;
-3. send each letter of the batch to the source: key, value and headers as they were, in its partition, with its timestamp, and marked;
+3. send each letter of the batch to the source, or to the labels topic if it came from there: key, value and headers as they were, in its
+   partition, with its timestamp, and marked;
 4. note what was sent in the topic of notes;
 5. commit.
 
 A run that is killed anywhere has sent a letter and noted it, or neither; whoever reads committed records sees no other. A run ends with the
 letters that were there when it began, so a letter that is refused again waits for the next one.
 
-The value of a record that was too large is in no letter: it is read at its place in the source, if that still holds it.
+The value of a record that was too large is in no letter: it is read at its place in its topic, if that still holds it.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.kafka.clients import FENCED, ProducerClient, admin_client, broker_error, producer_client, reading
+from stream_retrain.engines.kafka.clients import FENCED, ProducerClient, admin_client, broker_error, partitions_of, producer_client, reading
 from stream_retrain.engines.kafka.letters import (
     FoundLetter,
     Note,
@@ -96,11 +97,11 @@ def replay_letters(
     told: Callable[[ReplayReport], None] = lambda _: None,
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> ReplayReport:
-    """Send the letters that were chosen back to the source, by the numbered steps of this module; `dry_run`: only say which.
+    """Send the letters that were chosen back to their topics, by the numbered steps of this module; `dry_run`: only say which.
 
     `told` is shown the report after each batch. Raises `BrokerError`: what was committed stays, and another run does the rest.
     """
-    partitions = count_partitions(admin_client(settings), pipeline, settings)
+    partitions = _partitions(settings, pipeline)
     transactions = None
     if not dry_run:
         transactions = _Transactions(settings, pipeline, on_step)
@@ -122,8 +123,17 @@ _Batch: TypeAlias = list[tuple[FoundLetter, Record]]
 """Letters with the record that each stands for."""
 
 
+def _partitions(settings: Settings, pipeline: Pipeline) -> dict[str, int]:
+    """How many partitions each topic has from which the pipeline reads."""
+    counts = {pipeline.source: count_partitions(admin_client(settings), pipeline, settings)}
+    if (labels := pipeline.labels.topic) is not None:
+        with reading(settings, labels) as consumer:
+            counts[labels] = len(partitions_of(consumer, labels, settings))
+    return counts
+
+
 def _chosen(
-    settings: Settings, pipeline: Pipeline, selection: Selection, partitions: int, report: ReplayReport
+    settings: Settings, pipeline: Pipeline, selection: Selection, partitions: Mapping[str, int], report: ReplayReport
 ) -> Iterator[tuple[FoundLetter, Record]]:
     """What can be sent back and was not yet; the others are counted in the report."""
     replayed = read_replayed(settings, pipeline.name)
@@ -132,7 +142,7 @@ def _chosen(
             report.chosen += 1
             if found.at in replayed:
                 report.before += 1
-            elif (why := _why_not(found, pipeline, partitions)) is not None:
+            elif (why := _why_not(found, partitions)) is not None:
                 report.refuse(found, why)
             elif found.letter.reason == "too_large" or found.letter.stub:
                 record = _at_its_place(source, found)
@@ -144,23 +154,23 @@ def _chosen(
                 yield found, found.record
 
 
-def _why_not(found: FoundLetter, pipeline: Pipeline, partitions: int) -> str | None:
+def _why_not(found: FoundLetter, partitions: Mapping[str, int]) -> str | None:
     letter = found.letter
     if letter.reason == "empty":
         return "the record had no value"
-    if letter.topic != pipeline.source:
-        return f"it came from topic {letter.topic!r}, and the source is {pipeline.source!r}"
-    if letter.partition >= partitions:
-        return f"it came from partition {letter.partition}, and the source has {partitions} now"
+    if letter.topic not in partitions:
+        return f"it came from topic {letter.topic!r}, and the pipeline reads {' and '.join(map(repr, partitions))}"
+    if letter.partition >= partitions[letter.topic]:
+        return f"it came from partition {letter.partition}, and {letter.topic!r} has {partitions[letter.topic]} now"
     return None
 
 
 def _at_its_place(source: Consumer, found: FoundLetter) -> Record | str:
-    """The record that a letter without a value stands for, read from the source; or why it cannot be had."""
+    """The record that a letter without a value stands for, read from its topic; or why it cannot be had."""
     letter = found.letter
     source.assign([TopicPartition(letter.topic, letter.partition, letter.offset)])
     until_s = time.monotonic() + FIND_TIMEOUT_S
-    gone = f"its value is in no dead letter, and the source does not hold offset {letter.offset} any more"
+    gone = f"its value is in no dead letter, and {letter.topic!r} does not hold offset {letter.offset} any more"
     while time.monotonic() < until_s:
         for message in source.consume(1, 0.1):
             error, offset = message.error(), message.offset()
@@ -170,7 +180,7 @@ def _at_its_place(source: Consumer, found: FoundLetter) -> Record | str:
                 return gone
             value, (_, timestamp_ms) = message.value(), message.timestamp()
             if len(value or b"") != letter.value_bytes or letter.timestamp_ms not in (None, timestamp_ms):
-                return "its value is in no dead letter, and the source holds another record at its place"
+                return "its value is in no dead letter, and {letter.topic!r} holds another record at its place"
             return Record(letter.offset, message.key(), value, timestamp_ms)
     return gone
 
@@ -193,7 +203,7 @@ class _Transactions:
 
     def __init__(self, settings: Settings, pipeline: Pipeline, on_step: Callable[[Step], None]) -> None:
         """1 take the transactional id over."""
-        self._settings, self._source = settings, pipeline.source
+        self._settings = settings
         self._letters, self._notes = letters_topic(pipeline.name), notes_topic(pipeline.name)
         create_topic(settings, self._notes, 1, {"retention.ms": "-1"})
         self._topic_id = topic_id_of(admin_client(settings), self._letters)
@@ -203,7 +213,7 @@ class _Transactions:
         on_step("taken_over")
 
     def send(self, batch: _Batch, report: ReplayReport) -> _Batch:
-        """2 begin; 3 send; 4 note; 5 commit. What is too large for the source is left out: what was sent."""
+        """2 begin; 3 send; 4 note; 5 commit. What is too large for its topic is left out: what was sent."""
         self._call("beginning a transaction", self._producer.begin_transaction)
         self._on_step("begun")
         sent = [each for each in batch if self._produce(*each, report)]
@@ -229,13 +239,13 @@ class _Transactions:
         while True:
             try:
                 produce: Any = self._producer.produce
-                produce(self._source, record.value, record.key, letter.partition, headers=headers, **at)
+                produce(letter.topic, record.value, record.key, letter.partition, headers=headers, **at)
             except BufferError:
                 self._producer.poll(1.0)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
-                    raise broker_error(f"sending to {self._source!r}", error, self._settings) from None
-                report.refuse(found, "the source takes no record of its size")
+                    raise broker_error(f"sending to {letter.topic!r}", error, self._settings) from None
+                report.refuse(found, f"{letter.topic!r} takes no record of its size")
                 return False
             else:
                 return True

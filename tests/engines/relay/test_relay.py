@@ -19,6 +19,8 @@ from river import evaluate
 
 from stream_retrain import Pipeline
 from stream_retrain.engines.failpoints import FailPoint, arm, disarm
+from stream_retrain.engines.kafka.letters import Selection
+from stream_retrain.engines.kafka.letters_replay import replay_letters
 from stream_retrain.engines.kafka.past import KafkaPast
 from stream_retrain.engines.kafka.publish import create_topic
 from stream_retrain.engines.kafka.relay.relay import Relay
@@ -215,6 +217,31 @@ def test_what_cannot_be_read_or_has_no_question_is_a_dead_letter(services: Servi
         for partition in range(2):
             assert not list(past.of(partition).outputs(DEAD_LETTERS, 0)), "to a verifier they are no outputs of the source"
             assert past.of(partition).whole_from(DEAD_LETTERS) == 0
+
+
+def test_a_dead_letter_of_a_labels_topic_goes_back_there_once(services: Services, tmp_path: Path) -> None:
+    shop = Shop(services, tmp_path, 2, ", early_age_max_s=1.0")
+    shop.label(["o0"])
+    shop._producer.produce(shop.labels, b"no json", b"k", partition=1)
+    shop._producer.flush(20)
+    relay = relay_of(shop)
+    turned(relay, lambda: sum(map(len, read_topic(services, f"{shop.name}.dead_letters").values())) == 2)
+    shop.predicted(shop.ask(1))
+    report = replay_letters(shop.settings, shop.pipeline, Selection(reason="no_question"))
+    assert (report.replayed, report.not_replayable) == (1, 0)
+    turned(relay, lambda: sum(map(len, shop.brought().values())) == 1)
+    assert shop.brought() == {0: ["o0"]}
+    [back] = [each for found in read_topic(services, shop.labels).values() for each in found if "sr_replayed" in each.headers]
+    assert json.loads(back.value or b"")["order"] == "o0"
+    report = replay_letters(shop.settings, shop.pipeline, Selection())
+    assert (report.before, report.replayed) == (1, 1), "the record that is no label"
+    turned(relay, lambda: sum(map(len, read_topic(services, f"{shop.name}.dead_letters").values())) == 3)
+    letters = [each for found in read_topic(services, f"{shop.name}.dead_letters").values() for each in found]
+    assert sorted((each.headers["sr_reason"], each.headers["sr_replays"]) for each in letters) == [
+        *((b"decode", b"0"), (b"decode", b"1")),
+        (b"no_question", b"0"),
+    ]
+    relay.close()
 
 
 def test_a_partition_that_is_added_ends_the_attempt(shop: Shop) -> None:
