@@ -118,9 +118,9 @@ class Shop:
                     found[partition].append(row["id"])
         return found
 
-    def worker(self, **settings: Any) -> contextlib.AbstractContextManager[Worker]:
+    def worker(self, *arguments: str, **settings: Any) -> contextlib.AbstractContextManager[Worker]:
         given = {"trainer": "off", "static_membership": False, "session_timeout_ms": 6_000, "checkpoint_events": 500}
-        return worker(self.services, self.file, **given | settings)
+        return worker(self.services, self.file, *arguments, **given | settings)
 
 
 def relay_of(shop: Shop, instance: str = "i") -> Relay:
@@ -344,11 +344,12 @@ def test_two_workers_one_of_which_is_killed_bring_each_label_once(services: Serv
 
 
 @pytest.mark.slow
-def test_a_labels_topic_that_is_missing_is_told_and_waited_for(services: Services, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["kafka", "faust"])
+def test_a_labels_topic_that_is_missing_is_told_and_waited_for(services: Services, tmp_path: Path, engine: str) -> None:
     shop = Shop(services, tmp_path, 1)
     shop.file.write_text(shop.file.read_text().replace(shop.labels, missing := services.name("missing")))
     ids = shop.ask(20)
-    with shop.worker() as running:
+    with shop.worker("--engine", engine) as running:
         running.wait_for(lambda: f"labels topic '{missing}'" in running.log)
         running.wait_for(lambda: running.records() == 20)
         relay = running.status()["label_relay"]
@@ -358,3 +359,6 @@ def test_a_labels_topic_that_is_missing_is_told_and_waited_for(services: Service
         create_topic(shop.settings, missing, 1, {})
         shop.label(ids)
         running.wait_for(lambda: learned(running) == 20)
+        running.stop()
+    rows = [json.loads(each.value or b"") for each in read_topic(services, shop.source)[0]]
+    assert sorted(row["id"] for row in rows if "y" in row) == sorted(ids), "each label once"
