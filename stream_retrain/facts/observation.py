@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from stream_retrain.facts.duel import ContestantStanding
 
-__all__ = ["DuelStanding", "LabelCounts", "Observation", "Reading", "Standing"]
+__all__ = ["DuelStanding", "KeysHeld", "LabelCounts", "MemorySeen", "Observation", "Reading", "Standing"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +39,34 @@ class Standing(NamedTuple):
     """The leading member; another must weigh twice as much to take its place, so that equals do not take turns."""
     changes: int
     """Restarts and changes of the leader so far: while it stays the same, neither happened."""
+
+
+class KeysHeld(NamedTuple):
+    """How many keys have a model, and what became of models so far."""
+
+    hot: int
+    """Ready to predict."""
+    cold: int
+    """Put away."""
+    hot_bytes: int
+    cold_bytes: int
+    put_away: int
+    taken_back: int
+    dropped: int
+    shared_answers: int
+    """Predictions of the shared model alone."""
+
+
+class MemorySeen(NamedTuple):
+    """About how much memory models took when they were measured."""
+
+    model_bytes: int
+    """The largest one."""
+    shard_bytes: int
+    """All of the shard."""
+    model_bytes_max: int | None
+    """The lowest limit that is declared."""
+    shard_bytes_max: int | None
 
 
 class DuelStanding(NamedTuple):
@@ -100,3 +128,7 @@ class Observation:
     labels: LabelCounts = NO_LABELS
     members: Standing | None = None
     """Of a model that adapts by itself."""
+    memory: MemorySeen | None = None
+    """As it was measured last; None where no rule is of memory, or nothing was measured yet."""
+    keys: KeysHeld | None = None
+    """Of a model that has one for each key."""

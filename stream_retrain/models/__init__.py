@@ -3,6 +3,7 @@
 adaptive_classifier(), adaptive_regressor()    the recommended mixtures
 FixedShareClassifier, FixedShareRegressor      mixtures whose weights follow the best member
 Restarting                                     any model; it restarts untrained when its error rises
+PerKey                                         a model for each value of a field, in bounded memory
 AdditiveClassifier, AdditiveRegressor          a learned function of each feature; old events fade out
 SoftBins                                       the basis of those, as a transformer
 QuickTree, QuickTreeRegressor                  River's Hoeffding trees, faster
@@ -14,6 +15,7 @@ from stream_retrain.models.adaptive import Adaptive, Standing
 from stream_retrain.models.additive import AdditiveClassifier, AdditiveRegressor
 from stream_retrain.models.fast_hddma import FastHDDMA
 from stream_retrain.models.fixed_share import FixedShareClassifier, FixedShareRegressor
+from stream_retrain.models.per_key import PerKey, PerKeyClassifier, PerKeyRegressor
 from stream_retrain.models.quick_tree import QuickTree, QuickTreeRegressor
 from stream_retrain.models.recommended import adaptive_classifier, adaptive_regressor
 from stream_retrain.models.restarting import Restarting, RestartingClassifier, RestartingRegressor
@@ -26,6 +28,9 @@ __all__ = [
     "FastHDDMA",
     "FixedShareClassifier",
     "FixedShareRegressor",
+    "PerKey",
+    "PerKeyClassifier",
+    "PerKeyRegressor",
     "QuickTree",
     "QuickTreeRegressor",
     "Restarting",

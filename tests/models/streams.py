@@ -8,17 +8,21 @@ from typing import Any
 from river import linear_model, preprocessing
 from river.datasets import synth
 
+from benchmarks.keyed_quality import stores
 from stream_retrain.models import (
     AdditiveClassifier,
     AdditiveRegressor,
     FixedShareClassifier,
     FixedShareRegressor,
+    PerKey,
     QuickTree,
     QuickTreeRegressor,
     Restarting,
     adaptive_classifier,
     adaptive_regressor,
 )
+
+__all__ = ["CLASSIFIERS", "REGRESSORS", "Rows", "binary", "delayed", "mixed", "multiclass", "regression", "stores"]
 
 Rows = list[tuple[dict[str, Any], Any]]
 
@@ -57,7 +61,7 @@ def mixed(count: int = 600, *, seed: int = 7) -> Rows:
 def regression(count: int = 1000, *, seed: int = 9) -> Rows:
     """Friedman's function with drifts."""
     stream = synth.FriedmanDrift(drift_type="gra", position=(count // 3, 2 * count // 3), transition_window=50, seed=seed)
-    return list(stream.take(count))
+    return [({**x, "key": number * number % 11}, y) for number, (x, y) in enumerate(stream.take(count))]
 
 
 def delayed(rows: Rows, delay: int) -> list[tuple[str, int]]:
@@ -78,6 +82,7 @@ CLASSIFIERS = {
     "restarting_pipeline": lambda: Restarting(preprocessing.StandardScaler() | linear_model.LogisticRegression()),
     "fixed_share": lambda: FixedShareClassifier([QuickTree(), AdditiveClassifier(bins=4)]),
     "adaptive": adaptive_classifier,
+    "per_key": lambda: PerKey(AdditiveClassifier(bins=4), by="zipcode", hot_keys_max=3),
 }
 REGRESSORS = {
     "additive": AdditiveRegressor,
@@ -85,4 +90,5 @@ REGRESSORS = {
     "restarting": lambda: Restarting(QuickTreeRegressor()),
     "fixed_share": lambda: FixedShareRegressor([QuickTreeRegressor(), AdditiveRegressor(bins=4)]),
     "adaptive": adaptive_regressor,
+    "per_key": lambda: PerKey(AdditiveRegressor(bins=4), by="key", hot_keys_max=3),
 }
