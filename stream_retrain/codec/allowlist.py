@@ -64,9 +64,9 @@ CALLED: Final[dict[str, frozenset[str]]] = {
     "numpy.core.multiarray": frozenset({"_reconstruct", "scalar"}),
     "numpy.random._pickle": frozenset({"__bit_generator_ctor", "__generator_ctor", "__randomstate_ctor"}),
     "numpy.random.bit_generator": frozenset({"__pyx_unpickle_SeedSequence"}),
-    "stream_retrain.codec.state": frozenset({"_gaussian"}),
+    "stream_retrain.codec.state": frozenset({"_gaussian", "_part"}),
 }
-"""Functions that values are restored by; the first two are stand-ins that do no more than what River's parts need."""
+"""Functions that values are restored by; `getattr`, `iter` and `_part` are stand-ins that do no more than what River's parts need."""
 
 VALUES: Final[dict[str, frozenset[str]]] = {
     "copy": frozenset({"deepcopy"}),
@@ -86,10 +86,11 @@ _FUNCTIONS: Final = (types.FunctionType, types.BuiltinFunctionType, types.Method
 class Restricted:
     """An unpickler that builds only from what the module's docstring lists. `load` raises `pickle.UnpicklingError` for anything else."""
 
-    def __init__(self, data: bytes, own: Collection[str] = ()) -> None:
-        """`own`: what `modules_of` says."""
+    def __init__(self, data: bytes, own: Collection[str] = (), part: Callable[[str, int], Any] | None = None) -> None:
+        """`own`: what `modules_of` says. `part` gives what stands outside of `data`."""
         self._data = data
         self._own = frozenset(own)
+        self._part = part or _no_part
 
     def load(self) -> Any:
         """What `data` describes."""
@@ -101,11 +102,11 @@ class Restricted:
             raise pickle.UnpicklingError(f"it cannot be built: {type(error).__name__}: {error}") from error
 
     def _load(self) -> Any:
-        tried = _Unpickler(self._data, self._own, quote=True)
+        tried = _Unpickler(self._data, self._own, self._part, quote=True)
         value = tried.load()
         for each in tried.quoted:
             each.refuse_if_called()
-        return _Unpickler(self._data, self._own, quote=False).load() if tried.quoted else value
+        return _Unpickler(self._data, self._own, self._part, quote=False).load() if tried.quoted else value
 
 
 class _Quoted:
@@ -126,9 +127,10 @@ class _Quoted:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, data: bytes, own: frozenset[str], *, quote: bool) -> None:
+    def __init__(self, data: bytes, own: frozenset[str], part: Callable[[str, int], Any], *, quote: bool) -> None:
         super().__init__(io.BytesIO(data))
         self._own = own
+        self._part = part
         self._quote = quote
         self.quoted: list[_Quoted] = []
 
@@ -156,6 +158,8 @@ class _Unpickler(pickle.Unpickler):
                 return self._method
             case "builtins", "iter":
                 return _iterator
+            case "stream_retrain.codec.state", "_part":
+                return self._part
             case _:
                 return None
 
@@ -217,6 +221,10 @@ def _is_ours(module: str) -> bool:
 def _defined_in(found: Any, module: str) -> bool:
     home = getattr(found, "__module__", None)
     return home == module or (home in (None, "builtins") and module.startswith("river._"))  # what River has from Rust
+
+
+def _no_part(digest: str, _: int) -> Any:
+    raise pickle.UnpicklingError(f"it names a part that stands elsewhere ({str(digest)[:12]})")
 
 
 def _iterator(values: Any) -> Any:

@@ -10,6 +10,7 @@ import pickle
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy
@@ -56,11 +57,13 @@ def checkpoint_header(
     kind: str = "checkpoint",
     waiting: int = 0,
     topic_id: str = "",
+    list_of_parts: str = "",
     extra: Mapping[str, str] | None = None,
 ) -> Header:
     """The header of a checkpoint or a model made by this process.
 
-    `waiting`: the questions in it that wait for their labels; `topic_id`: Kafka's id of the topic, where it is known.
+    `waiting`: the questions in it that wait for their labels; `topic_id`: Kafka's id of the topic, where it is known;
+    `list_of_parts`: as in `Header`.
     """
     digest, parts = _identity(pipeline)
     return Header(
@@ -76,6 +79,7 @@ def checkpoint_header(
         parts=parts,
         waiting=waiting,
         topic_id=topic_id,
+        list_of_parts=list_of_parts,
         extra=dict(extra or {}),
     )
 
@@ -96,10 +100,13 @@ def header_misfit(header: Header, wanted: Header) -> str | None:
     return None
 
 
-def open_payload(payload: bytes, pipeline: Pipeline, where: str) -> Any:
-    """What a payload whose seal was verified holds. Raises `StateError` where it names what no state of this pipeline is made of."""
+def open_payload(payload: bytes, pipeline: Pipeline, where: str, parts: Mapping[str, bytes] = MappingProxyType({})) -> Any:
+    """What a payload whose seal was verified holds, with its parts by digest.
+
+    Raises `StateError` where it names what no state of this pipeline is made of.
+    """
     try:
-        return load_state(payload, own_of(pipeline))
+        return load_state(payload, own_of(pipeline), parts)
     except pickle.UnpicklingError as error:
         raise StateError(
             f"{where} was not opened: {error}. If nobody else has its key, a model of this pipeline keeps something that a state may not"

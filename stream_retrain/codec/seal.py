@@ -68,6 +68,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """Questions in it that wait for their labels; None: its release did not say."""
     topic_id: str = ""
     """Kafka's id of the topic: another one under the same name has another id; empty where it is not known."""
+    list_of_parts: str = ""
+    """The digest of the list of what the payload names and does not hold, which a store keeps beside it; empty: it holds all."""
     extra: dict[str, str] = {}
 
 

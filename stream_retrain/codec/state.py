@@ -7,23 +7,30 @@ checkpoint of a tree is several times smaller and quicker to write. A restored G
 Some of River's classifiers add up or compare probabilities in the order of a set of labels. The order of a set depends on the order in
 which its members were added, which pickle does not keep. So such a set is written in an order that, added one by one, gives the same set.
 
+Segments of models that were put away (`models.segments`) never change. A checkpoint names them by their digest and does not hold them, if
+`dump_state` is given a dict that takes them; `load_state` is then given their bytes, and compares each with its digest.
+
 Only bytes whose seal was verified may be given to `load_state`.
 """
 
 from __future__ import annotations
 
 import copyreg
+import functools
+import hashlib
 import io
 import itertools
 import operator
 import pickle
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from river import dummy, forest, multiclass, neighbors, proba, tree
 
 from stream_retrain.codec.allowlist import Restricted
+from stream_retrain.models.segments import Segment
 
 __all__ = ["dump_state", "load_state"]
 
@@ -40,22 +47,46 @@ ORDERED_MAX: Final = 30
 """Labels of which an order is looked for: among all orders up to the first number, above it step by step, and not always found."""
 
 
-def dump_state(state: Any) -> bytes:
-    """The bytes of `state`. Raises what pickle raises for what cannot be pickled."""
+def dump_state(state: Any, parts: dict[str, Segment] | None = None) -> bytes:
+    """The bytes of `state`; `parts` takes its segments, by digest, which are then no part of the bytes.
+
+    Raises what pickle raises for what cannot be pickled.
+    """
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, protocol=5)
     pickler.dispatch_table = copyreg.dispatch_table | {proba.Gaussian: _reduce_gaussian} | dict.fromkeys(LABELLED, _reduce_labelled)
+    if parts is not None:
+        pickler.dispatch_table[Segment] = functools.partial(_reduce_segment, parts)
     pickler.dump(state)
     return buffer.getvalue()
 
 
-def load_state(data: bytes, own: Collection[str] = ()) -> Any:
+def load_state(data: bytes, own: Collection[str] = (), parts: Mapping[str, bytes] = MappingProxyType({})) -> Any:
     """The state of bytes made by `dump_state`, whose seal was verified.
 
-    `own` names the modules of the pipeline's own classes. Raises `pickle.UnpicklingError` where it is made of anything else than
-    `codec.allowlist` lists.
+    `own` names the modules of the pipeline's own classes, `parts` are the bytes of segments by their digest. Raises
+    `pickle.UnpicklingError` where it is made of anything else than `codec.allowlist` lists, or a segment is not there or another.
     """
-    return Restricted(data, own).load()
+    return Restricted(data, own, functools.partial(_segment, parts)).load()
+
+
+def _reduce_segment(parts: dict[str, Segment], segment: Segment) -> Any:
+    parts[segment.digest] = segment
+    return _part, (segment.digest, segment.taken)
+
+
+def _part(digest: str, taken: int) -> Segment:  # named in `codec.allowlist`, where another stands in for it
+    raise AssertionError(f"segment {digest} ({taken}) is opened by `load_state` alone")
+
+
+def _segment(parts: Mapping[str, bytes], digest: str, taken: int) -> Segment:
+    """The segment of a digest. Raises `pickle.UnpicklingError` where its bytes are not there, or are others."""
+    data = parts.get(digest)
+    if data is None:
+        raise pickle.UnpicklingError(f"the store has lost a part of it ({str(digest)[:12]})")
+    if hashlib.sha256(data).hexdigest() != digest or type(taken) is not int:
+        raise pickle.UnpicklingError(f"a part of it was changed or damaged ({digest[:12]})")
+    return Segment(data, taken)
 
 
 def _reduce_gaussian(gaussian: Any) -> Any:

@@ -23,6 +23,9 @@ Requests (`RequestStore`): what people and programs ask of a shard while it runs
 3. Once a checkpoint contains that state, the owner drops the requests. If it died between 2 and 3, it reads a request again, and
    recognises it by its token.
 
+Parts (`PartStore`): what of a checkpoint does not change between two of them is kept once, by its digest; the sealed checkpoint says
+which of them it needs, and so vouches for them (`codec.state`). The owner drops those that neither of the last two needs.
+
 A shard that is paused, because too many records were refused (`lane.intake`), goes on where somebody said that it may (`resume`).
 That is no input: what it learns is the same, however long it waited.
 
@@ -38,7 +41,7 @@ or raises `StateError` (a job).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from stream_retrain.facts.values import Learned, ShardId
@@ -60,6 +63,7 @@ __all__ = [
     "JobStatus",
     "JobStore",
     "JobTaken",
+    "PartStore",
     "RequestStore",
     "Stores",
     "WindowLimits",
@@ -77,6 +81,7 @@ class Stores:
 
     window: WindowStore
     checkpoints: CheckpointStore
+    parts: PartStore
     jobs: JobStore
     requests: RequestStore
     artifacts: ArtifactStore
@@ -157,6 +162,22 @@ class CheckpointStore(Protocol):
 
     def delete(self, shard: ShardId, epoch: int) -> None:
         """Delete every checkpoint of the shard. Raises `StaleEpochError`."""
+        ...
+
+
+class PartStore(Protocol):
+    """The parts of each shard's checkpoints, by the digest of their bytes."""
+
+    def keep(self, shard: ShardId, epoch: int, parts: Mapping[str, bytes]) -> int:
+        """Store these, and leave the others; how many there are now. Raises `StaleEpochError`."""
+        ...
+
+    def load(self, shard: ShardId) -> dict[str, bytes]:
+        """All of them; whoever uses one compares its digest."""
+        ...
+
+    def drop(self, shard: ShardId, epoch: int, digests: Collection[str]) -> None:
+        """Delete these. Raises `StaleEpochError`."""
         ...
 
 

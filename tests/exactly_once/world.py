@@ -136,6 +136,7 @@ class FailingStores:
             window=_Between(self.real.window, self, None),
             checkpoints=_Between(self.real.checkpoints, self, self._on_saved),
             requests=_Between(self.real.requests, self, None),
+            parts=_Between(self.real.parts, self, None),
             artifacts=_Between(self.real.artifacts, self, None),
             ping=lambda: None,
         )

@@ -277,6 +277,44 @@ class TestEpochs:
         assert stores.checkpoints.claim(SHARD) > owner
 
 
+class TestParts:
+    def test_they_are_kept_beside_each_other_until_they_are_dropped(self, stores: Stores) -> None:
+        epoch = stores.checkpoints.claim(SHARD)
+        assert stores.parts.load(SHARD) == {}
+        assert stores.parts.keep(SHARD, epoch, {"one": b"1", "two": b"\x00\xff"}) == 2
+        assert stores.parts.keep(SHARD, epoch, {"two": b"\x00\xff", "three": b""}) == 3
+        assert stores.parts.keep(SHARD, epoch, {}) == 3
+        stores.parts.drop(SHARD, epoch, ["one", "never there"])
+        stores.parts.drop(SHARD, epoch, [])
+        assert stores.parts.load(SHARD) == {"two": b"\x00\xff", "three": b""}
+        assert stores.parts.load(SHARD._replace(partition=1)) == {}
+
+    def test_many_come_back_whole(self, stores: Stores) -> None:
+        many = {f"part {number}": random.Random(number).randbytes(1_000 * number) for number in range(150)}
+        assert stores.parts.keep(SHARD, stores.checkpoints.claim(SHARD), many) == 150
+        assert stores.parts.load(SHARD) == many
+
+    @pytest.mark.parametrize(
+        "write", [lambda parts, epoch: parts.keep(SHARD, epoch, {"b": b""}), lambda parts, epoch: parts.drop(SHARD, epoch, "a")]
+    )
+    def test_an_older_owner_changes_nothing(self, stores: Stores, write: Callable[[Any, int], Any]) -> None:
+        zombie, owner = stores.checkpoints.claim(SHARD), stores.checkpoints.claim(SHARD)
+        stores.parts.keep(SHARD, owner, {"a": b"1"})
+        with pytest.raises(StaleEpochError):
+            write(stores.parts, zombie)
+        assert stores.parts.load(SHARD) == {"a": b"1"}
+
+    @pytest.mark.services
+    def test_a_key_of_another_type_counts_as_none_and_is_replaced(self, real_url: str) -> None:
+        stores = connect(real_url)
+        redis.Redis.from_url(real_url).set(f"sr:{{{SHARD}}}:parts", "not a hash")
+        epoch = stores.checkpoints.claim(SHARD)
+        assert stores.parts.load(SHARD) == {}
+        stores.parts.drop(SHARD, epoch, ["a"])
+        assert stores.parts.keep(SHARD, epoch, {"a": b"1"}) == 1
+        assert stores.parts.load(SHARD) == {"a": b"1"}
+
+
 class TestCheckpoints:
     def test_there_is_none_at_first(self, stores: Stores) -> None:
         assert stores.checkpoints.load(SHARD) == []

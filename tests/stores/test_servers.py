@@ -28,6 +28,7 @@ class TestServers:
         stores.window.append(SHARD, epoch, chunk(0, 4), ROOMY)
         stores.checkpoints.save(SHARD, epoch, 1, b"one")
         stores.checkpoints.save(SHARD, epoch, 2, b"two")
+        stores.parts.keep(SHARD, epoch, {"digest": b"part"})
         stores.artifacts.keep(SHARD, epoch, "name", b"sealed", ArtifactLimits())
         client = redis.Redis.from_url(real_url)
         listed = [set(client.scan_iter(match=pattern)) for pattern in PERMANENT_KEYS]

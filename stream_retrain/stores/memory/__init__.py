@@ -10,6 +10,7 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.stores.memory.artifacts import MemoryArtifactStore
 from stream_retrain.stores.memory.checkpoints import MemoryCheckpointStore
 from stream_retrain.stores.memory.jobs import MemoryJobStore
+from stream_retrain.stores.memory.parts import MemoryPartStore
 from stream_retrain.stores.memory.requests import MemoryRequestStore
 from stream_retrain.stores.memory.shards import Shards
 from stream_retrain.stores.memory.window import MemoryWindowStore
@@ -25,6 +26,7 @@ def memory_stores(keyring: Keyring, group: str | None = None) -> Stores:
     return Stores(
         window=MemoryWindowStore(shards, keyring),
         checkpoints=MemoryCheckpointStore(shards, group),
+        parts=MemoryPartStore(shards),
         jobs=MemoryJobStore(shards),
         requests=MemoryRequestStore(shards),
         artifacts=MemoryArtifactStore(shards),

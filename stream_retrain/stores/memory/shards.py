@@ -36,6 +36,8 @@ class StoredShard:
     """Of all chunks together."""
     checkpoints: list[tuple[int, bytes]] = dataclasses.field(default_factory=list)
     """Newest first, each with its offset."""
+    parts: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    """Of checkpoints, by digest."""
     job: StoredJob | None = None
     requests: list[Asked] = dataclasses.field(default_factory=list)
     resumed: int | None = None

@@ -7,6 +7,7 @@ The keys of a shard share the hash tag `{pipeline/topic/partition}`, so they are
     sr:{...}:window                a stream, one entry a chunk, with the id `<last offset + 1>-0` (an id cannot be 0-0)
     sr:{...}:checkpoint            a hash: offset, sealed, seal (which binds the offset to what is sealed)
     sr:{...}:checkpoint_previous   the one before
+    sr:{...}:parts                 a hash: what checkpoints need, by digest (`stores.redis.parts`)
     sr:{...}:artifacts             a hash: sealed models by name (`stores.redis.artifacts`)
     sr:{...}:artifact_times        a sorted set: their names by the time they were kept
     sr:{...}:job                   a hash that expires: a training that was asked for (`stores.redis.jobs`)
@@ -27,7 +28,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["APPEND", "CLAIM", "CLEAR", "DELETE", "GUARD", "KEEP", "LOAD", "SAVE", "SPAN", "TAIL"]
+__all__ = ["APPEND", "CLAIM", "CLEAR", "DELETE", "DROP_PARTS", "GUARD", "KEEP", "KEEP_PARTS", "LOAD", "SAVE", "SPAN", "TAIL"]
 
 _READ: Final = """
 local function whole(text)
@@ -216,6 +217,30 @@ return found
 """KEYS: epoch, checkpoint, checkpoint_previous. A key without a checkpoint in it gives an empty one, which is told as damaged.
 
 A script, because a Redis out of memory refuses even reads between MULTI and EXEC."""
+
+KEEP_PARTS: Final = (
+    GUARD
+    + """
+redis.call('SET', KEYS[1], ARGV[1])
+local kind = redis.call('TYPE', KEYS[2]).ok
+if kind ~= 'hash' then redis.call('DEL', KEYS[2]) end
+for at = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1]) end
+return {'ok', tostring(redis.call('HLEN', KEYS[2]))}
+"""
+)
+"""KEYS: epoch, parts. ARGV: epoch, then digest and bytes of each part. How many parts there are now."""
+
+DROP_PARTS: Final = (
+    GUARD
+    + """
+if redis.call('TYPE', KEYS[2]).ok == 'hash' then
+    for at = 2, #ARGV do redis.call('HDEL', KEYS[2], ARGV[at]) end
+end
+redis.call('SET', KEYS[1], ARGV[1])
+return {'ok', ''}
+"""
+)
+"""KEYS: epoch, parts. ARGV: epoch, then digests. It frees memory, so its first write is one that a full Redis allows."""
 
 KEEP: Final = (
     GUARD

@@ -14,6 +14,7 @@ from stream_retrain.stores.ports import Stores
 from stream_retrain.stores.redis.artifacts import RedisArtifactStore
 from stream_retrain.stores.redis.checkpoints import RedisCheckpointStore
 from stream_retrain.stores.redis.jobs import RedisJobStore
+from stream_retrain.stores.redis.parts import RedisPartStore
 from stream_retrain.stores.redis.requests import RedisRequestStore
 from stream_retrain.stores.redis.server import RedisServer
 from stream_retrain.stores.redis.window import RedisWindowStore
@@ -23,7 +24,7 @@ __all__ = ["PERMANENT_KEYS", "redis_stores"]
 
 PERMANENT_KEYS: Final = (
     *("sr:{*}:epoch", "sr:{*}:group", "sr:{*}:window", "sr:{*}:checkpoint", "sr:{*}:checkpoint_previous"),
-    *("sr:{*}:artifacts", "sr:{*}:artifact_times"),
+    *("sr:{*}:parts", "sr:{*}:artifacts", "sr:{*}:artifact_times"),
 )
 """Glob patterns of the keys that never expire: a shard's state must be kept however long its worker is stopped."""
 
@@ -38,6 +39,7 @@ def redis_stores(url: str, keyring: Keyring, group: str | None, *, timeout_s: fl
     return Stores(
         window=RedisWindowStore(server, keyring),
         checkpoints=RedisCheckpointStore(server, keyring, group),
+        parts=RedisPartStore(server),
         jobs=RedisJobStore(server),
         requests=RedisRequestStore(server),
         artifacts=RedisArtifactStore(server),
