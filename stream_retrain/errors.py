@@ -13,6 +13,7 @@ The docstring of an error is its meaning and names the remedy; the message given
     ├── BrokerError        the world: Kafka; retried by the engine
     │   ├── FormatUnavailableError    the Schema Registry does not answer: records wait until it does
     │   └── FencedError        another took this worker's place, or a transaction timed out: retried a few times
+    ├── LimitError         a limit was reached whose reaction is to stop
     ├── BacktestError      a backtest could not be run: a process or a machine of it was lost
     ├── TrainingError      a training came to nothing, and would again: its model, its window or a limit
     └── LocalStackError    the local Kafka or Valkey could not be had
@@ -29,6 +30,7 @@ __all__ = [
     "FencedError",
     "FormatUnavailableError",
     "InstanceHeldError",
+    "LimitError",
     "LocalStackError",
     "PipelineError",
     "SettingsError",
@@ -112,6 +114,10 @@ class InstanceHeldError(FencedError):
 
 class TrainingError(StreamRetrainError):
     """A training came to nothing: mend what the message names, or raise the limit it ran into; the champion goes on meanwhile."""
+
+
+class LimitError(StreamRetrainError):
+    """A limit was reached whose reaction is to stop: raise it, declare another reaction, or use a smaller model; then start again."""
 
 
 class BacktestError(StreamRetrainError):

@@ -186,7 +186,7 @@ def verify_pipeline(
 
     pipeline = with_registry(pipeline, settings)
     stores = connect(settings.redis_url, keyring=keyring)
-    kept = KeptStates(stores.checkpoints.load, stores.artifacts.load)
+    kept = KeptStates(stores.checkpoints.load, stores.artifacts.load, stores.parts.load)
     with contextlib.closing(KafkaPast(settings, pipeline)) as past:
         return verify_run(
             pipeline,

@@ -24,7 +24,7 @@ from river import metrics
 from stream_retrain.core.contest.training import copy_of
 from stream_retrain.core.example import example_label, example_records, features_of
 from stream_retrain.core.fields import LEFT_OUT, Field
-from stream_retrain.core.inside import named
+from stream_retrain.core.inside import inside, named
 from stream_retrain.core.schema import Schema
 from stream_retrain.core.scores import needs_proba
 from stream_retrain.core.serve.predictor import gives_probabilities, label_is_most_probable
@@ -32,6 +32,7 @@ from stream_retrain.core.time_features import time_reader
 from stream_retrain.core.watch.guards import CATEGORIES_WARM_UP_EVENTS
 from stream_retrain.core.watch.watch import RANK, Watch, reading
 from stream_retrain.facts.values import Features, Label
+from stream_retrain.models import PerKey
 from stream_retrain.models.probabilities import most_probable
 
 __all__ = ["Candidate", "Declared", "Made", "Trial", "example_events"]
@@ -70,7 +71,9 @@ class Made(NamedTuple):
 
     def go_on(self, state: Any) -> list[Any]:
         """The predictions of `state`, which is this one or a copy of it, while it learns the lessons."""
-        return [(state.predict_one(dict(x)), state.learn_one(dict(x), y))[0] for x, y in self.lessons]
+        predictions = [(state.predict_one(dict(x)), state.learn_one(dict(x), y))[0] for x, y in self.lessons]
+        _put_away(state)
+        return predictions
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +131,12 @@ class Trial:
         declared = self._declared
         name = named(model)
         answer: Any = None
+        keys = [keyed.by for keyed, _ in inside(model) if isinstance(keyed, PerKey)]
+        unknown = [by for by in keys if declared.schema.sparse is None and declared.schema.feature_type(by) is None]
+        if unknown:
+            hint = "add it to features (the models of the keys do not see it)"
+            yield f"{where}: it has a model for each {unknown[0]!r}, which is no feature of the schema; {hint}"
+            return
         for x, y in example_events(declared.schema, declared.task):
             given = dict(x)
             try:
@@ -146,6 +155,12 @@ class Trial:
                 return
         if declared.task == "regression" and answer is not None and not math.isfinite(answer):
             yield f"{where}: {name} predicts {answer!r} for an example event after {EVENTS} labels: use a model that stays finite"
+            return
+        try:
+            _put_away(model)
+        except Exception as error:  # noqa: BLE001 - the same
+            hint = "put what is the same for all keys before it: ... | PerKey(...)"
+            yield f"{where}: {name} cannot keep such a model per key: {type(error).__name__}: {error} ({hint})"
             return
         try:
             copy_of(model)
@@ -195,6 +210,13 @@ class Trial:
             pickle.dumps((guard.snapshot(), warner and warner.snapshot()))
         except Exception as error:  # noqa: BLE001 - a detector is foreign code
             yield f"{where} cannot watch it: {type(error).__name__}: {error}; use another detector"
+
+
+def _put_away(model: Any) -> None:
+    """Let models of keys be put away, as they will be when many keys have come."""
+    for keyed, _ in inside(model):
+        if isinstance(keyed, PerKey):
+            keyed.put_all_away()
 
 
 def _asked(model: Any, declared: Declared, x: Features) -> tuple[Any, Any]:

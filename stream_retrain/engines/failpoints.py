@@ -48,6 +48,7 @@ FailPoint: TypeAlias = Literal[
     "commit.aborted",
     "checkpoint.due",
     "checkpoint.window_appended",
+    "checkpoint.parts_kept",
     "checkpoint.sealed",
     "checkpoint.saved",
     "input.come",

@@ -93,7 +93,7 @@ class LeadChanged:
 
     @property
     def sentence(self) -> str:
-        why = f"the evidence says that its {LOSSES[self.loss]} is lower" if self.cause == "evidence" else f"{self.before} raised"
+        why = f"the evidence says that its {LOSSES[self.loss]} is lower" if self.cause == "evidence" else f"{self.before} is out"
         return f"{self.now} serves in place of {self.before}: {why}"
 
 

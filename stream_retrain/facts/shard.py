@@ -12,6 +12,7 @@ from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRai
 from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, DuelEnded, DuelFact, DuelStarted, LeadChanged
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
+from stream_retrain.facts.memory import MemoryReached, ModelPruned
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
 from stream_retrain.facts.records import IntakePaused, Passed, Rejected, Unmatched
 from stream_retrain.facts.restored import ShardRestored
@@ -34,7 +35,9 @@ __all__ = [
     "LeaderChanged",
     "LeaderWavered",
     "MemberRestarted",
+    "MemoryReached",
     "MetricFailed",
+    "ModelPruned",
     "ModelReset",
     "Passed",
     "PredictionFailed",
@@ -61,6 +64,8 @@ ShardFact: TypeAlias = (
     | Requested
     | Decided
     | ModelReset
+    | MemoryReached
+    | ModelPruned
     | TrainingRequested
     | ChallengerJoined
     | ChallengerWaits

@@ -25,6 +25,7 @@ __all__ = [
     "GroupSeen",
     "LabelsRelayed",
     "Lagging",
+    "MemoryHigh",
     "Observed",
     "Processed",
     "RelayChanged",
@@ -210,6 +211,14 @@ class ArtifactsEvicted:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryHigh:
+    """The process has more than 80 % of the memory it may have; told again every minute while it has."""
+
+    resident_bytes: int
+    bytes_max: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLost:
     """The store does not answer, or refuses: the worker goes on, and what it would have to learn again grows."""
 
@@ -317,6 +326,7 @@ WorkerFact: TypeAlias = (
     | Checkpointed
     | CheckpointFailed
     | ArtifactsEvicted
+    | MemoryHigh
     | StoreLost
     | StoreRegained
     | WindowCleared

@@ -62,6 +62,10 @@ ENVELOPE: Final = {
 FIELDS: Final = {
     "offset": "offset of the record at which it happened",
     "time_s": "event time of that record, in seconds since the epoch",
+    "model_bytes": "about how much memory the largest model of the shard takes",
+    "shard_bytes": "about what all models of the shard take",
+    "bytes_before": "about what they took before",
+    "bytes_after": "about what they take now",
     "rejected": "how many of the last records were refused",
     "over_records": "of how many records (`rejects_over_records`)",
     "reason": "what the person or program that asked said",
@@ -113,7 +117,7 @@ OF_KIND: Final = {
     ("intake.paused", "time_s"): "timestamp of that record, in seconds since the epoch: a refused one may have no event time",
     ("intake.paused", "reason"): "why the last of them was refused",
     ("policy.decided", "generation"): "number of the model that served when it was decided",
-    ("duel.lead_changed", "cause"): "`evidence`, or `failure`: who served raised",
+    ("duel.lead_changed", "cause"): "`evidence`, or `failure`: who served raised, or took too much memory",
     ("shard.restored", "training"): "the training it waits for; null: none",
 }
 

@@ -9,27 +9,34 @@ at the next label, as they are about a request: no reaction can do anything befo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
+from stream_retrain.core.contest.cause import Cause
+from stream_retrain.core.contest.ceiling import Ceiling, pruned, too_large
 from stream_retrain.core.contest.inputs import Input, NotTrained, Request, Trained
-from stream_retrain.core.contest.succession import Cause, Succession
+from stream_retrain.core.contest.succession import Succession
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.react.combinations import leaves
 from stream_retrain.core.react.policy import Decision
-from stream_retrain.core.react.reactions import Race
-from stream_retrain.core.react.triggers import MetricFailure, Moment
+from stream_retrain.core.react.reactions import Prune, Race, Stop
+from stream_retrain.core.react.rules import On
+from stream_retrain.core.react.triggers import Memory, MetricFailure, Moment
 from stream_retrain.core.serve.adaptation import Adaptation
+from stream_retrain.core.serve.keys import keys_held_by
 from stream_retrain.core.serve.predictor import Prediction, has_failed, predictor
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.core.watch.signals import signal_of
 from stream_retrain.core.watch.watches import Seen, Watches
-from stream_retrain.facts.observation import DuelStanding
+from stream_retrain.facts.observation import DuelStanding, MemorySeen
 from stream_retrain.facts.shard import (
     Decided,
     DriftDetected,
     DuelEnded,
     DuelFact,
     LeadChanged,
+    MemoryReached,
     MetricFailed,
+    ModelPruned,
     Requested,
     ShardFact,
     WarningRaised,
@@ -41,9 +48,9 @@ __all__ = ["PART", "Reactor"]
 
 PART: Final = Part.of(
     "reactions",
-    *("policy", "watches", "requested", "noticed", "succession", "adaptation"),
-    schema=2,
-    migrations={1: lambda values: {**values, "noticed": ()}},
+    *("policy", "watches", "requested", "noticed", "succession", "adaptation", "ceiling"),
+    schema=3,
+    migrations={1: lambda values: {**values, "noticed": ()}, 2: lambda values: {**values, "ceiling": None}},
 )
 
 
@@ -69,6 +76,9 @@ class Reactor:
         """Signals of which something was said at questions since the last label, and whether it was a drift."""
         self.succession = Succession(pipeline, values["succession"])
         self._remembers = self.succession.remembers
+        self._ceiling = Ceiling(pipeline, values["ceiling"])
+        self._memory: MemorySeen | None = None
+        """What was measured at this event."""
         self._serve(values["adaptation"])
 
     @property
@@ -77,15 +87,22 @@ class Reactor:
         return self._watches
 
     @property
-    def adaptation(self) -> Adaptation:
-        """What the served model tells of itself, to read."""
-        return self._adaptation
-
-    @property
     def duel(self) -> DuelStanding | None:
         """How the duel in progress stands."""
         duel = self.succession.duel
         return None if duel is None else duel.standing()
+
+    def observe(self) -> dict[str, Any]:
+        """What is to be seen of it, by the names of an `Observation`."""
+        training = self.succession.training
+        return {
+            "readings": self._watches.readings(),
+            "duel": self.duel,
+            "training": None if training is None else training.number,
+            "members": self._adaptation.standing(),
+            "memory": self._ceiling.seen,
+            "keys": keys_held_by(self.succession.served),
+        }
 
     def label(
         self,
@@ -116,12 +133,22 @@ class Reactor:
         if self._adapts and self._adaptation.changed():
             facts += self._adaptation.tell(offset, time_s, now)
         signs = self._see(offset, time_s, y, prediction, now) if self._sees and asked == now else ()
+        measured = seen[0] >= self._ceiling.next_at and self._measure(offset, time_s, seen[0], facts)
         if at_once and self.notices:
             signs = [*signs, *self._notice(offset, time_s, x, prediction, now)]
-        if not (signs or self._every_event or self._requested or self._noticed):
+        if not (signs or self._every_event or self._requested or self._noticed or measured):
             return False
         facts += signs
         return self._consider(offset, time_s, y, prediction, signs, seen, facts)
+
+    def _measure(self, offset: int, time_s: float, events_seen: int, facts: list[ShardFact]) -> bool:
+        """Measure the models; whether the rules are to be asked about it."""
+        new = self._ceiling.measure(self.succession.models(), events_seen)
+        self._memory = self._ceiling.seen
+        if new and self._memory is not None:
+            told: dict[str, Any] = {"model_bytes": self._memory.model_bytes, "shard_bytes": self._memory.shard_bytes}
+            facts.append(MemoryReached(offset=offset, time_s=time_s, generation=self.generation, **told))
+        return True
 
     def question(self, offset: int, time_s: float, x: Features, prediction: Prediction, facts: list[ShardFact]) -> None:
         """What a question without a label leads to: the detectors of questions see it. What they say is added to `facts`."""
@@ -169,6 +196,7 @@ class Reactor:
             noticed=tuple(self._noticed),
             succession=self.succession.snapshot(),
             adaptation=self._adaptation.snapshot(),
+            ceiling=self._ceiling.snapshot(),
         )
 
     def _consider(
@@ -198,9 +226,9 @@ class Reactor:
             proba=prediction[1] or None,
             failed=has_failed(prediction),
             metric_failures=failures,
+            memory=self._memory,
         )
-        self._requested = carried_out = False
-        succession = self.succession
+        self._requested, self._memory, carried_out, succession = False, None, False, self.succession
         in_training = succession.training is not None
         decisions = self._policy.decide(moment, in_duel=succession.busy, in_training=in_training, replaceable=succession.replaceable)
         facts += _failures(offset, time_s, failures)
@@ -233,6 +261,28 @@ class Reactor:
         cause = Cause(offset, time_s, decision.index, str(decision.rule.trigger), events_seen)
         if isinstance(decision.rule.do, Race):
             return self.succession.race(cause, decision.rule.do)
+        if decision.rule.makes_room:
+            return self._make_room(cause, decision.rule, events_seen)
+        return self._reset(cause)
+
+    def _make_room(self, cause: Cause, rule: On, events_seen: int) -> list[ShardFact]:
+        """Models take too much memory: prune them; else let those leave a duel that are too large; else begin afresh."""
+        succession, duel = self.succession, self.succession.duel
+        self._ceiling.made_room(events_seen)
+        if isinstance(rule.do, Stop):
+            said = f"models take more memory than {rule.trigger} allows, and the reaction is to stop"
+            succession.stop(f"{said}: raise the limit, declare another reaction (On.memory), or use a smaller model")
+            return []
+        limits = next(each for each in leaves(rule.trigger) if isinstance(each, Memory))
+        if isinstance(rule.do, Prune) and (sizes := pruned(list(succession.models()), limits)) is not None:
+            self._ceiling.made_room(events_seen, sizes[1])
+            at: dict[str, Any] = {"offset": cause.offset, "time_s": cause.time_s, "generation": self.generation}
+            return [ModelPruned(bytes_before=sizes[0], bytes_after=sizes[1], **at)]
+        if duel is not None and (out := too_large(duel, limits)):
+            return self.take_over(duel.leave(cause.offset, cause.time_s, out), events_seen)
+        return self._reset(cause)
+
+    def _reset(self, cause: Cause) -> list[ShardFact]:
         facts = self.succession.reset(cause)
         self._serve()
         self._watches.begin_afresh()

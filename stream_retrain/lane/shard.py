@@ -46,6 +46,7 @@ from stream_retrain.core.contest.inputs import Input, NotTrained, Request, Train
 from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.scores import Failure, needs_proba
+from stream_retrain.core.serve.keys import segments_of
 from stream_retrain.core.serve.predictor import FAILED, Prediction, Unusable
 from stream_retrain.core.state import Saved
 from stream_retrain.facts.observation import DuelStanding, Observation
@@ -61,6 +62,7 @@ from stream_retrain.lane.questions import Question, Questions
 from stream_retrain.lane.raced import raced
 from stream_retrain.lane.reactor import Reactor
 from stream_retrain.lane.shard_state import FRESH, SHARD
+from stream_retrain.models.segments import Segment
 
 __all__ = ["Shard"]
 
@@ -170,7 +172,6 @@ class Shard:
 
     def observe(self) -> Observation:
         """What metrics and status show; costs an update of each metric for each event of the rolling score."""
-        reactor = self._reactor
         return Observation(
             generation=self.generation,
             events_seen=self.events_seen,
@@ -180,11 +181,12 @@ class Shard:
             newest_time_s=self._newest_time_s,
             running=self._scores.running(),
             rolling=self._scores.rolling(),
-            readings=reactor.watches.readings(),
-            duel=reactor.duel,
-            training=reactor.succession.training.number if reactor.succession.training else None,
-            members=reactor.adaptation.standing(),
+            **self._reactor.observe(),
         )
+
+    def segments(self) -> list[Segment]:
+        """Of its models those that were put away, in pieces that never change."""
+        return [each for model in self._reactor.succession.models() for each in segments_of(model)]
 
     def _take_stretch(self, events: list[Any], start: int, done: Done) -> int:  # noqa: C901 - one loop, so that there is one law
         """Take events from `start` on, until something happens that changes what is bound here, or to the end; where the next one is."""

@@ -99,6 +99,9 @@ class Settings:
     checkpoint_events: int = _setting(50_000, "events of a shard between its checkpoints, at most", low=1, high=1_000_000_000)
     checkpoint_interval_s: float = _setting(60.0, "seconds between a shard's checkpoints, at most", low=0.1, high=86_400)
     shutdown_timeout_s: float = _setting(5.0, "seconds to commit and to checkpoint when told to stop", low=0.1, high=600)
+    memory_bytes_max: int | None = _setting(
+        None, "bytes of memory at which a process commits, saves and ends itself; a warning from 80 % on", low=64 * 1024**2, high=2**50
+    )
     loop_timeout_s: float = _setting(
         60.0, "seconds without a turn of the loop after which /healthz says 503, and 10 s later the process ends itself", low=5, high=86_400
     )

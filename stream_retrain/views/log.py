@@ -22,6 +22,7 @@ from stream_retrain.facts.worker import (
     GroupSeen,
     LabelsRelayed,
     Lagging,
+    MemoryHigh,
     Observed,
     Processed,
     RelayChanged,
@@ -72,6 +73,9 @@ def log_fact(fact: WorkerFact) -> None:
             _log_training(fact)
         case TransactionAborted():
             LOG.warning("transaction aborted, sending the same again: %s", fact.error, extra=fields_with(kind="transaction.aborted"))
+        case MemoryHigh():
+            told = fields_with(("memory.high",), kind="memory.high")
+            LOG.warning("the process has %d of the %d bytes of memory it may have", fact.resident_bytes, fact.bytes_max, extra=told)
         case Retrying():
             LOG.warning("%s; trying again in %.1f s", fact.error, fact.wait_s, extra=fields_with(kind="worker.retrying"))
         case WorkerStateChanged():

@@ -36,6 +36,7 @@ from stream_retrain.facts.worker import (
     GroupSeen,
     LabelsRelayed,
     Lagging,
+    MemoryHigh,
     Observed,
     Processed,
     RelayChanged,
@@ -142,6 +143,9 @@ class Metrics:
                 self._shards.clear()
             case Checkpointed() | CheckpointFailed() | ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowRefilled():
                 self._stored(fact)
+            case MemoryHigh():
+                self._count("memory_high")
+                self._gauges["memory_max_bytes", ()] = fact.bytes_max
             case Restored():
                 self._count("restores", fact.how)
                 self._gauges["store_up", ()] = 1

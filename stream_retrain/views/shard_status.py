@@ -162,6 +162,8 @@ class ShardStatus:
             "training": dict(self._training) if self._training else None,
             "window": dataclasses.asdict(seen.window) if seen and seen.window else None,
             "members": _members(found),
+            "memory": found.memory._asdict() if found and found.memory else None,
+            "keys": found.keys._asdict() if found and found.keys else None,
         }
 
     def _labels(self, found: Observation | None) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-from stream_retrain.facts.observation import DuelStanding, Observation, Standing
+from stream_retrain.facts.observation import DuelStanding, KeysHeld, MemorySeen, Observation, Standing
 from stream_retrain.facts.worker import Observed, WindowSeen
 
 __all__ = ["NAMES_MAX", "Gauges", "standing_of"]
@@ -31,6 +31,8 @@ def standing_of(fact: Observed) -> Gauges:
         **_quality(partition, seen),
         **_readings(partition, seen),
         **_members(partition, seen.members),
+        **_memory(partition, seen.memory),
+        **_keys(partition, seen.keys),
         **_duel(partition, seen.duel),
         **_window(partition, fact.window),
     }
@@ -64,6 +66,28 @@ def _members(partition: str, standing: Standing | None) -> Gauges:
         return {}
     pairs = list(zip(standing.members, standing.weights, strict=True))[:NAMES_MAX]
     return {("member_weight", (partition, member)): weight for member, weight in pairs}
+
+
+def _memory(partition: str, memory: MemorySeen | None) -> Gauges:
+    if memory is None:
+        return {}
+    limits = {"model_memory_max_bytes": memory.model_bytes_max, "shard_memory_max_bytes": memory.shard_bytes_max}
+    return {
+        ("model_memory_bytes", (partition,)): memory.model_bytes,
+        ("shard_memory_bytes", (partition,)): memory.shard_bytes,
+        **{(name, (partition,)): limit for name, limit in limits.items() if limit is not None},
+    }
+
+
+def _keys(partition: str, keys: KeysHeld | None) -> Gauges:
+    """A model counts since it began, so what it counts is no counter of the worker."""
+    if keys is None:
+        return {}
+    gauges: Gauges = {}
+    for tier, number, size in (("hot", keys.hot, keys.hot_bytes), ("cold", keys.cold, keys.cold_bytes)):
+        gauges["model_keys", (partition, tier)], gauges["model_keys_bytes", (partition, tier)] = number, size
+    counted = ("put_away", "taken_back", "dropped", "shared_answers")
+    return gauges | {(f"model_keys_{name}", (partition,)): getattr(keys, name) for name in counted}
 
 
 def _duel(partition: str, duel: DuelStanding | None) -> Gauges:

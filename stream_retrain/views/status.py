@@ -24,6 +24,7 @@ from stream_retrain.facts.worker import (
     GroupSeen,
     LabelsRelayed,
     Lagging,
+    MemoryHigh,
     Observed,
     Processed,
     RelayChanged,
@@ -134,7 +135,7 @@ class Status:
                 self._enter("degraded", f"{fact.error}; trying again in {fact.wait_s:.1f} s")
                 self._restarts += 1
                 self._shards = {}
-            case ArtifactsEvicted() | WindowCleared():
+            case ArtifactsEvicted() | WindowCleared() | MemoryHigh():
                 pass
             case _:
                 assert_never(fact)

@@ -26,6 +26,7 @@ from stream_retrain.facts.worker import (
     GroupSeen,
     LabelsRelayed,
     Lagging,
+    MemoryHigh,
     Observed,
     Processed,
     RelayChanged,
@@ -91,7 +92,7 @@ class Traces:
                 self._asked_ns.clear()
             case Observed() | Lagging() | GroupSeen() | Assigned() | WentLive() | Committed() | TransactionAborted() | WorkerStateChanged():
                 pass
-            case ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled() | TrainingWaits():
+            case ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled() | TrainingWaits() | MemoryHigh():
                 pass
             case LabelsRelayed() | RelayChanged():
                 pass

@@ -8,6 +8,7 @@ from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRai
 from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
+from stream_retrain.facts.memory import MemoryReached, ModelPruned
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
 from stream_retrain.facts.records import IntakePaused, Passed, Rejected, Unmatched
 from stream_retrain.facts.restored import ShardRestored
@@ -36,6 +37,8 @@ _ALL: Final[tuple[ShardFact, ...]] = (
     Requested(offset=12, time_s=TIME_S, reason="a new season", token="8f3a"),
     Decided(offset=10, time_s=TIME_S, trigger="drift:error", reaction="Challenge", outcome="done", generation=2, events_seen=9),
     ModelReset(offset=10, time_s=TIME_S, generation=3, cause="drift:error"),
+    MemoryReached(offset=13, time_s=TIME_S, model_bytes=64_000_001, shard_bytes=70_000_000, generation=2),
+    ModelPruned(offset=13, time_s=TIME_S, bytes_before=70_000_000, bytes_after=41_000_000, generation=2),
     TrainingRequested(offset=10, time_s=TIME_S, training=5, challenger="retrained", cause="drift:error", generation=2),
     ChallengerJoined(
         offset=20,

@@ -11,6 +11,7 @@ from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRai
 from stream_retrain.facts.duel import ContestantFailed, DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
+from stream_retrain.facts.memory import MemoryReached, ModelPruned
 from stream_retrain.facts.policy import Decided, ModelReset, Requested
 from stream_retrain.facts.records import IntakePaused, Passed, Rejected, Unmatched
 from stream_retrain.facts.restored import ShardRestored
@@ -27,6 +28,8 @@ PUBLISHED = {
     "policy.requested",
     "policy.decided",
     "model.reset",
+    "memory.reached",
+    "memory.pruned",
     "training.requested",
     "training.failed",
     "training.joined",
@@ -75,6 +78,8 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     (Decided, {"outcome": "in_duel"}, f"{NOT_DONE}a duel is in progress"),
     (Decided, {"outcome": "in_training"}, f"{NOT_DONE}a training is in progress"),
     (ModelReset, {}, "the model was reset; generation 3 serves"),
+    (MemoryReached, {}, "the largest model takes about 64,000,001 bytes, all of the shard 70,000,000: more than is allowed"),
+    (ModelPruned, {}, "models were pruned from about 70,000,000 to 41,000,000 bytes"),
     (TrainingRequested, {}, "training 5 of challenger retrained was requested"),
     (ChallengerJoined, {}, "challenger retrained of training 5 joined duel 1 after learning 12,000 rows"),
     (ChallengerWaits, {}, "challenger retrained of training 5 waits for the end of a duel after learning 12,000 rows"),
@@ -91,7 +96,7 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     ),
     (LeadChanged, {}, "fresh serves in place of champion: the evidence says that its log loss is lower"),
     (LeadChanged, {"loss": "miss"}, "fresh serves in place of champion: the evidence says that its share of labels missed is lower"),
-    (LeadChanged, {"cause": "failure"}, "fresh serves in place of champion: champion raised"),
+    (LeadChanged, {"cause": "failure"}, "fresh serves in place of champion: champion is out"),
     (ContestantFailed, {}, "fresh is out of duel 1: it raised OverflowError: math range error"),
     (DuelEnded, {}, "duel 1 ended, promoted by log loss: fresh is the champion"),
     (DuelEnded, {"result": "undecided", "winner": "champion"}, "duel 1 ended, undecided by log loss: the champion stays"),
@@ -165,7 +170,7 @@ def test_the_kinds_on_the_wire_are_these() -> None:
 def test_what_failed_is_an_error_and_what_an_operator_should_see_is_a_warning() -> None:
     by_level = {level: {kind for kind in SHARD_FACTS if kind.level == level} for level in ("error", "warning")}
     assert by_level["error"] == {PredictionFailed, TrainingFailed, IntakePaused}
-    assert by_level["warning"] == {Rejected, Unmatched, MetricFailed, DetectorFailed, ContestantFailed}
+    assert by_level["warning"] == {Rejected, Unmatched, MetricFailed, DetectorFailed, ContestantFailed, MemoryReached}
     assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Passed, LeaderWavered, ShardRestored}
 
 

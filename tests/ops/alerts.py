@@ -59,6 +59,12 @@ CASES: Final[dict[str, tuple[Case, ...]]] = {
         Case("nobody has asked it", {f"worker_state{{{P}}}": "2x10"}, 8),
         Case("a minute", {f"store_up{{{P}}}": "1x3 0 1x10"}, 8),
     ),
+    "StreamRetrainMemoryHigh": (
+        Case("a process near its limit", {f"memory_high_total{{{P}}}": "0x3 0+1x20"}, 15, (P,)),
+        Case("it was for a minute", {f"memory_high_total{{{P}}}": "0x3 1x40"}, 8),
+        Case("models pass a limit again and again", {f"memory_reached_total{{{P0}}}": "0+1x40"}, 20, (P,)),
+        Case("they did twice", {f"memory_reached_total{{{P0}}}": "0x5 1x5 2x40"}, 30),
+    ),
     "StreamRetrainStalled": (
         Case(
             "one partition of two",

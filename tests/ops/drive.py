@@ -35,7 +35,7 @@ PIPELINES = '''
 import time
 from river import base, drift, linear_model, metrics, preprocessing
 from stream_retrain import Challenge, Evidence, Ignore, Labels, On, Pipeline, Reset, Retrain, Schema, Watch, Window
-from stream_retrain.models import adaptive_classifier
+from stream_retrain.models import PerKey, adaptive_classifier
 
 
 class TooSlow(base.Classifier):
@@ -54,13 +54,15 @@ class TooSlow(base.Classifier):
 
 
 def declared(name, **parts):
-    schema = Schema(id="id", time="at", time_unit="s", label="y", features={{"a": float, "b": float}})
+    features = {{"a": float, "b": float, **parts.pop("features", {{}})}}
+    schema = Schema(id="id", time="at", time_unit="s", label="y", features=features)
     return Pipeline(name=name, task="binary", source="{source}", schema=schema, metrics=[metrics.Accuracy(), metrics.LogLoss()], **parts)
 
 
 shop = declared(
     "{shop}",
-    model=preprocessing.StandardScaler() | linear_model.LogisticRegression(),
+    model=PerKey(preprocessing.StandardScaler() | linear_model.LogisticRegression(), by="key", hot_keys_max=4),
+    features={{"key": str}},
     watch=[
         Watch("error", drift.ADWIN()),
         Watch("error", drift.binary.DDM()),
@@ -80,7 +82,7 @@ adaptive = declared(
     "{adaptive}",
     model=adaptive_classifier(),
     watch=[Watch("error", drift.ADWIN())],
-    react=[On.every(events=1_500, do=Reset())],
+    react=[On.every(events=1_500, do=Reset()), On.memory(model_bytes_max=10**9, shard_bytes_max=10**10, do="reset")],
     labels=Labels(topic="{source}.labels"),
 )
 '''

@@ -30,6 +30,7 @@ NOT_SHOWN = {
     "stream_retrain_restores_told_total": "for whoever verifies a run: the dashboards count restores",
     "stream_retrain_artifacts_evicted_total": "for whoever wants to verify old runs, which nobody is woken for",
     "stream_retrain_artifacts_evicted_bytes_total": "the same",
+    "stream_retrain_memory_max_bytes": "absent until a process comes near it, which the log and an alert say",
     "stream_retrain_merge_seconds": "the scrape's own duration says as much to Prometheus",
 }
 """Families that no dashboard shows, and why."""

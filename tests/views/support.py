@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, Final
 
 from stream_retrain.facts.duel import ContestantStanding
-from stream_retrain.facts.observation import DuelStanding, LabelCounts, Observation, Reading, Standing
+from stream_retrain.facts.observation import DuelStanding, KeysHeld, LabelCounts, MemorySeen, Observation, Reading, Standing
 from stream_retrain.facts.shard import ShardFact
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Observed, Processed, WindowSeen
@@ -62,6 +62,17 @@ def observation(**changes: Any) -> Observation:
         duel=DUEL,
         training=None,
         members=Standing(members=("tree", "linear"), weights=(0.25, 0.75), restarts=(1, 0), failures=(0, 0), leader="linear", changes=2),
+        memory=MemorySeen(model_bytes=48_000_000, shard_bytes=52_000_000, model_bytes_max=64_000_000, shard_bytes_max=90_000_000),
+        keys=KeysHeld(
+            hot=1_000,
+            cold=99_000,
+            hot_bytes=5_000_000,
+            cold_bytes=80_000_000,
+            put_away=120_000,
+            taken_back=21_000,
+            dropped=7,
+            shared_answers=400,
+        ),
     )
     return dataclasses.replace(seen, **changes)
 

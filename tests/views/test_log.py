@@ -19,7 +19,9 @@ from stream_retrain.facts.shard import (
     DuelEnded,
     DuelStarted,
     LeadChanged,
+    MemoryReached,
     MetricFailed,
+    ModelPruned,
     ModelReset,
     PredictionFailed,
     Rejected,
@@ -36,6 +38,7 @@ from stream_retrain.facts.worker import (
     Committed,
     LabelsRelayed,
     Lagging,
+    MemoryHigh,
     RelayChanged,
     Released,
     Restored,
@@ -74,6 +77,8 @@ IN_WORDS_OF_ITS_OWN: dict[type[ShardFact], str] = {
 """What a log adds to a fact's sentence, or leaves out of it."""
 ALWAYS_SAID = {
     IntakePaused,
+    MemoryReached,
+    ModelPruned,
     Requested,
     ModelReset,
     TrainingRequested,
@@ -117,6 +122,10 @@ def lines(log: pytest.LogCaptureFixture, *facts: WorkerFact) -> Lines:
         ),
         (CheckpointFailed(shard=SHARD, error="Redis is full"), [(ERROR, f"{HERE} checkpoint: Redis is full")]),
         (StoreLost(error="timeout"), [(WARNING, "the store does not answer, the shards go on without it: timeout")]),
+        (
+            MemoryHigh(resident_bytes=90_000_000, bytes_max=100_000_000),
+            [(WARNING, "the process has 90000000 of the 100000000 bytes of memory it may have")],
+        ),
         (StoreRegained(away_s=2.5), [(INFO, "the store answers again after 2.5 s")]),
         (WindowCleared(shard=SHARD), [(WARNING, f"{HERE} window cleared: it begins with what the rebuild learns")]),
         (WindowRefilled(shard=SHARD, error="it lost rows"), [(WARNING, f"{HERE} window appended again: it lost rows")]),

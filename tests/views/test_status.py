@@ -195,6 +195,17 @@ def test_a_shard_shows_this() -> None:
         "training": None,
         "window": {"rows": 400, "waiting_rows": 20, "oldest_time_s": 900.0},
         "members": {"tree": 0.25, "linear": 0.75},
+        "memory": {"model_bytes": 48_000_000, "shard_bytes": 52_000_000, "model_bytes_max": 64_000_000, "shard_bytes_max": 90_000_000},
+        "keys": {
+            "hot": 1_000,
+            "cold": 99_000,
+            "hot_bytes": 5_000_000,
+            "cold_bytes": 80_000_000,
+            "put_away": 120_000,
+            "taken_back": 21_000,
+            "dropped": 7,
+            "shared_answers": 400,
+        },
     }
 
 

@@ -2,6 +2,7 @@
 
 - `Train`: have a challenger trained off the hot path. One training at a time: a later `Train` of a shard takes the place of the one
   before. A shard that is restored while it waits for a training says so again (`Shard.outstanding`).
+- `Stop`: a limit was reached whose reaction is to end the worker.
 - `Cancel`: nobody waits for the training any more.
 """
 
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias
 
 from stream_retrain.core.contest.training import Training
 
-__all__ = ["Cancel", "Command", "Train"]
+__all__ = ["Cancel", "Command", "Stop", "Train"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,4 +34,11 @@ class Cancel:
     training: int
 
 
-Command: TypeAlias = Train | Cancel
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """End the worker, once everything so far is committed and saved."""
+
+    reason: str
+
+
+Command: TypeAlias = Train | Cancel | Stop

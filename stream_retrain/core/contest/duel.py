@@ -18,8 +18,7 @@ Rules:
 - The loser stays until the end and may win its place back. Nothing restarts a duel, and a drift during it does not either.
 - A rematch has no end before the lead changes; from there on it is a duel like any other. The pipeline's own model has one with a
   champion of another family.
-- Each change of lead begins a generation.
-- Evidence alone does not change it where the pipeline is judged by a metric of labels (`core.contest.metric_guard`).
+- Each change of lead begins a generation. A metric of labels may hold it up (`core.contest.metric_guard`).
 - The models are foreign code. A contestant that raises where another does not is out and the duel goes on; if it was serving, the
   champion, or else the first who is left, takes over. Where everyone raises it is the event's fault: it is raised, and nobody is out.
 - It ends when enough was seen (`core.contest.ending`), or when nobody is left to compare with.
@@ -243,6 +242,11 @@ class Duel:
             held_by=self._guard.name if self._guard is not None and self._guard.holds else None,
         )
 
+    def leave(self, offset: int, time_s: float, why: dict[str, Exception]) -> list[DuelFact]:
+        """Some may not go on, by name, for a reason that is no event's; not all of them."""
+        failures = {index: why[each.name] for index, each in enumerate(self._contestants) if each.name in why}
+        return [*self._drop(offset, time_s, failures), *([self.end(offset, time_s)] if self.over else [])]
+
     def join(self, challenger: Contestant) -> None:
         """Let a challenger in that was trained elsewhere; the duel then has all its events before it. Raises ValueError without a place."""
         if len(self._contestants) > self._rivals:
@@ -340,4 +344,5 @@ class Duel:
         self._install()
         if served in failures:
             facts.append(self._lead(offset, time_s, self._in[0][0], "failure"))
+        self._contestants = [each._replace(model=None) if index in failures else each for index, each in enumerate(self._contestants)]
         return facts

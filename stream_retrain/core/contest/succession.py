@@ -16,12 +16,13 @@ Rules:
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
+from stream_retrain.core.contest.cause import Cause
 from stream_retrain.core.contest.challenger import RIVAL, Challenger
 from stream_retrain.core.contest.change_point import LOOK_BACK_EVENTS, events_since_worse
-from stream_retrain.core.contest.commands import Command, Train
+from stream_retrain.core.contest.commands import Command, Stop, Train
 from stream_retrain.core.contest.duel import Contestant, Duel, DuelSpec, rule_of
 from stream_retrain.core.contest.inputs import NotTrained, Trained
 from stream_retrain.core.contest.training import Training, copy_of, train
@@ -40,21 +41,11 @@ from stream_retrain.facts.shard import (
 )
 from stream_retrain.facts.values import Features, Label, Learned
 
-__all__ = ["Cause", "Succession", "challenger_of"]
+__all__ = ["Succession", "challenger_of"]
 
 _SUCCESSION: Final = Part.of(
     "succession", "champion", "family", "generation", "duels", "duel", "trainings", "training", "base", "waiting", "recent"
 )
-
-
-class Cause(NamedTuple):
-    """Where and why something is done."""
-
-    offset: int
-    time_s: float
-    rule: int
-    trigger: str
-    events_seen: int
 
 
 def challenger_of(pipeline: Pipeline, training: Training) -> Challenger:
@@ -108,6 +99,11 @@ class Succession:
         """The model that serves."""
         return self.champion if self.duel is None else self.duel.model
 
+    def models(self) -> Iterator[Any]:
+        """Every model it holds: the champion, those in the duel, and those that wait for its end."""
+        yield from [self.champion] if self.duel is None else [each.model for each in (self.duel.leader, *self.duel.rivals)]
+        yield from (trained.model for _, trained in self._waiting)
+
     @property
     def busy(self) -> bool:
         """Whether a duel is in progress that nothing may interrupt."""
@@ -132,10 +128,22 @@ class Succession:
 
     def reset(self, cause: Cause) -> list[ShardFact]:
         """Begin afresh with the pipeline's model."""
-        facts, _ = self._make_way(cause.offset, cause.time_s)
+        facts = self.end_duel(cause.offset, cause.time_s)
         self.generation += 1
         self.champion, self._family = self._pipeline.model.clone(), ""
         return [*facts, ModelReset(offset=cause.offset, time_s=cause.time_s, generation=self.generation, cause=cause.trigger)]
+
+    def end_duel(self, offset: int, time_s: float) -> list[ShardFact]:
+        """End the duel in progress, if there is one: who leads is the champion."""
+        if self.duel is None:
+            return []
+        ended = self.duel.end(offset, time_s)
+        self._conclude(self.duel)
+        return [ended]
+
+    def stop(self, reason: str) -> None:
+        """Ask for the end of the worker."""
+        self._commands.append(Stop(reason=reason))
 
     def race(self, cause: Cause, race: Race) -> list[ShardFact]:
         """Train the challengers that can be trained on the spot and let them race; ask the trainer for the other.

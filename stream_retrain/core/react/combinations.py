@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, TypeAlias
 
 from stream_retrain.core.react.thresholds import Threshold
-from stream_retrain.core.react.triggers import Caution, Declared, Drift, Every, Moment, Request, RunningTrigger
+from stream_retrain.core.react.triggers import Caution, Declared, Drift, Every, Memory, Moment, Request, RunningTrigger
 from stream_retrain.core.state import Part, Saved
 
 __all__ = ["AllOf", "AnyOf", "Trigger", "leaves"]
@@ -105,7 +105,7 @@ class _AllOf:
         return self.PART.save(triggers=[running.snapshot() for running in self._running], held_at=list(self._held_at))
 
 
-Trigger: TypeAlias = Drift | Caution | Request | Every | Threshold | AnyOf | AllOf
+Trigger: TypeAlias = Drift | Caution | Request | Every | Memory | Threshold | AnyOf | AllOf
 
 
 def leaves(trigger: Trigger) -> Iterator[Trigger]:

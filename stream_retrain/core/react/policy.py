@@ -96,7 +96,7 @@ class Policy:
             return "cooldown"
         if isinstance(rule.do, Ignore):
             return "ignored"
-        if in_duel:
+        if in_duel and not rule.makes_room:
             return "in_duel"
         if in_training and isinstance(rule.do, Race) and any(challenger.by_trainer for challenger in rule.do.contestants()):
             return "in_training"

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from stream_retrain.core.contest.challenger import ADDITIVE, FRESH, SINCE_CHANGE, Challenger, Start, Window
 from stream_retrain.core.contest.evidence import Evidence
 
-__all__ = ["Challenge", "FineTune", "Ignore", "Race", "Reaction", "Reset", "Retrain", "race_faults"]
+__all__ = ["Challenge", "FineTune", "Ignore", "Prune", "Race", "Reaction", "Reset", "Retrain", "Stop", "race_faults"]
 
 KNOWN: Final = {challenger.name: challenger for challenger in (FRESH, SINCE_CHANGE, ADDITIVE)}
 NAME_OF_ANOTHER: Final = "another"
@@ -23,6 +23,22 @@ class Ignore:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reset:
     """Replace the champion by a fresh model, and the detectors on its signals by fresh detectors."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prune:
+    """Let models give memory back, as often as it takes to be well within the limit.
+
+    Half of the leaves of a Hoeffding tree stop growing, those that promise least. Half of the keys of a `PerKey` are dropped, those used
+    longest ago. A model of your own has a method `shrink()` that says whether it could.
+
+    Where that is not enough, it is a `Reset`. For rules of memory only.
+    """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stop:
+    """Commit, save, and end the worker with an error that says why. For rules of memory only."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,7 +106,7 @@ class FineTune:
 
 Race: TypeAlias = Challenge | Retrain | FineTune
 """The reactions that end in a duel."""
-Reaction: TypeAlias = Ignore | Reset | Race
+Reaction: TypeAlias = Ignore | Reset | Prune | Stop | Race
 
 
 def _challenger(given: Any) -> Challenger:

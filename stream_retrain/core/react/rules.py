@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, TypedDict, Unpack
+from typing import Any, Final, Literal, TypedDict, Unpack
 
-from stream_retrain.core.react.combinations import AllOf, AnyOf, Trigger
-from stream_retrain.core.react.reactions import Race, Reaction, race_faults
+from stream_retrain.core.react.combinations import AllOf, AnyOf, Trigger, leaves
+from stream_retrain.core.react.reactions import Ignore, Prune, Race, Reaction, Reset, Stop, race_faults
 from stream_retrain.core.react.thresholds import Threshold
-from stream_retrain.core.react.triggers import Caution, Declared, Drift, Every, Request
+from stream_retrain.core.react.triggers import Caution, Declared, Drift, Every, Memory, Request
 
 __all__ = ["On"]
+
+
+_BY_NAME: Final[dict[str, Reaction]] = {"prune": Prune(), "reset": Reset(), "stop": Stop(), "ignore": Ignore()}
 
 
 class Measured(TypedDict, total=False):
@@ -60,6 +63,24 @@ class On:
         return cls(Request(), do)
 
     @classmethod
+    def memory(
+        cls,
+        *,
+        model_bytes_max: int | None = None,
+        shard_bytes_max: int | None = None,
+        do: Reaction | Literal["prune", "reset", "stop", "ignore"],
+        cooldown_events: int = 0,
+    ) -> On:
+        """React when models take more memory than this: any of the shard, or all of them together.
+
+        Memory is estimated from a model's values (`models.packing.memory_bytes_of`), every so many events, so that it is the same on every
+        machine. "prune", "reset" and "stop" are done in a duel too: whoever is too large leaves it. `Challenge(challengers=[...])` lets a
+        smaller model race the champion; give it a lower limit than the rule that ends in a reset.
+        """
+        reaction = _BY_NAME.get(do, do) if isinstance(do, str) else do
+        return cls(Memory(model_bytes_max=model_bytes_max, shard_bytes_max=shard_bytes_max), reaction, cooldown_events)  # type: ignore[arg-type]
+
+    @classmethod
     def any_of(cls, *triggers: Trigger, do: Reaction, cooldown_events: int = 0) -> On:
         """React when one of several triggers holds: `On.any_of(Drift("error"), Every(events=100_000), do=...)`."""
         return cls(AnyOf(triggers), do, cooldown_events)
@@ -69,6 +90,11 @@ class On:
         """React when all of several triggers have held within so many labelled events."""
         return cls(AllOf(triggers, within_events), do, cooldown_events)
 
+    @property
+    def makes_room(self) -> bool:
+        """Whether it is of memory, and its reaction is done at once, also in a duel."""
+        return isinstance(self.do, Prune | Reset | Stop) and any(isinstance(each, Memory) for each in leaves(self.trigger))
+
     def faults(self, declared: Declared) -> Iterator[str]:
         """Every fault of the declaration, as sentences."""
         trigger_faults = list(self.trigger.faults(declared))
@@ -76,6 +102,8 @@ class On:
         yield from (f"{where}: {fault}" for fault in trigger_faults)
         if not isinstance(self.do, Reaction):
             yield f"{where}: {self.do!r} is not a reaction; use Ignore(), Reset(), Challenge(), Retrain(...) or FineTune(...)"
+        elif isinstance(self.do, Prune | Stop) and not self.makes_room:
+            yield f"{where}: {type(self.do).__name__}() makes room in memory; use it with On.memory(...)"
         elif isinstance(self.do, Race):
             yield from (f"{where}: {fault}" for fault in race_faults(self.do))
         if self.cooldown_events < 0:

@@ -12,12 +12,17 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from stream_retrain.core.state import Part, Saved
+from stream_retrain.facts.observation import MemorySeen
 from stream_retrain.facts.values import Label
 
-__all__ = ["Caution", "Declared", "Drift", "Every", "MetricFailure", "Moment", "Request", "RunningTrigger"]
+__all__ = ["Caution", "Declared", "Drift", "Every", "Memory", "MetricFailure", "Moment", "Request", "RunningTrigger"]
+
+
+MEMORY_BYTES_LEAST: Final = 10_000
+"""A limit below it would be reached by most models before they have learned anything."""
 
 
 class MetricFailure(NamedTuple):
@@ -51,6 +56,8 @@ class Moment(NamedTuple):
     """The prediction was none that can be scored: it counts as wrong."""
     metric_failures: list[MetricFailure] | None = None
     """Where a trigger tells that a metric raised."""
+    memory: MemorySeen | None = None
+    """What models take, if they were measured at this event."""
 
 
 class RunningTrigger(Protocol):
@@ -143,6 +150,40 @@ class Request:
     def faults(self, _: Declared) -> Iterator[str]:
         """None: nothing can be wrong with it."""
         yield from ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Models take more memory than this, about: the largest of the shard, or all of them; at an event at which they were measured."""
+
+    model_bytes_max: int | None = None
+    shard_bytes_max: int | None = None
+    every_event: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        limits = {"model": self.model_bytes_max, "shard": self.shard_bytes_max}
+        return f"memory:{'_'.join(f'{of}_{limit}' for of, limit in limits.items() if limit is not None)}"
+
+    def build(self, saved: Saved | None = None) -> RunningTrigger:
+        """The running trigger."""
+        return _Stateless.of(saved, lambda moment: moment.memory is not None and self.reached_by(moment.memory))
+
+    def reached_by(self, seen: MemorySeen) -> bool:
+        """Whether one of the limits is passed."""
+        return self.model_reached(seen.model_bytes) or (self.shard_bytes_max is not None and seen.shard_bytes > self.shard_bytes_max)
+
+    def model_reached(self, model_bytes: int) -> bool:
+        """Whether a model of that size is too large."""
+        return self.model_bytes_max is not None and model_bytes > self.model_bytes_max
+
+    def faults(self, _: Declared) -> Iterator[str]:
+        """Every fault of the declaration, as sentences."""
+        limits = {"model_bytes_max": self.model_bytes_max, "shard_bytes_max": self.shard_bytes_max}
+        if not any(limit is not None for limit in limits.values()):
+            yield "give model_bytes_max, shard_bytes_max, or both"
+        for name, limit in limits.items():
+            if limit is not None and (not isinstance(limit, int) or limit < MEMORY_BYTES_LEAST):
+                yield f"{name} is {limit!r}; use a whole number of bytes of at least {MEMORY_BYTES_LEAST:,}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,19 +30,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from stream_retrain.codec.checkpoint import checkpoint_header
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.codec.seal import seal
 from stream_retrain.codec.stamp import encoder_of
-from stream_retrain.codec.state import dump_state
+from stream_retrain.core.contest.commands import Stop
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.driver.inputs import Inputs
 from stream_retrain.engines.driver.limits import DriverLimits
 from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.driver.open_lane import OpenLane
-from stream_retrain.engines.driver.origin import untold
 from stream_retrain.engines.driver.outage import Outage
+from stream_retrain.engines.driver.parts import KeptParts
 from stream_retrain.engines.driver.restore import Restore, restore
+from stream_retrain.engines.driver.save import Saver
 from stream_retrain.engines.driver.timed import restore_timed
 from stream_retrain.engines.driver.told import Opened, Unsent
 from stream_retrain.engines.driver.window_feed import WindowFeed
@@ -50,7 +49,7 @@ from stream_retrain.engines.failpoints import FailPoint, reach
 from stream_retrain.engines.trainer import Trainer
 from stream_retrain.errors import StaleEpochError, StoreError, WindowGapError
 from stream_retrain.facts.values import ShardId
-from stream_retrain.facts.worker import Checkpointed, CheckpointFailed, Observed, Processed, Tell, WentLive, WindowRefilled
+from stream_retrain.facts.worker import CheckpointFailed, Observed, Processed, Tell, WentLive, WindowRefilled
 from stream_retrain.lane.batch import Batch, Records
 from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Encode, Lane
@@ -85,6 +84,7 @@ class Driver:
         self._encoder = encoder or encoder_of(pipeline, limits.record_bytes_max)
         self._clock_s = clock_s
         self._outage = Outage(tell, clock_s)
+        self._saver = Saver(pipeline, stores.checkpoints, keyring, tell)
         self._inputs = Inputs(pipeline, stores, keyring, trainer, tell, limits.artifacts)
         rows_max = pipeline.window_rows_max
         self._window = WindowLimits(rows_max=rows_max, age_max_s=pipeline.window_age_max_s) if rows_max and limits.keeps_window else None
@@ -111,6 +111,7 @@ class Driver:
             lane=lane,
             epoch=restored.epoch,
             feed=WindowFeed(id_, restored.epoch, self._stores.window, self._window),
+            parts=KeptParts(id_, restored.epoch, self._stores.parts, restored.parts, restored.needed),
             # Where a group begins is committed at once, also ahead of a replay: after a crash `start = "latest"` would begin elsewhere,
             # and where offsets had expired somebody would have to tell it again to rebuild.
             committed=restored.live_from - 1 if restored.begins else restored.live_from,
@@ -216,13 +217,17 @@ class Driver:
     def settle(self, now_s: float) -> None:
         """1 write one checkpoint that is due; 2 carry out commands; 3 take inputs, by the numbered steps of `driver.inputs`.
 
-        Raises `StoreError` where the checkpoint that must hold an input could not be saved: the lanes are then to be opened again.
+        Raises `StoreError` where the checkpoint that must hold an input could not be saved: the lanes are then to be opened again. Raises
+        `LimitError` where a shard is to stop.
         """
         self._checkpoint_one(now_s)
         for opened in self._open.values():
+            self._write_ahead(opened)
             if opened.lane.replaying or opened.feed.waiting or not opened.settled or self._outage.lasts:
                 continue
             while opened.commands:
+                if isinstance(opened.commands[0], Stop):
+                    self._checkpoint(opened, now_s)
                 self._inputs.carry_out(opened.id, opened.epoch, opened.commands[0])
                 del opened.commands[0]
             self._take_inputs(opened, now_s)
@@ -302,6 +307,17 @@ class Driver:
                 f" replay_debt_events_max = {self._limits.replay_debt_events_max:,}: the shards wait until it is back"
             )
 
+    def _write_ahead(self, opened: OpenLane) -> None:
+        """Write some of what the next checkpoint will need; while the store is away, nothing."""
+        if self._outage.lasts:
+            return
+        try:
+            opened.parts.ahead(opened.lane.shard.segments())
+        except StaleEpochError:
+            raise
+        except StoreError as error:
+            self._outage.failed(error)
+
     def _refill(self, opened: OpenLane, gap: WindowGapError) -> None:
         """The store has lost rows, so perhaps checkpoints: the next is due at once."""
         opened.checkpointed_at_s = float("-inf")
@@ -322,19 +338,7 @@ class Driver:
         opened.learned, opened.checkpointed_at_s = 0, now_s
 
     def _save(self, opened: OpenLane) -> None:
-        """1 append what the window lacks; 2 pickle and seal the state; 3 save it at its offset under this owner's epoch."""
-        started, lane, id_ = time.perf_counter(), opened.lane, opened.id
-        opened.feed.append(lambda gap: self._refill(opened, gap), "checkpoint.window_appended", confirm=True)
-        payload = dump_state(lane.snapshot())
-        told: dict[str, Any] = {"topic_id": opened.topic_id, "extra": untold(lane.announcing)}
-        header = checkpoint_header(self._pipeline, id_, lane.next_offset, lane.shard.generation, waiting=lane.shard.waiting, **told)
-        sealed = seal(header, payload, self._keyring)
-        reach("checkpoint.sealed")
-        self._stores.checkpoints.save(id_, opened.epoch, lane.next_offset, sealed)
-        opened.checkpointed = lane.next_offset
-        reach("checkpoint.saved")
-        seconds = time.perf_counter() - started
-        self._tell(Checkpointed(shard=id_, offset=lane.next_offset, bytes=len(sealed), seconds=seconds, at_s=time.time()))
+        self._saver.save(opened, lambda gap: self._refill(opened, gap))
 
     def _went_live(self, lane: Lane) -> None:
         reach("replay.live")

@@ -23,14 +23,14 @@ from typing import Final, assert_never
 from stream_retrain.codec.artifacts import artifact_name, seal_artifact
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.models import open_model, seal_model
-from stream_retrain.core.contest.commands import Cancel, Command, Train
+from stream_retrain.core.contest.commands import Cancel, Command, Stop, Train
 from stream_retrain.core.contest.inputs import Input, NotTrained, Request, Trained
 from stream_retrain.core.contest.training import train
 from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.triggers import Request as OnRequest
 from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgressed, JobWaits, Trainer
-from stream_retrain.errors import StateError
+from stream_retrain.errors import LimitError, StateError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import ArtifactsEvicted, Tell, TrainerTold, TrainingWaits
 from stream_retrain.stores.ports import ArtifactLimits, Asked, Stores
@@ -66,10 +66,12 @@ class Inputs:
         self._takes_requests = any(isinstance(each, OnRequest) for each in pipeline.triggers)
 
     def carry_out(self, id_: ShardId, epoch: int, command: Command) -> None:
-        """Ask the trainer, or cancel what it was asked. Raises `StoreError`, and nothing was asked then."""
+        """Ask the trainer, cancel what it was asked, or stop. Raises `StoreError`, and nothing was asked then; and `LimitError`."""
         match command:
             case Train():
                 self._train(id_, epoch, command)
+            case Stop():
+                raise LimitError(f"{id_}: {command.reason}")
             case Cancel():
                 self._came.pop(id_, None)
                 if self._jobs.pop(id_, None) is not None and self._trainer is not None:

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Final
 
 from stream_retrain.core.contest.commands import Command
+from stream_retrain.engines.driver.parts import KeptParts
 from stream_retrain.engines.driver.window_feed import WindowFeed
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.lane import Lane
@@ -24,6 +25,7 @@ class OpenLane:
     lane: Lane
     epoch: int
     feed: WindowFeed
+    parts: KeptParts
     committed: int
     checkpointed: int
     checkpointed_at_s: float

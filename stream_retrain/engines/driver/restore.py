@@ -27,20 +27,19 @@ Where nothing can be restored, the operator has said what then, and it is told w
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from stream_retrain.codec.checkpoint import checkpoint_header, header_misfit, open_payload
-from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import Header, unseal
-from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.state import REMEDY
-from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.driver.origin import begins, goes_on
+from stream_retrain.engines.driver.stored import Missing, Restore, Search, Unfit, is_here, made_anew, search
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.errors import StateError
 from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.values import Event, ShardId
-from stream_retrain.facts.worker import CheckpointFailed, Restored, Tell, WindowCleared
+from stream_retrain.facts.worker import Restored, Tell, WindowCleared
 from stream_retrain.lane.change import adapted, unfit_parts
 from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Encode, Lane
@@ -48,21 +47,6 @@ from stream_retrain.lane.shard import Shard
 from stream_retrain.stores.ports import Stores
 
 __all__ = ["Missing", "Restore", "RestoredShard", "Unfit", "restore"]
-
-Missing: TypeAlias = Literal["earliest", "latest", "fail"]
-Unfit: TypeAlias = Literal["fail", "rebuild", "window"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Restore:
-    """What is to be restored, and what it must fit."""
-
-    pipeline: Pipeline
-    id: ShardId
-    log: Log
-    keyring: Keyring
-    missing: Missing = "earliest"
-    unfit: Unfit = "fail"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,6 +61,10 @@ class RestoredShard:
     """It holds what no log can give back: write its checkpoint before anything else."""
     begins: bool = False
     """Nothing that is committed counts: where it begins is to be committed at once."""
+    parts: frozenset[str] = frozenset()
+    """Digests of the parts of checkpoints that the store has."""
+    needed: frozenset[str] = frozenset()
+    """Of those, the ones that the checkpoint it was restored from needs."""
     announcing: ShardRestored | None = None
     """What its lane is to tell first (`driver.origin`)."""
 
@@ -88,17 +76,6 @@ class RestoredShard:
         return Lane(id_, self.shard, decoder, encoder, **at, announcing=announcing)
 
 
-@dataclasses.dataclass(slots=True)
-class _Search:
-    """What was found among the stored checkpoints."""
-
-    fits: tuple[Header, bytes] | None = None
-    sound: tuple[Header, bytes] | None = None
-    """The newest whose seal holds, whether it fits or not."""
-    misfit: str | None = None
-    """Why the newest cannot be used."""
-
-
 def restore(wanted: Restore, stores: Stores, tell: Tell) -> RestoredShard:
     """Bring a shard back, by the numbered steps of this module. Raises `StateError` and `StoreError`."""
     made_anew = wanted.log.made_anew
@@ -108,19 +85,21 @@ def restore(wanted: Restore, stores: Stores, tell: Tell) -> RestoredShard:
     reach("assign.claimed")
     if made_anew:
         _clear_window(wanted, epoch, stores, tell)
-    stored = stores.checkpoints.load(wanted.id)
+    stored, parts = stores.checkpoints.load(wanted.id), stores.parts.load(wanted.id)
     reach("assign.checkpoint_read")
     begins = wanted.log.committed is None
     if begins and (resumed := _where_answers_end(wanted, stored)) is not None:
         wanted = dataclasses.replace(wanted, log=dataclasses.replace(wanted.log, committed=resumed))
         _check_committed(wanted)
-    return dataclasses.replace(_restored(wanted, epoch, stored, stores, tell), begins=begins)
+    restored = _restored(wanted, epoch, stored, parts, stores, tell)
+    return dataclasses.replace(restored, begins=begins, parts=frozenset(parts))
 
 
-def _restored(wanted: Restore, epoch: int, stored: list[bytes], stores: Stores, tell: Tell) -> RestoredShard:
-    found = _search(wanted, stored, tell)
+def _restored(wanted: Restore, epoch: int, stored: list[bytes], parts: Mapping[str, bytes], stores: Stores, tell: Tell) -> RestoredShard:
+    found = search(wanted, stored, parts, tell)
     if found.fits is not None:
-        return _from_checkpoint(wanted, epoch, *found.fits, "checkpoint" if found.misfit is None else "previous", tell)
+        how: Literal["checkpoint", "previous"] = "checkpoint" if found.misfit is None else "previous"
+        return _from_checkpoint(wanted, epoch, found, parts, how, tell)
     if found.misfit is None:
         return _without_checkpoint(wanted, epoch, tell)
     match wanted.unfit:
@@ -141,9 +120,16 @@ def _clear_window(wanted: Restore, epoch: int, stores: Stores, tell: Tell) -> No
 
 
 def _from_checkpoint(
-    wanted: Restore, epoch: int, header: Header, payload: bytes, how: Literal["checkpoint", "previous"], tell: Tell
+    wanted: Restore,
+    epoch: int,
+    found: Search,
+    parts: Mapping[str, bytes],
+    how: Literal["checkpoint", "previous"],
+    tell: Tell,
 ) -> RestoredShard:
-    saved = open_payload(payload, wanted.pipeline, f"the checkpoint of {wanted.id}")
+    assert found.fits is not None
+    header, payload = found.fits
+    saved = open_payload(payload, wanted.pipeline, f"the checkpoint of {wanted.id}", parts)
     told: dict[str, Any] = {"questions_kept": header.waiting or 0}
     if header.pipeline_digest != wanted.pipeline.digest():
         saved, change = adapted(saved, header.parts, wanted.pipeline)
@@ -152,7 +138,7 @@ def _from_checkpoint(
     tell(Restored(shard=wanted.id, offset=header.offset, generation=shard.generation, how=how, **told))
     ours = checkpoint_header(wanted.pipeline, wanted.id, 0, 0)
     announcing = goes_on(how, header, ours, wanted.pipeline, told.get("differs", ()))
-    return RestoredShard(shard, epoch, header.offset, wanted.log.live_from, announcing=announcing)
+    return RestoredShard(shard, epoch, header.offset, wanted.log.live_from, needed=found.needed, announcing=announcing)
 
 
 def _shard(wanted: Restore, saved: Any) -> Shard:
@@ -206,7 +192,7 @@ def _from_the_window(wanted: Restore, epoch: int, sound: tuple[Header, bytes] | 
     waiting = sound[0].waiting if sound is not None else None
     kept = 0
     if sound is not None and waiting and sound[0].offset == live_from:
-        kept = _questions_taken_over(wanted, shard, *sound)
+        kept = _questions_taken_over(wanted, shard, *sound, stores.parts.load(wanted.id))
     tell(
         Restored(
             shard=wanted.id,
@@ -220,13 +206,13 @@ def _from_the_window(wanted: Restore, epoch: int, sound: tuple[Header, bytes] | 
     return RestoredShard(shard, epoch, live_from, live_from, unsaved=True, announcing=begins("window", live_from))
 
 
-def _questions_taken_over(wanted: Restore, shard: Shard, header: Header, payload: bytes) -> int:
+def _questions_taken_over(wanted: Restore, shard: Shard, header: Header, payload: bytes, parts: Mapping[str, bytes]) -> int:
     """How many waiting questions of a checkpoint the shard took over: none where task or schema is another, or it cannot be opened."""
     fit = header_misfit(header, checkpoint_header(wanted.pipeline, wanted.id, header.offset, header.generation)) is None
     if not fit or {"task", "schema"} & set(unfit_parts(header.parts, wanted.pipeline)):
         return 0
     try:
-        saved = open_payload(payload, wanted.pipeline, f"the checkpoint of {wanted.id}")
+        saved = open_payload(payload, wanted.pipeline, f"the checkpoint of {wanted.id}", parts)
         return shard.take_over(saved["questions"])
     except (StateError, LookupError, TypeError):
         return 0
@@ -238,16 +224,8 @@ def _of_this_topic(wanted: Restore) -> Restore:
     if not log.made_anew:
         return wanted
     if wanted.unfit != "rebuild":
-        raise StateError(_made_anew(wanted, f"offset {log.committed} was committed"))
+        raise StateError(made_anew(wanted, f"offset {log.committed} was committed"))
     return dataclasses.replace(wanted, log=dataclasses.replace(log, committed=None, start="earliest", answered=0))
-
-
-def _made_anew(wanted: Restore, what: str) -> str:
-    return (
-        f"{wanted.id}: the topic was deleted and made anew under its name (now with id {wanted.log.topic_id}), and {what} for the"
-        " earlier one: what was learned and answered there says nothing here. To begin with the new topic's first record, start with"
-        " --rebuild"
-    )
 
 
 def _where_answers_end(wanted: Restore, stored: list[bytes]) -> int | None:
@@ -261,7 +239,7 @@ def _where_answers_end(wanted: Restore, stored: list[bytes]) -> int | None:
             header, _ = unseal(sealed, wanted.keyring, where=f"The checkpoint of {wanted.id}")
         except StateError:
             continue
-        if _is_here(wanted, header) and not wanted.log.is_other(header.topic_id):
+        if is_here(wanted, header) and not wanted.log.is_other(header.topic_id):
             through = max(header.offset, through or 0)
     if through is None:
         return None
@@ -272,10 +250,6 @@ def _where_answers_end(wanted: Restore, stored: list[bytes]) -> int | None:
             " another cluster wrote it. To go on where the answers end, so that nothing is answered again, start with --rebuild"
         )
     return max(through, wanted.log.answered)
-
-
-def _is_here(wanted: Restore, header: Header) -> bool:
-    return (header.pipeline, header.topic, header.partition) == (wanted.id.pipeline, wanted.id.topic, wanted.id.partition)
 
 
 def _check_committed(wanted: Restore) -> None:
@@ -292,56 +266,3 @@ def _check_committed(wanted: Restore) -> None:
             f"{wanted.id}: the events from offset {log.committed}, where the last commit ended, to {log.low} were never predicted, and the"
             " topic retains them no more. To go on without them, start with --rebuild"
         )
-
-
-def _search(wanted: Restore, stored: list[bytes], tell: Tell) -> _Search:
-    """The newest stored checkpoint that is sound and fits, and why a newer one does not. Raises `StateError` for one beyond the log."""
-    found = _Search()
-    for sealed in stored:
-        try:
-            header, payload = unseal(sealed, wanted.keyring, where=f"The checkpoint of {wanted.id}")
-        except StateError as error:
-            misfit: str | None = str(error)
-        else:
-            found.sound = found.sound or (header, payload)
-            if (beyond := _beyond(wanted, header)) is not None:
-                tell(CheckpointFailed(shard=wanted.id, error=beyond))
-                return _Search(misfit=beyond)
-            misfit = _misfit(wanted, header)
-            if misfit is None:
-                found.fits = header, payload
-                return found
-        found.misfit = found.misfit or misfit
-        tell(CheckpointFailed(shard=wanted.id, error=misfit or ""))
-    return found
-
-
-def _beyond(wanted: Restore, header: Header) -> str | None:
-    """Why nothing that is stored can be used: the log is not the one it was made from. Raises `StateError` unless told to rebuild."""
-    if not _is_here(wanted, header):
-        return None
-    committed, other = wanted.log.committed, wanted.log.is_other(header.topic_id)
-    if other:
-        beyond = _made_anew(wanted, f"the checkpoint at offset {header.offset} was written")
-    elif committed is not None and header.offset > committed:
-        beyond = (
-            f"{wanted.id}: the checkpoint at offset {header.offset} is beyond the committed one ({committed}): another group or another"
-            " cluster wrote it, or offsets were reset. To learn again from what the topic retains, start with --rebuild"
-        )
-    else:
-        return None
-    if wanted.unfit != "rebuild":
-        raise StateError(beyond)
-    return beyond
-
-
-def _misfit(wanted: Restore, header: Header) -> str | None:
-    """Why a genuine checkpoint of this log cannot be used; None: it can."""
-    at = f"{wanted.id}: the checkpoint at offset {header.offset} cannot be used:"
-    if (misfit := header_misfit(header, checkpoint_header(wanted.pipeline, wanted.id, header.offset, header.generation))) is not None:
-        return f"{at} {misfit}"
-    if header.pipeline_digest != wanted.pipeline.digest() and (unfit := unfit_parts(header.parts, wanted.pipeline)):
-        return f"{at} the pipeline has changed since, in its {' and its '.join(unfit)}"
-    if header.offset < wanted.log.low:
-        return f"{at} it needs events from there on, and the topic retains events from {wanted.log.low} on only"
-    return None

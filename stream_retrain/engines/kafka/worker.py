@@ -46,6 +46,7 @@ from stream_retrain.engines.kafka.sink import OutputRefusedError, TransactionAbo
 from stream_retrain.engines.kafka.sinks import sinks_of
 from stream_retrain.engines.kafka.takeover import Takeover
 from stream_retrain.engines.kafka.topics import KafkaSource, SourceTopic, UnknownSource, another_topic, offset_gone, output_topic
+from stream_retrain.engines.memory_guard import MemoryGuard
 from stream_retrain.engines.trainer import Trainer
 from stream_retrain.engines.watchdog import Stop, Watchdog
 from stream_retrain.errors import InstanceHeldError
@@ -144,6 +145,7 @@ class Worker:
         self._waits = True
         self._takeover = Takeover(self._consumer, pipeline, settings, clients, self._topic, self._stop)
         self._condition = Condition(tell, self._takeover.answers)
+        self._memory = MemoryGuard(settings.memory_bytes_max, tell, self.stop)
 
     def start(self) -> None:
         """1 take the transactional id over; 2 join the group."""
@@ -185,8 +187,7 @@ class Worker:
         self._tell(WorkerStateChanged(state="draining", detail="committing and checkpointing"))
         reach("shutdown.begun")
         timeout_s = self._settings.shutdown_timeout_s
-        end_s = min(self._clock_s() + timeout_s, self._stop.deadline_s())
-        deadline_s = end_s - timeout_s * 0.4
+        deadline_s = (end_s := min(self._clock_s() + timeout_s, self._stop.deadline_s())) - timeout_s * 0.4
         while not self._commit(deadline_s=deadline_s) and self._clock_s() < deadline_s:
             self._sleep(ABORT_PAUSE_S)
         reach("shutdown.committed")
@@ -274,9 +275,9 @@ class Worker:
         if not self._condition.is_degraded and self._topic.made_anew(now_s):
             raise another_topic(self._source)
         self._condition.look(now_s)
+        self._memory.look(now_s)
         for id_, offset in self._driver.observe(now_s):
-            place = TopicPartition(self._source, id_.partition)
-            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(self._source, id_.partition), cached=True)
             if high >= 0:
                 self._tell(Lagging(shard=id_, records=max(0, high - offset)))
 

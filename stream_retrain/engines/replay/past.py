@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Literal, Protocol
 
 from stream_retrain.facts.values import ShardId
@@ -46,6 +46,8 @@ class KeptStates:
 
     checkpoints: Callable[[ShardId], list[bytes]]
     artifact: Callable[[ShardId, str], bytes | None]
+    parts: Callable[[ShardId], Mapping[str, bytes]] = lambda _: {}
+    """What checkpoints name by digest."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

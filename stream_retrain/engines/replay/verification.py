@@ -216,7 +216,7 @@ class _PartitionVerifier:
             raise StateError(f"{at} is not of what came before offset {first:,}")
         if header.offset < self._past.first:
             raise StateError(f"{at} needs records that retention has deleted, up to offset {self._past.first:,}")
-        return header.offset, open_payload(payload, self._pipeline, at)
+        return header.offset, open_payload(payload, self._pipeline, at, self._kept.parts(self._id))
 
     def _replay(self, lane: Lane, lineage: Lineage, first: int, last: int) -> None:
         kinds: list[OutputKind] = [DECISIONS, *((PREDICTIONS, DEAD_LETTERS) if self._wanted.predictions else ())]
