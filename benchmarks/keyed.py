@@ -7,7 +7,7 @@ checkpoints in a real Valkey. `one` is a single linear model, which does not see
 (`PerKey(..., by="store")`), where every key has come once before anything is measured:
 
 - `zipf`: the first keys come most often, by Zipf's law, as stores and users do;
-- `uniform`: all keys come equally often, so that nearly every event unpacks a model and packs another: the worst there is.
+- `uniform`: all keys come equally often, so that nearly every event unpacks a model and packs another: the worst there is once all have come.
 
 Of each: CPU time an event and events a second of one core; the resident memory that was added; the models that are hot and cold. After
 every `CHECKPOINT_EVENTS` events a checkpoint, with the pause of the loop (wall clock, median and longest), the bytes that were written when

@@ -33,6 +33,7 @@ from stream_retrain.core.watch.guards import CATEGORIES_WARM_UP_EVENTS
 from stream_retrain.core.watch.watch import RANK, Watch, reading
 from stream_retrain.facts.values import Features, Label
 from stream_retrain.models import PerKey
+from stream_retrain.models.packing import memory_bytes_of
 from stream_retrain.models.probabilities import most_probable
 
 __all__ = ["Candidate", "Declared", "Made", "Trial", "example_events"]
@@ -128,8 +129,7 @@ class Trial:
         self._take(Made(where, named(model), model, lessons), self._model_faults(where, model))
 
     def _model_faults(self, where: str, model: Any) -> Iterator[str]:
-        declared = self._declared
-        name = named(model)
+        declared, name = self._declared, named(model)
         answer: Any = None
         keys = [keyed.by for keyed, _ in inside(model) if isinstance(keyed, PerKey)]
         unknown = [by for by in keys if declared.schema.sparse is None and declared.schema.feature_type(by) is None]
@@ -163,10 +163,10 @@ class Trial:
             yield f"{where}: {name} cannot keep such a model per key: {type(error).__name__}: {error} ({hint})"
             return
         try:
-            copy_of(model)
+            memory_bytes_of(copy_of(model))
         except Exception as error:  # noqa: BLE001 - pickling runs the model's code
             hint = "no lambdas or inner functions: define functions and classes at the top of a module"
-            yield f"{where}: {name} cannot be saved: {type(error).__name__}: {error} ({hint})"
+            yield f"{where}: {name} cannot be saved or measured: {type(error).__name__}: {error} ({hint})"
 
     def _said(self, name: str, x: Features, error: Exception) -> str:
         """What an exception of a model comes to."""

@@ -89,7 +89,9 @@ def memory_bytes_of(model: Any) -> int:
     models. A model that knows better has a method `memory_bytes`. Takes about 1 us for each value.
     """
     if callable(told := getattr(model, "memory_bytes", None)):
-        counted: int = told()
+        counted = told()
+        if not isinstance(counted, int) or counted < 0:
+            raise TypeError(f"its memory_bytes() says {counted!r}, which is no whole number of bytes")
         return counted
     meter = _Meter(types.SimpleNamespace(write=_nothing), protocol=5)
     meter.dump(model)

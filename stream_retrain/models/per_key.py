@@ -55,7 +55,7 @@ class PerKey(base.Wrapper, base.Estimator, abc.ABC):  # type: ignore[misc]
     sees_key
         Whether the models see the field `by` as a feature. Those of one key never need to.
     hot_keys_max
-        Keys whose models are ready to predict; the one used longest ago is put away.
+        Keys whose models are ready to predict, and at most `keys_max`; the one used longest ago is put away.
     hot_bytes_max
         About how much memory these may take. It is measured when a model's events have doubled; the model used last always stays.
     keys_max
@@ -86,13 +86,13 @@ class PerKey(base.Wrapper, base.Estimator, abc.ABC):  # type: ignore[misc]
         cold_bytes_max: int = 256_000_000,
         idle_events_max: int | None = None,
     ) -> None:
-        limits = (hot_keys_max, hot_bytes_max, keys_max, cold_bytes_max, 1 if idle_events_max is None else idle_events_max)
+        limits = KeyLimits(hot_keys_max, hot_bytes_max, keys_max, cold_bytes_max, idle_events_max)
         if not isinstance(by, str) or not by:
             raise ValueError(f"by is {by!r}; give the name of a feature")
-        if any(limit < 1 for limit in limits):
-            raise ValueError("limits of PerKey are whole numbers of at least 1")
-        if hot_keys_max > keys_max:
-            raise ValueError(f"hot_keys_max is {hot_keys_max}, and there are at most keys_max = {keys_max} keys")
+        _check(limits)
+        for name, given in {"model": model, "shared": model if shared is None else shared}.items():
+            if not isinstance(given, base.Classifier | base.Regressor):
+                raise ValueError(f"{name} is {given!r}; give a classifier or a regressor of River, or a pipeline that ends in one")
         self.model = model
         self.by = by
         self.shared = shared
@@ -104,7 +104,7 @@ class PerKey(base.Wrapper, base.Estimator, abc.ABC):  # type: ignore[misc]
         self.idle_events_max = idle_events_max
         self._everyone = (model if shared is None else shared).clone()
         """The shared model."""
-        self._models = KeyedModels(KeyLimits(hot_keys_max, hot_bytes_max, keys_max, cold_bytes_max, idle_events_max))
+        self._models = KeyedModels(limits)
         self._targets = Targets()
         """Of a regressor."""
         self._shared_answers = 0
@@ -255,6 +255,15 @@ class PerKeyRegressor(PerKey, base.Regressor):  # type: ignore[misc]
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {"model": preprocessing.StandardScaler() | linear_model.LinearRegression(), "by": "a key that no event has"}
         yield {"model": tree.HoeffdingTreeRegressor(), "by": "x", "hot_keys_max": 2}
+
+
+def _check(limits: KeyLimits) -> None:
+    """Raise ValueError for limits that cannot be."""
+    for name, limit in limits._asdict().items():
+        if limit is None and name == "idle_events_max":
+            continue
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+            raise ValueError(f"{name} is {limit!r}; give a whole number of at least 1")
 
 
 def _is_text(key: str) -> bool:

@@ -6,6 +6,7 @@ import math
 import os
 import pickle
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -165,12 +166,28 @@ def test_shrinking_drops_the_half_that_was_used_longest_ago() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"by": ""}, {"by": 3}, {"by": "k", "keys_max": 0}, {"by": "k", "hot_keys_max": 5, "keys_max": 4}, {"by": "k", "idle_events_max": 0}],
+    ("wrong", "said"),
+    [
+        ({"by": ""}, "by is ''; give the name of a feature"),
+        ({"by": ["store", "city"]}, "by is ['store', 'city']; give the name of a feature"),
+        ({"keys_max": 0}, "keys_max is 0; give a whole number of at least 1"),
+        ({"hot_bytes_max": "4 MB"}, "hot_bytes_max is '4 MB'; give a whole number of at least 1"),
+        ({"cold_bytes_max": None}, "cold_bytes_max is None; give a whole number of at least 1"),
+        ({"idle_events_max": 0}, "idle_events_max is 0; give a whole number of at least 1"),
+        ({"model": linear_model.LogisticRegression}, "; give a classifier or a regressor of River, or a pipeline that ends in one"),
+        ({"shared": 5}, "shared is 5; give a classifier or a regressor of River, or a pipeline that ends in one"),
+    ],
 )
-def test_limits_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"by is|at least 1|keys_max"):
-        PerKey(AdditiveClassifier(), **wrong)
+def test_what_cannot_be_is_refused_by_its_name(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=f"{re.escape(said)}$"):
+        PerKey(**{"model": AdditiveClassifier(), "by": "k", **wrong})
+
+
+def test_fewer_keys_than_may_be_hot_are_all_that_is_kept() -> None:
+    model = PerKey(AdditiveClassifier(), by="k", keys_max=4)
+    for number in range(9):
+        model.learn_one({"a": 1.0, "k": number}, True)
+    assert (model.keys_held.hot, model.keys_held.cold, model.keys_held.dropped) == (4, 0, 5)
 
 
 def test_it_is_of_the_model_s_kind_and_a_clone_keeps_its_parameters() -> None:

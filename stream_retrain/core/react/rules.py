@@ -101,7 +101,8 @@ class On:
         where = f"react {type(self.trigger).__name__}" if trigger_faults else f"react {self.trigger}"
         yield from (f"{where}: {fault}" for fault in trigger_faults)
         if not isinstance(self.do, Reaction):
-            yield f"{where}: {self.do!r} is not a reaction; use Ignore(), Reset(), Challenge(), Retrain(...) or FineTune(...)"
+            named = f", or {', '.join(map(repr, _BY_NAME))} of On.memory" if isinstance(self.trigger, Memory) else ""
+            yield f"{where}: {self.do!r} is not a reaction; use Ignore(), Reset(), Challenge(), Retrain(...) or FineTune(...){named}"
         elif isinstance(self.do, Prune | Stop) and not self.makes_room:
             yield f"{where}: {type(self.do).__name__}() makes room in memory; use it with On.memory(...)"
         elif isinstance(self.do, Race):
