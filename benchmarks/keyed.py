@@ -7,7 +7,7 @@ checkpoints in a real Valkey. `one` is a single linear model, which does not see
 (`PerKey(..., by="store")`), where every key has come once before anything is measured:
 
 - `zipf`: the first keys come most often, by Zipf's law, as stores and users do;
-- `uniform`: all keys come equally often, so that nearly every event unpacks a model and packs another: the worst there is once all have come.
+- `uniform`: all keys come equally often, so that nearly each event unpacks a model and packs another: the worst there is, as no key is new.
 
 Of each: CPU time an event and events a second of one core; the resident memory that was added; the models that are hot and cold. After
 every `CHECKPOINT_EVENTS` events a checkpoint, with the pause of the loop (wall clock, median and longest), the bytes that were written when
@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import multiprocessing
 import random
 import statistics
 import time
@@ -31,6 +30,7 @@ from typing import Any, Final
 import psutil
 from river import linear_model, preprocessing
 
+from benchmarks.fresh_process import in_fresh_process
 from stream_retrain import Pipeline, Schema
 from stream_retrain.codec.checkpoint import checkpoint_header
 from stream_retrain.codec.keyring import Key, Keyring
@@ -170,8 +170,8 @@ def main() -> None:
     options = parser.parse_args()
     found = []
     for run in options.runs:
-        with LocalStack.start(kafka=False) as stack, multiprocessing.get_context("spawn").Pool(1) as pool:
-            found.append(pool.apply(measured, (run, options.keys, options.events, stack.redis_url)))
+        with LocalStack.start(kafka=False) as stack:
+            found.append(in_fresh_process(run, measured, run, options.keys, options.events, stack.redis_url))
     print("\n".join(_table(found)))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
