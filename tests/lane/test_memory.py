@@ -95,7 +95,7 @@ def test_a_limit_that_is_passed_is_told_once_where_nothing_is_done_about_it() ->
     "rule", [On.memory(model_bytes_max=200_000, do="reset"), On.memory(shard_bytes_max=300_000, do="prune")], ids=["reset", "prune"]
 )
 @given(cuts=st.lists(st.integers(1, 1_499), max_size=6, unique=True))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_however_the_log_is_cut_and_wherever_it_is_restored_it_is_the_same(rule: On, cuts: list[int]) -> None:
     declared, events = pipeline(rule), EVENTS[:1_500]
     whole = Shard(declared)
