@@ -32,6 +32,8 @@ That is no input: what it learns is the same, however long it waited.
 Artifacts (`ArtifactStore`): the challengers that joined a shard, sealed, for whoever replays it later. A worker writes them and never
 reads them.
 
+Versions (`VersionStore`, `ModelStore`): every model that served a shard or was trained for it (`stores.version_ports`).
+
 Workers (`WorkerStore`): how each worker of a consumer group stands, told every few seconds, for whoever asks. It expires by itself.
 
 Others can write to a store, so whatever is read there is checked: what cannot be read is left out and told (a window's chunk, a request)
@@ -45,6 +47,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from stream_retrain.facts.values import Learned, ShardId
+from stream_retrain.stores.version_ports import ModelStore, VersionStore
 from stream_retrain.stores.window import WindowChunk
 from stream_retrain.stores.worker_status import WorkerStatus
 
@@ -86,8 +89,12 @@ class Stores:
     requests: RequestStore
     artifacts: ArtifactStore
     workers: WorkerStore
+    versions: VersionStore
+    models: ModelStore
     ping: Callable[[], None]
     """Raises `StoreError` if the store does not answer."""
+    objects: ModelStore | None = None
+    """Where copies of models belong; None: in `models`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

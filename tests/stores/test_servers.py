@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from stream_retrain.errors import SettingsError, StoreError
+from stream_retrain.facts.version import Version
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import ArtifactLimits, WindowLimits
 from stream_retrain.stores.redis.errors import redacted
@@ -30,6 +31,8 @@ class TestServers:
         stores.checkpoints.save(SHARD, epoch, 2, b"two")
         stores.parts.keep(SHARD, epoch, {"digest": b"part"})
         stores.artifacts.keep(SHARD, epoch, "name", b"sealed", ArtifactLimits())
+        stores.models.keep(SHARD, epoch, "name", b"sealed")
+        stores.versions.put(SHARD, epoch, [Version(id="0-g0", pipeline=SHARD.pipeline, topic=SHARD.topic, partition=0, came="new")])
         client = redis.Redis.from_url(real_url)
         listed = [set(client.scan_iter(match=pattern)) for pattern in PERMANENT_KEYS]
         assert all(len(keys) == 1 for keys in listed)
@@ -74,6 +77,8 @@ class TestServers:
         stores.checkpoints.save(SHARD, epoch, 1, b"one")
         stores.checkpoints.save(SHARD, epoch, 2, b"two")
         stores.artifacts.keep(SHARD, epoch, "name", b"sealed", ArtifactLimits())
+        stores.models.keep(SHARD, epoch, "name", b"sealed")
+        stores.versions.put(SHARD, epoch, [Version(id="0-g0", pipeline=SHARD.pipeline, topic=SHARD.topic, partition=0, came="new")])
         client = redis.Redis.from_url(url)
         client.config_set("maxmemory", "1")
         for write in (

@@ -13,6 +13,7 @@ from stream_retrain.stores.memory.jobs import MemoryJobStore
 from stream_retrain.stores.memory.parts import MemoryPartStore
 from stream_retrain.stores.memory.requests import MemoryRequestStore
 from stream_retrain.stores.memory.shards import Shards
+from stream_retrain.stores.memory.versions import MemoryModelStore, MemoryVersionStore
 from stream_retrain.stores.memory.window import MemoryWindowStore
 from stream_retrain.stores.memory.workers import MemoryWorkerStore
 from stream_retrain.stores.ports import Stores
@@ -31,5 +32,7 @@ def memory_stores(keyring: Keyring, group: str | None = None) -> Stores:
         requests=MemoryRequestStore(shards),
         artifacts=MemoryArtifactStore(shards),
         workers=MemoryWorkerStore(),
+        versions=MemoryVersionStore(shards),
+        models=MemoryModelStore(shards),
         ping=lambda: None,
     )

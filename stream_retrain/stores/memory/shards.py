@@ -43,6 +43,10 @@ class StoredShard:
     resumed: int | None = None
     artifacts: dict[str, StoredArtifact] = dataclasses.field(default_factory=dict)
     """By name, oldest first."""
+    versions: dict[bytes, bytes] = dataclasses.field(default_factory=dict)
+    """Texts by id."""
+    models: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    """Sealed, by name."""
 
 
 @dataclasses.dataclass(slots=True)

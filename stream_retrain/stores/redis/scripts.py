@@ -10,6 +10,8 @@ The keys of a shard share the hash tag `{pipeline/topic/partition}`, so they are
     sr:{...}:parts                 a hash: what checkpoints need, by digest (`stores.redis.parts`)
     sr:{...}:artifacts             a hash: sealed models by name (`stores.redis.artifacts`)
     sr:{...}:artifact_times        a sorted set: their names by the time they were kept
+    sr:{...}:versions              a hash: what is known of each version (`stores.redis.versions`)
+    sr:{...}:models                a hash: sealed models by name
     sr:{...}:job                   a hash that expires: a training that was asked for (`stores.redis.jobs`)
     sr:{...}:requests              it expires too: requests that wait (`stores.redis.requests`)
 

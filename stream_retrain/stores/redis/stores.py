@@ -17,6 +17,7 @@ from stream_retrain.stores.redis.jobs import RedisJobStore
 from stream_retrain.stores.redis.parts import RedisPartStore
 from stream_retrain.stores.redis.requests import RedisRequestStore
 from stream_retrain.stores.redis.server import RedisServer
+from stream_retrain.stores.redis.versions import RedisModelStore, RedisVersionStore
 from stream_retrain.stores.redis.window import RedisWindowStore
 from stream_retrain.stores.redis.workers import RedisWorkerStore
 
@@ -25,6 +26,7 @@ __all__ = ["PERMANENT_KEYS", "redis_stores"]
 PERMANENT_KEYS: Final = (
     *("sr:{*}:epoch", "sr:{*}:group", "sr:{*}:window", "sr:{*}:checkpoint", "sr:{*}:checkpoint_previous"),
     *("sr:{*}:parts", "sr:{*}:artifacts", "sr:{*}:artifact_times"),
+    *("sr:{*}:versions", "sr:{*}:models"),
 )
 """Glob patterns of the keys that never expire: a shard's state must be kept however long its worker is stopped."""
 
@@ -44,5 +46,7 @@ def redis_stores(url: str, keyring: Keyring, group: str | None, *, timeout_s: fl
         requests=RedisRequestStore(server),
         artifacts=RedisArtifactStore(server),
         workers=RedisWorkerStore(server),
+        versions=RedisVersionStore(server),
+        models=RedisModelStore(server),
         ping=server.ping,
     )
