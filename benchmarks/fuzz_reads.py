@@ -8,6 +8,7 @@ as they do after what they catch. It raises what would end them, and AssertionEr
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +17,7 @@ from stream_retrain.codec.seal import unseal
 from stream_retrain.engines.trainer import InlineTrainer
 from stream_retrain.engines.trainer.serve import Served, TicketServer
 from stream_retrain.errors import StaleEpochError, StateError, WindowGapError
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.values import Learned
 from stream_retrain.stores.ports import REQUESTS_MAX, WindowLimits
 from stream_retrain.stores.window import WindowChunk
@@ -70,11 +72,12 @@ def checkpointed(world: World) -> None:
 
 def asked(world: World) -> None:
     store, shard = world.stores.requests, world.shard
-    found = store.waiting(shard)
+    found = store.look(shard).waiting
     assert len(found) <= REQUESTS_MAX
     store.drop(shard, found)
-    token = store.ask(shard, "why")
-    assert [each.token for each in store.waiting(shard)] == [token]
+    token = uuid.uuid4().hex
+    store.ask(shard, Asked(token=token, reason="why"))
+    assert [each.token for each in store.look(shard).waiting] == [token]
 
 
 READS: Final[dict[str, Callable[[World], None]]] = {

@@ -5,9 +5,11 @@ The docstring of an error is its meaning and names the remedy; the message given
     StreamRetrainError
     ├── PipelineError      the author of the pipeline: raised at load, lists every fault
     ├── SettingsError      the operator: a setting, a file or an environment variable
+    ├── RequestError       who asks something of a shard: a request that cannot be taken
     ├── EventError         the producer: becomes a `Rejected` fact and a dead letter
     ├── StateError         the state kept for a shard cannot be used as it is
     ├── StoreError         the world: Redis; retried by the driver
+    │   ├── RequestsFullError  as many requests wait for a shard as may
     │   ├── StaleEpochError    another worker owns the shard now: never retried
     │   └── WindowGapError     it has lost rows: the worker appends them again
     ├── BrokerError        the world: Kafka; retried by the engine
@@ -22,6 +24,7 @@ The docstring of an error is its meaning and names the remedy; the message given
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 __all__ = [
     "BacktestError",
@@ -33,6 +36,8 @@ __all__ = [
     "LimitError",
     "LocalStackError",
     "PipelineError",
+    "RequestError",
+    "RequestsFullError",
     "SettingsError",
     "StaleEpochError",
     "StateError",
@@ -64,6 +69,21 @@ class SettingsError(StreamRetrainError):
     """A setting is missing, unknown or out of range: correct the file or the variable that is named."""
 
 
+class RequestError(StreamRetrainError):
+    """A request cannot be taken as it was asked: correct what the message names; nothing was asked of any shard.
+
+    `problem` says of which kind: "invalid" where a value is none, "unknown" where what it names is not there, "conflict" where the
+    pipeline cannot do it.
+    """
+
+    def __init__(self, problem: Literal["invalid", "unknown", "conflict"], detail: str) -> None:
+        self.problem = problem
+        super().__init__(detail)
+
+    def __reduce__(self) -> tuple[type[RequestError], tuple[str, str]]:
+        return type(self), (self.problem, str(self))
+
+
 class EventError(StreamRetrainError):
     """A record is not an event of the schema: it goes to the dead-letter topic; mend its producer, then replay it.
 
@@ -86,6 +106,10 @@ class StateError(StreamRetrainError):
 
 class StoreError(StreamRetrainError):
     """The store did not answer, or refused: see that Redis runs, can be reached and has memory; work goes on when it does."""
+
+
+class RequestsFullError(StoreError):
+    """As many requests wait for a shard as may: see that a worker of the pipeline runs, which takes them."""
 
 
 class StaleEpochError(StoreError):

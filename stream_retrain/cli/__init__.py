@@ -14,7 +14,7 @@ import typer
 import stream_retrain
 from stream_retrain.cli.hash_seed import pin_hash_seed
 from stream_retrain.cli.streams import flushed, prepared, say
-from stream_retrain.errors import PipelineError, SettingsError, StreamRetrainError
+from stream_retrain.errors import PipelineError, RequestError, SettingsError, StreamRetrainError
 from stream_retrain.logs import ALWAYS, fields_with, logs_json, redacted
 
 __all__ = ["COMMANDS", "app", "main"]
@@ -86,7 +86,7 @@ def _ran(arguments: list[str] | None) -> int:
     try:
         # What another command would have to import is not waited for: a probe of health is asked for twice a minute.
         app([] if given == ["--version"] else [name for name in given[:1] if name in COMMANDS] or COMMANDS)(given)
-    except (PipelineError, SettingsError) as error:
+    except (PipelineError, RequestError, SettingsError) as error:
         _say_error(str(error))
         return 2
     except StreamRetrainError as error:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
 import json as json_
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, errors, loaded, print_json
-from stream_retrain.core.react.combinations import leaves
-from stream_retrain.core.react.triggers import Request
-from stream_retrain.errors import SettingsError
-from stream_retrain.facts.values import ShardId
+from stream_retrain.facts.request import Asked
+from stream_retrain.requests import Requests, new_token
 from stream_retrain.stores import connect
-from stream_retrain.stores.ports import WorkerTold
 from stream_retrain.views.request_outcome import SUCCEEDED, RequestFold
 
 if TYPE_CHECKING:
@@ -42,51 +40,30 @@ def retrain(
 ) -> None:
     """Ask a running pipeline to retrain; what that means, its rules on requests say. Each shard takes it up with its next event."""
     asked_of, wanted = loaded(pipeline), configured(settings)
-    rules = [rule for rule in asked_of.react if any(isinstance(each, Request) for each in leaves(rule.trigger))]
-    if not rules:
-        raise SettingsError(f"pipeline {asked_of.name!r} has no rule on requests; add On.request(Retrain(...)) to react")
     from stream_retrain.engines.kafka.clients import admin_client
     from stream_retrain.engines.kafka.topics import count_partitions
 
-    count = count_partitions(admin_client(wanted), asked_of, wanted)
-    if beyond := [number for number in partition or () if not 0 <= number < count]:
-        raise SettingsError(f"topic {asked_of.source!r} has partitions 0 to {count - 1}, and not {beyond[0]}")
-    stores, numbers = connect(wanted.redis_url), sorted(set(partition or range(count)))
+    stores = connect(wanted.redis_url)
     ends = _ends(wanted, asked_of) if wait else {}
-    asked = {number: stores.requests.ask(ShardId(asked_of.name, asked_of.source, number), reason) for number in numbers}
-    reactions, group = [type(rule.do).__name__ for rule in rules], wanted.group_of(asked_of.name)
-    notes = _notes(stores.workers.all(group), numbers, group)
-    listed = ", ".join(map(str, asked))
-    errors().print(f"asked {asked_of.name}, partition {listed}, for {', '.join(reactions)}; see stream-retrain status", markup=False)
-    for note in notes:
+    requests = Requests(
+        pipeline=asked_of,
+        stores=stores,
+        group=wanted.group_of(asked_of.name),
+        count=lambda: count_partitions(admin_client(wanted), asked_of, wanted),
+    )
+    answer = requests.ask(Asked(token=new_token(), reason=reason, by=f"cli:{getpass.getuser()}"), partition)
+    listed = ", ".join(map(str, answer.partitions))
+    errors().print(f"asked {asked_of.name}, partition {listed}, for {', '.join(answer.reactions)}; see stream-retrain status", markup=False)
+    for note in answer.notes:
         errors().print(note, markup=False, highlight=False)
-    told: dict[str, Any] = {"pipeline": asked_of.name, "reactions": reactions, "requests": asked, "notes": notes}
+    told = answer.shown()
     if not wait:
         _print(told, json)
         return
-    folds = {number: RequestFold(token) for number, token in asked.items()}
+    folds = {number: RequestFold(answer.asked.token) for number in answer.partitions}
     _follow(wanted, asked_of, folds, {number: ends.get(number, 0) for number in folds}, time.monotonic() + timeout)
     _print(told | {"outcomes": {number: _shown(fold) for number, fold in folds.items()}}, json)
     raise typer.Exit(_exit_code(folds))
-
-
-def _notes(workers: Sequence[WorkerTold], numbers: Sequence[int], group: str) -> list[str]:
-    """What stands in the way of requests, as the workers of the group last told how they stand."""
-    if not workers:
-        return [f"no worker of group {group} runs: the request waits for one, for a week at most"]
-    shards = {shard.partition: shard for worker in workers for shard in worker.status.shards}
-    notes: list[str] = []
-    for number in numbers:
-        shard = shards.get(number)
-        if shard is None:
-            notes.append(f"partition {number}: no worker has it now; the request waits until one does")
-        elif shard.state == "paused":
-            notes.append(f"partition {number} is paused: the request is taken once it goes on (stream-retrain resume)")
-        elif shard.duel is not None:
-            notes.append(f"partition {number}: duel {shard.duel.number} is in progress, and while it lasts a request is refused")
-        elif shard.training is not None:
-            notes.append(f"partition {number}: training {shard.training} is under way, and until it is over another one is refused")
-    return notes
 
 
 def _ends(settings: Settings, pipeline: Pipeline) -> dict[int, int]:

@@ -18,7 +18,7 @@ A job expires `expire_s` after its last step or heartbeat. Models are sealed.
 
 Requests (`RequestStore`): what people and programs ask of a shard while it runs.
 
-1. A program asks. The request gets a token that no other has, and waits.
+1. A program asks, under a token (`facts.request`). The request waits; one of a token that waits already changes nothing.
 2. The shard's owner reads what waits, and puts it into the shard's state, with the tokens (`core.contest.inputs`).
 3. Once a checkpoint contains that state, the owner drops the requests. If it died between 2 and 3, it reads a request again, and
    recognises it by its token.
@@ -26,8 +26,9 @@ Requests (`RequestStore`): what people and programs ask of a shard while it runs
 Parts (`PartStore`): what of a checkpoint does not change between two of them is kept once, by its digest; the sealed checkpoint says
 which of them it needs, and so vouches for them (`codec.state`). The owner drops those that neither of the last two needs.
 
-A shard that is paused, because too many records were refused (`lane.intake`), goes on where somebody said that it may (`resume`).
-That is no input: what it learns is the same, however long it waited.
+A shard that somebody has paused (`pause`) takes nothing until somebody resumes it, whoever owns it then. One that is paused because too
+many records were refused (`lane.intake`) goes on where somebody said that it may (`resume`). Neither is an input: what it learns is
+the same, however long it waited.
 
 Artifacts (`ArtifactStore`): the challengers that joined a shard, sealed, for whoever replays it later. A worker writes them and never
 reads them.
@@ -46,19 +47,18 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.values import Learned, ShardId
 from stream_retrain.stores.version_ports import ModelStore, VersionStore
 from stream_retrain.stores.window import WindowChunk
 from stream_retrain.stores.worker_status import WorkerStatus
 
 __all__ = [
-    "REASON_BYTES_MAX",
     "REQUESTS_MAX",
     "STATUS_EXPIRE_S",
     "WORKERS_MAX",
     "ArtifactLimits",
     "ArtifactStore",
-    "Asked",
     "CheckpointStore",
     "Ending",
     "Evicted",
@@ -66,6 +66,7 @@ __all__ = [
     "JobStatus",
     "JobStore",
     "JobTaken",
+    "Looked",
     "PartStore",
     "RequestStore",
     "Stores",
@@ -74,7 +75,6 @@ __all__ = [
     "WindowStore",
     "WorkerStore",
     "WorkerTold",
-    "cut_reason",
 ]
 
 
@@ -250,42 +250,40 @@ class JobStore(Protocol):
 
 REQUESTS_MAX: Final = 100
 """Requests that may wait for a shard."""
-REASON_BYTES_MAX: Final = 1_000
 
 
-class Asked(NamedTuple):
-    """A request that waits."""
+class Looked(NamedTuple):
+    """What is asked of a shard now."""
 
-    token: str
-    reason: str
-
-
-def cut_reason(reason: str) -> str:
-    """A reason as it is kept: at most `REASON_BYTES_MAX` bytes of UTF-8."""
-    return reason.encode("utf-8", "replace")[:REASON_BYTES_MAX].decode("utf-8", "ignore")
+    waiting: list[Asked]
+    """The requests that were not dropped, oldest first."""
+    paused: Asked | None
+    """Who paused it, and why; None: nobody did, or it was resumed."""
+    resumed: int | None
+    """The offset of the last `resume`; None where there is none, or what is stored is none."""
 
 
 class RequestStore(Protocol):
-    """The requests that wait for each shard, in the order in which they were asked."""
+    """The requests that wait for each shard, in the order in which they were asked; and whether it is paused."""
 
-    def ask(self, shard: ShardId, reason: str) -> str:
-        """Add a request; its token. A longer reason than `REASON_BYTES_MAX` is cut."""
+    def ask(self, shard: ShardId, asked: Asked) -> bool:
+        """Add a request, fitted (`facts.request.fitted`); False where one of its token waits already. Raises `RequestsFullError`."""
         ...
 
-    def waiting(self, shard: ShardId) -> list[Asked]:
-        """The requests that were not dropped, oldest first."""
+    def look(self, shard: ShardId) -> Looked:
+        """What waits; what cannot be read is dropped and told."""
         ...
 
     def drop(self, shard: ShardId, requests: Iterable[Asked]) -> None:
-        """Delete these requests, if they still wait."""
+        """Delete the requests of these tokens, if they still wait."""
         ...
 
-    def resume(self, shard: ShardId, offset: int) -> None:
-        """Say that a shard that is paused before an offset may go on there; forgotten a week later."""
+    def pause(self, shard: ShardId, asked: Asked) -> bool:
+        """Have nothing taken until `resume`; False where somebody has paused it before."""
         ...
 
-    def resumed(self, shard: ShardId) -> int | None:
-        """The offset of the last `resume`, None where there is none, or what is stored is none."""
+    def resume(self, shard: ShardId, offset: int | None = None) -> bool:
+        """Undo `pause`; whether it was paused. One that is paused for its refused records before `offset` may go on there, for a week."""
         ...
 
 

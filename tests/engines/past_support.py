@@ -19,10 +19,12 @@ from stream_retrain.engines.replay.past import KeptStates, Wanted
 from stream_retrain.engines.replay.report import PartitionReport
 from stream_retrain.engines.replay.verification import verify_partition
 from stream_retrain.engines.trainer import InlineTrainer
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.batch import Record, Records
 from stream_retrain.lane.put import Found, put_of
 from stream_retrain.lane.step import DECISIONS, OUTPUT_KINDS, OutputKind
+from stream_retrain.requests import new_token
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import ArtifactLimits, Stores
 from tests.core import streams
@@ -95,7 +97,7 @@ class LiveRun:
         while at < until:
             end = min(at + BATCH, until)
             while asked and asked[0] < end:
-                self.stores.requests.ask(opened.id, f"asked at {asked.pop(0)}")
+                self.stores.requests.ask(opened.id, Asked(token=new_token(), reason=f"asked at {asked.pop(0)}"))
             driver.take(0, Records.of([each for each in self.records if at <= each.offset < end]))
             driver.reached(0, end)
             at = end

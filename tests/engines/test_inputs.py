@@ -16,6 +16,7 @@ from stream_retrain.engines.failpoints import arm, disarm
 from stream_retrain.engines.replay.replay import replay_events
 from stream_retrain.engines.trainer import InlineTrainer
 from stream_retrain.errors import StoreError
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.shard import ChallengerJoined, DuelEnded, DuelStarted, ModelReset, Requested, TrainingFailed
 from stream_retrain.facts.worker import Processed
 from stream_retrain.lane.batch import Record, Records
@@ -202,13 +203,13 @@ def test_a_request_is_taken_once() -> None:
     worker = Worker(declared, stores)
     worker.run(records, 300)
     id_ = worker.driver.lanes[0].id
-    stores.requests.ask(id_, "new sensors")
-    [asked] = stores.requests.waiting(id_)
+    asked = Asked(token="t", reason="new sensors")
+    assert stores.requests.ask(id_, asked)
     worker.run(records, 600)
     assert [fact.reason for fact in worker.of(Requested)] == ["new sensors"]
     assert len(worker.of(ModelReset)) == 1
-    assert not stores.requests.waiting(id_)
-    stores.requests.waiting = lambda _: [asked]  # type: ignore[method-assign]  as if it had died before it was dropped
+    assert not stores.requests.look(id_).waiting
+    assert stores.requests.ask(id_, asked), "as if it had died before it was dropped"
     second = Worker(declared, stores, committed=600)
     second.run(records, 900)
     assert len([fact for fact in second.of(Requested) if fact.offset >= 600]) == 0

@@ -12,6 +12,7 @@ from stream_retrain.codec.seal import seal, unseal
 from stream_retrain.core.digest import digest
 from stream_retrain.engines.driver import Driver, DriverLimits, Log
 from stream_retrain.engines.driver.origin import begins, goes_on, untold
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import ArtifactsEvicted, WorkerFact
@@ -59,7 +60,7 @@ def test_it_says_which_request_it_had_last_and_what_serves() -> None:
 def test_it_is_told_before_all_else_and_shifts_no_other_decision() -> None:
     run = LiveRun()
     run.work(900)
-    run.stores.requests.ask(ID, "now")
+    run.stores.requests.ask(ID, Asked(token="now", reason="now"))
     run.work(901, checkpoint_events=10**9)
     run.work(1_100)
     [restored] = [each.identity for each in run.topics[DECISIONS] if each.identity.fact == "shard.restored" and each.identity.offset > 900]

@@ -19,12 +19,14 @@ from stream_retrain.engines.replay.clock import SimulatedClock
 from stream_retrain.engines.replay.replay import Replay, replay, replay_events
 from stream_retrain.engines.replay.verifier import Verdict, expected_of, verify
 from stream_retrain.engines.trainer import InlineTrainer
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.shard import ChallengerJoined, DuelEnded, ShardFact, TrainingRequested
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.batch import Record, Records
 from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.put import Put, put_of
 from stream_retrain.lane.step import OUTPUT_KINDS, Output
+from stream_retrain.requests import new_token
 from stream_retrain.stores import connect
 from tests.core import streams
 
@@ -78,7 +80,7 @@ class Live:
         lane.receive = recording  # type: ignore[method-assign]
         for first in range(0, COUNT, 90):
             if (reason := requests_at.get(first)) is not None:
-                stores.requests.ask(id_, reason)
+                stores.requests.ask(id_, Asked(token=new_token(), reason=reason))
             step = driver.take(0, Records.of(RECORDS[first : first + 90]))
             assert step is not None
             self.facts += step.facts

@@ -34,11 +34,13 @@ from stream_retrain.engines.replay.replay import replay
 from stream_retrain.engines.replay.verifier import Expected, Verdict, expected_of, verify
 from stream_retrain.engines.trainer import InlineTrainer
 from stream_retrain.errors import FencedError, StateError, StoreError, StreamRetrainError
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Processed, WorkerFact
 from stream_retrain.lane.batch import Record
 from stream_retrain.lane.put import Found, Put
 from stream_retrain.lane.step import OUTPUT_KINDS
+from stream_retrain.requests import new_token
 from stream_retrain.settings import Settings
 from stream_retrain.stores.memory import memory_stores
 from stream_retrain.stores.ports import Stores
@@ -293,7 +295,7 @@ class World:
 
     def request(self, partition: int) -> None:
         """Somebody asks for what the rules on requests do."""
-        self.stores.real.requests.ask(self._shard(partition), "asked")
+        self.stores.real.requests.ask(self._shard(partition), Asked(token=new_token(), reason="asked"))
 
     def empty_store(self) -> None:
         self.stores.empty()

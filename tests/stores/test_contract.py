@@ -11,10 +11,11 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_retrain.errors import StaleEpochError, StoreError, WindowGapError
+from stream_retrain.errors import RequestsFullError, StaleEpochError, StoreError, WindowGapError
+from stream_retrain.facts.request import BY_BYTES_MAX, REASON_BYTES_MAX, Asked
 from stream_retrain.facts.values import Learned, ShardId
 from stream_retrain.stores import connect
-from stream_retrain.stores.ports import REASON_BYTES_MAX, REQUESTS_MAX, Stores, WindowLimits, WindowSpan
+from stream_retrain.stores.ports import REQUESTS_MAX, Looked, Stores, WindowLimits, WindowSpan
 from stream_retrain.stores.window import WindowChunk
 from tests.stores.support import ROOMY, SHARD, chunk, offsets, rows
 
@@ -365,34 +366,58 @@ class TestCheckpoints:
 
 class TestRequests:
     def test_they_wait_in_order_until_they_are_dropped(self, stores: Stores) -> None:
-        first, second = (stores.requests.ask(SHARD, reason) for reason in ("drifted, they say", "again: später"))
-        asked = stores.requests.waiting(SHARD)
-        assert sorted(map(tuple, asked)) == sorted([(first, "drifted, they say"), (second, "again: später")])
-        stores.requests.drop(SHARD, [each for each in asked if each.token == first])
-        assert [each.token for each in stores.requests.waiting(SHARD)] == [second]
-        stores.requests.drop(SHARD, asked)
-        assert stores.requests.waiting(SHARD) == []
+        first = Asked(token="z.1", do="promote", reason="drifted, they say", version="0-g3", by="cli:me")
+        second = Asked(token="a:2", do="retrain", reason="again: später", rule=1)
+        assert [stores.requests.ask(SHARD, asked) for asked in (first, second)] == [True, True]
+        assert stores.requests.look(SHARD).waiting == [first, second]
+        stores.requests.drop(SHARD, [first])
+        assert stores.requests.look(SHARD).waiting == [second]
+        stores.requests.drop(SHARD, [first, second])
+        assert stores.requests.look(SHARD).waiting == []
+        stores.requests.drop(SHARD, [])
+
+    def test_a_token_that_waits_is_asked_once_and_again_after_it_was_dropped(self, stores: Stores) -> None:
+        once, again = Asked(token="t", reason="one"), Asked(token="t", do="reset", reason="other")
+        assert [stores.requests.ask(SHARD, asked) for asked in (once, again, Asked(token="t.2"))] == [True, False, True]
+        assert [asked.reason for asked in stores.requests.look(SHARD).waiting] == ["one", ""]
+        stores.requests.drop(SHARD, [again])
+        assert [asked.token for asked in stores.requests.look(SHARD).waiting] == ["t.2"], "it is dropped by its token, and no other is"
+        assert stores.requests.ask(SHARD, again)
 
     def test_a_long_reason_is_cut_and_the_request_can_be_dropped(self, stores: Stores) -> None:
-        stores.requests.ask(SHARD, "ä" * REASON_BYTES_MAX)
-        [asked] = stores.requests.waiting(SHARD)
-        assert asked.reason == "ä" * (REASON_BYTES_MAX // 2)
-        stores.requests.drop(SHARD, [asked])
-        assert stores.requests.waiting(SHARD) == []
+        for token, reason in (("a", "ä" * REASON_BYTES_MAX), ("b", "\x00" * REASON_BYTES_MAX * 2)):
+            stores.requests.ask(SHARD, Asked(token=token, reason=reason, by="b" * 999))
+        waiting = stores.requests.look(SHARD).waiting
+        assert [asked.reason for asked in waiting] == ["ä" * (REASON_BYTES_MAX // 2), "\x00" * REASON_BYTES_MAX]
+        assert {len(asked.by) for asked in waiting} == {BY_BYTES_MAX}
+        stores.requests.drop(SHARD, waiting)
+        assert stores.requests.look(SHARD).waiting == []
+
+    def test_a_pause_lasts_until_it_is_resumed(self, stores: Stores) -> None:
+        assert stores.requests.look(SHARD).paused is None
+        who = Asked(token="t", do="pause", reason="the source is broken", by="cli:me")
+        assert stores.requests.pause(SHARD, who)
+        assert not stores.requests.pause(SHARD, Asked(token="u", do="pause")), "who paused it first is kept"
+        assert stores.requests.look(SHARD) == Looked([], who, None)
+        assert stores.requests.look(SHARD._replace(partition=1)).paused is None
+        assert [stores.requests.resume(SHARD) for _ in range(2)] == [True, False]
+        assert stores.requests.look(SHARD) == Looked([], None, None)
 
     def test_where_a_paused_shard_may_go_on_is_kept_until_the_next_time(self, stores: Stores) -> None:
-        assert stores.requests.resumed(SHARD) is None
+        assert stores.requests.look(SHARD).resumed is None
         for offset in (7, 0, 1_234_567):
             stores.requests.resume(SHARD, offset)
-            assert stores.requests.resumed(SHARD) == offset
-        assert stores.requests.resumed(SHARD._replace(partition=99)) is None
+            assert stores.requests.look(SHARD).resumed == offset
+        assert stores.requests.look(SHARD._replace(partition=99)).resumed is None
 
     def test_more_than_may_wait_are_refused(self, stores: Stores) -> None:
         for number in range(REQUESTS_MAX):
-            stores.requests.ask(SHARD, str(number))
-        with pytest.raises(StoreError, match="100 requests wait for shard"):
-            stores.requests.ask(SHARD, "one more")
+            stores.requests.ask(SHARD, Asked(token=str(number)))
+        with pytest.raises(RequestsFullError, match="100 requests wait for shard"):
+            stores.requests.ask(SHARD, Asked(token="more"))
+        assert not stores.requests.ask(SHARD, Asked(token="7")), "it waits already"
+        assert [asked.token for asked in stores.requests.look(SHARD).waiting] == list(map(str, range(REQUESTS_MAX))), "in order"
 
     def test_shards_have_their_own(self, stores: Stores) -> None:
-        stores.requests.ask(SHARD, "a")
-        assert stores.requests.waiting(SHARD._replace(partition=1)) == []
+        stores.requests.ask(SHARD, Asked(token="a"))
+        assert stores.requests.look(SHARD._replace(partition=1)).waiting == []

@@ -10,6 +10,7 @@ import redis
 
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.errors import SettingsError, StaleEpochError, StateError, StoreError, WindowGapError
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import JobTaken, Stores, WindowSpan
@@ -205,14 +206,46 @@ class TestJobs:
 
 @pytest.mark.services
 @pytest.mark.parametrize(
-    "member", [b"", b" no token", b"nospace", b"notatoken! x", b"token \xff\xfe", b"token " + b"A" * 2_000_000, b"\x00"]
+    "member",
+    [
+        *(b"", b" no token", b"nospace", b"notatoken! x", b"token \xff\xfe", b"token " + b"A" * 2_000_000, b"\x00"),
+        *(b"{", b"{}", b'{"token":"b d"}', b'{"token":"t","do":"destroy"}', b'{"reason":"r","token":"t"}', b'{"token":"t","rule":"x"}'),
+        b"{" * 5_000,
+    ],
 )
 def test_a_request_that_cannot_be_read_is_dropped(own_valkey: str, raw: Any, member: bytes) -> None:
     stores = connect(own_valkey)
-    stores.requests.ask(SHARD, "a real one")
+    stores.requests.ask(SHARD, Asked(token="t1", reason="a real one"))
     raw.zadd(f"{KEY}requests", {member: 1e30})
-    assert [asked.reason for asked in stores.requests.waiting(SHARD)] == ["a real one"]
+    assert [asked.reason for asked in stores.requests.look(SHARD).waiting] == ["a real one"]
     assert raw.zcard(f"{KEY}requests") == 1
+    raw.zadd(f"{KEY}requests", {member: 1e30})
+    assert stores.requests.ask(SHARD, Asked(token="t2"))
+    assert [asked.token for asked in stores.requests.look(SHARD).waiting] == ["t1", "t2"]
+
+
+@pytest.mark.services
+def test_requests_of_an_earlier_release_are_read_and_dropped(own_valkey: str, raw: Any) -> None:
+    store = connect(own_valkey).requests
+    raw.zadd(f"{KEY}requests", {b"0a1b drifted, they say": 1.0})
+    assert store.look(SHARD).waiting == [Asked(token="0a1b", reason="drifted, they say")]
+    assert not store.ask(SHARD, Asked(token="0a1b"))
+    store.drop(SHARD, [Asked(token="0a1b")])
+    assert store.look(SHARD).waiting == []
+
+
+@pytest.mark.services
+def test_a_shard_is_paused_also_where_it_cannot_be_read_by_whom(own_valkey: str, raw: Any) -> None:
+    store = connect(own_valkey).requests
+    for value in (b"rubbish", b"\xff", b"{}"):
+        raw.set(f"{KEY}pause", value)
+        paused = store.look(SHARD).paused
+        assert paused is not None
+        assert paused.reason == "what is stored of it cannot be read"
+        assert store.resume(SHARD)
+    raw.hset(f"{KEY}pause", "a", "b")
+    assert store.look(SHARD).paused is None
+    assert store.pause(SHARD, Asked(token="t", do="pause"))
 
 
 def test_another_group_is_refused_with_the_reason_and_the_remedy() -> None:

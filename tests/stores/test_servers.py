@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from stream_retrain.errors import SettingsError, StoreError
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.version import Version
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import ArtifactLimits, WindowLimits
@@ -33,6 +34,7 @@ class TestServers:
         stores.artifacts.keep(SHARD, epoch, "name", b"sealed", ArtifactLimits())
         stores.models.keep(SHARD, epoch, "name", b"sealed")
         stores.versions.put(SHARD, epoch, [Version(id="0-g0", pipeline=SHARD.pipeline, topic=SHARD.topic, partition=0, came="new")])
+        stores.requests.pause(SHARD, Asked(token="t", do="pause"))
         client = redis.Redis.from_url(real_url)
         listed = [set(client.scan_iter(match=pattern)) for pattern in PERMANENT_KEYS]
         assert all(len(keys) == 1 for keys in listed)
@@ -79,6 +81,7 @@ class TestServers:
         stores.artifacts.keep(SHARD, epoch, "name", b"sealed", ArtifactLimits())
         stores.models.keep(SHARD, epoch, "name", b"sealed")
         stores.versions.put(SHARD, epoch, [Version(id="0-g0", pipeline=SHARD.pipeline, topic=SHARD.topic, partition=0, came="new")])
+        stores.requests.pause(SHARD, Asked(token="t", do="pause"))
         client = redis.Redis.from_url(url)
         client.config_set("maxmemory", "1")
         for write in (

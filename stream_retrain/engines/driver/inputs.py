@@ -31,9 +31,10 @@ from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.triggers import Request as OnRequest
 from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgressed, JobWaits, Trainer
 from stream_retrain.errors import LimitError, StateError
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import ArtifactsEvicted, Tell, TrainerTold, TrainingWaits
-from stream_retrain.stores.ports import ArtifactLimits, Asked, Stores
+from stream_retrain.stores.ports import ArtifactLimits, Stores
 
 __all__ = ["Inputs"]
 
@@ -86,7 +87,7 @@ class Inputs:
         self._looked_at_s[id_] = now_s
         inputs: list[Input] = []
         if self._takes_requests:
-            waiting = self._stores.requests.waiting(id_)
+            waiting = self._stores.requests.look(id_).waiting
             inputs += [Request(reason=asked.reason, token=asked.token) for asked in waiting if asked.token not in requests_taken]
             if had := [asked for asked in waiting if asked.token in requests_taken]:
                 self._stores.requests.drop(id_, had)  # its owner died after the checkpoint, before it dropped them
@@ -102,7 +103,7 @@ class Inputs:
         if now_s - self._resume_looked_at_s.get(id_, float("-inf")) < LOOK_EVERY_S:
             return False
         self._resume_looked_at_s[id_] = now_s
-        return self._stores.requests.resumed(id_) == offset
+        return self._stores.requests.look(id_).resumed == offset
 
     def keep(self, id_: ShardId, epoch: int, inputs: Sequence[Input]) -> None:
         """Keep the challengers among these, for whoever replays them. Raises `StoreError`: then they are not to be given to the shard."""
@@ -117,7 +118,7 @@ class Inputs:
         """A checkpoint holds these inputs: forget them."""
         if any(isinstance(given, Trained | NotTrained) for given in inputs):
             self._jobs.pop(id_, None)
-        if requests := [Asked(given.token, given.reason) for given in inputs if isinstance(given, Request)]:
+        if requests := [Asked(token=given.token, reason=given.reason) for given in inputs if isinstance(given, Request)]:
             self._stores.requests.drop(id_, requests)
 
     def forget(self, id_: ShardId) -> None:

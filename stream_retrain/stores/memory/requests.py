@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 
-from stream_retrain.errors import StoreError
+from stream_retrain.errors import RequestsFullError
+from stream_retrain.facts.request import Asked, fitted
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores.memory.shards import Shards
-from stream_retrain.stores.ports import REQUESTS_MAX, Asked, cut_reason
+from stream_retrain.stores.ports import REQUESTS_MAX, Looked
 
 __all__ = ["MemoryRequestStore"]
 
 
 class MemoryRequestStore:
-    """A `RequestStore` of tuples in a list."""
+    """A `RequestStore` of a list."""
 
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
 
-    def ask(self, shard: ShardId, reason: str) -> str:
+    def ask(self, shard: ShardId, asked: Asked) -> bool:
         with self._shards.locked(shard) as stored:
+            if any(each.token == asked.token for each in stored.requests):
+                return False
             if len(stored.requests) >= REQUESTS_MAX:
-                raise StoreError(f"{REQUESTS_MAX} requests wait for shard {shard} already")
-            asked = Asked(uuid.uuid4().hex, cut_reason(reason))
-            stored.requests.append(asked)
-            return asked.token
+                raise RequestsFullError(f"{REQUESTS_MAX} requests wait for shard {shard} already")
+            stored.requests.append(fitted(asked))
+            return True
 
-    def waiting(self, shard: ShardId) -> list[Asked]:
+    def look(self, shard: ShardId) -> Looked:
         with self._shards.locked(shard) as stored:
-            return list(stored.requests)
+            return Looked(list(stored.requests), stored.paused, stored.resumed)
 
     def drop(self, shard: ShardId, requests: Iterable[Asked]) -> None:
         tokens = {asked.token for asked in requests}
         with self._shards.locked(shard) as stored:
             stored.requests = [asked for asked in stored.requests if asked.token not in tokens]
 
-    def resume(self, shard: ShardId, offset: int) -> None:
+    def pause(self, shard: ShardId, asked: Asked) -> bool:
         with self._shards.locked(shard) as stored:
-            stored.resumed = offset
+            if stored.paused is not None:
+                return False
+            stored.paused = fitted(asked)
+            return True
 
-    def resumed(self, shard: ShardId) -> int | None:
+    def resume(self, shard: ShardId, offset: int | None = None) -> bool:
         with self._shards.locked(shard) as stored:
-            return stored.resumed
+            if offset is not None:
+                stored.resumed = offset
+            paused, stored.paused = stored.paused, None
+            return paused is not None

@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.values import ShardId
-from stream_retrain.stores.ports import Asked, Ending, JobStatus
+from stream_retrain.stores.ports import Ending, JobStatus
 from stream_retrain.stores.refusals import stale_epoch
 from stream_retrain.stores.window import WindowChunk
 
@@ -40,6 +41,7 @@ class StoredShard:
     """Of checkpoints, by digest."""
     job: StoredJob | None = None
     requests: list[Asked] = dataclasses.field(default_factory=list)
+    paused: Asked | None = None
     resumed: int | None = None
     artifacts: dict[str, StoredArtifact] = dataclasses.field(default_factory=dict)
     """By name, oldest first."""

@@ -1,21 +1,26 @@
 """Requests in Redis: one sorted set a shard, `sr:{pipeline/topic/partition}:requests`, in the order in which they were asked.
 
-A member is `<token> <reason>`; its score, the server's clock in milliseconds, orders and does nothing else. What is no such member is
-deleted when it is met. The set expires a week after the last request. `sr:{pipeline/topic/partition}:resume` is the offset at which a
-paused shard may go on, for a week.
+A member is the JSON object of an `Asked`, its token first; its score orders and does nothing else: the server's clock in milliseconds, or
+one more than the newest's.
+Members `<token> <reason>` of earlier releases are read as retrain requests. What is neither is deleted when it is met. The set expires a
+week after the last request.
+
+`sr:{pipeline/topic/partition}:pause` is who paused the shard, in the same JSON, until it is deleted. `...:resume` is the offset at
+which a shard may go on that is paused for its refused records, for a week.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-import uuid
 from collections.abc import Iterable
 from typing import Any, Final
 
-from stream_retrain.errors import StateError, StoreError
+import msgspec
+
+from stream_retrain.errors import RequestsFullError, StateError
+from stream_retrain.facts.request import TOKEN, Asked, fitted
 from stream_retrain.facts.values import ShardId
-from stream_retrain.stores.ports import REASON_BYTES_MAX, REQUESTS_MAX, Asked, cut_reason
+from stream_retrain.stores.ports import REQUESTS_MAX, Looked
 from stream_retrain.stores.redis.parse import text, whole
 from stream_retrain.stores.redis.server import RedisServer, key_of
 
@@ -23,43 +28,71 @@ __all__ = ["RedisRequestStore"]
 
 EXPIRE_S: Final = 7 * 86_400
 LOG: Final = logging.getLogger("stream_retrain.stores")
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_MEMBER_BYTES_MAX: Final = REASON_BYTES_MAX + 65
+_MEMBER_BYTES_MAX: Final = 8_000
+"""A reason of control characters is six times as long in JSON."""
+_ASKED: Final = msgspec.json.Decoder(Asked)
 
-_USABLE: Final = """
+_OWN: Final = """
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'zset' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
+local function is_of(member, token)
+    for _, start in ipairs({'{"token":"' .. token .. '"', token .. ' '}) do
+        if string.sub(member, 1, #start) == start then return true end
+    end
+    return false
+end
 """
 ASK: Final = (
-    _USABLE
+    _OWN
     + """
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, tonumber(ARGV[3]) - 1)) do
+    if is_of(member, ARGV[4]) then return 0 end
+end
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return -1 end
 local now = redis.call('TIME')
-redis.call('ZADD', KEYS[1], tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000), ARGV[1])
+local at_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+local newest_ms = tonumber((redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES'))[2] or 0)
+if newest_ms >= at_ms and newest_ms < at_ms + 1000 then at_ms = newest_ms + 1 end
+redis.call('ZADD', KEYS[1], at_ms, ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 1
 """
 )
-"""KEYS: requests. ARGV: member, seconds until it expires, how many may wait."""
-WAITING: Final = (
-    _USABLE
+"""KEYS: requests. ARGV: member, seconds until it expires, how many may wait, token."""
+LOOK: Final = (
+    _OWN
     + """
+local function short(key, bytes)
+    if redis.call('TYPE', key).ok ~= 'string' then return false end
+    return redis.call('GETRANGE', key, 0, bytes)
+end
 local found = redis.call('ZRANGE', KEYS[1], 0, tonumber(ARGV[1]) - 1)
 local kept = {}
 for _, member in ipairs(found) do
     if #member > tonumber(ARGV[2]) then redis.call('ZREM', KEYS[1], member) else table.insert(kept, member) end
 end
-return kept
+return {kept, short(KEYS[2], tonumber(ARGV[2])), short(KEYS[3], 30)}
 """
 )
-"""KEYS: requests. ARGV: how many, the bytes a member may have; a longer one is deleted unread."""
-
-
-RESUMED: Final = """
-if redis.call('TYPE', KEYS[1]).ok ~= 'string' then return false end
-return redis.call('GETRANGE', KEYS[1], 0, 30)
+"""KEYS: requests, pause, resume. ARGV: how many, the bytes a member may have; a longer one is deleted unread."""
+DROP: Final = (
+    _OWN
+    + """
+for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, tonumber(ARGV[1]) - 1)) do
+    for place = 2, #ARGV do
+        if is_of(member, ARGV[place]) then redis.call('ZREM', KEYS[1], member) end
+    end
+end
+return 1
 """
-"""KEYS: the offset at which a shard may go on. What is of another type says nothing."""
+)
+"""KEYS: requests. ARGV: how many are looked at, tokens."""
+PAUSE: Final = """
+if redis.call('TYPE', KEYS[1]).ok == 'string' then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
+"""KEYS: pause. ARGV: who paused it. What is of another type is replaced."""
 
 
 class RedisRequestStore:
@@ -67,45 +100,44 @@ class RedisRequestStore:
 
     def __init__(self, server: RedisServer) -> None:
         self._server = server
-        self._ask = server.client.register_script(ASK)
-        self._waiting = server.client.register_script(WAITING)
-        self._resumed = server.client.register_script(RESUMED)
+        script = server.client.register_script
+        self._ask, self._look, self._drop, self._pause = script(ASK), script(LOOK), script(DROP), script(PAUSE)
 
-    def ask(self, shard: ShardId, reason: str) -> str:
-        asked = Asked(uuid.uuid4().hex, cut_reason(reason))
-        args: list[Any] = [_member(asked), EXPIRE_S, REQUESTS_MAX]
-        if not self._server.call(f"add a request for shard {shard}", lambda: self._ask(keys=[key_of(shard, "requests")], args=args)):
-            raise StoreError(f"{REQUESTS_MAX} requests wait for shard {shard} already: see that a worker of the pipeline runs")
-        return asked.token
+    def ask(self, shard: ShardId, asked: Asked) -> bool:
+        args: list[Any] = [_member(asked), EXPIRE_S, REQUESTS_MAX, asked.token]
+        added: Any = self._server.call(f"add a request for shard {shard}", lambda: self._ask(keys=[key_of(shard, "requests")], args=args))
+        if added == -1:
+            raise RequestsFullError(f"{REQUESTS_MAX} requests wait for shard {shard} already: see that a worker of the pipeline runs")
+        return bool(added)
 
-    def waiting(self, shard: ShardId) -> list[Asked]:
-        key, args = key_of(shard, "requests"), [REQUESTS_MAX, _MEMBER_BYTES_MAX]
-        found: Any = self._server.call(f"read the requests of shard {shard}", lambda: self._waiting(keys=[key], args=args))
+    def look(self, shard: ShardId) -> Looked:
+        keys, args = [key_of(shard, name) for name in ("requests", "pause", "resume")], [REQUESTS_MAX, _MEMBER_BYTES_MAX]
+        found: Any = self._server.call(f"read the requests of shard {shard}", lambda: self._look(keys=keys, args=args))
+        members, paused, resumed = found
         readable, unreadable = [], []
-        for member in found:
+        for member in members:
             try:
                 readable.append(_asked(member))
             except StateError as error:
                 LOG.warning("a request for %s is dropped: %s", shard, error)
                 unreadable.append(member)
         self._remove(shard, unreadable)
-        return readable
+        return Looked(readable, None if paused is None else _paused(paused), _resumed(shard, resumed))
 
     def drop(self, shard: ShardId, requests: Iterable[Asked]) -> None:
-        self._remove(shard, list(map(_member, requests)))
+        if tokens := [asked.token for asked in requests]:
+            key = key_of(shard, "requests")
+            self._server.call(f"drop requests of shard {shard}", lambda: self._drop(keys=[key], args=[REQUESTS_MAX, *tokens]))
 
-    def resume(self, shard: ShardId, offset: int) -> None:
-        key = key_of(shard, "resume")
-        self._server.call(f"resume shard {shard}", lambda: self._server.client.set(key, offset, ex=EXPIRE_S))
+    def pause(self, shard: ShardId, asked: Asked) -> bool:
+        key, args = key_of(shard, "pause"), [_member(asked)]
+        return bool(self._server.call(f"pause shard {shard}", lambda: self._pause(keys=[key], args=args)))
 
-    def resumed(self, shard: ShardId) -> int | None:
-        key = key_of(shard, "resume")
-        try:
-            found: Any = self._server.call(f"read where shard {shard} may go on", lambda: self._resumed(keys=[key]))
-            return whole(found, "an offset to go on from") if found else None
-        except StateError as error:
-            LOG.warning("where %s may go on is not said: %s", shard, error)
-            return None
+    def resume(self, shard: ShardId, offset: int | None = None) -> bool:
+        client = self._server.client
+        if offset is not None:
+            self._server.call(f"resume shard {shard}", lambda: client.set(key_of(shard, "resume"), offset, ex=EXPIRE_S))
+        return bool(self._server.call(f"resume shard {shard}", lambda: client.delete(key_of(shard, "pause"))))
 
     def _remove(self, shard: ShardId, members: list[bytes]) -> None:
         if members:
@@ -114,11 +146,36 @@ class RedisRequestStore:
 
 
 def _member(asked: Asked) -> bytes:
-    return f"{asked.token} {asked.reason}".encode()
+    return msgspec.json.encode(fitted(asked))
 
 
 def _asked(member: bytes) -> Asked:
+    """A member as it was asked; one that could not be found again by its token is none, because it could not be dropped."""
+    if member.startswith(b"{"):
+        try:
+            asked = _ASKED.decode(member)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise StateError(f"a request cannot be read ({error}): {member[:40]!r}") from None
+        if not TOKEN.fullmatch(asked.token) or not member.startswith(f'{{"token":"{asked.token}"'.encode()):
+            raise StateError(f"a request does not begin with a token: {member[:40]!r}")
+        return fitted(asked)
     token, space, reason = text(member, "a request", _MEMBER_BYTES_MAX).partition(" ")
-    if not space or not _TOKEN.fullmatch(token):  # or it could not be dropped: it would be another member than this one
+    if not space or not TOKEN.fullmatch(token):
         raise StateError(f"a request has no token: {member[:40]!r}")
-    return Asked(token, reason)
+    return fitted(Asked(token=token, reason=reason))
+
+
+def _paused(found: bytes) -> Asked:
+    """Who paused a shard; it is paused also where that cannot be read."""
+    try:
+        return _asked(found)
+    except StateError:
+        return Asked(token="unknown", do="pause", reason="what is stored of it cannot be read")  # noqa: S106 - a name, no secret
+
+
+def _resumed(shard: ShardId, found: bytes | None) -> int | None:
+    try:
+        return whole(found, "an offset to go on from") if found else None
+    except StateError as error:
+        LOG.warning("where %s may go on is not said: %s", shard, error)
+        return None

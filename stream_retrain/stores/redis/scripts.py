@@ -14,6 +14,8 @@ The keys of a shard share the hash tag `{pipeline/topic/partition}`, so they are
     sr:{...}:models                a hash: sealed models by name
     sr:{...}:job                   a hash that expires: a training that was asked for (`stores.redis.jobs`)
     sr:{...}:requests              it expires too: requests that wait (`stores.redis.requests`)
+    sr:{...}:pause                 who paused the shard
+    sr:{...}:resume                it expires: where a paused shard may go on
 
 Rules of every writing script, in this order:
  1. With an epoch below the stored one it changes nothing and returns `stale`. An epoch above the stored one replaces it: if Redis was

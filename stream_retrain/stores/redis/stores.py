@@ -26,7 +26,7 @@ __all__ = ["PERMANENT_KEYS", "redis_stores"]
 PERMANENT_KEYS: Final = (
     *("sr:{*}:epoch", "sr:{*}:group", "sr:{*}:window", "sr:{*}:checkpoint", "sr:{*}:checkpoint_previous"),
     *("sr:{*}:parts", "sr:{*}:artifacts", "sr:{*}:artifact_times"),
-    *("sr:{*}:versions", "sr:{*}:models"),
+    *("sr:{*}:versions", "sr:{*}:models", "sr:{*}:pause"),
 )
 """Glob patterns of the keys that never expire: a shard's state must be kept however long its worker is stopped."""
 

@@ -1,0 +1,44 @@
+"""A request: what somebody asks of a shard while it runs, through whatever door."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from typing import Final, Literal, TypeAlias
+
+__all__ = ["BY_BYTES_MAX", "REASON_BYTES_MAX", "REQUEST_KINDS", "TOKEN", "VERSION", "Asked", "RequestKind", "fitted"]
+
+RequestKind: TypeAlias = Literal["retrain", "reset", "promote", "rollback", "pause", "resume"]
+REQUEST_KINDS: Final[tuple[RequestKind, ...]] = typing.get_args(RequestKind)
+TOKEN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+VERSION: Final = re.compile(r"\d{1,9}-[gt]\d{1,15}|import-[A-Za-z0-9]{1,64}|challenger|previous")
+"""A version that can be promoted: a generation or a training of a shard, an import, or one of its aliases."""
+REASON_BYTES_MAX: Final = 1_000
+BY_BYTES_MAX: Final = 200
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request as it was asked; every door makes the same."""
+
+    token: str
+    """Names the request (`TOKEN`): a second one of the same token is the same request."""
+    do: RequestKind = "retrain"
+    reason: str = ""
+    version: str = ""
+    """Of a promotion: which version (`VERSION`)."""
+    by: str = ""
+    """Who asks and through which door: `cli:USER`, `http:ADDRESS`, `topic:NAME`, `schedule`."""
+    rule: int | None = None
+    """Of a schedule in wall time: the rule of the pipeline that asks."""
+
+
+def fitted(asked: Asked) -> Asked:
+    """The request as it is kept: reason and asker cut to their limits, as UTF-8."""
+    reason, by = _cut(asked.reason, REASON_BYTES_MAX), _cut(asked.by, BY_BYTES_MAX)
+    return dataclasses.replace(asked, reason=reason, by=by)
+
+
+def _cut(text: str, bytes_max: int) -> str:
+    return text.encode("utf-8", "replace")[:bytes_max].decode("utf-8", "ignore")

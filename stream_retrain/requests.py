@@ -1,0 +1,181 @@
+"""Requests: where every door ends (the command line, HTTP, a Kafka topic, a schedule), so that all of them take and answer the same.
+
+Protocol of use, for a door:
+
+1. It makes an `Asked` of what came, with a token of its own (`new_token`) where none was given, and says who asks (`by`).
+2. `Requests.ask` checks it against the pipeline and puts it into the store, for one partition or for all. It raises `RequestError` and
+   asks nothing where something is wrong with it.
+3. It answers with `Answer.shown`.
+
+A shard takes a request with its next event and once, however often the same token is asked (`core.contest.inputs`). Pausing and resuming
+are no inputs: they hold from the moment they are stored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.react.combinations import leaves
+from stream_retrain.core.react.triggers import Request
+from stream_retrain.errors import RequestError
+from stream_retrain.facts.request import BY_BYTES_MAX, REASON_BYTES_MAX, REQUEST_KINDS, TOKEN, VERSION, Asked
+from stream_retrain.facts.values import ShardId
+from stream_retrain.stores.ports import RequestStore, Stores
+from stream_retrain.stores.worker_status import ShardBrief
+
+__all__ = ["Answer", "Requests", "new_token"]
+
+PARTITION_OF: Final = re.compile(r"(\d+)-[gt]\d+")
+
+
+def new_token() -> str:
+    """A token that no other request has."""
+    return uuid.uuid4().hex
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a door answers."""
+
+    pipeline: str
+    asked: Asked
+    partitions: tuple[int, ...]
+    new: tuple[int, ...]
+    """Those of the partitions where it was not asked before, or where it has changed something."""
+    reactions: tuple[str, ...] = ()
+    """Of a retrain: what the rules on requests do."""
+    notes: tuple[str, ...] = ()
+    """What stands in its way, in words."""
+
+    def shown(self) -> dict[str, Any]:
+        """As values for JSON."""
+        asked = self.asked
+        return {
+            "pipeline": self.pipeline,
+            "do": asked.do,
+            "token": asked.token,
+            "version": asked.version,
+            "reason": asked.reason,
+            "by": asked.by,
+            "reactions": list(self.reactions),
+            "requests": dict.fromkeys(self.partitions, asked.token),
+            "new": list(self.new),
+            "notes": list(self.notes),
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """Asks the shards of one pipeline."""
+
+    pipeline: Pipeline
+    stores: Stores
+    group: str
+    """The consumer group whose workers hold the shards."""
+    count: Callable[[], int]
+    """How many partitions the source has. May raise `BrokerError`."""
+    known: Callable[[ShardId, str], bool] | None = None
+    """Whether a version is there for a shard; None: the shard's owner finds out."""
+
+    def ask(self, asked: Asked, partitions: Sequence[int] | None = None) -> Answer:
+        """Check a request and put it into the store, for these partitions or for all.
+
+        Raises `RequestError`; `RequestsFullError` where as many wait for a shard as may, after it was asked of those before it.
+        """
+        _check(asked)
+        rules = [type(rule.do).__name__ for rule in self._rules(asked)]
+        numbers = self._partitions(asked, partitions)
+        shards = [ShardId(self.pipeline.name, self.pipeline.source, number) for number in numbers]
+        for shard in shards if asked.do == "promote" and self.known is not None else ():
+            if self.known is not None and not self.known(shard, asked.version):
+                raise RequestError("unknown", f"there is no version {asked.version} for {shard}; see stream-retrain models list")
+        workers = self.stores.workers.all(self.group)
+        held = {shard.partition: shard for worker in workers for shard in worker.status.shards}
+        new = tuple(shard.partition for shard in shards if self._put(shard, asked, held.get(shard.partition)))
+        notes = _notes(asked, numbers, new, held, self.group if not workers else None)
+        return Answer(
+            pipeline=self.pipeline.name, asked=asked, partitions=tuple(numbers), new=new, reactions=tuple(rules), notes=tuple(notes)
+        )
+
+    def _rules(self, asked: Asked) -> list[Any]:
+        """The rules that a retrain asks."""
+        if asked.do != "retrain":
+            return []
+        react, name = self.pipeline.react, self.pipeline.name
+        if asked.rule is not None:
+            if not 0 <= asked.rule < len(react):
+                raise RequestError("unknown", f"pipeline {name!r} has no rule {asked.rule}")
+            return [react[asked.rule]]
+        rules = [rule for rule in react if any(isinstance(each, Request) for each in leaves(rule.trigger))]
+        if not rules:
+            raise RequestError("conflict", f"pipeline {name!r} has no rule on requests; add On.request(Retrain(...)) to react")
+        return rules
+
+    def _partitions(self, asked: Asked, partitions: Sequence[int] | None) -> list[int]:
+        """Those that were named, or all; the version of a shard is for that shard."""
+        count, of_shard = self.count(), PARTITION_OF.fullmatch(asked.version) if asked.do == "promote" else None
+        if of_shard is not None:
+            own = int(of_shard[1])
+            if beyond := [number for number in partitions or () if number != own]:
+                raise RequestError("conflict", f"version {asked.version} is of partition {own}, and cannot serve partition {beyond[0]}")
+            partitions = [own]
+        if beyond := [number for number in partitions or () if not 0 <= number < count]:
+            raise RequestError("unknown", f"topic {self.pipeline.source!r} has partitions 0 to {count - 1}, and not {beyond[0]}")
+        return sorted(set(partitions or range(count)))
+
+    def _put(self, shard: ShardId, asked: Asked, held: ShardBrief | None) -> bool:
+        """Whether it has changed anything in the store."""
+        store: RequestStore = self.stores.requests
+        match asked.do:
+            case "pause":
+                return store.pause(shard, asked)
+            case "resume":
+                refused = held is not None and held.state == "paused"
+                return store.resume(shard, held.offset if refused and held is not None else None) or refused
+            case _:
+                return store.ask(shard, asked)
+
+
+def _check(asked: Asked) -> None:
+    """What can be wrong with a request by itself."""
+    if asked.do not in REQUEST_KINDS:
+        raise RequestError("invalid", f"{str(asked.do)[:40]!r} is no request; ask for one of {', '.join(REQUEST_KINDS)}")
+    if not TOKEN.fullmatch(asked.token):
+        raise RequestError("invalid", "a token has 1 to 100 letters of A-Z, a-z, 0-9, underscore, point, colon and hyphen")
+    for name, text, bytes_max in (("reason", asked.reason, REASON_BYTES_MAX), ("by", asked.by, BY_BYTES_MAX)):
+        if len(text.encode("utf-8", "replace")) > bytes_max:
+            raise RequestError("invalid", f"{name} has more than {bytes_max:,} bytes of UTF-8; say it in fewer words")
+    if asked.do != "promote" and asked.version:
+        raise RequestError("invalid", f"a {asked.do} has no version; ask for a promote")
+    if asked.do == "promote" and not VERSION.fullmatch(asked.version):
+        how = "2-g14 (a generation), 2-t3 (a training), import-..., challenger or previous"
+        raise RequestError("invalid", f"{asked.version[:80]!r} names no version that can be promoted; use one like {how}")
+
+
+def _notes(asked: Asked, numbers: Sequence[int], new: Sequence[int], held: Mapping[int, ShardBrief], nobody: str | None) -> list[str]:
+    """What stands in the way of requests, as the workers of the group last told how they stand."""
+    if asked.do in ("pause", "resume"):
+        before = "was paused before" if asked.do == "pause" else "was not paused"
+        return [f"partition {number} {before}" for number in numbers if number not in new]
+    if nobody is not None:
+        return [f"no worker of group {nobody} runs: the request waits for one, for a week at most"]
+    notes = [f"partition {number}: a request of this token waits already" for number in numbers if number not in new]
+    in_the_way = ((number, _in_the_way(asked, held.get(number))) for number in numbers)
+    return [*notes, *(f"partition {number}{note}" for number, note in in_the_way if note is not None)]
+
+
+def _in_the_way(asked: Asked, shard: ShardBrief | None) -> str | None:
+    if shard is None:
+        return ": no worker has it now; the request waits until one does"
+    if shard.state == "paused":
+        return " is paused: the request is taken once it goes on (stream-retrain resume)"
+    if shard.duel is not None and asked.do == "retrain":
+        return f": duel {shard.duel.number} is in progress, and while it lasts a request is refused"
+    if shard.training is not None and asked.do == "retrain":
+        return f": training {shard.training} is under way, and until it is over another one is refused"
+    return None
