@@ -140,7 +140,7 @@ _RED: Final = (
     ),
     Panel(
         title="Refused and failed",
-        says="Records that became dead letters, predictions that are null, metrics that raised; partitions paused by too many refusals.",
+        says="Records that became dead letters, predictions that are null, metrics that raised; partitions paused, and by whom.",
         kind="lines",
         unit="eps",
         low=0,
@@ -150,6 +150,7 @@ _RED: Final = (
             (f"sum by (pipeline, metric) (rate(S_metric_failures_total{P}{RATE}))", "{{pipeline}} {{metric}} raised"),
             (f"sum by (pipeline) (rate(S_intake_pauses_total{P}{RATE}))", "{{pipeline}} pauses"),
             (f"sum by (pipeline) (S_intake_paused{P})", "{{pipeline}} paused partitions"),
+            (f"sum by (pipeline) (S_paused{P})", "{{pipeline}} partitions paused by hand"),
         ),
     ),
     Panel(
@@ -233,16 +234,18 @@ _DONE: Final = (
             (f"sum by (pipeline) (increase(S_drift_detected_total{P}[$__interval]))", "{{pipeline}} drifts"),
             (f"sum by (pipeline) (increase(S_drift_warnings_total{P}[$__interval]))", "{{pipeline}} warnings"),
             (f"sum by (pipeline) (increase(S_requests_total{P}[$__interval]))", "{{pipeline}} requests"),
+            (f"sum by (pipeline, do) (increase(S_requests_refused_total{P}[$__interval]))", "{{pipeline}} {{do}} refused"),
         ),
     ),
     Panel(
         title="Models changed",
-        says="Duels that ended by their result, resets, and changes of lead.",
+        says="Duels that ended by their result, resets, changes of lead, and what somebody promoted or rolled back.",
         kind="bars",
         unit="short",
         queries=(
             (f"sum by (pipeline, result) (increase(S_duels_ended_total{P}[$__interval]))", "{{pipeline}} duel {{result}}"),
             (f"sum by (pipeline) (increase(S_resets_total{P}[$__interval]))", "{{pipeline}} reset"),
+            (f"sum by (pipeline, how) (increase(S_promotions_total{P}[$__interval]))", "{{pipeline}} {{how}}"),
             (f"sum by (pipeline, cause) (increase(S_lead_changes_total{P}[$__interval]))", "{{pipeline}} lead changed: {{cause}}"),
         ),
     ),

@@ -155,7 +155,7 @@ class Pipeline:
 
     @property
     def takes_inputs(self) -> bool:
-        """Whether something can reach its shards from outside their logs: challengers of the trainer, or requests."""
+        """Whether its rules have something reach its shards from outside their logs: challengers of the trainer, or requests to them."""
         return self.trains or any(isinstance(each, Request) for each in self.triggers)
 
     @property

@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 LeadCause: TypeAlias = Literal["evidence", "failure"]
-DuelResult: TypeAlias = Literal["promoted", "kept", "undecided"]
+DuelResult: TypeAlias = Literal["promoted", "kept", "undecided", "superseded"]
 LossName: TypeAlias = Literal["log", "brier", "miss", "cost", "relative"]
 """By which loss a duel is decided: of probabilities, of labels, by the author's costs; or of a regression (`RelativeLoss`)."""
 LOSSES: Final[dict[str, str]] = {
@@ -122,7 +122,8 @@ class DuelEnded:
     """The duel is over and `winner` is the champion.
 
     `promoted`: it is a challenger. `kept`: it is the champion, and every challenger was shown to be worse, lost the lead again, failed, or
-    predicted the same as it. `undecided`: it is the champion, and of some challenger nothing was shown.
+    predicted the same as it. `undecided`: it is the champion, and of some challenger nothing was shown. `superseded`: somebody asked for
+    another champion, and nobody has won; the decision that follows says who it is.
     """
 
     kind: ClassVar[str] = "duel.ended"
@@ -135,17 +136,20 @@ class DuelEnded:
     duel: int
     result: DuelResult
     winner: str
+    """Empty where it was superseded."""
     events: int
     changes: int
     standings: tuple[ContestantStanding, ...]
     generation: int
-    """The winner's."""
+    """The winner's; where it was superseded, that of who led."""
     loss: LossName
     held_by: str | None
     """The metric of the pipeline by which a contestant was worse that the evidence had favoured: so it was not given the lead."""
 
     @property
     def sentence(self) -> str:
+        if self.result == "superseded":
+            return f"duel {self.duel} ended, superseded: somebody asked for another champion"
         stands = f"{self.winner} is the champion" if self.result == "promoted" else "the champion stays"
         if self.held_by is not None:
             stands += f"; another has the lower loss, and was held up because its {self.held_by} is worse"

@@ -13,7 +13,7 @@ from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, Duel
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.memory import MemoryReached, ModelPruned
-from stream_retrain.facts.policy import Decided, ModelReset, Requested
+from stream_retrain.facts.policy import Decided, ModelPromoted, ModelReset, Requested, RequestRefused
 from stream_retrain.facts.records import IntakePaused, Passed, Rejected, Unmatched
 from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.training import ChallengerJoined, ChallengerWaits, TrainingFailed, TrainingRequested
@@ -37,11 +37,13 @@ __all__ = [
     "MemberRestarted",
     "MemoryReached",
     "MetricFailed",
+    "ModelPromoted",
     "ModelPruned",
     "ModelReset",
     "Passed",
     "PredictionFailed",
     "Rejected",
+    "RequestRefused",
     "Requested",
     "ShardFact",
     "ShardRestored",
@@ -62,10 +64,12 @@ ShardFact: TypeAlias = (
     | WarningRaised
     | DetectorFailed
     | Requested
+    | RequestRefused
     | Decided
     | ModelReset
     | MemoryReached
     | ModelPruned
+    | ModelPromoted
     | TrainingRequested
     | ChallengerJoined
     | ChallengerWaits

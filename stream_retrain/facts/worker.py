@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from stream_retrain.facts.observation import Observation
 from stream_retrain.facts.records import RejectReason
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.restored import RestoredFrom
 from stream_retrain.facts.shard import ShardFact
 from stream_retrain.facts.values import ShardId
@@ -33,6 +34,7 @@ __all__ = [
     "Released",
     "Restored",
     "Retrying",
+    "ShardHeld",
     "StoreLost",
     "StoreRegained",
     "Tell",
@@ -94,7 +96,19 @@ class Observed:
     window: WindowSeen | None = None
     """None where the pipeline has no window."""
     paused: bool = False
-    """It takes nothing, because too many records were refused."""
+    """It takes nothing, because too many records were refused, or because somebody asked for it."""
+    held: Asked | None = None
+    """Who asked for it to be paused; None: nobody."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ShardHeld:
+    """Somebody had a shard paused, or go on: from this offset on nothing is taken, or all is again."""
+
+    shard: ShardId
+    offset: int
+    asked: Asked | None
+    """Who paused it; None: it goes on."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +329,7 @@ class RelayChanged:
 WorkerFact: TypeAlias = (
     Processed
     | Observed
+    | ShardHeld
     | Lagging
     | GroupSeen
     | Assigned

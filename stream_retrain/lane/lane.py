@@ -29,6 +29,7 @@ from stream_retrain.core.contest.inputs import Input
 from stream_retrain.core.state import Saved
 from stream_retrain.facts.observation import Observation
 from stream_retrain.facts.records import IntakePaused, Rejected
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.shard import ShardFact, ShardRestored
 from stream_retrain.facts.values import Predicted, ShardId
 from stream_retrain.lane.batch import Batch, Records
@@ -65,6 +66,8 @@ class Lane:
         self.pauses = False
         """Whether it takes no more once the pipeline's limit of refused records is reached, as a worker's does."""
         self._resumed = False
+        self.held: Asked | None = None
+        """Who has had it paused: it takes nothing until that is None again."""
         self.announcing = announcing
         """What the first live event is to tell; its offset and time are that event's."""
         self._decoder = decoder
@@ -77,7 +80,9 @@ class Lane:
 
     @property
     def paused(self) -> bool:
-        """Whether it takes nothing, because too many records were refused."""
+        """Whether it takes nothing, because somebody has had it paused, or too many records were refused. A replay is never paused."""
+        if self.held is not None:
+            return not self.replaying
         return self.pauses and self.shard.intake.paused and not self.replaying and not self._resumed
 
     def resume(self) -> None:

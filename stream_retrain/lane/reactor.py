@@ -13,7 +13,7 @@ from typing import Any, Final, assert_never
 
 from stream_retrain.core.contest.cause import Cause
 from stream_retrain.core.contest.ceiling import Ceiling, pruned, too_large
-from stream_retrain.core.contest.inputs import Input, NotTrained, Request, Trained
+from stream_retrain.core.contest.inputs import Input, NotTrained, Promote, Refused, Request, Reset, Trained
 from stream_retrain.core.contest.succession import Succession
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.combinations import leaves
@@ -38,6 +38,7 @@ from stream_retrain.facts.shard import (
     MetricFailed,
     ModelPruned,
     Requested,
+    RequestRefused,
     ShardFact,
     WarningRaised,
 )
@@ -174,7 +175,7 @@ class Reactor:
             self._watches.begin_afresh()
         return facts
 
-    def receive(self, given: Input, offset: int, time_s: float) -> list[ShardFact]:
+    def receive(self, given: Input, offset: int, time_s: float, events_seen: int) -> list[ShardFact]:
         """An input takes effect."""
         match given:
             case Trained():
@@ -183,9 +184,29 @@ class Reactor:
                 return self.succession.fail(offset, time_s, given)
             case Request():
                 self._requested = True
-                return [Requested(offset=offset, time_s=time_s, reason=cut(given.reason), token=given.token)]
+                told: dict[str, Any] = {"reason": cut(given.reason), "token": given.token, "by": given.by, "rule": given.rule}
+                return [Requested(offset=offset, time_s=time_s, **told)]
+            case Reset() | Promote():
+                return self._replace_champion(given, offset, time_s, events_seen)
+            case Refused():
+                told = {name: getattr(given, name) for name in ("do", "token", "detail", "reason", "by")}
+                return [RequestRefused(offset=offset, time_s=time_s, **told)]
             case _:
                 assert_never(given)
+
+    def _replace_champion(self, given: Reset | Promote, offset: int, time_s: float, events_seen: int) -> list[ShardFact]:
+        """Somebody asked for another champion: who races now leaves, and the detectors begin afresh."""
+        succession = self.succession
+        if succession.duel is not None and succession.busy:
+            self._policy.acted(succession.duel.rule, events_seen)
+        match given:
+            case Reset():
+                facts = succession.reset_as_asked(offset, time_s, given)
+            case Promote():
+                facts = succession.promote(offset, time_s, given)
+        self._serve()
+        self._watches.begin_afresh()
+        return facts
 
     def snapshot(self) -> Saved:
         """What is needed to go on from here; shares the models, so serialise it at once."""

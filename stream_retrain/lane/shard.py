@@ -42,7 +42,7 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from stream_retrain.core.contest.commands import Command
-from stream_retrain.core.contest.inputs import Input, NotTrained, Request, Trained
+from stream_retrain.core.contest.inputs import ASKED, Input, NotTrained, Trained
 from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.scores import Failure, needs_proba
@@ -107,13 +107,18 @@ class Shard:
         return self._reactor.duel
 
     @property
+    def inputs_wait(self) -> bool:
+        """Whether something was received that takes effect with the next event."""
+        return bool(self._inputs)
+
+    @property
     def waiting(self) -> int:
         """Questions that wait for their labels."""
         return len(self._questions.waiting)
 
     def receive(self, given: Input) -> None:
         """Take an input; it takes effect with the next event (see `core.contest.inputs`)."""
-        if isinstance(given, Request) and given.token:
+        if isinstance(given, ASKED) and given.token:
             if given.token in self.requests_taken:
                 return
             self.requests_taken[given.token] = None
@@ -335,7 +340,7 @@ class Shard:
         given, self._inputs = self._inputs, []
         time_s = max(self._newest_time_s, event.time_s)
         for each in given:
-            done.facts += self._reactor.receive(each, event.offset, time_s)
+            done.facts += self._reactor.receive(each, event.offset, time_s, self.events_seen)
 
 
 _NOTHING: Final[list[DuelFact]] = []

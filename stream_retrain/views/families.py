@@ -13,8 +13,9 @@ from typing import Any, Final, TypeAlias
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 
 from stream_retrain.facts.duel import DuelResult, LeadCause
-from stream_retrain.facts.policy import DecisionOutcome
+from stream_retrain.facts.policy import DecisionOutcome, PromotedHow
 from stream_retrain.facts.records import RejectReason, UnmatchedReason
+from stream_retrain.facts.request import REQUEST_KINDS
 from stream_retrain.facts.restored import RestoredFrom
 from stream_retrain.views.catalogue import CATALOGUE, OF_THE_PARENT, PREFIX, Family
 from stream_retrain.views.histogram import Histogram
@@ -61,6 +62,8 @@ def known_of_shard(pipeline: PipelineLabels, partition: str) -> Iterator[_Key]:
         "lead_changes": typing.get_args(LeadCause),
         "trainings": ("requested", "waits", "joined", "failed"),
         "restores_told": typing.get_args(RestoredFrom),
+        "requests_refused": REQUEST_KINDS,
+        "promotions": typing.get_args(PromotedHow),
     }
     yield from ((name, (partition, value)) for name, values in closed.items() for value in values)
     for name in ("drift_detected", "drift_warnings", "detector_failures"):

@@ -32,6 +32,7 @@ METRICS: Final = 5
 MARKED: Final = frozenset(
     {
         *("drift.detected", "drift.warned", "duel.started", "duel.lead_changed", "duel.ended", "model.reset"),
+        "model.promoted",
         *("training.requested", "training.joined", "training.failed", "member.restarted"),
     }
 )

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any, Final, assert_never
 
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.shard import MetricFailed, PredictionFailed, Rejected, ShardFact, Unmatched
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
@@ -29,6 +30,7 @@ from stream_retrain.facts.worker import (
     Released,
     Restored,
     Retrying,
+    ShardHeld,
     StoreLost,
     StoreRegained,
     TrainerTold,
@@ -65,7 +67,7 @@ def log_fact(fact: WorkerFact) -> None:
             _log_rare(fact)
         case Restored():
             _log_restored(fact)
-        case Assigned() | WentLive() | Released():
+        case Assigned() | WentLive() | Released() | ShardHeld():
             _log_assignment(fact)
         case Checkpointed() | CheckpointFailed() | ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled():
             _log_store(fact)
@@ -95,11 +97,17 @@ def _of(shard: ShardId, kind: str, words: str = "", **told: Any) -> dict[str, An
     return fields_with((kind, shard, words), kind=kind, **place_of(shard), **told)
 
 
-def _log_assignment(fact: Assigned | WentLive | Released) -> None:
+def _log_assignment(fact: Assigned | WentLive | Released | ShardHeld) -> None:
     match fact:
         case Assigned():
             told = _of(fact.shard, "shard.assigned", offset=fact.offset)
             LOG.info("%s assigned: reading from %d, live from %d", fact.shard, fact.offset, fact.live_from, extra=told)
+        case ShardHeld(asked=None):
+            LOG.info("%s goes on from offset %d", fact.shard, fact.offset, extra=_of(fact.shard, "shard.resumed", offset=fact.offset))
+        case ShardHeld(asked=Asked() as asked):
+            words = f"{asked.by or 'somebody'}: {asked.reason or 'no reason was given'}"
+            told = _of(fact.shard, "shard.paused", offset=fact.offset, by=asked.by, reason=asked.reason, token=asked.token)
+            LOG.warning("%s is paused at offset %d, until stream-retrain resume, by %s", fact.shard, fact.offset, words, extra=told)
         case WentLive():
             LOG.info("%s is live from offset %d", fact.shard, fact.offset, extra=_of(fact.shard, "shard.live", offset=fact.offset))
         case Released():

@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from stream_retrain.facts.shard import DriftDetected, LeadChanged, ModelReset, TrainingRequested
+from stream_retrain.facts.shard import DriftDetected, LeadChanged, ModelPromoted, ModelReset, TrainingRequested
 from stream_retrain.facts.telling import counted_labels
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
@@ -43,6 +43,7 @@ from stream_retrain.facts.worker import (
     Released,
     Restored,
     Retrying,
+    ShardHeld,
     StoreLost,
     StoreRegained,
     TrainerTold,
@@ -152,7 +153,7 @@ class Metrics:
                 self._counts["questions_dropped", ()] += fact.questions_dropped or 0
             case LabelsRelayed() | RelayChanged():
                 self._relayed(fact)
-            case WentLive() | WindowCleared():
+            case WentLive() | WindowCleared() | ShardHeld():
                 pass
             case _:
                 typing.assert_never(fact)
@@ -247,7 +248,7 @@ class Metrics:
                 case DriftDetected():
                     shard.drifts_s[rare.detector, rare.signal] = time.monotonic()
                     shard.kept["last_drift_timestamp_seconds", (partition,)] = time.time()
-                case ModelReset() | LeadChanged():
+                case ModelReset() | ModelPromoted() | LeadChanged():
                     shard.kept["model_last_change_timestamp_seconds", (partition,)] = time.time()
                 case TrainingRequested():
                     shard.kept["training_rows", (partition,)] = 0

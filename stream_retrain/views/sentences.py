@@ -14,7 +14,7 @@ from stream_retrain.facts.drift import DetectorFailed, DriftDetected, WarningRai
 from stream_retrain.facts.duel import ContestantFailed, DuelEnded, DuelStarted, LeadChanged
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
-from stream_retrain.facts.policy import Decided
+from stream_retrain.facts.policy import Decided, RequestRefused
 from stream_retrain.facts.records import Passed, Rejected, Unmatched
 from stream_retrain.facts.shard import ShardFact
 from stream_retrain.facts.telling import MARK, counted_labels, without_values
@@ -44,8 +44,12 @@ _TOLD: Final = (
     "metric",
     "generation",
     "how",
+    "version",
+    "by",
+    "token",
+    "do",
 )
-_CAUSES: Final = ("cause", "trigger", "signal", "reason", "member", "metric", "how")
+_CAUSES: Final = ("cause", "trigger", "signal", "reason", "member", "metric", "how", "do")
 _OF: Final = ("training", "duel", "generation")
 _MISSING: Final = re.compile(r"required features? missing: .*|the id .* is missing")
 """What a schema misses is named, in quotes: these are the schema's own names."""
@@ -78,7 +82,7 @@ def place_of(shard: ShardId) -> dict[str, Any]:
 
 def fields(shard: ShardId, fact: ShardFact) -> dict[str, Any]:
     """Kind, place and cause of a fact, and what else it says in words and numbers."""
-    told = {name: getattr(fact, name, None) for name in _TOLD}
+    told = {name: None if (value := getattr(fact, name, None)) == "" else value for name in _TOLD}
     return {"kind": fact.kind, **place_of(shard), "offset": fact.offset, "cause": _cause(fact), **told}
 
 
@@ -100,7 +104,7 @@ def counted_by(shard: ShardId, fact: ShardFact) -> Hashable:
 
 
 def _cause(fact: ShardFact) -> str | None:
-    declared = next((getattr(fact, name) for name in _CAUSES if getattr(fact, name, None) is not None), None)
+    declared = next((getattr(fact, name) for name in _CAUSES if getattr(fact, name, None) not in (None, "")), None)
     if declared is not None:
         return str(declared)
     return next((f"{name} {getattr(fact, name)}" for name in _OF if getattr(fact, name, None) is not None), None)
@@ -117,6 +121,8 @@ def _without_payload(fact: ShardFact) -> ShardFact:
             return dataclasses.replace(fact, detail=fact.detail.partition(":")[0])
         case TrainingFailed():
             return dataclasses.replace(fact, error=without_values(fact.error))
+        case RequestRefused():
+            return dataclasses.replace(fact, detail=without_values(fact.detail))
         case Unmatched():
             return dataclasses.replace(fact, id=MARK)
     return fact

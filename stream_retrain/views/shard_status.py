@@ -20,6 +20,7 @@ from stream_retrain.facts.shard import (
     DuelEnded,
     DuelStarted,
     LeadChanged,
+    ModelPromoted,
     ModelReset,
     Rejected,
     ShardFact,
@@ -50,7 +51,9 @@ class ShardStatus:
         self.lag_records: int | None = None
         self._stamped_s = math.nan
         self._newest_event_s: float | None = None
-        self._counts = dict.fromkeys(("records", "replayed", "predicted", "learned", "rejected", "drifts", "resets", "promotions"), 0)
+        self._counts = dict.fromkeys(
+            ("records", "replayed", "predicted", "learned", "rejected", "drifts", "resets", "promotions", "rollbacks"), 0
+        )
         self._dead_letters: dict[str, int] = {}
         self._unmatched: dict[str, int] = {}
         self._delays = Histogram(DELAY_BUCKETS_S)
@@ -127,13 +130,19 @@ class ShardStatus:
         since_s = self._uncommitted_since_s
         return 0.0 if since_s is None else time.monotonic() - since_s
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing of it is taken."""
+        return self._seen is not None and self._seen.paused
+
     def shown(self, now_s: float) -> dict[str, Any]:
         """All of it, as values for JSON."""
         seen = self._seen
         found = seen.observation if seen is not None else None
         saved = self._checkpoint
         return {
-            "state": "paused" if seen is not None and seen.paused else self.state,
+            "state": "paused" if self.paused else self.state,
+            "paused_by": _held(seen),
             "offset": self.offset,
             "lag_records": self.lag_records,
             "lag_s": self._lag_s(now_s),
@@ -191,15 +200,17 @@ class ShardStatus:
                 self._counts["drifts"] += 1
             case ModelReset():
                 self._counts["resets"] += 1
-            case DuelEnded(result="promoted"):
+            case DuelEnded(result="promoted") | ModelPromoted(how="promote"):
                 self._counts["promotions"] += 1
+            case ModelPromoted():
+                self._counts["rollbacks"] += 1
 
     def _happened(self, rare: ShardFact, at_s: float | None) -> None:
         match rare:
             case DriftDetected():
                 count, _ = self._drifts.get((rare.signal, rare.detector), (0, None))
                 self._drifts[rare.signal, rare.detector] = count + (at_s is not None), at_s
-            case ModelReset():
+            case ModelReset() | ModelPromoted():
                 self.generation = rare.generation
             case DuelStarted():
                 self._duel_began = rare, at_s
@@ -256,6 +267,13 @@ class ShardStatus:
             "passes_at": duel.passes_at,
             "contestants": contestants,
         }
+
+
+def _held(seen: Observed | None) -> dict[str, str] | None:
+    """Who has had it paused, and why; None where nobody has."""
+    if seen is None or seen.held is None:
+        return None
+    return {"by": seen.held.by, "reason": seen.held.reason, "token": seen.held.token}
 
 
 def _members(found: Observation | None) -> dict[str, float] | None:

@@ -21,7 +21,8 @@ def standing_of(fact: Observed) -> Gauges:
     return {
         ("consumer_offset", (fact.shard.topic, partition)): fact.offset,
         ("replay_debt_records", (partition,)): fact.replay_debt,
-        ("intake_paused", (partition,)): float(fact.paused),
+        ("intake_paused", (partition,)): float(fact.paused and fact.held is None),
+        ("paused", (partition,)): float(fact.held is not None),
         ("model_generation", (partition,)): seen.generation,
         ("pending_labels", (partition,)): seen.pending,
         ("early_labels", (partition,)): seen.labels.early,

@@ -31,6 +31,7 @@ from stream_retrain.facts.worker import (
     Released,
     Restored,
     Retrying,
+    ShardHeld,
     StoreLost,
     StoreRegained,
     TrainerTold,
@@ -64,6 +65,8 @@ class Readiness:
     committing: bool
     """It runs, and nothing has waited to be committed for longer than is allowed."""
     missing: tuple[str, ...]
+    paused: tuple[int, ...] = ()
+    """Partitions of which nothing is taken: somebody asked for it, or too many records were refused. It is ready all the same."""
 
     @property
     def ok(self) -> bool:
@@ -135,7 +138,7 @@ class Status:
                 self._enter("degraded", f"{fact.error}; trying again in {fact.wait_s:.1f} s")
                 self._restarts += 1
                 self._shards = {}
-            case ArtifactsEvicted() | WindowCleared() | MemoryHigh():
+            case ArtifactsEvicted() | WindowCleared() | MemoryHigh() | ShardHeld():
                 pass
             case _:
                 assert_never(fact)
@@ -157,7 +160,9 @@ class Status:
             missing.append(f"committing: records have waited for {waits_s:.0f} s; {self._commit_timeout_s:g} s are allowed")
         elif not committing:
             missing.append(f"committing: the worker is {self.state}")
-        return Readiness(assigned=assigned, restored=assigned and not replaying, committing=committing, missing=tuple(missing))
+        paused = tuple(sorted(id_.partition for id_, shard in shards.items() if shard.paused))
+        restored = assigned and not replaying
+        return Readiness(assigned=assigned, restored=restored, committing=committing, missing=tuple(missing), paused=paused)
 
     def healthy(self) -> bool:
         """Whether a restart would not help: Kafka or Redis away is no reason for one."""

@@ -33,6 +33,7 @@ from stream_retrain.facts.worker import (
     Released,
     Restored,
     Retrying,
+    ShardHeld,
     StoreLost,
     StoreRegained,
     TrainerTold,
@@ -94,7 +95,7 @@ class Traces:
                 pass
             case ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled() | TrainingWaits() | MemoryHigh():
                 pass
-            case LabelsRelayed() | RelayChanged():
+            case LabelsRelayed() | RelayChanged() | ShardHeld():
                 pass
             case _:
                 assert_never(fact)

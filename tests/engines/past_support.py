@@ -14,6 +14,7 @@ from river import drift, tree
 from stream_retrain import Evidence, On, Pipeline, Reset, Retrain, Watch, Window
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.engines.driver import Driver, DriverLimits, Log
+from stream_retrain.engines.driver.promotions import Versions
 from stream_retrain.engines.replay.clock import SimulatedClock
 from stream_retrain.engines.replay.past import KeptStates, Wanted
 from stream_retrain.engines.replay.report import PartitionReport
@@ -28,6 +29,7 @@ from stream_retrain.requests import new_token
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import ArtifactLimits, Stores
 from tests.core import streams
+from tests.versions_support import at_once
 
 COUNT = 3_000
 KEYRING = Keyring(keys=(Key(id="k", secret=b"0123456789abcdef"),))
@@ -86,18 +88,28 @@ class LiveRun:
         self.high = len(records)
 
     def work(
-        self, until: int, pipeline: Pipeline = PIPELINE, *, requests_at: Sequence[int] = (), stop: bool = False, **limits: Any
+        self,
+        until: int,
+        pipeline: Pipeline = PIPELINE,
+        *,
+        requests_at: Sequence[int] = (),
+        asks: Sequence[tuple[int, Asked]] = (),
+        versions: Versions | None = None,
+        stop: bool = False,
+        **limits: Any,
     ) -> None:
-        """A worker begins, goes on up to an offset, and is killed there; or is stopped in good order."""
+        """A worker begins, goes on up to an offset, and is killed there; or is stopped in good order. `asks`: at which offset, for what."""
         clock, log_changes, tell = SimulatedClock(), limits.pop("log", {}), limits.pop("tell", lambda _: None)
         allowed = DriverLimits(**{"checkpoint_events": 400, **limits})
-        driver = Driver(pipeline, self.stores, KEYRING, allowed, tell, clock, InlineTrainer(pipeline, self.stores, KEYRING))
+        trainer, promotions = InlineTrainer(pipeline, self.stores, KEYRING), at_once(versions)
+        driver = Driver(pipeline, self.stores, KEYRING, allowed, tell, clock, trainer, promotions=promotions)
         opened = driver.open(0, Log(self.committed, self.first, self.high, **log_changes), 0.0)
-        at, asked = opened.offset, list(requests_at)
+        at, asked = opened.offset, [(at, Asked(token=new_token(), reason=f"asked at {at}")) for at in requests_at]
+        asked = sorted([*asked, *asks], key=lambda each: each[0])
         while at < until:
             end = min(at + BATCH, until)
-            while asked and asked[0] < end:
-                self.stores.requests.ask(opened.id, Asked(token=new_token(), reason=f"asked at {asked.pop(0)}"))
+            while asked and asked[0][0] < end:
+                self.stores.requests.ask(opened.id, asked.pop(0)[1])
             driver.take(0, Records.of([each for each in self.records if at <= each.offset < end]))
             driver.reached(0, end)
             at = end

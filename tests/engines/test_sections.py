@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from stream_retrain.codec.stamp import Stamp, stamp_of
-from stream_retrain.core.contest.inputs import NotTrained, Request
-from stream_retrain.engines.replay.recorded import Came, recorded_in, recorded_of
+from stream_retrain.core.contest.inputs import NotTrained, Refused, Request, Reset
+from stream_retrain.engines.replay.recorded import Came, Promoted, recorded_in, recorded_of
 from stream_retrain.engines.replay.sections import Section, lineages_of, sections_of
 from stream_retrain.facts.restored import RestoredFrom, ShardRestored
-from stream_retrain.facts.shard import ShardFact
+from stream_retrain.facts.shard import ModelPromoted, ModelReset, ShardFact
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.encoder import encode_decisions
 from stream_retrain.lane.put import Found, Put
@@ -112,6 +112,19 @@ def test_one_decision_whose_stamp_was_changed_does_not_speak_for_its_section() -
     assert (section.stamp, section.headers) == (None, [])
 
 
+def promoted() -> ModelPromoted:
+    fact = EXAMPLES[ModelPromoted]
+    assert isinstance(fact, ModelPromoted)
+    return fact
+
+
+def test_a_reset_is_an_input_where_somebody_asked_for_it() -> None:
+    fact = EXAMPLES[ModelReset]
+    assert isinstance(fact, ModelReset)
+    asked = dataclasses.replace(fact, token="t", reason="it is odd", by="cli:ann")
+    assert recorded_in([said(fact), said(asked)]) == [(fact.offset, Reset(token="t", reason="it is odd", by="cli:ann"))]
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
@@ -119,6 +132,8 @@ def test_one_decision_whose_stamp_was_changed_does_not_speak_for_its_section() -
         ("training.waits", Came(5, "5-5e1f")),
         ("training.failed", NotTrained(training=5, error="took longer than 600 s")),
         ("policy.requested", Request(reason="a new season", token="8f3a")),
+        ("request.refused", Refused(do="promote", detail="there is no version 0-g9", reason="", token="8f3b", by="cli:ann")),
+        ("model.promoted", Promoted(promoted(), "promoted-5e1f-8f3c")),
     ],
 )
 def test_what_came_from_outside_is_read_again(kind: str, expected: object) -> None:
@@ -132,7 +147,15 @@ def test_a_restore_is_read_as_it_was_told() -> None:
 
 
 def test_no_other_decision_records_anything() -> None:
-    recording = {"training.joined", "training.waits", "training.failed", "policy.requested", "shard.restored"}
+    recording = {
+        "training.joined",
+        "training.waits",
+        "training.failed",
+        "policy.requested",
+        "shard.restored",
+        "model.promoted",
+        "request.refused",
+    }
     facts = [fact for kind, fact in EXAMPLES.items() if kind.published and kind.kind not in recording]
     assert len(facts) > 8
     assert recorded_in(map(said, facts)) == []

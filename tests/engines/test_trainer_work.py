@@ -10,8 +10,8 @@ import pytest
 from stream_retrain import Pipeline
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.codec.models import open_model, seal_model, verify_model
+from stream_retrain.core.contest.cause import challenger_of
 from stream_retrain.core.contest.challenger import Challenger, TopicRange, Window
-from stream_retrain.core.contest.succession import challenger_of
 from stream_retrain.core.digest import digest
 from stream_retrain.engines.trainer import InlineTrainer, Job, JobDone, JobFailed, train_job
 from stream_retrain.errors import StateError, StoreError, TrainingError

@@ -30,7 +30,9 @@ ODDS = {
     "wait": 3,
     "long_wait": 1.5,
     "publish": 8,
-    "store_request": 2,
+    "store_request": 4,
+    "store_pause": 0.7,
+    "store_go_on": 2,
     "store_down": 2,
     "store_answer_lost": 1,
     "store_up": 5,
@@ -107,7 +109,11 @@ def step(world: World, rng: random.Random, kind: str) -> None:
 def _store_step(world: World, rng: random.Random, kind: str) -> None:
     match kind:
         case "store_request":
-            world.request(rng.randrange(PARTITIONS))
+            world.request(rng.randrange(PARTITIONS), rng.randrange(30))
+        case "store_pause":
+            world.pause(rng.randrange(PARTITIONS))
+        case "store_go_on":
+            world.go_on(rng.randrange(PARTITIONS))
         case "store_down":
             world.stores.state = "down"
         case "store_answer_lost":

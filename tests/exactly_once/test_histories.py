@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import time
 
 import pytest
@@ -16,7 +17,7 @@ from tests.exactly_once.broken import AnswersInReplay, CheckpointsBeforeCommit, 
 from tests.exactly_once.histories import history, pipeline_of
 from tests.exactly_once.model_broker import SESSION_TIMEOUT_S
 from tests.exactly_once.model_clients import Fences
-from tests.exactly_once.world import PARTITIONS, PIPELINE, TAKES_INPUTS, World
+from tests.exactly_once.world import KINDS, OUTCOMES, PARTITIONS, PIPELINE, TAKES_INPUTS, World
 
 pytestmark = pytest.mark.slow
 
@@ -28,17 +29,20 @@ HISTORIES_MIN = 100
 def test_random_histories_are_exactly_once_whatever_crashes(fences: Fences) -> None:
     """As many as fit into the time; each has its first crash armed at the next fail point, and every point is reached."""
     reached: set[FailPoint] = set()
+    taken: collections.Counter[str] = collections.Counter()
     until_s, seed, crashes, replayed = time.monotonic() + SECONDS, 0, 0, 0
     while time.monotonic() < until_s or seed < HISTORIES_MIN:
         world = history(seed, point=FAIL_POINTS[seed % len(FAIL_POINTS)], fences=fences)
         verdict = world.judge()
         assert verdict.holds, (seed, verdict)
         reached |= world.reached
+        taken += world.taken
         crashes += world.crashes
         replayed += world.replayed
         seed += 1
     assert set(FAIL_POINTS) == reached
     assert crashes > seed / 4
+    assert set(taken) == OUTCOMES, "something that may be asked for was never taken"
     assert replayed > seed, "nothing was replayed, so nothing was shown"
 
 
@@ -70,6 +74,32 @@ def test_a_crash_at_each_step(point: FailPoint) -> None:
         if world.crashes:
             return
     raise AssertionError(f"no worker reached {point} in 60 histories")
+
+
+@pytest.mark.parametrize("kind", range(len(KINDS)))
+def test_a_crash_at_each_step_on_the_way_of_an_input(kind: int) -> None:
+    """Each kind of request, at each fail point from where it is read to where it is committed: it is taken once."""
+    for point in [*(each for each in FAIL_POINTS if each.startswith("input.")), "commit.offsets_sent", "commit.committed"]:
+        world = World(kind, pipeline=TAKES_INPUTS)
+        for slot in world.slots:
+            world.start(slot)
+        for _ in range(6):
+            world.publish(2)
+            for slot in world.slots:
+                world.turn(slot, 0.3)
+        for partition in range(PARTITIONS):
+            world.request(partition, kind)
+        for slot in world.slots:
+            world.arm(slot, point)
+        for _ in range(8):
+            world.publish(2)
+            for slot in world.slots:
+                world.start(slot)
+                world.turn(slot, 0.4)
+        world.settle()
+        assert world.judge().holds, point
+        assert world.crashes > 0, point
+        assert world.taken.total() == PARTITIONS, (point, world.taken)
 
 
 def _provoke(world: World, number: int, point: FailPoint) -> None:
@@ -169,9 +199,13 @@ class Histories(RuleBasedStateMachine):
     def publish(self, count: int) -> None:
         self.world.publish(count)
 
-    @rule(partition=st.integers(0, PARTITIONS - 1))
-    def request(self, partition: int) -> None:
-        self.world.request(partition)
+    @rule(partition=st.integers(0, PARTITIONS - 1), kind=st.integers(0, 29))
+    def request(self, partition: int, kind: int) -> None:
+        self.world.request(partition, kind)
+
+    @rule(partition=st.integers(0, PARTITIONS - 1), on=st.booleans())
+    def pause(self, partition: int, on: bool) -> None:
+        (self.world.pause if on else self.world.go_on)(partition)
 
     @rule(state=st.sampled_from(["up", "up", "down", "answer_lost"]))
     def store(self, state: str) -> None:

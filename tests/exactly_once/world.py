@@ -7,6 +7,7 @@ point. `settle` ends a history: all faults are over, everything is read, every w
 
 from __future__ import annotations
 
+import collections
 import copy
 import dataclasses
 import functools
@@ -18,34 +19,33 @@ from typing import Any, Literal
 from river import drift, linear_model
 
 from stream_retrain import Evidence, On, Pipeline, Reset, Retrain, Schema, Watch, Window
-from stream_retrain.codec.artifacts import open_artifact
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.codec.seal import unseal
 from stream_retrain.codec.state import load_state
-from stream_retrain.core.contest.inputs import Trained
 from stream_retrain.core.digest import digest
 from stream_retrain.engines import failpoints
 from stream_retrain.engines.driver import window_feed
 from stream_retrain.engines.failpoints import FailPoint
 from stream_retrain.engines.kafka.worker import Worker
 from stream_retrain.engines.replay.checkpoint_watch import CheckpointWatch
+from stream_retrain.engines.replay.kept_artifacts import KeptArtifacts
 from stream_retrain.engines.replay.recorded import recorded_in
 from stream_retrain.engines.replay.replay import replay
 from stream_retrain.engines.replay.verifier import Expected, Verdict, expected_of, verify
 from stream_retrain.engines.trainer import InlineTrainer
 from stream_retrain.errors import FencedError, StateError, StoreError, StreamRetrainError
-from stream_retrain.facts.request import Asked
+from stream_retrain.facts.request import Asked, RequestKind
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Processed, WorkerFact
 from stream_retrain.lane.batch import Record
 from stream_retrain.lane.put import Found, Put
 from stream_retrain.lane.step import OUTPUT_KINDS
-from stream_retrain.requests import new_token
 from stream_retrain.settings import Settings
 from stream_retrain.stores.memory import memory_stores
 from stream_retrain.stores.ports import Stores
 from tests.exactly_once.model_broker import SESSION_TIMEOUT_S, Broker
 from tests.exactly_once.model_clients import Fences, Process, model_clients
+from tests.versions_support import KnownVersions, at_once
 
 PARTITIONS = 3
 EVENTS = 48
@@ -77,6 +77,16 @@ TAKES_INPUTS = dataclasses.replace(
     ],
 )
 """The same with what comes from outside the log: challengers of a trainer, and requests."""
+KINDS: tuple[tuple[RequestKind, str], ...] = (
+    ("retrain", ""),
+    ("promote", "{}-g1"),
+    ("rollback", ""),
+    ("reset", ""),
+    ("promote", "import-0123456789ab"),
+    ("promote", "{}-t99"),
+)
+"""What somebody may ask for; the last is a version that nobody has."""
+OUTCOMES = frozenset({"policy.requested", "model.reset", "model.promoted", "request.refused"})
 PAUSES = dataclasses.replace(PIPELINE, name="pauses", rejects_share_max=0.15, rejects_over_records=12)
 """The same with a limit of refused records, which each partition reaches twice; somebody lets it go on."""
 vars(window_feed)["CHUNK_ROWS"] = 4  # so that a replay of a few dozen rows appends more than one chunk
@@ -85,6 +95,16 @@ StoreState = Literal["up", "down", "answer_lost"]
 
 def _as_read(headers: Any) -> tuple[tuple[str, bytes], ...]:
     return tuple((name, text if isinstance(text, bytes) else text.encode()) for name, text in headers or ())
+
+
+def known_version(shard: ShardId, wanted: str) -> tuple[str, Any]:
+    """A version of each shard, and one of all; what served before is called one of another shard, so that each is another model."""
+    if wanted.endswith("-t99"):
+        raise StateError(f"{shard} has no version {wanted}")
+    model = linear_model.LogisticRegression(l2=0.01 * (shard.partition + len(wanted)))
+    for number in range(20):
+        model.learn_one({"a": number % 3 - 1.0, "b": len(wanted) * 0.1}, number % 3 > 1)
+    return "old-g0" if wanted == "previous" else wanted, model
 
 
 class Crashed(BaseException):
@@ -223,6 +243,9 @@ class World:
             static_membership=static,
             shutdown_timeout_s=5.0,
         )
+        self._asked: list[list[Asked]] = [[] for _ in range(PARTITIONS)]
+        self.taken: collections.Counter[str] = collections.Counter()
+        """What was asked for and taken, by what came of it, once it was judged."""
         self._published = [0] * PARTITIONS
         self.publish(EVENTS // 3)
 
@@ -243,7 +266,8 @@ class World:
             stores = self.stores.seen_by_a_worker()
             clients = model_clients(self.broker, slot.process, static=self._static, fences=self._fences)
             trainer = InlineTrainer(self.pipeline, stores, KEYRING)
-            slot.worker = self._worker(self.pipeline, self._settings, stores, KEYRING, slot.name, clients, self._told, trainer)
+            ends = {"promotions": at_once(KnownVersions(known_version))}
+            slot.worker = self._worker(self.pipeline, self._settings, stores, KEYRING, slot.name, clients, self._told, trainer, **ends)
             slot.worker.start()
 
         self._in(slot, begin)
@@ -293,9 +317,26 @@ class World:
     def arm(self, slot: Slot, point: FailPoint, nth: int = 1) -> None:
         slot.armed = point, nth
 
-    def request(self, partition: int) -> None:
-        """Somebody asks for what the rules on requests do."""
-        self.stores.real.requests.ask(self._shard(partition), Asked(token=new_token(), reason="asked"))
+    def request(self, partition: int, kind: int = 0) -> None:
+        """Somebody asks for something of a pipeline whose store keeps what it is given: one of `KINDS`, or the same as before again."""
+        if self.pipeline is not TAKES_INPUTS:
+            return
+        asked = self._asked[partition]
+        do, version = KINDS[kind % len(KINDS)]
+        given = Asked(token=f"{partition}.{len(asked)}", do=do, reason="asked", version=version.format(partition), by="test")
+        if kind % 5 == 4 and asked:
+            given = asked[-1]
+        else:
+            asked.append(given)
+        self.stores.real.requests.ask(self._shard(partition), given)
+
+    def pause(self, partition: int) -> None:
+        """Somebody has a partition paused."""
+        self.stores.real.requests.pause(self._shard(partition), Asked(token="p", do="pause"))
+
+    def go_on(self, partition: int) -> None:
+        """And has it go on."""
+        self.stores.real.requests.resume(self._shard(partition))
 
     def empty_store(self) -> None:
         self.stores.empty()
@@ -310,6 +351,8 @@ class World:
     def settle(self) -> None:
         """No fault any more: all is published and read, every worker has stopped."""
         self.stores.state = "up"
+        for partition in range(PARTITIONS):
+            self.go_on(partition)
         for slot in self.slots:
             slot.armed = slot.hangs = None
             slot.process.faults.clear()
@@ -334,6 +377,7 @@ class World:
                 saved = load_state(payload)
                 state, pending = (header.offset, digest(saved)), saved["inputs"]
             found = self.put_out(partition)
+            self._judge_requests(partition, found, [getattr(each, "token", "") for each in pending])
             inputs = [*recorded_in(found), *((EVENTS, given) for given in pending)]
             plain = not inputs and self.pipeline is PIPELINE
             expected = oracle(partition) if plain else self._expected(partition, inputs)
@@ -341,16 +385,28 @@ class World:
             assert [row.offset for row in self.stores.real.window.last(id_, WINDOW_ROWS)] == window_offsets(partition), "window"
         return verdict
 
+    def _judge_requests(self, partition: int, found: list[Found], pending: list[str]) -> None:
+        """Each that was asked for was taken once, whatever crashed, or waits."""
+        told: collections.Counter[str] = collections.Counter()
+        for each in found:
+            if each.identity.fact in OUTCOMES and (token := json.loads(each.put.value or b"")["data"]["token"]):
+                told[token] += 1
+                self.taken[each.identity.fact] += 1
+        waiting = [asked.token for asked in self.stores.real.requests.look(self._shard(partition)).waiting]
+        assert set(told.values()) <= {1}, (partition, told)
+        assert set(told) | {*waiting, *pending} >= {asked.token for asked in self._asked[partition]}, (partition, told, waiting, pending)
+
     def _expected(self, partition: int, inputs: Any) -> Expected:
         """What came from outside is given again; every challenger that a decision names must be kept."""
         id_ = self._shard(partition)
 
-        def artifact(name: str) -> Trained:
+        def load(name: str) -> bytes:
             sealed = self.stores.real.artifacts.load(id_, name)
             assert sealed is not None, f"a decision names artifact {name}, and it is not kept"
-            return open_artifact(sealed, name, self.pipeline, id_, KEYRING)
+            return sealed
 
-        return expected_of(self.pipeline, partition, log_of(partition), inputs, artifact=artifact)
+        artifacts = KeptArtifacts(load, self.pipeline, id_, KEYRING)
+        return expected_of(self.pipeline, partition, log_of(partition), inputs, artifacts=artifacts)
 
     def put_out(self, partition: int) -> list[Found]:
         """What can be read as committed, kind by kind."""

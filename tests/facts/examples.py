@@ -9,7 +9,7 @@ from stream_retrain.facts.duel import ContestantFailed, ContestantStanding, Duel
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.memory import MemoryReached, ModelPruned
-from stream_retrain.facts.policy import Decided, ModelReset, Requested
+from stream_retrain.facts.policy import Decided, ModelPromoted, ModelReset, Requested, RequestRefused
 from stream_retrain.facts.records import IntakePaused, Passed, Rejected, Unmatched
 from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.shard import ShardFact
@@ -35,10 +35,23 @@ _ALL: Final[tuple[ShardFact, ...]] = (
     WarningRaised(offset=9, time_s=TIME_S, signal="error", detector="DDM", generation=2),
     DetectorFailed(offset=11, time_s=TIME_S, signal="feature:a", detector="KSWIN", detail="ValueError: too few", generation=2),
     Requested(offset=12, time_s=TIME_S, reason="a new season", token="8f3a"),
+    RequestRefused(offset=12, time_s=TIME_S, do="promote", token="8f3b", detail="there is no version 0-g9", by="cli:ann"),
     Decided(offset=10, time_s=TIME_S, trigger="drift:error", reaction="Challenge", outcome="done", generation=2, events_seen=9),
     ModelReset(offset=10, time_s=TIME_S, generation=3, cause="drift:error"),
     MemoryReached(offset=13, time_s=TIME_S, model_bytes=64_000_001, shard_bytes=70_000_000, generation=2),
     ModelPruned(offset=13, time_s=TIME_S, bytes_before=70_000_000, bytes_after=41_000_000, generation=2),
+    ModelPromoted(
+        offset=13,
+        time_s=TIME_S,
+        generation=4,
+        version="0-g1",
+        how="promote",
+        family="",
+        digest="5e1f",
+        reason="it was better",
+        token="8f3c",
+        by="cli:ann",
+    ),
     TrainingRequested(offset=10, time_s=TIME_S, training=5, challenger="retrained", cause="drift:error", generation=2),
     ChallengerJoined(
         offset=20,

@@ -12,7 +12,7 @@ from stream_retrain.facts.duel import ContestantFailed, DuelEnded, DuelStarted, 
 from stream_retrain.facts.failures import MetricFailed, PredictionFailed
 from stream_retrain.facts.member import LeaderChanged, LeaderWavered, MemberRestarted
 from stream_retrain.facts.memory import MemoryReached, ModelPruned
-from stream_retrain.facts.policy import Decided, ModelReset, Requested
+from stream_retrain.facts.policy import Decided, ModelPromoted, ModelReset, Requested, RequestRefused
 from stream_retrain.facts.records import IntakePaused, Passed, Rejected, Unmatched
 from stream_retrain.facts.restored import ShardRestored
 from stream_retrain.facts.shard import SHARD_FACTS, ShardFact
@@ -27,6 +27,8 @@ PUBLISHED = {
     "drift.detector_failed",
     "policy.requested",
     "policy.decided",
+    "request.refused",
+    "model.promoted",
     "model.reset",
     "memory.reached",
     "memory.pruned",
@@ -72,6 +74,8 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     (WarningRaised, {}, "DDM on error entered its warning zone"),
     (DetectorFailed, {}, "KSWIN on feature:a raised ValueError: too few; a fresh one takes its place"),
     (Requested, {}, "a reaction was requested: a new season"),
+    (Requested, {"by": "cli:ann"}, "a reaction was requested by cli:ann: a new season"),
+    (RequestRefused, {}, "a promote that was asked for by cli:ann was refused: there is no version 0-g9"),
     (Decided, {}, "drift:error -> Challenge: started"),
     (Decided, {"outcome": "ignored", "reaction": "Ignore"}, "drift:error -> Ignore: nothing to do but to say so"),
     (Decided, {"outcome": "cooldown"}, f"{NOT_DONE}it is cooling down, or another rule acted at this event"),
@@ -80,6 +84,9 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
     (ModelReset, {}, "the model was reset; generation 3 serves"),
     (MemoryReached, {}, "the largest model takes about 64,000,001 bytes, all of the shard 70,000,000: more than is allowed"),
     (ModelPruned, {}, "models were pruned from about 70,000,000 to 41,000,000 bytes"),
+    (ModelReset, {"by": "cli:ann", "token": "8f"}, "the model was reset by cli:ann; generation 3 serves"),
+    (ModelPromoted, {}, "version 0-g1 was promoted by cli:ann; generation 4 serves"),
+    (ModelPromoted, {"how": "rollback", "by": ""}, "version 0-g1 serves again, after a rollback; generation 4 serves"),
     (TrainingRequested, {}, "training 5 of challenger retrained was requested"),
     (ChallengerJoined, {}, "challenger retrained of training 5 joined duel 1 after learning 12,000 rows"),
     (ChallengerWaits, {}, "challenger retrained of training 5 waits for the end of a duel after learning 12,000 rows"),
@@ -105,6 +112,7 @@ SENTENCES: list[tuple[type[ShardFact], dict[str, object], str]] = [
         {"result": "undecided", "winner": "champion", "held_by": "F1"},
         "duel 1 ended, undecided by log loss: the champion stays; another has the lower loss, and was held up because its F1 is worse",
     ),
+    (DuelEnded, {"result": "superseded", "winner": ""}, "duel 1 ended, superseded: somebody asked for another champion"),
     (ShardRestored, {}, "the shard goes on from its checkpoint at offset 80"),
     (
         ShardRestored,
@@ -170,7 +178,9 @@ def test_the_kinds_on_the_wire_are_these() -> None:
 def test_what_failed_is_an_error_and_what_an_operator_should_see_is_a_warning() -> None:
     by_level = {level: {kind for kind in SHARD_FACTS if kind.level == level} for level in ("error", "warning")}
     assert by_level["error"] == {PredictionFailed, TrainingFailed, IntakePaused}
-    assert by_level["warning"] == {Rejected, Unmatched, MetricFailed, DetectorFailed, ContestantFailed, MemoryReached}
+    assert by_level["warning"] == {
+        *(Rejected, Unmatched, MetricFailed, DetectorFailed, ContestantFailed, MemoryReached, RequestRefused),
+    }
     assert {kind for kind in SHARD_FACTS if kind.level == "debug"} == {Passed, LeaderWavered, ShardRestored}
 
 

@@ -113,7 +113,7 @@ def test_the_bytes_of_a_decision() -> None:
         b'{"specversion":"1.0","id":"flights.events/3/10/0/model.reset","source":"/pipelines/flights",'
         b'"type":"io.streamretrain.model.reset.v1","subject":"flights.events/3","time":"2026-01-01T00:00:00.500000Z",'
         b'"datacontenttype":"application/json",'
-        b'"data":{"offset":10,"time_s":1767225600.5,"generation":3,"cause":"drift:error"}}'
+        b'"data":{"offset":10,"time_s":1767225600.5,"generation":3,"cause":"drift:error","reason":"","by":"","token":""}}'
     )
 
 

@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from stream_retrain.facts.records import IntakePaused
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.shard import (
     SHARD_FACTS,
     ChallengerJoined,
@@ -21,11 +22,13 @@ from stream_retrain.facts.shard import (
     LeadChanged,
     MemoryReached,
     MetricFailed,
+    ModelPromoted,
     ModelPruned,
     ModelReset,
     PredictionFailed,
     Rejected,
     Requested,
+    RequestRefused,
     ShardFact,
     ShardRestored,
     TrainingRequested,
@@ -43,6 +46,7 @@ from stream_retrain.facts.worker import (
     Released,
     Restored,
     Retrying,
+    ShardHeld,
     StoreLost,
     StoreRegained,
     TrainerTold,
@@ -81,6 +85,8 @@ ALWAYS_SAID = {
     ModelPruned,
     Requested,
     ModelReset,
+    ModelPromoted,
+    RequestRefused,
     TrainingRequested,
     ChallengerJoined,
     ChallengerWaits,
@@ -114,6 +120,15 @@ def lines(log: pytest.LogCaptureFixture, *facts: WorkerFact) -> Lines:
     [
         (Assigned(shard=SHARD, offset=100, live_from=105), [(INFO, f"{HERE} assigned: reading from 100, live from 105")]),
         (WentLive(shard=SHARD, offset=105), [(INFO, f"{HERE} is live from offset 105")]),
+        (
+            ShardHeld(shard=SHARD, offset=105, asked=Asked(token="t", do="pause", reason="the source is broken", by="cli:ann")),
+            [(WARNING, f"{HERE} is paused at offset 105, until stream-retrain resume, by cli:ann: the source is broken")],
+        ),
+        (
+            ShardHeld(shard=SHARD, offset=105, asked=Asked(token="t", do="pause")),
+            [(WARNING, f"{HERE} is paused at offset 105, until stream-retrain resume, by somebody: no reason was given")],
+        ),
+        (ShardHeld(shard=SHARD, offset=105, asked=None), [(INFO, f"{HERE} goes on from offset 105")]),
         (Released(shard=SHARD, how="revoked"), [(INFO, f"{HERE} revoked")]),
         (Released(shard=SHARD, how="lost"), [(INFO, f"{HERE} lost")]),
         (
@@ -234,6 +249,8 @@ class TestAFactOfAShard:
         texts = {"detail": f"ValueError: {PAYLOAD}", "error": f"it raised ValueError: {PAYLOAD}", "id": PAYLOAD, "value": 0.123456789}
         if kind is Rejected:
             texts["detail"] = f"the model raised ValueError: {PAYLOAD}"
+        if kind is RequestRefused:
+            texts["detail"] = f"opening its model raised ValueError: {PAYLOAD}"
         if kind is PredictionFailed:
             texts["detail"] = f"could not convert string to float: '{PAYLOAD}'"
         has = {field.name for field in dataclasses.fields(kind)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import typing
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream_retrain.facts.observation import Reading, Standing
 from stream_retrain.facts.records import RejectReason
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.shard import (
     SHARD_FACTS,
     DriftDetected,
@@ -548,3 +550,10 @@ def test_quantiles_of_a_histogram_lie_within_their_bucket(values: list[float], h
     counted = Histogram((1.0, 5.0))
     counted.observe_all(values)
     assert (counted.quantile(0.5), counted.quantile(0.99)) == (half, most)
+
+
+def test_a_pause_by_hand_is_told_apart_from_one_for_refused_records() -> None:
+    seen, who = observed(), Asked(token="t", do="pause")
+    for paused, held, gauges in ((False, None, (0, 0)), (True, None, (1, 0)), (True, who, (0, 1))):
+        metrics = told(Assigned(shard=SHARD, offset=100, live_from=100), dataclasses.replace(seen, paused=paused, held=held))
+        assert (value(metrics, "intake_paused", partition="3"), value(metrics, "paused", partition="3")) == gauges

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.shard import (
     ChallengerJoined,
     ChallengerWaits,
@@ -18,6 +19,7 @@ from stream_retrain.facts.shard import (
     DuelEnded,
     DuelStarted,
     LeadChanged,
+    ModelPromoted,
     ModelReset,
     Rejected,
     TrainingFailed,
@@ -37,6 +39,7 @@ from stream_retrain.facts.worker import (
     Released,
     Restored,
     Retrying,
+    ShardHeld,
     StoreLost,
     StoreRegained,
     TrainerTold,
@@ -151,6 +154,8 @@ def test_a_shard_shows_this() -> None:
         "drifts": 0,
         "resets": 1,
         "promotions": 0,
+        "rollbacks": 0,
+        "paused_by": None,
         "dead_letters": {"schema": 1},
         "unmatched": {"no_question": 1},
         "labels": {"joined": 90, "unjoined": 10, "expired": 3, "early": 2, "join_rate": 0.9, "delay_s": {"p50": 10.0, "p99": 59.0}},
@@ -517,3 +522,23 @@ class TestStore:
     def test_what_went_wrong_is_the_detail(self, fact: WorkerFact) -> None:
         status = told(Restored(shard=SHARD, offset=1, generation=1, how="checkpoint"), RUNNING, fact)
         assert (status.store, status.detail, status.state) == ("answers", "it failed", "running")
+
+
+def test_who_had_it_paused_is_shown_and_it_is_ready_all_the_same() -> None:
+    who = Asked(token="t", do="pause", reason="the source is broken", by="cli:ann")
+    live = (RUNNING, Assigned(shard=SHARD, offset=100, live_from=100), WentLive(shard=SHARD, offset=100))
+    status = told(*live, dataclasses.replace(observed(), paused=True, held=who), ShardHeld(shard=SHARD, offset=110, asked=who))
+    [shard] = status.snapshot()["shards"].values()
+    assert (shard["state"], shard["paused_by"]) == ("paused", {"by": "cli:ann", "reason": "the source is broken", "token": "t"})
+    assert status.readiness().ok
+    assert status.readiness().detail()["paused"] == (3,)
+    [shard] = told(*live, dataclasses.replace(observed(), paused=True)).snapshot()["shards"].values()
+    assert (shard["state"], shard["paused_by"]) == ("paused", None), "too many records were refused"
+
+
+def test_versions_that_somebody_had_promoted_are_counted_and_serve() -> None:
+    promoted = EXAMPLES[ModelPromoted]
+    assert isinstance(promoted, ModelPromoted)
+    back = dataclasses.replace(promoted, how="rollback", generation=5)
+    shard = shard_of(processed(promoted, back))
+    assert (shard["promotions"], shard["rollbacks"], shard["generation"]) == (1, 1, 5)

@@ -1,4 +1,4 @@
-"""What comes to a shard from outside its log: trained challengers, trainings that failed, requests.
+"""What comes to a shard from outside its log: trained challengers, trainings that failed, and what somebody asked for.
 
 Protocol of use, for whoever drives a shard (law 3: state is a function of the pipeline, the log and the recorded outside inputs):
 
@@ -12,11 +12,13 @@ Protocol of use, for whoever drives a shard (law 3: state is a function of the p
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from stream_retrain.facts.policy import PromotedHow
+from stream_retrain.facts.request import RequestKind
 from stream_retrain.facts.training import ChallengerJoined, ChallengerWaits
 
-__all__ = ["Input", "NotTrained", "Request", "Trained"]
+__all__ = ["ASKED", "Input", "NotTrained", "Promote", "Refused", "Request", "Reset", "Trained"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,11 +66,58 @@ class NotTrained:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Somebody asks for the reaction of the rules on requests."""
+    """Somebody asks for the reaction of the rules on requests, or a schedule for that of its own."""
 
     reason: str
     token: str = ""
     """No other request has it; one that the shard has had is passed over. Without a token it is always taken."""
+    by: str = ""
+    rule: int | None = None
+    """Of a schedule in wall time: its rule."""
+
+    def __setstate__(self, values: list[Any]) -> None:
+        """As pickle saved it; earlier releases knew of two values."""
+        for field, value in zip(dataclasses.fields(self), [*values, "", None][:4], strict=True):
+            object.__setattr__(self, field.name, value)
 
 
-Input: TypeAlias = Trained | NotTrained | Request
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """Somebody wants the champion to begin afresh."""
+
+    reason: str
+    token: str
+    by: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Promote:
+    """Somebody wants a version to serve: a model as it was kept, which nobody else holds."""
+
+    version: str
+    how: PromotedHow
+    model: Any
+    family: str
+    """As in `core.contest.contestant.Contestant`."""
+    digest: str
+    """Of the model as it is now (`core.digest`)."""
+    reason: str
+    token: str
+    by: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """What somebody asked for cannot be done: it changes nothing, and is told."""
+
+    do: RequestKind
+    detail: str
+    """Why, in words that a person can act on."""
+    reason: str
+    token: str
+    by: str = ""
+
+
+Input: TypeAlias = Trained | NotTrained | Request | Reset | Promote | Refused
+ASKED: Final = (Request, Reset, Promote, Refused)
+"""Inputs that somebody asked for: each has a token, and a shard takes no token twice."""

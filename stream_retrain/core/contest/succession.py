@@ -10,30 +10,34 @@ Rules:
   time it comes, it waits for the duel's end.
 - Where a duel ends with a champion that is not the pipeline's model, the best of the duel that is has a rematch with it, without end
   until the lead changes. A rematch holds nothing up: the next duel takes its rival over, a reset ends it.
+- Who asks for a reset or a version ends whatever duel there is, which nobody wins then. A training goes on: its challenger races the new
+  champion, as do those who waited for the duel's end.
 - One training at a time. It is part of the state: after a restart it is asked for again, under the same number.
 """
 
 from __future__ import annotations
 
 import collections
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from stream_retrain.core.contest.cause import Cause
+from stream_retrain.core.contest.cause import Cause, challenger_of
 from stream_retrain.core.contest.challenger import RIVAL, Challenger
-from stream_retrain.core.contest.change_point import LOOK_BACK_EVENTS, events_since_worse
+from stream_retrain.core.contest.change_point import LOOK_BACK_EVENTS
 from stream_retrain.core.contest.commands import Command, Stop, Train
 from stream_retrain.core.contest.duel import Contestant, Duel, DuelSpec, rule_of
-from stream_retrain.core.contest.inputs import NotTrained, Trained
+from stream_retrain.core.contest.inputs import NotTrained, Promote, Reset, Trained
+from stream_retrain.core.contest.trained_here import trained_here
 from stream_retrain.core.contest.training import Training, copy_of, train
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.reactions import Challenge, Race
 from stream_retrain.core.state import Part, Saved
-from stream_retrain.errors import TrainingError
 from stream_retrain.facts.shard import (
     DuelEnded,
     DuelFact,
     DuelStarted,
+    ModelPromoted,
     ModelReset,
     ShardFact,
     TrainingFailed,
@@ -41,20 +45,11 @@ from stream_retrain.facts.shard import (
 )
 from stream_retrain.facts.values import Features, Label, Learned
 
-__all__ = ["Succession", "challenger_of"]
+__all__ = ["Succession"]
 
 _SUCCESSION: Final = Part.of(
     "succession", "champion", "family", "generation", "duels", "duel", "trainings", "training", "base", "waiting", "recent"
 )
-
-
-def challenger_of(pipeline: Pipeline, training: Training) -> Challenger:
-    """The declaration a training is of. Raises `TrainingError` where the pipeline has none such."""
-    race = pipeline.react[training.rule].do if training.rule < len(pipeline.react) else None
-    contestants = race.contestants() if isinstance(race, Race) else ()
-    if training.challenger >= len(contestants):
-        raise TrainingError(f"rule {training.rule} of pipeline {pipeline.name!r} has no challenger {training.challenger}")
-    return contestants[training.challenger]
 
 
 class Succession:
@@ -128,22 +123,31 @@ class Succession:
 
     def reset(self, cause: Cause) -> list[ShardFact]:
         """Begin afresh with the pipeline's model."""
-        facts = self.end_duel(cause.offset, cause.time_s)
+        facts: list[ShardFact] = []
+        if self.duel is not None:
+            facts.append(self.duel.end(cause.offset, cause.time_s))
+            self._conclude(self.duel)
         self.generation += 1
         self.champion, self._family = self._pipeline.model.clone(), ""
         return [*facts, ModelReset(offset=cause.offset, time_s=cause.time_s, generation=self.generation, cause=cause.trigger)]
 
-    def end_duel(self, offset: int, time_s: float) -> list[ShardFact]:
-        """End the duel in progress, if there is one: who leads is the champion."""
-        if self.duel is None:
-            return []
-        ended = self.duel.end(offset, time_s)
-        self._conclude(self.duel)
-        return [ended]
-
     def stop(self, reason: str) -> None:
         """Ask for the end of the worker."""
         self._commands.append(Stop(reason=reason))
+
+    def reset_as_asked(self, offset: int, time_s: float, asked: Reset) -> list[ShardFact]:
+        """Begin afresh, because somebody asked for it."""
+        ended = self._supersede(offset, time_s, self._pipeline.model.clone(), "")
+        told = {"cause": "request", "reason": asked.reason, "by": asked.by, "token": asked.token}
+        reset = ModelReset(offset=offset, time_s=time_s, generation=self.generation, **told)
+        return [*ended, reset, *self._enter_waiting(offset, time_s)]
+
+    def promote(self, offset: int, time_s: float, asked: Promote) -> list[ShardFact]:
+        """Let a version serve, as a new generation."""
+        ended = self._supersede(offset, time_s, asked.model, asked.family)
+        told = {name: getattr(asked, name) for name in ("version", "how", "family", "digest", "reason", "token", "by")}
+        promoted = ModelPromoted(offset=offset, time_s=time_s, generation=self.generation, **told)
+        return [*ended, promoted, *self._enter_waiting(offset, time_s)]
 
     def race(self, cause: Cause, race: Race) -> list[ShardFact]:
         """Train the challengers that can be trained on the spot and let them race; ask the trainer for the other.
@@ -157,7 +161,8 @@ class Succession:
             ended, staying = self._make_way(cause.offset, cause.time_s)
             racing = {self._family, *(each.family for each in staying)} - {""}
             here = [each for each in here if not (each.from_nothing and self._family_of(each) in racing)] or here
-            models, trained_on = zip(*map(self._trained_here, here), strict=True)
+            recent = list(self._recent or ())
+            models, trained_on = zip(*(trained_here(self._pipeline, each, self.champion, recent) for each in here), strict=True)
             contestants = [Contestant(each.name, model, self._family_of(each)) for each, model in zip(here, models, strict=True)]
             facts += [*ended, self._start(cause, contestants, trained_on, staying, to_come=len(facts))]
         return facts
@@ -240,18 +245,6 @@ class Succession:
             generation=self.generation,
         )
 
-    def _trained_here(self, challenger: Challenger) -> tuple[Any, int]:
-        """A challenger that needs no more than the events kept here, and how many of them it learned."""
-        model = copy_of(self.champion) if challenger.start == "champion" else challenger.begin(self._pipeline.model, self._pipeline.task)
-        recent = list(self._recent or ())
-        window = challenger.window
-        rows = 0
-        if window is not None:
-            errors = [error for _, _, error in recent]
-            rows = events_since_worse(self._pipeline.task, errors) if window.since_change else min(window.rows or 0, len(recent))
-        train(model, [Learned(0, 0.0, x, y, None) for x, y, _ in recent[len(recent) - rows :]])
-        return model, rows
-
     def _family_of(self, challenger: Challenger) -> str:
         if challenger.model is not None:
             return challenger.name
@@ -263,6 +256,19 @@ class Succession:
             return [], []
         ended = self.duel.end(offset, time_s)
         return [ended], self._conclude(self.duel)
+
+    def _supersede(self, offset: int, time_s: float, model: Any, family: str) -> list[ShardFact]:
+        """Put a model in the champion's place, as a new generation; whatever duel there is ends, and nobody stays."""
+        ended = (
+            [] if self.duel is None else [dataclasses.replace(self.duel.end(offset, time_s), result="superseded", winner="", held_by=None)]
+        )
+        self.duel, self.champion, self._family = None, model, family
+        self.generation += 1
+        return [*ended]
+
+    def _enter_waiting(self, offset: int, time_s: float) -> list[ShardFact]:
+        """Whoever waited longest for the end of a duel enters."""
+        return self._enter(offset, time_s, *self._waiting.pop(0), []) if self._waiting else []
 
     def _replaced(self, offset: int, time_s: float, duel: Duel, training: Training, trained: Trained) -> list[ShardFact]:
         """End a duel that shows nothing, for a newer challenger; who is in it from a rematch stays."""

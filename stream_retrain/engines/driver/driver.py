@@ -40,6 +40,7 @@ from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.driver.open_lane import OpenLane
 from stream_retrain.engines.driver.outage import Outage
 from stream_retrain.engines.driver.parts import KeptParts
+from stream_retrain.engines.driver.promotions import Promotions
 from stream_retrain.engines.driver.restore import Restore, restore
 from stream_retrain.engines.driver.save import Saver
 from stream_retrain.engines.driver.timed import restore_timed
@@ -54,7 +55,7 @@ from stream_retrain.lane.batch import Batch, Records
 from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Encode, Lane
 from stream_retrain.lane.step import Output, OutputKind, Step
-from stream_retrain.stores.ports import Stores, WindowLimits
+from stream_retrain.stores.ports import Looked, Stores, WindowLimits
 
 __all__ = ["Driver"]
 
@@ -74,6 +75,7 @@ class Driver:
         clock_s: Callable[[], float] = time.monotonic,
         trainer: Trainer | None = None,
         encoder: Encode | None = None,
+        promotions: Promotions | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._stores = stores
@@ -85,7 +87,7 @@ class Driver:
         self._clock_s = clock_s
         self._outage = Outage(tell, clock_s)
         self._saver = Saver(pipeline, stores.checkpoints, keyring, tell)
-        self._inputs = Inputs(pipeline, stores, keyring, trainer, tell, limits.artifacts)
+        self._inputs = Inputs(pipeline, stores, keyring, trainer, tell, limits.artifacts, promotions)
         rows_max = pipeline.window_rows_max
         self._window = WindowLimits(rows_max=rows_max, age_max_s=pipeline.window_age_max_s) if rows_max and limits.keeps_window else None
         self._open: dict[int, OpenLane] = {}
@@ -121,6 +123,7 @@ class Driver:
             commands=lane.outstanding(),
         )
         opened.feed.remember(restored.offset - 1)
+        opened.pause(self._stores.requests.look(id_), self._tell)
         if restored.unsaved:
             self._save(opened)
         self._open[partition] = opened
@@ -180,7 +183,7 @@ class Driver:
 
     @property
     def paused(self) -> set[int]:
-        """Partitions of which nothing is taken, because too many records were refused; `settle` looks whether they may go on."""
+        """Partitions of which nothing is taken (`Lane.paused`); `settle` looks whether they may go on."""
         return {partition for partition, opened in self._open.items() if opened.lane.paused}
 
     def position(self, partition: int) -> int:
@@ -230,9 +233,9 @@ class Driver:
                     self._checkpoint(opened, now_s)
                 self._inputs.carry_out(opened.id, opened.epoch, opened.commands[0])
                 del opened.commands[0]
-            self._take_inputs(opened, now_s)
-            if opened.lane.paused and self._inputs.may_go_on(opened.id, opened.lane.next_offset, now_s):
-                opened.lane.resume()
+            if (looked := self._inputs.look(opened.id, now_s)) is not None:
+                self._take_inputs(opened, looked)
+                opened.pause(looked, self._tell)
 
     def observe(self, now_s: float) -> list[tuple[ShardId, int]]:
         """Tell how each shard stands, about once a second; the shards observed now, with the offset each has committed."""
@@ -242,7 +245,7 @@ class Driver:
                 opened.observed_at_s = now_s
                 offset, debt = opened.lane.next_offset, opened.replay_debt
                 seen_now, window = opened.lane.observe(), opened.feed.observe()
-                stands: dict[str, Any] = {"replay_debt": debt, "window": window, "paused": opened.lane.paused}
+                stands: dict[str, Any] = {"replay_debt": debt, "window": window, "paused": opened.lane.paused, "held": opened.lane.held}
                 self._tell(Observed(shard=opened.id, offset=offset, observation=seen_now, **stands))
                 seen.append((opened.id, opened.committed))
         return seen
@@ -276,12 +279,12 @@ class Driver:
                 self._checkpoint(opened, now_s)
                 return
 
-    def _take_inputs(self, opened: OpenLane, now_s: float) -> None:
-        inputs = self._inputs.come_for(opened.id, opened.lane.shard.requests_taken, now_s)
+    def _take_inputs(self, opened: OpenLane, looked: Looked) -> None:
+        inputs = self._inputs.come_for(opened.lane, looked)
         if not inputs:
             return
         reach("input.come")
-        self._inputs.keep(opened.id, opened.epoch, inputs)
+        self._inputs.keep(opened.lane, opened.epoch, inputs)
         reach("input.kept")
         for given in inputs:
             opened.lane.receive(given)

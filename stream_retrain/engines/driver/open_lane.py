@@ -9,8 +9,10 @@ from stream_retrain.core.contest.commands import Command
 from stream_retrain.engines.driver.parts import KeptParts
 from stream_retrain.engines.driver.window_feed import WindowFeed
 from stream_retrain.facts.values import ShardId
+from stream_retrain.facts.worker import ShardHeld, Tell
 from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.step import Output, OutputKind, Step
+from stream_retrain.stores.ports import Looked
 
 __all__ = ["OpenLane", "stub_of"]
 
@@ -69,6 +71,15 @@ class OpenLane:
         self.commands += step.commands
         self.learned += len(step.learned)
         self.feed.add(step.learned)
+
+    def pause(self, looked: Looked, tell: Tell) -> None:
+        """Take nothing, or go on, as somebody asked."""
+        lane = self.lane
+        if (lane.held is None) != (looked.paused is None):
+            lane.held = looked.paused
+            tell(ShardHeld(shard=self.id, offset=lane.next_offset, asked=looked.paused))
+        if lane.paused and lane.held is None and looked.resumed == lane.next_offset:
+            lane.resume()
 
     def shorten(self, kind: OutputKind | None, refused: Output | None) -> Output | None:
         """Replace the output that a topic refused for its size by its stub; what was replaced, None where nothing was.

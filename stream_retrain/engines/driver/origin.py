@@ -37,10 +37,12 @@ def begins(how: RestoredFrom, from_offset: int, differs: Sequence[str] = (), *, 
     )
 
 
-def goes_on(how: RestoredFrom, header: Header, ours: Header, pipeline: Pipeline, differs: Sequence[str]) -> ShardRestored | None:
+def goes_on(
+    how: RestoredFrom, header: Header, ours: Header, pipeline: Pipeline, differs: Sequence[str], *, asked: bool = False
+) -> ShardRestored | None:
     """What a lane announces that goes on from a checkpoint: None where whoever replays it without knowing comes to the same.
 
-    `differs`: the parts of the pipeline that are others now.
+    `differs`: the parts of the pipeline that are others now; `asked`: somebody has asked something of the shard before.
     """
     kept = header.extra
     if header.pipeline_digest != ours.pipeline_digest:
@@ -49,7 +51,7 @@ def goes_on(how: RestoredFrom, header: Header, ours: Header, pipeline: Pipeline,
         differing = [name for name in kept.get("differs", "").split("\n") if name]
         warm = {name: kept.get(name, "") for name in WARM}
         return begins(typing.cast(RestoredFrom, before), int(kept["from"]), differing, **warm)
-    return begins(how, header.offset) if header.versions != ours.versions or pipeline.takes_inputs else None
+    return begins(how, header.offset) if header.versions != ours.versions or pipeline.takes_inputs or asked else None
 
 
 def untold(announcing: ShardRestored | None) -> Mapping[str, str]:

@@ -137,7 +137,7 @@ def _from_checkpoint(
     shard = _shard(wanted, saved)
     tell(Restored(shard=wanted.id, offset=header.offset, generation=shard.generation, how=how, **told))
     ours = checkpoint_header(wanted.pipeline, wanted.id, 0, 0)
-    announcing = goes_on(how, header, ours, wanted.pipeline, told.get("differs", ()))
+    announcing = goes_on(how, header, ours, wanted.pipeline, told.get("differs", ()), asked=bool(shard.requests_taken))
     return RestoredShard(shard, epoch, header.offset, wanted.log.live_from, needed=found.needed, announcing=announcing)
 
 

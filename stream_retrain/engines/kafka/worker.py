@@ -35,6 +35,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.driver import Driver, DriverLimits
+from stream_retrain.engines.driver.promotions import Promotions
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, admin_client, broker_error, confluent_clients
 from stream_retrain.engines.kafka.condition import Condition
@@ -122,6 +123,7 @@ class Worker:
         *,
         source: SourceTopic | None = None,
         stop: Stop | None = None,
+        promotions: Promotions | None = None,
     ) -> None:
         group = settings.group_of(pipeline.name)
         self._source = pipeline.source
@@ -131,7 +133,7 @@ class Worker:
         self._settings = settings
         self._clock_s, self._sleep = clients.clock_s, clients.sleep
         self._tell = tell
-        self._driver = Driver(pipeline, stores, keyring, DriverLimits.of(settings), tell, clients.clock_s, trainer)
+        self._driver = Driver(pipeline, stores, keyring, DriverLimits.of(settings), tell, clients.clock_s, trainer, promotions=promotions)
         self._consumer: ConsumerClient = clients.consumer(group, instance, self._on_client_error)
         callbacks = Callbacks(self._on_assign, self._on_revoke, self._on_lost)
         self._membership = Membership(self._consumer, self._source, callbacks, settings, self._clock_s)

@@ -20,19 +20,18 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from stream_retrain.codec.artifacts import open_artifact
 from stream_retrain.codec.checkpoint import checkpoint_header, header_misfit, open_payload
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import unseal
 from stream_retrain.codec.stamp import stamp_of
 from stream_retrain.codec.warm import open_warm
 from stream_retrain.core.contest.commands import Train
-from stream_retrain.core.contest.inputs import Trained
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.replay.comparison import Comparison
+from stream_retrain.engines.replay.kept_artifacts import KeptArtifacts
 from stream_retrain.engines.replay.output_stream import OutputStream
 from stream_retrain.engines.replay.past import KeptStates, PartitionPast, Wanted
-from stream_retrain.engines.replay.recorded import give, recorded_in
+from stream_retrain.engines.replay.recorded import Recorded, give, recorded_in
 from stream_retrain.engines.replay.report import Impossible, PartitionReport
 from stream_retrain.engines.replay.sections import Lineage, Section, lineages_of, sections_of
 from stream_retrain.errors import StateError
@@ -109,6 +108,7 @@ class _PartitionVerifier:
     ) -> None:
         self._pipeline, self._id, self._past, self._kept, self._keyring = pipeline, id_, past, kept, keyring
         self._wanted = wanted
+        self._artifacts = KeptArtifacts(functools.partial(kept.artifact, id_), pipeline, id_, keyring)
         self._progress = progress
         self._decoder = EventDecoder.of(pipeline, record_bytes_max=record_bytes_max)
         self._ours = stamp_of(pipeline, record_bytes_max)
@@ -288,9 +288,15 @@ class _PartitionVerifier:
             if isinstance(recorded, ShardRestored):
                 self._goes_on(replay, offset, recorded)
             else:
-                self._inputs += give(lane, recorded, functools.partial(self._artifact, offset))
+                self._inputs += self._given(lane, offset, recorded)
         if step := lane.take(chunk):
             outputs += step.outputs
+
+    def _given(self, lane: Lane, offset: int, recorded: Recorded) -> bool:
+        try:
+            return give(lane, recorded, self._artifacts)
+        except StateError as error:
+            raise _ImpossibleError(offset, str(error)) from None
 
     def _goes_on(self, replay: _Replay, offset: int, restored: ShardRestored) -> None:
         """Another lane went on here: with all the inputs that this one has had, or no replay can follow it."""
@@ -309,15 +315,6 @@ class _PartitionVerifier:
         raise _ImpossibleError(
             offset, f"the shard was restored from a state that lacks {lost}, which it had taken before: its store had lost what was saved"
         )
-
-    def _artifact(self, offset: int, name: str) -> Trained:
-        sealed = self._kept.artifact(self._id, name)
-        if sealed is None:
-            raise _ImpossibleError(offset, f"the artifact {name} of a challenger that joined here is not kept (any more)")
-        try:
-            return open_artifact(sealed, name, self._pipeline, self._id, self._keyring)
-        except StateError as error:
-            raise _ImpossibleError(offset, f"the artifact {name} of a challenger that joined here cannot be used: {error}") from None
 
     def _compare(self, replay: _Replay, expected: list[Put], found: list[Found]) -> None:
         before = self._comparison.tally.copy()

@@ -8,14 +8,14 @@ live topic is judged by the same comparison as it is read: `engines.replay.verif
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from stream_retrain.codec.stamp import encoder_of
-from stream_retrain.core.contest.inputs import Input, Trained
+from stream_retrain.core.contest.inputs import Input, Promote, Trained
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.replay.comparison import EXAMPLES_MAX, Comparison
-from stream_retrain.engines.replay.recorded import Recorded, give
+from stream_retrain.engines.replay.recorded import Artifacts, Recorded, give
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.batch import Record, Records
@@ -24,6 +24,7 @@ from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.put import Found, Put, put_of
 from stream_retrain.lane.shard import Shard
 from stream_retrain.lane.step import OUTPUT_KINDS
+from stream_retrain.lane.warm import WarmModel
 
 __all__ = ["Expected", "Verdict", "expected_of", "verify"]
 
@@ -63,8 +64,14 @@ class Verdict:
         )
 
 
-def _no_artifact(name: str) -> Trained:
-    raise StateError(f"artifact {name} is asked for, and there is nobody to give it")
+class _Nobody:
+    """Has no artifacts."""
+
+    def trained(self, name: str) -> Trained:
+        raise StateError(f"artifact {name} is asked for, and there is nobody to give it")
+
+    def promoted(self, name: str) -> WarmModel:
+        raise StateError(f"artifact {name} is asked for, and there is nobody to give it")
 
 
 def expected_of(
@@ -73,7 +80,7 @@ def expected_of(
     records: Sequence[Record],
     inputs: Sequence[tuple[int, Input | Recorded]] = (),
     *,
-    artifact: Callable[[str], Trained] = _no_artifact,
+    artifacts: Artifacts = _Nobody(),  # noqa: B008 - it has no state
     record_bytes_max: int = 1_000_000,
 ) -> Expected:
     """The oracle: one lane over the whole log of a partition, in one piece but where an input cuts it.
@@ -90,10 +97,10 @@ def expected_of(
     for offset, given in inputs:
         if step := lane.take(rest.before(offset)):
             outputs += map(put_of, step.outputs)
-        if isinstance(given, Trained):
+        if isinstance(given, Trained | Promote):
             lane.receive(given)
         else:
-            give(lane, given, artifact)
+            give(lane, given, artifacts)
     if step := lane.take(rest):
         outputs += map(put_of, step.outputs)
     return Expected(sorted(outputs, key=lambda put: OUTPUT_KINDS.index(put.kind)), lane.digest(), lane.next_offset)

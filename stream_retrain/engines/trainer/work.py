@@ -21,9 +21,9 @@ from typing import Any, Final
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.models import open_model, seal_model
+from stream_retrain.core.contest.cause import challenger_of
 from stream_retrain.core.contest.challenger import Challenger, Window
 from stream_retrain.core.contest.change_point import LOOK_BACK_EVENTS, events_since_worse
-from stream_retrain.core.contest.succession import challenger_of
 from stream_retrain.core.contest.training import train
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.watch.signals import signal_of
