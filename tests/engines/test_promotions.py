@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -10,18 +11,27 @@ from typing import Any
 import pytest
 from river import linear_model
 
+from stream_retrain import Pipeline
+from stream_retrain.codec.keyring import Key, Keyring
+from stream_retrain.codec.state import dump_state
+from stream_retrain.codec.versions import seal_version
 from stream_retrain.core.contest.inputs import Promote, Refused
 from stream_retrain.core.digest import digest
-from stream_retrain.engines.driver.promotions import WAIT_S, Promotions, in_thread
+from stream_retrain.engines.driver.promotions import WAIT_S, OfRegistry, Promotions, in_thread
 from stream_retrain.errors import StateError, StoreError
-from stream_retrain.facts.request import Asked
+from stream_retrain.facts.request import Asked, RequestKind
 from stream_retrain.facts.values import ShardId
+from stream_retrain.facts.version import Artifact, Moment, Version
+from stream_retrain.stores import connect
+from stream_retrain.stores.ports import Stores
+from tests.engines.past_support import KEYRING, PLAIN
 from tests.versions_support import KnownVersions, at_once
 
 ID = ShardId("p", "s", 0)
 PROMOTE = Asked(token="t", do="promote", version="0-g1", reason="r", by="cli:ann")
 MODEL = linear_model.LogisticRegression()
 SERVING = "0-g2"
+WHEN = Moment(offset=1, time_s=1.0, wall_s=1.0)
 
 
 def raising(error: Exception) -> KnownVersions:
@@ -152,3 +162,61 @@ def test_a_shard_that_goes_elsewhere_leaves_nothing_behind() -> None:
     promotions.forget(ID)
     go.set()
     assert isinstance(until(lambda: promotions.come_for(ID, PROMOTE, SERVING)), Promote)
+
+
+class TestOfTheRegistry:
+    """A version on its way from the stores, where it lies as sealed bytes."""
+
+    shard = ShardId(PLAIN.name, PLAIN.source, 0)
+
+    def kept(self, sealed: bytes) -> Stores:
+        stores = connect("memory://", keyring=KEYRING)
+        epoch = stores.checkpoints.claim(self.shard)
+        stores.models.keep(self.shard, epoch, "copy", sealed)
+        place = {"pipeline": self.shard.pipeline, "topic": self.shard.topic, "partition": 0}
+        artifact = Artifact(name="copy", bytes=len(sealed), state="kept")
+        old = Version(id="0-g0", **place, came="new", generation=0, began=WHEN, ended=WHEN, artifact=artifact)
+        new = Version(id="0-g1", **place, came="reset", generation=1, began=WHEN, replaced="0-g0")
+        stores.versions.put(self.shard, epoch, [old, new])
+        return stores
+
+    def sealed(self, keyring: Keyring = KEYRING, version: str = "0-g0", pipeline: Pipeline = PLAIN) -> bytes:
+        return seal_version(dump_state(PLAIN.model), version, pipeline, self.shard, keyring, learned_through=5, family="additive")
+
+    def come(self, sealed: bytes, do: RequestKind = "rollback", version: str = "") -> Promote | Refused | None:
+        promotions = at_once(OfRegistry(self.kept(sealed), PLAIN, KEYRING))
+        return promotions.come_for(self.shard, Asked(token="t", do=do, version=version), "0-g1")
+
+    def test_what_served_before_comes_back(self) -> None:
+        came = self.come(self.sealed())
+        assert isinstance(came, Promote)
+        assert (came.version, came.how, came.family, came.digest) == ("0-g0", "rollback", "additive", digest(PLAIN.model))
+
+    @pytest.mark.parametrize(
+        ("made", "words"),
+        [
+            (lambda self: self.sealed()[:-1] + b"x", "changed or damaged"),
+            (lambda self: self.sealed(Keyring(keys=(Key(id="other", secret=b"fedcba9876543210"),))), "other"),
+            (lambda self: self.sealed(Keyring.unsigned()), "unsigned"),
+            (lambda self: self.sealed(version="0-g5"), "what is kept of it is 0-g5"),
+            (lambda self: self.sealed(pipeline=dataclasses.replace(PLAIN, model=MODEL)), "the pipeline has another model since"),
+        ],
+    )
+    def test_a_copy_that_is_forged_or_does_not_fit_is_refused(self, made: Callable[[Any], bytes], words: str) -> None:
+        came = self.come(made(self))
+        assert isinstance(came, Refused)
+        assert words in came.detail
+
+    @pytest.mark.parametrize(
+        ("version", "words"),
+        [
+            ("0-g7", "has no version 0-g7; there are 0-g0, 0-g1"),
+            ("1-g0", "is of partition 1, and this is partition 0"),
+            ("challenger", "has no challenger now"),
+            ("0-g1", "cannot be had"),
+        ],
+    )
+    def test_one_that_is_not_there_is_refused(self, version: str, words: str) -> None:
+        came = self.come(self.sealed(), "promote", version)
+        assert isinstance(came, Refused)
+        assert words in came.detail

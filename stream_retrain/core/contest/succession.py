@@ -129,7 +129,8 @@ class Succession:
             self._conclude(self.duel)
         self.generation += 1
         self.champion, self._family = self._pipeline.model.clone(), ""
-        return [*facts, ModelReset(offset=cause.offset, time_s=cause.time_s, generation=self.generation, cause=cause.trigger)]
+        facts.append(ModelReset(offset=cause.offset, time_s=cause.time_s, generation=self.generation, cause=cause.trigger))
+        return [*facts, *self._enter_waiting(cause.offset, cause.time_s)]
 
     def stop(self, reason: str) -> None:
         """Ask for the end of the worker."""

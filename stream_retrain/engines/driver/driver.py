@@ -40,7 +40,7 @@ from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.driver.open_lane import OpenLane
 from stream_retrain.engines.driver.outage import Outage
 from stream_retrain.engines.driver.parts import KeptParts
-from stream_retrain.engines.driver.promotions import Promotions
+from stream_retrain.engines.driver.promotions import OfRegistry, Promotions
 from stream_retrain.engines.driver.restore import Restore, restore
 from stream_retrain.engines.driver.save import Saver
 from stream_retrain.engines.driver.timed import restore_timed
@@ -87,6 +87,7 @@ class Driver:
         self._clock_s = clock_s
         self._outage = Outage(tell, clock_s)
         self._saver = Saver(pipeline, stores.checkpoints, keyring, tell)
+        promotions = promotions or Promotions(OfRegistry(stores, pipeline, keyring))
         self._inputs = Inputs(pipeline, stores, keyring, trainer, tell, limits.artifacts, promotions)
         rows_max = pipeline.window_rows_max
         self._window = WindowLimits(rows_max=rows_max, age_max_s=pipeline.window_age_max_s) if rows_max and limits.keeps_window else None

@@ -15,14 +15,19 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
+from stream_retrain.codec.keyring import Keyring
+from stream_retrain.codec.versions import open_version
 from stream_retrain.core.contest.inputs import Promote, Refused
 from stream_retrain.core.digest import digest
+from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.errors import StateError, StoreError
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.telling import cut, raised
 from stream_retrain.facts.values import ShardId
+from stream_retrain.stores.ports import Stores
+from stream_retrain.stores.registry import Registry
 
-__all__ = ["FoundVersion", "Promotions", "Run", "Versions", "in_thread", "refused"]
+__all__ = ["FoundVersion", "OfRegistry", "Promotions", "Run", "Versions", "in_thread", "refused"]
 
 WAIT_S: Final = 60.0
 PREVIOUS: Final = "previous"
@@ -47,6 +52,21 @@ class Versions(Protocol):
         Raises `StateError` where there is none, or it cannot be used, in words that a person can act on; `StoreError`.
         """
         ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OfRegistry:
+    """The versions that the stores keep."""
+
+    stores: Stores
+    pipeline: Pipeline
+    keyring: Keyring
+
+    def find(self, shard: ShardId, wanted: str) -> FoundVersion:
+        """Verified by the registry, then opened."""
+        found = Registry(self.stores, self.pipeline, self.keyring).find(shard, wanted)
+        _, model = open_version(found.sealed, found.version.id, self.pipeline, shard, self.keyring)
+        return FoundVersion(found.version.id, model, found.family)
 
 
 def in_thread(work: Callable[[], None]) -> None:
