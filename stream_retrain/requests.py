@@ -22,7 +22,7 @@ from typing import Any, Final
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.combinations import leaves
 from stream_retrain.core.react.triggers import Request
-from stream_retrain.errors import RequestError
+from stream_retrain.errors import RequestError, StateError
 from stream_retrain.facts.request import BY_BYTES_MAX, REASON_BYTES_MAX, REQUEST_KINDS, TOKEN, VERSION, Asked
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores.ports import RequestStore, Stores
@@ -79,8 +79,8 @@ class Requests:
     """The consumer group whose workers hold the shards."""
     count: Callable[[], int]
     """How many partitions the source has. May raise `BrokerError`."""
-    known: Callable[[ShardId, str], bool] | None = None
-    """Whether a version is there for a shard; None: the shard's owner finds out."""
+    known: Callable[[ShardId, str], object] | None = None
+    """Raises `StateError` where a shard has no such version; None: the shard's owner finds out."""
 
     def ask(self, asked: Asked, partitions: Sequence[int] | None = None) -> Answer:
         """Check a request and put it into the store, for these partitions or for all.
@@ -92,8 +92,7 @@ class Requests:
         numbers = self._partitions(asked, partitions)
         shards = [ShardId(self.pipeline.name, self.pipeline.source, number) for number in numbers]
         for shard in shards if asked.do == "promote" and self.known is not None else ():
-            if self.known is not None and not self.known(shard, asked.version):
-                raise RequestError("unknown", f"there is no version {asked.version} for {shard}; see stream-retrain models list")
+            self._known(shard, asked.version)
         workers = self.stores.workers.all(self.group)
         held = {shard.partition: shard for worker in workers for shard in worker.status.shards}
         new = tuple(shard.partition for shard in shards if self._put(shard, asked, held.get(shard.partition)))
@@ -101,6 +100,13 @@ class Requests:
         return Answer(
             pipeline=self.pipeline.name, asked=asked, partitions=tuple(numbers), new=new, reactions=tuple(rules), notes=tuple(notes)
         )
+
+    def _known(self, shard: ShardId, version: str) -> None:
+        try:
+            if self.known is not None:
+                self.known(shard, version)
+        except StateError as error:
+            raise RequestError("unknown", f"{error}; see stream-retrain models list") from None
 
     def _rules(self, asked: Asked) -> list[Any]:
         """The rules that a retrain asks."""

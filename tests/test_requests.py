@@ -11,7 +11,7 @@ import pytest
 from river import linear_model
 
 from stream_retrain import On, Pipeline, Reset, Retrain, Schema, Window
-from stream_retrain.errors import RequestError
+from stream_retrain.errors import RequestError, StateError
 from stream_retrain.facts.request import REQUEST_KINDS, Asked
 from stream_retrain.facts.values import ShardId
 from stream_retrain.requests import Requests, new_token
@@ -130,8 +130,12 @@ def test_a_version_of_a_shard_is_for_that_shard_and_others_for_all() -> None:
 
 
 def test_a_version_that_is_not_there_is_unknown_before_it_is_asked_for() -> None:
-    of = requests(known=lambda shard, _: shard.partition != 1)
-    with pytest.raises(RequestError, match="there is no version previous for p/s/1; see stream-retrain models list") as raised:
+    def known(shard: ShardId, version: str) -> None:
+        if shard.partition == 1:
+            raise StateError(f"{shard} has no {version} now")
+
+    of = requests(known=known)
+    with pytest.raises(RequestError, match="p/s/1 has no previous now; see stream-retrain models list") as raised:
         of.ask(Asked(token="t", do="promote", version="previous"))
     assert raised.value.problem == "unknown"
     assert waiting(of, 0) == []

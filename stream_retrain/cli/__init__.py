@@ -23,8 +23,10 @@ LOG: Final = logging.getLogger("stream_retrain.cli")
 
 COMMANDS: Final = {
     **{name: name for name in ("demo", "init")},
-    **{name: name for name in ("check", "run", "trainer", "publish", "flights", "status", "healthcheck", "retrain", "resume")},
+    **{name: name for name in ("check", "run", "trainer", "publish", "flights", "status", "healthcheck")},
+    **dict.fromkeys(("retrain", "reset", "pause", "resume"), "request"),
     **{name: name for name in ("backtest", "verify", "asyncapi")},
+    "models": "models",
     "repartition": "repartition",
     "warm-start": "warm_start",
     "dashboards": "export",

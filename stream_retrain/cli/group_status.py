@@ -77,9 +77,10 @@ def show_group(found: dict[str, Any]) -> None:
             f" {found['trainings']} trainings and {found['duels']} duels under way"
         )
     )
-    if paused := sorted(shard["partition"] for worker in found["workers"] for shard in worker["shards"] if shard["state"] == "paused"):
-        numbers = ", ".join(map(str, paused))
-        console.print(plain(f"partitions {numbers} are paused: too many records were refused; `stream-retrain resume` lets them go on"))
+    for shard in sorted(shards_of(found), key=lambda shard: shard["partition"]):
+        if shard["state"] == "paused":
+            why = shard["paused_by"] or "too many records were refused"
+            console.print(plain(f"partition {shard['partition']} is paused ({why}); `stream-retrain resume` lets it go on"))
     workers = table_of("worker", "state", "partitions", "Redis", "committed", "checkpoint", "told", "up for", "address")
     for worker in found["workers"]:
         ages = [_age(worker[name]) for name in ("commit_age_s", "checkpoint_age_s", "told_age_s", "uptime_s")]
@@ -97,6 +98,11 @@ def show_group(found: dict[str, Any]) -> None:
         for each in found["trainers"]:
             trainers.add_row(*map(plain, (each["instance"], each["detail"], f"{_age(each['told_age_s'])} ago", _age(each["uptime_s"]))))
         console.print(trainers)
+
+
+def shards_of(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of all workers."""
+    return [shard for worker in found["workers"] for shard in worker["shards"]]
 
 
 def _shards(workers: Sequence[dict[str, Any]]) -> Table:

@@ -55,6 +55,8 @@ class ShardBrief(msgspec.Struct, frozen=True, kw_only=True):
     duel: DuelBrief | None
     training: _Text | None
     """The training under way, in words."""
+    paused_by: _Text | None = None
+    """Who had it paused and why, in words; None: nobody."""
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +117,7 @@ def _brief(place: str, shard: Mapping[str, Any]) -> dict[str, Any]:
         "rolling": {name[:200]: value if math.isfinite(value) else None for name, value in list(shard["rolling"].items())[:50]},
         "duel": _duel(shard["duel"]) if shard["duel"] else None,
         "training": _cut(_training(training)) if under_way else None,
+        "paused_by": _cut(f"{held['by'] or 'somebody'}: {held['reason']}") if (held := shard.get("paused_by")) else None,
     }
 
 

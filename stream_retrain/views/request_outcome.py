@@ -1,7 +1,8 @@
 """What became of a request, as the decisions of its shard tell it: a fold over them, for whoever waits for the outcome.
 
-A request is taken with the shard's next event (`policy.requested`), and its rules are asked at the next label (`policy.decided`). A reset
-is done there. A race is over with its duel; where its challenger is trained first, it joins or waits for a duel, or the training fails.
+A reset, a promotion or a rollback is done with the shard's next event, or refused there. A retrain is taken with it
+(`policy.requested`), and its rules are asked at the next label (`policy.decided`). A reset of theirs is done there. A race is over with
+its duel; where its challenger is trained first, it joins or waits for a duel, or the training fails.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 __all__ = ["SUCCEEDED", "Outcome", "RequestFold"]
 
-Outcome: TypeAlias = Literal["done", "promoted", "kept", "undecided", "refused", "failed"]
+Outcome: TypeAlias = Literal["done", "promoted", "kept", "undecided", "superseded", "refused", "failed"]
 SUCCEEDED: Final[frozenset[Outcome]] = frozenset({"done", "promoted", "kept", "undecided"})
-"""It was carried out, whatever the evidence said of its challenger."""
+"""It was carried out, whatever the evidence said of its challenger. One whose duel was superseded has come to nothing."""
+_RESULTS: Final[dict[str, Outcome]] = {"promoted": "promoted", "kept": "kept", "superseded": "superseded"}
 _WHY: Final = {
     "cooldown": "its rule is cooling down, or another rule acted at the same event",
     "in_duel": "a duel is in progress",
@@ -47,6 +49,8 @@ class RequestFold:
         if self._refusals and offset != self._decided_at:
             self._end("refused", f"it was refused: {'; '.join(self._refusals)}", self._decided_at)
             return True
+        if not self._taken and data.get("token") == self.token and self._ended_at_once(kind, data, offset):
+            return True
         if not self._taken:
             if kind != "policy.requested" or data.get("token") != self.token:
                 return False
@@ -55,6 +59,20 @@ class RequestFold:
         if self._decided_at is None or self._refusals:
             return self._decide(kind, data, offset)
         return self._follow(kind, data, offset)
+
+    def _ended_at_once(self, kind: str, data: Mapping[str, Any], offset: int) -> bool:
+        """What is done with one event, or cannot be done: no rule is asked about it."""
+        generation = data.get("generation")
+        match kind:
+            case "model.reset":
+                self._end("done", f"the model was reset; generation {generation} serves", offset)
+            case "model.promoted":
+                self._end("done", f"version {data.get('version')} serves, as generation {generation}", offset)
+            case "request.refused":
+                self._end("refused", f"it was refused: {data.get('detail')}", offset)
+            case _:
+                return False
+        return True
 
     def looked(self) -> None:
         """Nothing more came for a moment: what was refused by then has no other rule that might be asked at the same event."""
@@ -96,8 +114,8 @@ class RequestFold:
                 self._stands(f"its challengers race in duel {duel}", offset)
             case "duel.ended" if duel == self.duel and duel is not None:
                 result = data.get("result")
-                outcome: Outcome = "promoted" if result == "promoted" else "kept" if result == "kept" else "undecided"
-                self._end(outcome, f"duel {duel} ended, {result}: {data.get('winner')} is the champion", offset)
+                words = "somebody asked for another champion" if result == "superseded" else f"{data.get('winner')} is the champion"
+                self._end(_RESULTS.get(str(result), "undecided"), f"duel {duel} ended, {result}: {words}", offset)
             case _:
                 return False
         return True

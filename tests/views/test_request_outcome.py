@@ -9,11 +9,12 @@ import pytest
 from river import linear_model
 
 from stream_retrain import Evidence, Ignore, On, Pipeline, Reset, Retrain, Schema, Shard, Window
-from stream_retrain.core.contest.inputs import Input, NotTrained, Request
+from stream_retrain.core.contest.inputs import Input, NotTrained, Promote, Refused, Request
+from stream_retrain.core.contest.inputs import Reset as AskedReset
 from stream_retrain.core.react.triggers import Request as OnRequest
 from stream_retrain.facts.values import Event, ShardId
 from stream_retrain.lane.encoder import encode_decisions
-from stream_retrain.views.request_outcome import RequestFold
+from stream_retrain.views.request_outcome import SUCCEEDED, RequestFold
 
 SHARD = ShardId("p", "s", 0)
 RACE = Retrain(window=Window(rows=50), evidence=Evidence(events_min=4, events_max=20, rarest_min=1))
@@ -127,3 +128,32 @@ def test_a_challenger_that_waits_for_a_duel_is_told() -> None:
     ]
     assert [fold.take(kind, data) for kind, data in decisions] == [True, True, True, True, False, False, True, True]
     assert (fold.outcome, fold.detail) == ("kept", "duel 2 ended, kept: champion is the champion")
+
+
+@pytest.mark.parametrize(
+    ("given", "outcome", "detail"),
+    [
+        (AskedReset(reason="r", token="t"), "done", "the model was reset; generation 1 serves"),
+        (
+            Promote(version="0-g7", how="promote", model=linear_model.LogisticRegression(), family="", digest="d", reason="", token="t"),
+            "done",
+            "version 0-g7 serves, as generation 1",
+        ),
+        (
+            Refused(do="promote", detail="there is no such version", reason="", token="t"),
+            "refused",
+            "it was refused: there is no such version",
+        ),
+    ],
+)
+def test_what_is_done_at_once_is_over_at_once_with_a_rule_on_requests_or_without(given: Input, outcome: str, detail: str) -> None:
+    for react in ((), (On.request(Reset()),)):
+        fold, said = run(pipeline(*react), 10, given, 5)
+        assert (fold.outcome, fold.detail, fold.offset) == (outcome, detail, 10)
+        assert said == [detail]
+
+
+def test_a_race_that_somebody_ended_is_superseded_and_no_success() -> None:
+    fold, _ = run(pipeline(On.request(RACE)), 100, ASK, 5, AskedReset(reason="r", token="other"), 5)
+    assert (fold.outcome, fold.detail) == ("superseded", "duel 0 ended, superseded: somebody asked for another champion")
+    assert "superseded" not in SUCCEEDED

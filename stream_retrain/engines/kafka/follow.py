@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from stream_retrain.engines.kafka.clients import broker_error, partitions_of, reading
 from stream_retrain.engines.kafka.stretches import Stretch, find_stretches
 from stream_retrain.lane.batch import Record
 from stream_retrain.settings import Settings
 
-__all__ = ["Follower", "ends_of", "following"]
+__all__ = ["BEGINNING", "Follower", "ends_of", "following"]
 
 BATCH: Final = 500
+BEGINNING: Final = OFFSET_BEGINNING
+"""In place of an offset: the first that is retained."""
 PASSING: Final = frozenset({KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT})
 
 
