@@ -233,4 +233,27 @@ FLOW: Final = (
             (f"sum by (how) (increase(S_restores_total{E}[$__interval]))", "restored: {{how}}"),
         ),
     ),
+    Panel(
+        title="Copies of models",
+        says="One is kept as a generation begins, and as it ends.",
+        kind="bars",
+        unit="short",
+        width=12,
+        height=6,
+        queries=(
+            (f"sum(increase(S_model_copies_kept_total{E}[$__interval]))", "kept"),
+            (f"sum(increase(S_model_copies_dropped_total{E}[$__interval]))", "dropped, beyond a limit"),
+            (f"sum(increase(S_model_copy_failures_total{E}[$__interval]))", "refused by the object store"),
+        ),
+    ),
+    Panel(
+        title="Copies that wait for the object store",
+        says="They are in Redis meanwhile. More and more: see that it answers and is not full.",
+        kind="lines",
+        unit="short",
+        width=12,
+        height=6,
+        low=0,
+        queries=((f"max by (partition) (S_model_copies_waiting{X})", "{{partition}}"),),
+    ),
 )

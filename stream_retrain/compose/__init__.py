@@ -145,7 +145,7 @@ def equipped(
         served = None
         if settings.http:
             served = stack.enter_context(serve_at(socket, pages) if socket is not None else served_by(settings, pages))
-        stores = connect(settings.redis_url, keyring=keyring, group=group)
+        stores = connect(settings.redis_url, keyring=keyring, group=group, artifacts_url=settings.artifacts_url)
         stack.enter_context(Announcer(stores.workers, group, instance.name, status.snapshot, served.url_elsewhere if served else ""))
         tell = all_of(status, history, metrics, log_fact, *traces, watching)
         yield Equipment(

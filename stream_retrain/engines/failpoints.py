@@ -51,6 +51,8 @@ FailPoint: TypeAlias = Literal[
     "checkpoint.parts_kept",
     "checkpoint.sealed",
     "checkpoint.saved",
+    "version.kept",
+    "version.written",
     "input.come",
     "input.kept",
     "input.received",

@@ -43,8 +43,9 @@ __all__ = [
 Came: TypeAlias = Literal["new", "reset", "lead", "promoted", "rolled_back", "warm", "trained", "imported", "restored"]
 """How a version came to be: the shard's first; after a reset; by a change of lead; by hand; by a warm start; from the trainer; from
 outside; or it served before anybody kept versions."""
-Ended: TypeAlias = Literal["reset", "lead", "promoted", "rolled_back", "kept", "undecided", "failed", "superseded", "begun_anew"]
-"""What ended it. Of a generation: what took its place. Of a training: what became of its challenger."""
+Ended: TypeAlias = Literal["reset", "lead", "promoted", "rolled_back", "rejected", "undecided", "failed", "superseded", "begun_anew"]
+"""What ended it. Of a generation: what took its place, or that the shard lost its state and began anew. Of a training: what became of
+its challenger."""
 ArtifactState: TypeAlias = Literal["none", "pending", "kept", "failed", "dropped"]
 """There is no copy of the model; it waits for the object store; it is where it belongs; it is damaged or lost; it was beyond a limit."""
 Alias: TypeAlias = Literal["champion", "challenger", "previous"]
@@ -92,8 +93,10 @@ class Quality:
     """The rolling ones, just before it began to serve: those of the version before it."""
     since: dict[str, float | None] = dataclasses.field(default_factory=dict)
     """The rolling ones, as last seen while it served."""
+    events_before: int = 0
+    """Labelled events of the shard when it began to serve, as last seen."""
     events: int = 0
-    """Labelled events while it served."""
+    """Labelled events while it served, as last seen."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +121,8 @@ class Artifact:
     state: ArtifactState = "none"
     learned_through: int | None = None
     """The last offset that the copy has learned."""
+    place: str = ""
+    """"objects": it is in the object store; empty: it is in the store of the shards, or waits there."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +138,8 @@ class Version:
     generation: int | None = None
     training: int | None = None
     """The training that brought it, or whose challenger it was."""
+    challenger: str = ""
+    """The name it raced under."""
     family: str = ""
     """The challenger it came as, where it is not the pipeline's own model."""
     began: Moment | None = None

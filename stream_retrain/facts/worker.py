@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
+from stream_retrain.facts.kept import CopyFact
 from stream_retrain.facts.observation import Observation
 from stream_retrain.facts.records import RejectReason
 from stream_retrain.facts.request import Asked
@@ -342,6 +343,7 @@ WorkerFact: TypeAlias = (
     | CheckpointFailed
     | ArtifactsEvicted
     | MemoryHigh
+    | CopyFact
     | StoreLost
     | StoreRegained
     | WindowCleared

@@ -158,7 +158,7 @@ class Lane:
         """Commands it waits for."""
         return self.shard.outstanding()
 
-    def release(self) -> list[Command]:
+    def release(self) -> list[Cancel]:
         """The lane goes elsewhere, and asks there again: what is to be undone here."""
         return [Cancel(training=command.training.number) for command in self.outstanding() if isinstance(command, Train)]
 

@@ -14,6 +14,7 @@ from typing import Any, Final, assert_never
 from stream_retrain.core.contest.cause import Cause
 from stream_retrain.core.contest.ceiling import Ceiling, pruned, too_large
 from stream_retrain.core.contest.inputs import Input, NotTrained, Promote, Refused, Request, Reset, Trained
+from stream_retrain.core.contest.keeping import Keeping
 from stream_retrain.core.contest.succession import Succession
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.combinations import leaves
@@ -80,6 +81,7 @@ class Reactor:
         self._ceiling = Ceiling(pipeline, values["ceiling"])
         self._memory: MemorySeen | None = None
         """What was measured at this event."""
+        self.keeping = Keeping(self.succession.generation, self.succession.served)
         self._serve(values["adaptation"])
 
     @property
@@ -314,6 +316,7 @@ class Reactor:
         served = self.succession.served
         self.generation: int = self.succession.generation
         self.learn = served.learn_one
+        self.succession.want(self.keeping.serves(self.generation, served))
         of = self._pipeline
         self.predict = predictor(served, of.task, proba=of.needs_proba, threshold=of.threshold)
         self._adaptation = Adaptation(served, adaptation)

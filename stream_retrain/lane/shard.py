@@ -43,6 +43,7 @@ from msgspec import UNSET
 
 from stream_retrain.core.contest.commands import Command
 from stream_retrain.core.contest.inputs import ASKED, Input, NotTrained, Trained
+from stream_retrain.core.contest.keeping import Keeping
 from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.scores import Failure, needs_proba
@@ -125,6 +126,11 @@ class Shard:
             if len(self.requests_taken) > REQUESTS_KEPT:
                 del self.requests_taken[next(iter(self.requests_taken))]
         self._inputs.append(given)
+
+    @property
+    def keeping(self) -> Keeping:
+        """When copies of the served model are wanted; whoever keeps versions says how one is made."""
+        return self._reactor.keeping
 
     def take_over(self, questions: Saved) -> int:
         """Wait for the labels of the questions another shard left; how many. Their predictions are of no generation of this one."""

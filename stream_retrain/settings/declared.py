@@ -37,6 +37,7 @@ _SERVERS = {"pattern": rf"([A-Za-z_]+://)?{_HOST}(, *([A-Za-z_]+://)?{_HOST})*",
 _REDIS = {"pattern": rf"rediss?://(\S*@)?{_HOST}(/\d*)?(\?\S*)?|unix://\S+", "words": "a redis://, rediss:// or unix:// address"}
 
 _PATH = {"words": "a path"}
+_URL = "an address such as s3://bucket/models"
 
 # Kafka settings that are named like secrets, but have values such as "true" or "kafka": masking those would hide other text.
 _OPEN = (".method", ".url", ".scope", ".jwt")
@@ -116,6 +117,13 @@ class Settings:
     artifacts_retention_ms: int | None = _setting(
         None, "milliseconds joined challengers are kept, at most; default `decisions_retention_ms`", **_RETENTION
     )
+    versions_models_max: int = _setting(
+        20, "models a shard keeps of versions that do not serve, for a promotion; 0: none, and what is known of them", low=0, high=1_000
+    )
+    versions_retention_ms: int = _setting(-1, "milliseconds an earlier model is kept after it stopped serving; -1: for ever", **_RETENTION)
+    artifacts_url: str | None = _setting(
+        None, "where those models are, in files or an object store; default: in Redis", pattern=r"[a-z0-9+.-]+://\S*", words=_URL
+    )
     signing_key_file: Path | None = dataclasses.field(default=None, metadata=_PATH | {"meaning": "keys that sign checkpoints"})
     allow_unsigned: bool = _setting(False, "unpickle what nobody signed: only where none but you can write to Redis")
     checkpoint_missing: Literal["earliest", "latest", "fail"] = _setting(
@@ -177,6 +185,11 @@ class Settings:
         kept_ms = self.decisions_retention_ms if self.artifacts_retention_ms is None else self.artifacts_retention_ms
         return None if kept_ms < 0 else kept_ms / 1000
 
+    @property
+    def versions_age_max_s(self) -> float | None:
+        """Seconds an earlier model is kept; None: for ever."""
+        return None if self.versions_retention_ms < 0 else self.versions_retention_ms / 1000
+
     def group_of(self, pipeline: str) -> str:
         """The consumer group of a pipeline's workers."""
         return self.group or f"stream_retrain.{pipeline}"
@@ -185,6 +198,7 @@ class Settings:
         """Every setting by name, fit for a log or a screen: secrets are masked, a path is text."""
         shown = {name: getattr(self, name) for name in FIELDS}
         shown["redis_url"] = url_redacted(self.redis_url)
+        shown["artifacts_url"] = self.artifacts_url and url_redacted(self.artifacts_url)
         shown["schema_registry_url"] = self.schema_registry_url and url_redacted(self.schema_registry_url)
         shown["kafka"] = {key: MASK if is_secret_name(key) else url_redacted(value) for key, value in sorted(self.kafka.items())}
         return {name: str(value) if isinstance(value, Path) else value for name, value in shown.items()}

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any, Final, assert_never
 
+from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyFact, CopyKept
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.shard import MetricFailed, PredictionFailed, Rejected, ShardFact, Unmatched
 from stream_retrain.facts.values import ShardId
@@ -71,6 +72,8 @@ def log_fact(fact: WorkerFact) -> None:
             _log_assignment(fact)
         case Checkpointed() | CheckpointFailed() | ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled():
             _log_store(fact)
+        case CopyKept() | CopiesDropped() | CopiesWait():
+            _log_copies(fact)
         case TrainerTold() | TrainingWaits():
             _log_training(fact)
         case TransactionAborted():
@@ -159,6 +162,21 @@ def _log_store(
             LOG.warning("%s window cleared: it begins with what the rebuild learns", fact.shard, extra=_of(fact.shard, "window.cleared"))
         case WindowRefilled():
             LOG.warning("%s window appended again: %s", fact.shard, fact.error, extra=_of(fact.shard, "window.refilled"))
+
+
+def _log_copies(fact: CopyFact) -> None:
+    match fact:
+        case CopyKept():
+            told = _of(fact.shard, "model.kept", version=fact.version)
+            LOG.debug("%s keeps a copy of version %s, %d bytes", fact.shard, fact.version, fact.bytes, extra=told)
+        case CopiesDropped():
+            told = _of(fact.shard, "models.dropped")
+            LOG.info("%s drops the oldest copies of models, beyond a limit: %d, %d bytes", fact.shard, fact.copies, fact.bytes, extra=told)
+        case CopiesWait() if fact.error:
+            told = _of(fact.shard, "models.wait", fact.error, waiting=fact.waiting)
+            LOG.warning("%s copies of models wait for the object store: %d. %s", fact.shard, fact.waiting, fact.error, extra=told)
+        case CopiesWait():
+            LOG.debug("%s copies of models wait for the object store: %d", fact.shard, fact.waiting, extra=_of(fact.shard, "models.wait"))
 
 
 def _log_relay(fact: RelayChanged | LabelsRelayed) -> None:

@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyFact, CopyKept
 from stream_retrain.facts.shard import DriftDetected, LeadChanged, ModelPromoted, ModelReset, TrainingRequested
 from stream_retrain.facts.telling import counted_labels
 from stream_retrain.facts.values import ShardId
@@ -147,6 +148,8 @@ class Metrics:
             case MemoryHigh():
                 self._count("memory_high")
                 self._gauges["memory_max_bytes", ()] = fact.bytes_max
+            case CopyKept() | CopiesDropped() | CopiesWait():
+                self._copied(fact)
             case Restored():
                 self._count("restores", fact.how)
                 self._gauges["store_up", ()] = 1
@@ -212,6 +215,16 @@ class Metrics:
                 self._gauges["store_up", ()] = 1
             case WindowRefilled():
                 self._count("window_refills")
+
+    def _copied(self, fact: CopyFact) -> None:
+        match fact:
+            case CopyKept():
+                self._count("model_copies_kept")
+            case CopiesDropped():
+                self._counts["model_copies_dropped", ()] += fact.copies
+            case CopiesWait():
+                self._shard(fact.shard).kept["model_copies_waiting", (str(fact.shard.partition),)] = fact.waiting
+                self._counts["model_copy_failures", ()] += bool(fact.error)
 
     def _relayed(self, fact: LabelsRelayed | RelayChanged) -> None:
         match fact:

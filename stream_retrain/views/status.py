@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, assert_never
 
+from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
 from stream_retrain.facts.shard import DriftDetected
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
@@ -138,7 +139,7 @@ class Status:
                 self._enter("degraded", f"{fact.error}; trying again in {fact.wait_s:.1f} s")
                 self._restarts += 1
                 self._shards = {}
-            case ArtifactsEvicted() | WindowCleared() | MemoryHigh() | ShardHeld():
+            case ArtifactsEvicted() | WindowCleared() | MemoryHigh() | ShardHeld() | CopyKept() | CopiesDropped() | CopiesWait():
                 pass
             case _:
                 assert_never(fact)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, assert_never
 
 from stream_retrain.errors import SettingsError
+from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
 from stream_retrain.facts.shard import ChallengerJoined, ChallengerWaits, ShardFact, TrainingFailed, TrainingRequested
 from stream_retrain.facts.telling import without_values
 from stream_retrain.facts.values import ShardId
@@ -95,7 +96,7 @@ class Traces:
                 pass
             case ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled() | TrainingWaits() | MemoryHigh():
                 pass
-            case LabelsRelayed() | RelayChanged() | ShardHeld():
+            case LabelsRelayed() | RelayChanged() | ShardHeld() | CopyKept() | CopiesDropped() | CopiesWait():
                 pass
             case _:
                 assert_never(fact)

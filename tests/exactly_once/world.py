@@ -43,6 +43,7 @@ from stream_retrain.lane.step import OUTPUT_KINDS
 from stream_retrain.settings import Settings
 from stream_retrain.stores.memory import memory_stores
 from stream_retrain.stores.ports import Stores
+from tests.exactly_once.kept_versions import faults_of_versions
 from tests.exactly_once.model_broker import SESSION_TIMEOUT_S, Broker
 from tests.exactly_once.model_clients import Fences, Process, model_clients
 from tests.versions_support import KnownVersions, at_once
@@ -151,6 +152,7 @@ class FailingStores:
         self._kept: dict[Any, Any] = self.real.checkpoints._shards._kept  # type: ignore[attr-defined]
         self._on_saved = on_saved
         self._picture: dict[Any, Any] = {}
+        self.lost_something = False
 
     def seen_by_a_worker(self) -> Stores:
         return dataclasses.replace(
@@ -160,10 +162,13 @@ class FailingStores:
             requests=_Between(self.real.requests, self, None),
             parts=_Between(self.real.parts, self, None),
             artifacts=_Between(self.real.artifacts, self, None),
+            versions=_Between(self.real.versions, self, None),
+            models=_Between(self.real.models, self, None),
             ping=lambda: None,
         )
 
     def empty(self) -> None:
+        self.lost_something = True
         self._kept.clear()
 
     def take_picture(self) -> None:
@@ -171,6 +176,7 @@ class FailingStores:
 
     def go_back(self) -> None:
         """Come back without what was written since the picture."""
+        self.lost_something = True
         self._kept.clear()
         self._kept.update(copy.deepcopy(self._picture))
 
@@ -382,6 +388,9 @@ class World:
             plain = not inputs and self.pipeline is PIPELINE
             expected = oracle(partition) if plain else self._expected(partition, inputs)
             verdict += verify(expected, [each.put for each in found], state, EVENTS)
+            if not self.stores.lost_something:
+                faults = faults_of_versions(found, self.stores.real, self.pipeline, id_, KEYRING)
+                assert not faults, faults
             assert [row.offset for row in self.stores.real.window.last(id_, WINDOW_ROWS)] == window_offsets(partition), "window"
         return verdict
 

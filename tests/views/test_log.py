@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
 from stream_retrain.facts.records import IntakePaused
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.shard import (
@@ -136,6 +137,16 @@ def lines(log: pytest.LogCaptureFixture, *facts: WorkerFact) -> Lines:
             [(DEBUG, f"{HERE} checkpoint at 110: 2048 bytes, 12 ms")],
         ),
         (CheckpointFailed(shard=SHARD, error="Redis is full"), [(ERROR, f"{HERE} checkpoint: Redis is full")]),
+        (CopyKept(shard=SHARD, version="0-g3", bytes=2_048), [(DEBUG, f"{HERE} keeps a copy of version 0-g3, 2048 bytes")]),
+        (
+            CopiesDropped(shard=SHARD, copies=2, bytes=4_096),
+            [(INFO, f"{HERE} drops the oldest copies of models, beyond a limit: 2, 4096 bytes")],
+        ),
+        (
+            CopiesWait(shard=SHARD, waiting=3, error="it is full"),
+            [(WARNING, f"{HERE} copies of models wait for the object store: 3. it is full")],
+        ),
+        (CopiesWait(shard=SHARD, waiting=1), [(DEBUG, f"{HERE} copies of models wait for the object store: 1")]),
         (StoreLost(error="timeout"), [(WARNING, "the store does not answer, the shards go on without it: timeout")]),
         (
             MemoryHigh(resident_bytes=90_000_000, bytes_max=100_000_000),

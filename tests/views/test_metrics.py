@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
 from stream_retrain.facts.observation import Reading, Standing
 from stream_retrain.facts.records import RejectReason
 from stream_retrain.facts.request import Asked
@@ -141,6 +142,9 @@ EVERYTHING: tuple[WorkerFact, ...] = (
     RELAYED,
     Committed(outputs=9, offsets={SHARD: 110}, seconds=0.03),
     Checkpointed(shard=SHARD, offset=110, bytes=2_048, seconds=0.002, at_s=1_500.5),
+    CopyKept(shard=SHARD, version="0-g1", bytes=1_024),
+    CopiesDropped(shard=SHARD, copies=2, bytes=2_048),
+    CopiesWait(shard=SHARD, waiting=3, error="it is full"),
 )
 
 
@@ -311,6 +315,9 @@ class TestCounters:
                 {key_of("transactions_total", outcome="committed"): 1.0, key_of("outputs_committed_total"): 5.0},
             ),
             (TransactionAborted(error="fenced"), {key_of("transactions_total", outcome="aborted"): 1.0}),
+            (CopyKept(shard=SHARD, version="0-g1", bytes=9), {key_of("model_copies_kept_total"): 1.0}),
+            (CopiesDropped(shard=SHARD, copies=4, bytes=9), {key_of("model_copies_dropped_total"): 4.0}),
+            (CopiesWait(shard=SHARD, waiting=3, error="full"), {key_of("model_copy_failures_total"): 1.0}),
             (CheckpointFailed(shard=SHARD, error="full"), {key_of("checkpoint_failures_total"): 1.0}),
             (Checkpointed(shard=SHARD, offset=1, bytes=1, seconds=0.1, at_s=1.0), {key_of("checkpoints_total"): 1.0}),
             (StoreLost(error="away"), {key_of("store_outages_total"): 1.0}),

@@ -121,6 +121,10 @@ class Succession:
         commands, self._commands = self._commands, []
         return commands
 
+    def want(self, commands: Iterable[Command]) -> None:
+        """Have these given out with the others."""
+        self._commands += commands
+
     def reset(self, cause: Cause) -> list[ShardFact]:
         """Begin afresh with the pipeline's model."""
         facts: list[ShardFact] = []

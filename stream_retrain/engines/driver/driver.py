@@ -35,6 +35,7 @@ from stream_retrain.codec.stamp import encoder_of
 from stream_retrain.core.contest.commands import Stop
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.driver.inputs import Inputs
+from stream_retrain.engines.driver.keeper import Keeper
 from stream_retrain.engines.driver.limits import DriverLimits
 from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.driver.open_lane import OpenLane
@@ -88,7 +89,8 @@ class Driver:
         self._outage = Outage(tell, clock_s)
         self._saver = Saver(pipeline, stores.checkpoints, keyring, tell)
         promotions = promotions or Promotions(OfRegistry(stores, pipeline, keyring))
-        self._inputs = Inputs(pipeline, stores, keyring, trainer, tell, limits.artifacts, promotions)
+        self._keeper = Keeper(pipeline, stores, keyring, limits.versions, tell, self._outage, clock_s)
+        self._inputs = Inputs(pipeline, stores, keyring, trainer, self._keeper.listening, limits.artifacts, promotions)
         rows_max = pipeline.window_rows_max
         self._window = WindowLimits(rows_max=rows_max, age_max_s=pipeline.window_age_max_s) if rows_max and limits.keeps_window else None
         self._open: dict[int, OpenLane] = {}
@@ -125,6 +127,7 @@ class Driver:
         )
         opened.feed.remember(restored.offset - 1)
         opened.pause(self._stores.requests.look(id_), self._tell)
+        self._keeper.opened(opened, restored)
         if restored.unsaved:
             self._save(opened)
         self._open[partition] = opened
@@ -152,6 +155,7 @@ class Driver:
         if announcing is not None and opened.lane.announcing is None:
             opened.checkpointed_at_s = float("-inf")  # it is told: a checkpoint that knows that is due
         opened.keep(step)
+        self._keeper.learned(opened.id, step)
         self.unsent_outputs += len(step.outputs)
         reach("replay.learned" if step.replayed else "poll.learned")
         self._tell(
@@ -219,20 +223,21 @@ class Driver:
             self._fill(opened, "commit.window_appended")
 
     def settle(self, now_s: float) -> None:
-        """1 write one checkpoint that is due; 2 carry out commands; 3 take inputs, by the numbered steps of `driver.inputs`.
+        """1 write one checkpoint that is due; 2 keep versions; 3 carry out commands; 4 take inputs, by the steps of `driver.inputs`.
 
         Raises `StoreError` where the checkpoint that must hold an input could not be saved: the lanes are then to be opened again. Raises
         `LimitError` where a shard is to stop.
         """
         self._checkpoint_one(now_s)
+        self._keeper.turn()
         for opened in self._open.values():
             self._write_ahead(opened)
-            if opened.lane.replaying or opened.feed.waiting or not opened.settled or self._outage.lasts:
+            if opened.lane.replaying or opened.feed.waiting or not opened.settled or self._outage.lasts or not self._keeper.settled(opened):
                 continue
-            while opened.commands:
-                if isinstance(opened.commands[0], Stop):
+            while (command := opened.next_command()) is not None:
+                if isinstance(command, Stop):
                     self._checkpoint(opened, now_s)
-                self._inputs.carry_out(opened.id, opened.epoch, opened.commands[0])
+                self._inputs.carry_out(opened.id, opened.epoch, command)
                 del opened.commands[0]
             if (looked := self._inputs.look(opened.id, now_s)) is not None:
                 self._take_inputs(opened, looked)
@@ -246,6 +251,7 @@ class Driver:
                 opened.observed_at_s = now_s
                 offset, debt = opened.lane.next_offset, opened.replay_debt
                 seen_now, window = opened.lane.observe(), opened.feed.observe()
+                self._keeper.seen(opened.id, seen_now)
                 stands: dict[str, Any] = {"replay_debt": debt, "window": window, "paused": opened.lane.paused, "held": opened.lane.held}
                 self._tell(Observed(shard=opened.id, offset=offset, observation=seen_now, **stands))
                 seen.append((opened.id, opened.committed))
@@ -266,6 +272,7 @@ class Driver:
             for command in opened.lane.release():
                 self._inputs.carry_out(opened.id, opened.epoch, command)
             self._inputs.forget(opened.id)
+            self._keeper.close(opened.id)
         return [opened.id for opened in closed]
 
     def _chosen(self, partitions: Iterable[int] | None) -> list[OpenLane]:
@@ -286,6 +293,7 @@ class Driver:
             return
         reach("input.come")
         self._inputs.keep(opened.lane, opened.epoch, inputs)
+        self._keeper.challengers(opened, inputs)
         reach("input.kept")
         for given in inputs:
             opened.lane.receive(given)
@@ -342,7 +350,7 @@ class Driver:
         opened.learned, opened.checkpointed_at_s = 0, now_s
 
     def _save(self, opened: OpenLane) -> None:
-        self._saver.save(opened, lambda gap: self._refill(opened, gap))
+        self._saver.save(opened, lambda gap: self._refill(opened, gap), lambda: self._keeper.settle(opened, all_of_it=True))
 
     def _went_live(self, lane: Lane) -> None:
         reach("replay.live")

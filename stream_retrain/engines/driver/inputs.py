@@ -23,7 +23,7 @@ from typing import Final, assert_never
 from stream_retrain.codec.artifacts import artifact_name, promoted_name, seal_artifact, seal_promoted
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.models import open_model, seal_model
-from stream_retrain.core.contest.commands import Cancel, Command, Stop, Train
+from stream_retrain.core.contest.commands import Cancel, Stop, Train
 from stream_retrain.core.contest.inputs import ASKED, Input, NotTrained, Promote, Refused, Request, Reset, Trained
 from stream_retrain.core.contest.training import train
 from stream_retrain.core.digest import digest
@@ -73,7 +73,7 @@ class Inputs:
         """Of a store that cannot be read; one that takes no writes is the driver's to see."""
         self._has_rule = any(isinstance(each, OnRequest) for each in pipeline.triggers)
 
-    def carry_out(self, id_: ShardId, epoch: int, command: Command) -> None:
+    def carry_out(self, id_: ShardId, epoch: int, command: Train | Cancel | Stop) -> None:
         """Ask the trainer, cancel what it was asked, or stop. Raises `StoreError`, and nothing was asked then; and `LimitError`."""
         match command:
             case Train():

@@ -9,7 +9,17 @@ from stream_retrain.engines.driver.restore import Missing, Unfit
 from stream_retrain.settings import Settings
 from stream_retrain.stores.ports import ArtifactLimits
 
-__all__ = ["DriverLimits"]
+__all__ = ["DriverLimits", "VersionLimits"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VersionLimits:
+    """Of how many versions a copy of the model is kept, and how long; what an alias names is kept beyond them."""
+
+    models_max: int = 20
+    """Of a shard; 0: no copies, and what is known of each version all the same."""
+    age_max_s: float | None = None
+    """Since it stopped serving; None: for ever."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +34,8 @@ class DriverLimits:
     checkpoint_unfit: Unfit = "fail"
     artifacts: ArtifactLimits = dataclasses.field(default_factory=ArtifactLimits)
     keeps_window: bool = True
+    versions: VersionLimits | None = None
+    """None: nobody keeps versions, and nobody pays for it."""
     pauses: bool = False
     """Whether a lane takes no more where the pipeline's limit of refused records is reached: only a worker can be told to go on."""
 
@@ -38,5 +50,6 @@ class DriverLimits:
             checkpoint_missing=settings.checkpoint_missing,
             checkpoint_unfit=settings.checkpoint_unfit,
             pauses=True,
+            versions=VersionLimits(models_max=settings.versions_models_max, age_max_s=settings.versions_age_max_s),
             artifacts=ArtifactLimits(bytes_max=settings.artifacts_bytes_max, age_max_s=settings.artifacts_age_max_s),
         )

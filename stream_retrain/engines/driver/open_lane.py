@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from stream_retrain.core.contest.commands import Command
+from stream_retrain.core.contest.commands import Cancel, Command, Keep, Stop, Train
 from stream_retrain.engines.driver.parts import KeptParts
 from stream_retrain.engines.driver.window_feed import WindowFeed
 from stream_retrain.facts.values import ShardId
@@ -80,6 +80,11 @@ class OpenLane:
             tell(ShardHeld(shard=self.id, offset=lane.next_offset, asked=looked.paused))
         if lane.paused and lane.held is None and looked.resumed == lane.next_offset:
             lane.resume()
+
+    def next_command(self) -> Train | Cancel | Stop | None:
+        """What is to be carried out next, of what is no version to keep."""
+        command = self.commands[0] if self.commands else None
+        return None if isinstance(command, Keep) else command
 
     def shorten(self, kind: OutputKind | None, refused: Output | None) -> Output | None:
         """Replace the output that a topic refused for its size by its stub; what was replaced, None where nothing was.

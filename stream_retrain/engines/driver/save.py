@@ -32,11 +32,12 @@ class Saver:
         self._keyring = keyring
         self._tell = tell
 
-    def save(self, opened: OpenLane, on_gap: Callable[[WindowGapError], None]) -> None:
-        """1 append what the window lacks; 2 pickle the state; 3 write the parts it names; 4 seal it, and save it at its offset under this
-        owner's epoch; 5 drop the parts that are not needed any more. Raises `StoreError`."""
+    def save(self, opened: OpenLane, on_gap: Callable[[WindowGapError], None], keep: Callable[[], None]) -> None:
+        """1 append what the window lacks; 2 keep the versions that began or ended; 3 pickle the state; 4 write the parts it names; 5 seal
+        it, and save it at its offset under this owner's epoch; 6 drop the parts that are not needed any more. Raises `StoreError`."""
         started, lane, id_ = time.perf_counter(), opened.lane, opened.id
         opened.feed.append(on_gap, "checkpoint.window_appended", confirm=True)
+        keep()
         segments: dict[str, Segment] = {}
         payload = dump_state(lane.snapshot(), segments)
         parts = {digest: segment.data for digest, segment in segments.items()}
