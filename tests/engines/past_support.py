@@ -14,6 +14,7 @@ from river import drift, tree
 from stream_retrain import Evidence, On, Pipeline, Reset, Retrain, Watch, Window
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.engines.driver import Driver, DriverLimits, Log
+from stream_retrain.engines.driver.limits import VersionLimits
 from stream_retrain.engines.driver.promotions import Versions
 from stream_retrain.engines.replay.clock import SimulatedClock
 from stream_retrain.engines.replay.past import KeptStates, Wanted
@@ -95,12 +96,13 @@ class LiveRun:
         requests_at: Sequence[int] = (),
         asks: Sequence[tuple[int, Asked]] = (),
         versions: Versions | None = None,
+        keeps: VersionLimits | None = None,
         stop: bool = False,
         **limits: Any,
     ) -> None:
         """A worker begins, goes on up to an offset, and is killed there; or is stopped in good order. `asks`: at which offset, for what."""
         clock, log_changes, tell = SimulatedClock(), limits.pop("log", {}), limits.pop("tell", lambda _: None)
-        allowed = DriverLimits(**{"checkpoint_events": 400, **limits})
+        allowed = DriverLimits(**{"checkpoint_events": 400, "versions": keeps, **limits})
         trainer, promotions = InlineTrainer(pipeline, self.stores, KEYRING), at_once(versions)
         driver = Driver(pipeline, self.stores, KEYRING, allowed, tell, clock, trainer, promotions=promotions)
         opened = driver.open(0, Log(self.committed, self.first, self.high, **log_changes), 0.0)

@@ -11,13 +11,15 @@ from stream_retrain import Challenge, Evidence, On, Pipeline, Reset, Retrain, Wi
 from stream_retrain.codec.versions import open_version
 from stream_retrain.core.digest import digest
 from stream_retrain.engines.driver.limits import VersionLimits
+from stream_retrain.engines.driver.promotions import OfRegistry
 from stream_retrain.engines.failpoints import FailPoint, arm, disarm
 from stream_retrain.errors import StateError, StoreError
 from stream_retrain.facts.kept import CopiesDropped
+from stream_retrain.facts.request import Asked
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.version import Quality, Version, aliases_of
 from stream_retrain.stores.registry import Registry
-from tests.engines.past_support import COUNT, KEYRING, LiveRun, declared
+from tests.engines.past_support import COUNT, KEYRING, LiveRun, declared, verified
 
 RACING = declared(
     react=[On.drift("error", Challenge(evidence=Evidence(events_max=400)), cooldown_events=200), On.every(events=1_100, do=Reset())]
@@ -29,6 +31,7 @@ TRAINING = declared(
         On.every(events=1_300, do=Reset()),
     ]
 )
+CHANGES = ("duel.lead_changed", "model.reset", "model.promoted")
 ALL = VersionLimits(models_max=100)
 
 
@@ -67,7 +70,7 @@ def models(run: LiveRun, pipeline: Pipeline = RACING) -> dict[str, str]:
 def whole() -> LiveRun:
     """A run that nothing interrupted."""
     run = LiveRun()
-    run.work(COUNT, RACING, versions=ALL, stop=True)
+    run.work(COUNT, RACING, keeps=ALL, stop=True)
     return run
 
 
@@ -75,14 +78,14 @@ def whole() -> LiveRun:
 def trained() -> LiveRun:
     """A run with trainings that nothing interrupted."""
     run = LiveRun()
-    run.work(COUNT, TRAINING, versions=ALL, stop=True)
+    run.work(COUNT, TRAINING, keeps=ALL, stop=True)
     return run
 
 
 def assert_it_is_what_was_put_out(run: LiveRun, pipeline: Pipeline) -> None:
     """The versions say what the decisions say, and every model that stopped serving, or came from a training, is there."""
     versions = {version.id: version for version in known(run, pipeline)}
-    changes = {0: None} | {each["data"]["generation"]: each for kind in ("duel.lead_changed", "model.reset") for each in run.of(kind)}
+    changes = {0: None} | {each["data"]["generation"]: each for kind in CHANGES for each in run.of(kind)}
     trainings = {each["data"]["training"]: each["data"] for each in run.of("training.requested")}
     assert set(versions) == {f"0-g{number}" for number in changes} | {f"0-t{number}" for number in trainings}
     for number, change in changes.items():
@@ -90,7 +93,8 @@ def assert_it_is_what_was_put_out(run: LiveRun, pipeline: Pipeline) -> None:
         assert version.began is not None
         if change is not None:
             assert (version.began.offset, version.replaced) == (change["data"]["offset"], f"0-g{number - 1}")
-            assert version.came == ("reset" if "reset" in change["type"] else "lead")
+            said = {"reset": "reset", "promoted": change["data"].get("how", "")}.get(change["type"].split(".")[3], "lead")
+            assert version.came == {"promote": "promoted", "rollback": "rolled_back"}.get(said, said)
         assert (version.ended is None) == (number == max(changes))
     joined = {each["data"]["training"]: each["data"] for each in run.of("training.joined")}
     for number, data in joined.items():
@@ -165,7 +169,7 @@ class TestKept:
 
     def test_without_copies_what_is_known_is_kept(self, whole: LiveRun) -> None:
         run = LiveRun()
-        run.work(COUNT, RACING, versions=VersionLimits(models_max=0), stop=True)
+        run.work(COUNT, RACING, keeps=VersionLimits(models_max=0), stop=True)
         assert [version.id for version in known(run)] == [version.id for version in known(whole)]
         assert {version.artifact.state for version in known(run)} == {"none"}
         with pytest.raises(StateError, match="no copy of it was kept"):
@@ -191,7 +195,7 @@ def killed_at(point: FailPoint, pipeline: Pipeline) -> LiveRun:
     try:
         for _ in range(12):
             try:
-                run.work(COUNT, pipeline, versions=ALL, stop=True)
+                run.work(COUNT, pipeline, keeps=ALL, stop=True)
             except DiedError:
                 continue
             break
@@ -210,7 +214,7 @@ class TestCrashes:
         assert told(known(run)) == told(known(whole))
         assert models(run) == models(whole)
         named = {version.artifact.name for version in known(run)} - {""}
-        run.work(COUNT, RACING, versions=ALL)
+        run.work(COUNT, RACING, keeps=ALL)
         assert set(run.stores.models.names(shard_of(RACING))) == named, "what a crash left over is swept"
 
     @pytest.mark.parametrize("point", ["version.kept", "version.written", "input.come", "input.kept", "input.received", "input.saved"])
@@ -234,30 +238,48 @@ class TestCrashes:
 
         monkeypatch.setattr(run.stores.models, "keep", refused)
         monkeypatch.setattr(run.stores.checkpoints, "save", saved)
-        run.work(800, RACING, versions=ALL)
+        run.work(800, RACING, keeps=ALL)
         away[0] = True
-        run.work(1_800, RACING, versions=ALL)
+        run.work(1_800, RACING, keeps=ALL)
         reset = run.of("model.reset")[0]["data"]["offset"]
         assert max(offsets) <= reset, "nothing that has learned more is saved"
         away[0] = False
-        run.work(COUNT, RACING, versions=ALL, stop=True)
+        run.work(COUNT, RACING, keeps=ALL, stop=True)
         assert "0-g0" in models(run)
 
     def test_a_rebuild_ends_what_it_forgets_and_begins_anew(self) -> None:
         run = LiveRun()
-        run.work(2_000, RACING, versions=ALL, stop=True)
+        run.work(2_000, RACING, keeps=ALL, stop=True)
         before = known(run)
         epoch = run.stores.checkpoints.claim(shard_of(RACING))
         run.stores.checkpoints.delete(shard_of(RACING), epoch)
-        run.work(2_010, RACING, versions=ALL)
+        run.work(2_010, RACING, keeps=ALL)
         assert len(known(run)) >= len(before)
         assert sum(version.serves for version in known(run)) == 1
+
+
+def test_what_is_promoted_and_rolled_back_comes_from_the_registry_and_goes_there() -> None:
+    run = LiveRun()
+    asks = [
+        (1_800, Asked(token="t1", do="promote", version="0-g0", reason="it was better", by="cli:ann")),
+        (2_050, Asked(token="t2", do="rollback", by="cli:bob")),
+        (2_100, Asked(token="t3", do="promote", version="0-g9", by="cli:bob")),
+    ]
+    run.work(COUNT, RACING, keeps=ALL, asks=asks, versions=OfRegistry(run.stores, RACING, KEYRING), stop=True)
+    assert_it_is_what_was_put_out(run, RACING)
+    [promoted, back] = [version for version in known(run) if version.came in ("promoted", "rolled_back")]
+    assert (promoted.parent, promoted.by, promoted.reason, promoted.token) == ("0-g0", "cli:ann", "it was better", "t1")
+    assert (back.came, back.parent, back.replaced, back.by) == ("rolled_back", promoted.replaced, promoted.id, "cli:bob")
+    assert "has no version 0-g9" in run.of("request.refused")[0]["data"]["detail"]
+    assert [version.ended_by for version in known(run) if version.id in (promoted.replaced, promoted.id)] == ["promoted", "rolled_back"]
+    report = verified(run, pipeline=RACING)
+    assert (report.impossible, report.tally.wrong) == ((), 0)
 
 
 class TestLimits:
     def test_the_oldest_copies_go_and_what_an_alias_names_stays(self) -> None:
         run, facts = LiveRun(), []
-        run.work(COUNT, RACING, versions=VersionLimits(models_max=2), tell=facts.append, stop=True)
+        run.work(COUNT, RACING, keeps=VersionLimits(models_max=2), tell=facts.append, stop=True)
         held = [version.id for version in known(run) if version.artifact.state == "kept"]
         dropped = [version for version in known(run) if version.artifact.state == "dropped"]
         assert len(held) <= 3
@@ -268,6 +290,6 @@ class TestLimits:
 
     def test_what_is_too_old_goes(self) -> None:
         run = LiveRun()
-        run.work(COUNT, RACING, versions=VersionLimits(models_max=100, age_max_s=-1.0), stop=True)
+        run.work(COUNT, RACING, keeps=VersionLimits(models_max=100, age_max_s=-1.0), stop=True)
         held = {version.id for version in known(run) if version.artifact.state == "kept"}
         assert held <= {aliases_of(known(run))["previous"], *(version.id for version in known(run) if version.ended is None)}
