@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from stream_retrain.errors import LimitError
-from stream_retrain.facts.worker import MemoryHigh, Tell
+from stream_retrain.facts.memory import MemoryHigh
+from stream_retrain.facts.worker import Tell
 
 __all__ = ["MemoryGuard", "resident_bytes"]
 

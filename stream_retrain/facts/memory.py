@@ -1,4 +1,4 @@
-"""What became of a memory ceiling: reached, and models pruned for it."""
+"""What became of a memory ceiling: reached, and models pruned for it; and a process that is near its own limit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from stream_retrain.facts.telling import Counter, Level
 
-__all__ = ["MemoryReached", "ModelPruned"]
+__all__ = ["MemoryHigh", "MemoryReached", "ModelPruned"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +51,11 @@ class ModelPruned:
     @property
     def sentence(self) -> str:
         return f"models were pruned from about {self.bytes_before:,} to {self.bytes_after:,} bytes"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryHigh:
+    """The process has more than 80 % of the memory it may have; told again every minute while it has."""
+
+    resident_bytes: int
+    bytes_max: int

@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from stream_retrain.facts.kept import CopyFact
+from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.observation import Observation
 from stream_retrain.facts.records import RejectReason
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.restored import RestoredFrom
 from stream_retrain.facts.shard import ShardFact
+from stream_retrain.facts.store import StoreLost, StoreRegained
 from stream_retrain.facts.values import ShardId
 
 __all__ = [
@@ -223,28 +225,6 @@ class ArtifactsEvicted:
     shard: ShardId
     artifacts: int
     bytes: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryHigh:
-    """The process has more than 80 % of the memory it may have; told again every minute while it has."""
-
-    resident_bytes: int
-    bytes_max: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class StoreLost:
-    """The store does not answer, or refuses: the worker goes on, and what it would have to learn again grows."""
-
-    error: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class StoreRegained:
-    """The store takes writes again."""
-
-    away_s: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

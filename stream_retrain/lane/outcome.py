@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stream_retrain.core.contest.commands import Command
-from stream_retrain.core.scores import Scored
+from stream_retrain.core.scores import Failure, Scored
+from stream_retrain.facts.failures import MetricFailed
 from stream_retrain.facts.shard import ShardFact
 from stream_retrain.facts.values import Learned, Predicted
 
@@ -46,6 +48,15 @@ class Done:
         self.scored: list[Scored] = []
         self.facts: list[ShardFact] = []
         self.delays_s: list[float] = []
+
+    def tell(self, failures: Sequence[Failure]) -> None:
+        """Metrics that raised, as facts among the others, in order of offset."""
+        rows = [(offset, time_s) for offset, time_s, _, _, y_pred in self.learned if y_pred is not None]
+        told = [
+            MetricFailed(offset=rows[row][0], time_s=rows[row][1], metric=metric, detail=detail, repeated=repeated)
+            for row, metric, detail, repeated in failures
+        ]
+        self.facts = sorted([*self.facts, *told], key=operator.attrgetter("offset"))
 
     def outcome(self, commands: list[Command]) -> Outcome:
         """The batch is over."""

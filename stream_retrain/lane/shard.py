@@ -35,7 +35,6 @@ A batch is cut where something happens: what is called at each event is bound at
 from __future__ import annotations
 
 import itertools
-import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -46,12 +45,12 @@ from stream_retrain.core.contest.inputs import ASKED, Input, NotTrained, Trained
 from stream_retrain.core.contest.keeping import Keeping
 from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.core.scores import Failure, needs_proba
+from stream_retrain.core.scores import needs_proba
 from stream_retrain.core.serve.keys import segments_of
 from stream_retrain.core.serve.predictor import FAILED, Prediction, Unusable
 from stream_retrain.core.state import Saved
 from stream_retrain.facts.observation import DuelStanding, Observation
-from stream_retrain.facts.shard import DuelFact, MetricFailed, PredictionFailed, Rejected
+from stream_retrain.facts.shard import DuelFact, PredictionFailed, Rejected
 from stream_retrain.facts.telling import cut, raised
 from stream_retrain.facts.values import Event, Predicted
 from stream_retrain.lane.class_probabilities import class_probabilities
@@ -158,7 +157,7 @@ class Shard:
                 self._take_inputs(coming[at], done)
             at = self._take_stretch(coming, at, done)
         if failures := self._scores.update(done.scored):
-            self._tell(failures, done)
+            done.tell(failures)
         return done.outcome(self._reactor.succession.take_commands())
 
     def snapshot(self) -> Saved:
@@ -332,15 +331,6 @@ class Shard:
         done.facts.append(PredictionFailed(offset=offset, time_s=time_s, detail=detail, generation=generation, repeated=repeated))
         self._failed_through = asked_before + 1
         return FAILED
-
-    def _tell(self, failures: Sequence[Failure], done: Done) -> None:
-        """Metrics that raised, as facts among the others, in order of offset."""
-        rows = [(offset, time_s) for offset, time_s, _, _, y_pred in done.learned if y_pred is not None]
-        told = [
-            MetricFailed(offset=rows[row][0], time_s=rows[row][1], metric=metric, detail=detail, repeated=repeated)
-            for row, metric, detail, repeated in failures
-        ]
-        done.facts = sorted([*done.facts, *told], key=operator.attrgetter("offset"))
 
     def _take_inputs(self, event: Event, done: Done) -> None:
         given, self._inputs = self._inputs, []

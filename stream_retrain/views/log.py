@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final, assert_never
 
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyFact, CopyKept
+from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.shard import MetricFailed, PredictionFailed, Rejected, ShardFact, Unmatched
 from stream_retrain.facts.values import ShardId
@@ -24,7 +25,6 @@ from stream_retrain.facts.worker import (
     GroupSeen,
     LabelsRelayed,
     Lagging,
-    MemoryHigh,
     Observed,
     Processed,
     RelayChanged,

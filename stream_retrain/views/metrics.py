@@ -25,6 +25,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyFact, CopyKept
+from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.shard import DriftDetected, LeadChanged, ModelPromoted, ModelReset, TrainingRequested
 from stream_retrain.facts.telling import counted_labels
 from stream_retrain.facts.values import ShardId
@@ -37,7 +38,6 @@ from stream_retrain.facts.worker import (
     GroupSeen,
     LabelsRelayed,
     Lagging,
-    MemoryHigh,
     Observed,
     Processed,
     RelayChanged,
@@ -145,10 +145,7 @@ class Metrics:
                 self._shards.clear()
             case Checkpointed() | CheckpointFailed() | ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowRefilled():
                 self._stored(fact)
-            case MemoryHigh():
-                self._count("memory_high")
-                self._gauges["memory_max_bytes", ()] = fact.bytes_max
-            case CopyKept() | CopiesDropped() | CopiesWait():
+            case CopyKept() | CopiesDropped() | CopiesWait() | MemoryHigh():
                 self._copied(fact)
             case Restored():
                 self._count("restores", fact.how)
@@ -216,8 +213,11 @@ class Metrics:
             case WindowRefilled():
                 self._count("window_refills")
 
-    def _copied(self, fact: CopyFact) -> None:
+    def _copied(self, fact: CopyFact | MemoryHigh) -> None:
         match fact:
+            case MemoryHigh():
+                self._count("memory_high")
+                self._gauges["memory_max_bytes", ()] = fact.bytes_max
             case CopyKept():
                 self._count("model_copies_kept")
             case CopiesDropped():

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, assert_never
 
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
+from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.shard import DriftDetected
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
@@ -25,7 +26,6 @@ from stream_retrain.facts.worker import (
     GroupSeen,
     LabelsRelayed,
     Lagging,
-    MemoryHigh,
     Observed,
     Processed,
     RelayChanged,

@@ -15,6 +15,7 @@ from typing import Any, Final, assert_never
 
 from stream_retrain.errors import SettingsError
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
+from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.shard import ChallengerJoined, ChallengerWaits, ShardFact, TrainingFailed, TrainingRequested
 from stream_retrain.facts.telling import without_values
 from stream_retrain.facts.values import ShardId
@@ -27,7 +28,6 @@ from stream_retrain.facts.worker import (
     GroupSeen,
     LabelsRelayed,
     Lagging,
-    MemoryHigh,
     Observed,
     Processed,
     RelayChanged,

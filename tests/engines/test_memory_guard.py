@@ -8,7 +8,7 @@ import pytest
 
 from stream_retrain.engines.memory_guard import MemoryGuard, resident_bytes
 from stream_retrain.errors import LimitError
-from stream_retrain.facts.worker import MemoryHigh
+from stream_retrain.facts.memory import MemoryHigh
 
 MB = 1_000_000
 

@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
+from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.records import IntakePaused
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.shard import (
@@ -42,7 +43,6 @@ from stream_retrain.facts.worker import (
     Committed,
     LabelsRelayed,
     Lagging,
-    MemoryHigh,
     RelayChanged,
     Released,
     Restored,

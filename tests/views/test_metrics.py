@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
+from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.observation import Reading, Standing
 from stream_retrain.facts.records import RejectReason
 from stream_retrain.facts.request import Asked
@@ -35,7 +36,6 @@ from stream_retrain.facts.worker import (
     GroupSeen,
     LabelsRelayed,
     Lagging,
-    MemoryHigh,
     RelayChanged,
     Released,
     Restored,

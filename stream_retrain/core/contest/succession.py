@@ -264,12 +264,10 @@ class Succession:
 
     def _supersede(self, offset: int, time_s: float, model: Any, family: str) -> list[ShardFact]:
         """Put a model in the champion's place, as a new generation; whatever duel there is ends, and nobody stays."""
-        ended = (
-            [] if self.duel is None else [dataclasses.replace(self.duel.end(offset, time_s), result="superseded", winner="", held_by=None)]
-        )
+        ended = [] if self.duel is None else [self.duel.end(offset, time_s)]
         self.duel, self.champion, self._family = None, model, family
         self.generation += 1
-        return [*ended]
+        return [dataclasses.replace(each, result="superseded", winner="", held_by=None) for each in ended]
 
     def _enter_waiting(self, offset: int, time_s: float) -> list[ShardFact]:
         """Whoever waited longest for the end of a duel enters."""
@@ -310,15 +308,8 @@ class Succession:
     ) -> DuelStarted:
         """A duel of the champion, of challengers, and of who stays from a rematch; places are kept for those the trainer will bring."""
         champion, rivals = Contestant("champion", self.champion, self._family), [*challengers, *staying]
-        self.duel = self._spec(cause.rule).start(
-            self.duels,
-            champion,
-            rivals,
-            rule=cause.rule,
-            generation=self.generation,
-            places=len(rivals) + to_come,
-            rematch=rematch,
-        )
+        given: dict[str, Any] = {"places": len(rivals) + to_come, "rematch": rematch}
+        self.duel = self._spec(cause.rule).start(self.duels, champion, rivals, rule=cause.rule, generation=self.generation, **given)
         self.duels += 1
         return DuelStarted(
             offset=cause.offset,

@@ -38,15 +38,13 @@ from stream_retrain.engines.driver.inputs import Inputs
 from stream_retrain.engines.driver.keeper import Keeper
 from stream_retrain.engines.driver.limits import DriverLimits
 from stream_retrain.engines.driver.log import Log
-from stream_retrain.engines.driver.open_lane import OpenLane
+from stream_retrain.engines.driver.open_lane import OpenLane, opened_as
 from stream_retrain.engines.driver.outage import Outage
-from stream_retrain.engines.driver.parts import KeptParts
 from stream_retrain.engines.driver.promotions import OfRegistry, Promotions
 from stream_retrain.engines.driver.restore import Restore, restore
 from stream_retrain.engines.driver.save import Saver
 from stream_retrain.engines.driver.timed import restore_timed
 from stream_retrain.engines.driver.told import Opened, Unsent
-from stream_retrain.engines.driver.window_feed import WindowFeed
 from stream_retrain.engines.failpoints import FailPoint, reach
 from stream_retrain.engines.trainer import Trainer
 from stream_retrain.errors import StaleEpochError, StoreError, WindowGapError
@@ -112,19 +110,8 @@ class Driver:
         restored = restore(wanted, self._stores, restore_timed(self._tell))
         lane = restored.lane(id_, self._decoder, self._encoder)
         lane.pauses = limits.pauses
-        opened = OpenLane(
-            lane=lane,
-            epoch=restored.epoch,
-            feed=WindowFeed(id_, restored.epoch, self._stores.window, self._window),
-            parts=KeptParts(id_, restored.epoch, self._stores.parts, restored.parts, restored.needed),
-            # Where a group begins is committed at once, also ahead of a replay: after a crash `start = "latest"` would begin elsewhere,
-            # and where offsets had expired somebody would have to tell it again to rebuild.
-            committed=restored.live_from - 1 if restored.begins else restored.live_from,
-            checkpointed=restored.offset,
-            checkpointed_at_s=now_s,
-            topic_id=log.topic_id,
-            commands=lane.outstanding(),
-        )
+        opened = opened_as(restored, lane, self._stores, self._window, now_s)
+        opened.topic_id = log.topic_id
         opened.feed.remember(restored.offset - 1)
         opened.pause(self._stores.requests.look(id_), self._tell)
         self._keeper.opened(opened, restored)

@@ -7,14 +7,15 @@ from typing import Final
 
 from stream_retrain.core.contest.commands import Cancel, Command, Keep, Stop, Train
 from stream_retrain.engines.driver.parts import KeptParts
+from stream_retrain.engines.driver.restore import RestoredShard
 from stream_retrain.engines.driver.window_feed import WindowFeed
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import ShardHeld, Tell
 from stream_retrain.lane.lane import Lane
 from stream_retrain.lane.step import Output, OutputKind, Step
-from stream_retrain.stores.ports import Looked
+from stream_retrain.stores.ports import Looked, Stores, WindowLimits
 
-__all__ = ["OpenLane", "stub_of"]
+__all__ = ["OpenLane", "opened_as", "stub_of"]
 
 STUB_TEXT_MAX: Final = 1_000
 """Bytes of the key and of each header of a stub."""
@@ -100,6 +101,24 @@ class OpenLane:
         at = next(place for place, output in enumerate(self.outputs) if output is largest)
         self.outputs[at] = stub_of(largest)
         return largest
+
+
+def opened_as(restored: RestoredShard, lane: Lane, stores: Stores, window: WindowLimits | None, now_s: float) -> OpenLane:
+    """The lane of a shard that was restored.
+
+    Where a group begins is committed at once, also ahead of a replay: after a crash `start = "latest"` would begin elsewhere, and where
+    offsets had expired somebody would have to tell it again to rebuild.
+    """
+    return OpenLane(
+        lane=lane,
+        epoch=restored.epoch,
+        feed=WindowFeed(lane.id, restored.epoch, stores.window, window),
+        parts=KeptParts(lane.id, restored.epoch, stores.parts, restored.parts, restored.needed),
+        committed=restored.live_from - 1 if restored.begins else restored.live_from,
+        checkpointed=restored.offset,
+        checkpointed_at_s=now_s,
+        commands=lane.outstanding(),
+    )
 
 
 def stub_of(output: Output) -> Output:
