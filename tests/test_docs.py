@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import stream_retrain
 from docs import architecture
 from docs import settings as settings_page
+from stream_retrain.cli import app
 from stream_retrain.codec.private_file import private_text, read_token
 from stream_retrain.settings import load_settings, settings_table_markdown
 from stream_retrain.views.catalogue import CATALOGUE, PREFIX, STATES
@@ -104,6 +108,19 @@ def test_the_commands_of_the_readme_are_known() -> None:
     assert {"demo", "check", "run", "publish", "status"} <= named
     for command in named:
         assert command in done.stdout, command
+
+
+def test_the_commands_of_the_page_on_requests_are_understood() -> None:
+    commands = re.findall(r"^    stream-retrain (.*)$", BY_NAME["requests.md"], re.MULTILINE)
+    assert len(commands) >= 6
+    program = typer.main.get_command(app())
+    for command in commands:
+        found: Any = program
+        words = shlex.split(command, comments=True)
+        while hasattr(found, "commands"):
+            found = found.commands[words.pop(0)]
+        context = found.make_context(found.name, words)  # raises where an argument is missing or an option is unknown
+        assert context.params["pipeline"] == "PIPELINE"
 
 
 def test_the_commands_of_the_page_on_status_are_understood() -> None:
