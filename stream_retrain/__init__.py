@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stream_retrain.backtesting.backtest import backtest
     from stream_retrain.backtesting.backtest_result import BacktestResult
+    from stream_retrain.codec.exported import load_model
     from stream_retrain.core.contest.challenger import Challenger, TopicRange, Window
     from stream_retrain.core.contest.evidence import Evidence
     from stream_retrain.core.fields import Field, Sparse
@@ -58,6 +59,7 @@ __all__ = [
     "__version__",
     "backtest",
     "detector_for",
+    "load_model",
     "watch_and_react",
 ]
 
@@ -94,6 +96,7 @@ _HOMES = {
     "Window": "core.contest.challenger",
     "backtest": "backtesting.backtest",
     "detector_for": "core.watch.calibration",
+    "load_model": "codec.exported",
     "watch_and_react": "core.watch.calibration",
 }
 

@@ -177,3 +177,34 @@ def test_every_contract_of_the_house_is_explained() -> None:
     page = BY_NAME["architecture.md"]
     for floor in ("facts", "core", "models", "lane", "engines", "views", "compose"):
         assert f"`{floor}`" in page or f"`{floor}/" in page, floor
+
+
+def test_the_example_of_the_page_on_versions_opens_a_model(tmp_path: Path) -> None:
+    from river import linear_model
+
+    from stream_retrain import Pipeline, Schema
+    from stream_retrain.codec.exported import exported
+    from stream_retrain.codec.keyring import Keyring
+    from stream_retrain.codec.state import dump_state
+    from stream_retrain.codec.versions import seal_version
+    from stream_retrain.facts.values import ShardId
+
+    (tmp_path / "signing.key").write_text(f"k1:{'ab' * 32}")
+    (tmp_path / "signing.key").chmod(0o600)
+    keys = Keyring.from_file(tmp_path / "signing.key")
+    schema = Schema(id="id", label="late", features={"amount": float, "hour": int})
+    pipeline = Pipeline(name="orders", task="binary", source="orders", schema=schema, model=linear_model.LogisticRegression())
+    model = pipeline.model.clone()
+    model.learn_one({"amount": 12.5, "hour": 9}, True)
+    sealed = seal_version(dump_state(model), "0-g0", pipeline, ShardId("orders", "orders", 0), keys, learned_through=0)
+    (tmp_path / "orders.model").write_bytes(exported(sealed, pipeline, keys))
+    [example] = re.findall(r"```python\n(.*?)```", BY_NAME["models-registry.md"], re.DOTALL)
+    ran = subprocess.run(
+        [sys.executable, "-c", example.replace("model.predict_one", "print('it says', model.predict_one") + ")"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout.strip()) == (0, "it says True"), ran.stderr

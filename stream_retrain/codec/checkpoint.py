@@ -25,7 +25,7 @@ from stream_retrain.core.react.thresholds import Threshold
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
 
-__all__ = ["STATE_SCHEMA", "checkpoint_header", "header_misfit", "open_payload", "own_of"]
+__all__ = ["STATE_SCHEMA", "checkpoint_header", "header_misfit", "open_payload", "own_of", "versions_here"]
 
 STATE_SCHEMA: Final = 1
 """Of the layout of all that is pickled here: raised where classes in it move, so that no other release's state is opened by mistake.
@@ -39,7 +39,8 @@ def _identity(pipeline: Pipeline) -> tuple[str, dict[str, str]]:
 
 
 @functools.cache
-def _versions() -> Versions:
+def versions_here() -> Versions:
+    """The software of this process."""
     return Versions(
         stream_retrain=version("stream_retrain"),
         river=river.__version__,
@@ -74,7 +75,7 @@ def checkpoint_header(
         partition=id_.partition,
         offset=offset,
         generation=generation,
-        versions=_versions(),
+        versions=versions_here(),
         schema=STATE_SCHEMA,
         parts=parts,
         waiting=waiting,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from stream_retrain.codec.checkpoint import STATE_SCHEMA, checkpoint_header, header_misfit, open_payload
+from stream_retrain.codec.checkpoint import STATE_SCHEMA, checkpoint_header, header_misfit, open_payload, versions_here
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import Header, seal, unseal
 from stream_retrain.core.pipeline import Pipeline
@@ -34,9 +34,9 @@ def copy_name(version: str, sealed: bytes) -> str:
     return f"{version}-{hashlib.sha256(sealed).hexdigest()[:DIGEST_CHARS]}"
 
 
-def software(pipeline: Pipeline) -> Software:
+def software() -> Software:
     """By what this process makes models."""
-    versions = checkpoint_header(pipeline, imports_of(pipeline.name), 0, 0).versions
+    versions = versions_here()
     return Software(
         stream_retrain=versions.stream_retrain,
         river=versions.river,

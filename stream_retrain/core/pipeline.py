@@ -181,7 +181,7 @@ class Pipeline:
 
     def trial(self) -> Trial:
         """Try everything declared, as it will be used."""
-        return Trial(_sound(self))
+        return Trial(declared_of(self))
 
     def with_schemas(self, schemas: Schemas) -> Pipeline:
         """The same pipeline with a Schema Registry attached, which is not tried again."""
@@ -244,16 +244,16 @@ def _faults(pipeline: Pipeline) -> Iterator[str]:
         return
     of_schema = list(schema_faults(pipeline.schema, pipeline.task))
     yield from of_schema
-    model_faults = list(_model_faults("model", pipeline.model, pipeline.task))
+    model_faults = list(faults_of_model("model", pipeline.model, pipeline.task))
     yield from model_faults
     yield from _rule_faults(pipeline)
     if not model_faults:
         yield from pipeline.scores.faults(pipeline.task, pipeline.model)
     if not of_schema:
-        yield from Trial(_sound(pipeline)).faults
+        yield from Trial(declared_of(pipeline)).faults
 
 
-def _model_faults(where: str, model: Any, task: Task) -> Iterator[str]:
+def faults_of_model(where: str, model: Any, task: Task) -> Iterator[str]:
     """What is wrong with a model as it stands: its kind, or randomness without a seed."""
     wanted = base.Regressor if task == "regression" else base.Classifier
     if not isinstance(model, wanted):
@@ -286,7 +286,7 @@ def _rule_faults(pipeline: Pipeline) -> Iterator[str]:
         else:
             yield f"react: {rule!r} is not a rule; write On.drift(signal, reaction)"
     for where, model, _ in _challengers(pipeline):
-        yield from _model_faults(where, model, pipeline.task)
+        yield from faults_of_model(where, model, pipeline.task)
 
 
 def _watches(pipeline: Pipeline) -> list[Watch]:
@@ -307,10 +307,10 @@ def _challengers(pipeline: Pipeline) -> Iterator[Candidate]:
                 yield Candidate(f"react {rule.trigger}: challenger {challenger.name!r}", model, begin)
 
 
-def _sound(pipeline: Pipeline) -> Declared:
+def declared_of(pipeline: Pipeline) -> Declared:
     """What of a pipeline has no fault as it stands, to be tried."""
     task = pipeline.task
-    models = [each for each in _models(pipeline) if not any(_model_faults(each.where, each.model, task))]
+    models = [each for each in _models(pipeline) if not any(faults_of_model(each.where, each.model, task))]
     watches = [watch for watch in _watches(pipeline) if not any(_watch_faults(pipeline, watch))]
     scored = [metric for metric in pipeline.scores.metrics if not any(metric_faults(metric, task, pipeline.model))]
     beside = Beside([watch.signal for watch in watches], task)

@@ -31,6 +31,10 @@ class VersionStore(Protocol):
         """Write these down, each in place of what was known of it, and forget others; all at once. Raises `StaleEpochError`."""
         ...
 
+    def partitions(self, pipeline: str, topic: str) -> list[int]:
+        """The partitions of whose shards versions are known. It looks through all keys: for people, and no worker."""
+        ...
+
     def all(self, shard: ShardId) -> list[Version]:
         """What is known, the oldest first; what cannot be read is left out and told."""
         ...

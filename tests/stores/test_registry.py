@@ -222,7 +222,7 @@ class TestAliases:
 
 
 def test_it_says_by_what_it_was_made() -> None:
-    made = software(PIPELINE)
+    made = software()
     assert (made.river[:3], made.state_schema) == ("0.2", 1)
 
 

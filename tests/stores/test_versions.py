@@ -69,6 +69,18 @@ class TestIndex:
             stores.versions.put(SHARD, older, [version(2)], forget=["0-g1"])
         assert stores.versions.all(SHARD) == [version(1)]
 
+    def test_it_says_of_which_partitions_something_is_known(self, stores: Stores) -> None:
+        for shard in (
+            SHARD._replace(partition=11),
+            SHARD._replace(partition=2),
+            SHARD._replace(topic="other"),
+            SHARD._replace(pipeline="x"),
+        ):
+            stores.versions.put(shard, stores.checkpoints.claim(shard), [version(1, partition=shard.partition)])
+        stores.versions.put(imports_of(SHARD.pipeline), 0, [version(1)])
+        assert stores.versions.partitions(SHARD.pipeline, SHARD.topic) == [2, 11]
+        assert stores.versions.partitions("nobody", SHARD.topic) == []
+
     def test_what_is_of_no_shard_has_no_owner(self, stores: Stores) -> None:
         given = Version(id="import-0123456789ab", pipeline=SHARD.pipeline, topic="", partition=None, came="imported")
         stores.versions.put(imports_of(SHARD.pipeline), 0, [given])

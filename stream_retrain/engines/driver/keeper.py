@@ -91,7 +91,7 @@ class Keeper:
             return
         id_, how = opened.id, restored.announcing.how if restored.announcing is not None else "checkpoint"
         known = self._stores.versions.all(id_)
-        versions = ShardVersions(self._pipeline, id_, known, software(self._pipeline), time.time)
+        versions = ShardVersions(self._pipeline, id_, known, software(), time.time)
         at = restored.offset if restored.announcing is None else restored.announcing.from_offset
         versions.began(how, restored.shard.generation, at)
         shard = self._shards[id_] = _Shard(opened.epoch, versions)

@@ -84,6 +84,11 @@ class Shards:
         with self._lock:
             yield self._kept.setdefault(shard, StoredShard())
 
+    def ids(self) -> list[ShardId]:
+        """The shards there are."""
+        with self._lock:
+            return list(self._kept)
+
     @contextlib.contextmanager
     def owned(self, shard: ShardId, epoch: int) -> Iterator[StoredShard]:
         """The shard, under the lock, for a write of the owner of `epoch`. Raises `StaleEpochError`."""

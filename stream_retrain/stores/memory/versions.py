@@ -25,6 +25,10 @@ class MemoryVersionStore:
             for id_ in forget:
                 stored.versions.pop(id_.encode(), None)
 
+    def partitions(self, pipeline: str, topic: str) -> list[int]:
+        shards = [shard for shard in self._shards.ids() if (shard.pipeline, shard.topic) == (pipeline, topic)]
+        return sorted(shard.partition for shard in shards if self.all(shard))
+
     def all(self, shard: ShardId) -> list[Version]:
         with self._shards.locked(shard) as stored:
             texts = list(stored.versions.items())

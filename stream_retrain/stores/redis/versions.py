@@ -10,6 +10,7 @@ They never expire by themselves. A key of another type in their place says nothi
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from stream_retrain.stores.version_text import readable, written_version
 
 __all__ = ["RedisModelStore", "RedisVersionStore"]
 
+_PARTITION: Final = re.compile(r"(\d{1,9})\}:versions")
 LOG: Final = logging.getLogger("stream_retrain.stores")
 
 CHANGE: Final = (
@@ -67,6 +69,14 @@ class RedisVersionStore:
         keys = [key_of(shard, "epoch"), key_of(shard, "versions")]
         answer: Any = self._server.call(f"write versions of {shard}", lambda: self._change(keys=keys, args=args))
         _checked(answer, shard, epoch, keys[1])
+
+    def partitions(self, pipeline: str, topic: str) -> list[int]:
+        client, beginning = self._server.client, f"sr:{{{pipeline}/{topic}/"
+        keys: Any = self._server.call(
+            f"look for versions of {pipeline}", lambda: list(client.scan_iter(match=f"{beginning}*}}:versions", count=1_000))
+        )
+        found = [_PARTITION.fullmatch(key.decode("utf-8", "replace").removeprefix(beginning)) for key in keys]
+        return sorted(int(each[1]) for each in found if each is not None)
 
     def all(self, shard: ShardId) -> list[Version]:
         key, args = key_of(shard, "versions"), [4 * VERSIONS_MAX, VERSION_BYTES_MAX]
