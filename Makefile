@@ -62,11 +62,12 @@ bench-scale: $(READY) ## Events/s and CPU by workers, partitions, features and m
 	$(BIN)/python -m benchmarks.scale --json build/scale/scale.json --markdown build/scale/tables.md --plot build/scale/scale.svg
 	$(BIN)/python -m benchmarks.capacity build/scale/scale.json --json build/scale/capacity.json
 
-docs: $(READY) ## Make what docs have from the code: the picture of docs/architecture.md, docs/metrics.md, docs/messages.md, docs/settings.md
+docs: $(READY) ## Make what docs have from the code: the picture of docs/architecture.md, docs/metrics.md, docs/messages.md, docs/settings.md, the table of docs/callbacks.md
 	$(BIN)/python -m docs.architecture
 	$(BIN)/python -m docs.metrics
 	$(BIN)/python -m docs.messages
 	$(BIN)/python -m docs.settings
+	$(BIN)/python -m docs.callbacks
 
 dashboards: $(READY) ## Make the Grafana dashboards of stream_retrain/ops from their code
 	$(BIN)/python -m dashboards

@@ -7,7 +7,7 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard as build
 
 from dashboards.panels import STATE_OF_DRIFT, YES, Panel, annotation, board, variable
-from dashboards.pipeline_flow import FLOW, LABELS, OWN_TOPIC, TRAININGS
+from dashboards.pipeline_flow import CALLED, FLOW, LABELS, OWN_TOPIC, TRAININGS
 from dashboards.pipeline_memory import MEMORY
 from dashboards.selectors import QUALITY, ROLLING, SERVING, E, X
 
@@ -28,6 +28,7 @@ def dashboard() -> build.Dashboard:
             ("Labels and windows", LABELS),
             ("Labels of a topic of their own", OWN_TOPIC),
             ("Memory and keys", MEMORY),
+            ("Callbacks and webhooks", CALLED),
             ("Flow and state", FLOW),
         ),
     )

@@ -7,7 +7,7 @@ from typing import Final
 from dashboards.panels import Panel
 from dashboards.selectors import ANSWERED, EXPIRED, RATE, E, X
 
-__all__ = ["FLOW", "LABELS", "OWN_TOPIC", "TRAININGS"]
+__all__ = ["CALLED", "FLOW", "LABELS", "OWN_TOPIC", "TRAININGS"]
 
 TRAININGS: Final = (
     Panel(
@@ -142,6 +142,41 @@ OWN_TOPIC: Final = (
         unit="short",
         low=0,
         queries=((f"max(S_label_questions_known{E})", "questions"),),
+    ),
+)
+CALLED: Final = (
+    Panel(
+        title="Calls of callbacks and webhooks",
+        says="Those that ended; the failed and the repeated ones among them, and decisions that became dead letters.",
+        kind="bars",
+        unit="short",
+        queries=(
+            (f"sum by (handler) (increase(S_callbacks_called_total{E}[$__interval]))", "{{handler}}"),
+            (f"sum by (handler) (increase(S_callbacks_failed_total{E}[$__interval]))", "{{handler}} failed"),
+            (f"sum by (handler) (increase(S_callbacks_retried_total{E}[$__interval]))", "{{handler}} again"),
+            (f"sum by (handler) (increase(S_callbacks_dead_total{E}[$__interval]))", "{{handler}} dead letters"),
+        ),
+    ),
+    Panel(
+        title="Decisions that wait for callbacks",
+        says="By handler. Dashed: those of the topic that are not done with, and 1 while the handlers are called at all.",
+        kind="lines",
+        unit="short",
+        low=0,
+        dashed="in the topic|called at all",
+        queries=(
+            (f"sum by (handler) (S_callbacks_waiting{E})", "{{handler}}"),
+            (f"sum(S_callbacks_lag_records{E})", "in the topic"),
+            (f"min(S_callbacks_up{E})", "called at all"),
+        ),
+    ),
+    Panel(
+        title="How long a call takes",
+        says="Nine of ten calls take no longer.",
+        kind="lines",
+        unit="s",
+        low=0,
+        queries=((f"histogram_quantile(0.9, sum by (handler, le) (rate(S_callback_duration_seconds_bucket{E}{RATE})))", "{{handler}}"),),
     ),
 )
 FLOW: Final = (

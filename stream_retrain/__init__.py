@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from stream_retrain.backtesting.backtest import backtest
     from stream_retrain.backtesting.backtest_result import BacktestResult
     from stream_retrain.codec.exported import load_model
+    from stream_retrain.codec.webhook import verify_webhook
+    from stream_retrain.core.callbacks import Callbacks, Secret, Webhook
     from stream_retrain.core.contest.challenger import Challenger, TopicRange, Window
     from stream_retrain.core.contest.evidence import Evidence
     from stream_retrain.core.fields import Field, Sparse
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from stream_retrain.core.watch.watch import Watch
     from stream_retrain.core.wire import Avro, JsonSchema, Protobuf
     from stream_retrain.errors import PipelineError, StreamRetrainError
+    from stream_retrain.facts.decision import Decision
     from stream_retrain.lane.shard import Shard
 
 __version__ = "0.2.0"
@@ -29,9 +32,11 @@ __version__ = "0.2.0"
 __all__ = [
     "Avro",
     "BacktestResult",
+    "Callbacks",
     "Caution",
     "Challenge",
     "Challenger",
+    "Decision",
     "Drift",
     "Every",
     "Evidence",
@@ -49,17 +54,20 @@ __all__ = [
     "Reset",
     "Retrain",
     "Schema",
+    "Secret",
     "Shard",
     "Sparse",
     "StreamRetrainError",
     "Threshold",
     "TopicRange",
     "Watch",
+    "Webhook",
     "Window",
     "__version__",
     "backtest",
     "detector_for",
     "load_model",
+    "verify_webhook",
     "watch_and_react",
 ]
 
@@ -67,9 +75,11 @@ __all__ = [
 _HOMES = {
     "Avro": "core.wire",
     "BacktestResult": "backtesting.backtest_result",
+    "Callbacks": "core.callbacks",
     "Caution": "core.react.triggers",
     "Challenge": "core.react.reactions",
     "Challenger": "core.contest.challenger",
+    "Decision": "facts.decision",
     "Drift": "core.react.triggers",
     "Every": "core.react.triggers",
     "Evidence": "core.contest.evidence",
@@ -87,16 +97,19 @@ _HOMES = {
     "Reset": "core.react.reactions",
     "Retrain": "core.react.reactions",
     "Schema": "core.schema",
+    "Secret": "core.callbacks",
     "Shard": "lane.shard",
     "Sparse": "core.fields",
     "StreamRetrainError": "errors",
     "Threshold": "core.react.thresholds",
     "TopicRange": "core.contest.challenger",
     "Watch": "core.watch.watch",
+    "Webhook": "core.callbacks",
     "Window": "core.contest.challenger",
     "backtest": "backtesting.backtest",
     "detector_for": "core.watch.calibration",
     "load_model": "codec.exported",
+    "verify_webhook": "codec.webhook",
     "watch_and_react": "core.watch.calibration",
 }
 

@@ -19,6 +19,7 @@ from stream_retrain.engines.faust.app import data_folder, pipeline_app, run_app
 from stream_retrain.engines.faust.attachment import Attachment, BothTurn, Work
 from stream_retrain.engines.faust.records import Decision, Prediction
 from stream_retrain.engines.faust.web import add_pages
+from stream_retrain.engines.fleet import WorkerCommand
 from stream_retrain.engines.kafka.clients import Clients
 from stream_retrain.engines.kafka.topics import output_topic
 from stream_retrain.engines.kafka.worker import run_worker
@@ -111,11 +112,13 @@ def run_in_faust(
     watching: Tell = lambda _: None,
     target: str | None = None,
     socket: Path | None = None,
+    callbacks: WorkerCommand | None = None,
 ) -> None:
     """What `compose.run_pipeline` does, with Faust as the member of the group; the parameters are the same."""
     spare_the_collector()
     told = threading.Event()
-    with data_folder() as folder, equipped(pipeline, settings, keyring, lambda: stop() or told.is_set(), watching, target, socket) as given:
+    equipment = equipped(pipeline, settings, keyring, lambda: stop() or told.is_set(), watching, target, socket, callbacks)
+    with data_folder() as folder, equipment as given:
         app = pipeline_app(pipeline, settings, given.instance, folder)
         attachment = Attachment(app, pipeline, settings, told)
         run_app(app, attachment, _work(given, attachment), given.watchdog)

@@ -18,6 +18,8 @@ The docstring of an error is its meaning and names the remedy; the message given
     ├── LimitError         a limit was reached whose reaction is to stop
     ├── BacktestError      a backtest could not be run: a process or a machine of it was lost
     ├── TrainingError      a training came to nothing, and would again: its model, its window or a limit
+    ├── CallbackError      a callback's own process could not be made ready: its module, or a secret, is not as it was
+    ├── WebhookError       what came is no webhook of who has the secret
     └── LocalStackError    the local Kafka or Valkey could not be had
 """
 
@@ -29,6 +31,7 @@ from typing import Literal
 __all__ = [
     "BacktestError",
     "BrokerError",
+    "CallbackError",
     "EventError",
     "FencedError",
     "FormatUnavailableError",
@@ -44,6 +47,7 @@ __all__ = [
     "StoreError",
     "StreamRetrainError",
     "TrainingError",
+    "WebhookError",
     "WindowGapError",
 ]
 
@@ -146,6 +150,14 @@ class LimitError(StreamRetrainError):
 
 class BacktestError(StreamRetrainError):
     """A backtest could not be run to its end: see what the message says of the process or the machine, and run it again."""
+
+
+class CallbackError(StreamRetrainError):
+    """The process that calls a callback could not be made ready: mend what the message names; decisions wait until then."""
+
+
+class WebhookError(StreamRetrainError):
+    """A request is no webhook of who has the secret: answer it with 400, and do nothing else."""
 
 
 class LocalStackError(StreamRetrainError):

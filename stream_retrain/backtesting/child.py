@@ -24,9 +24,9 @@ from typing import Final, TypeAlias
 from stream_retrain.backtesting.job import Job, JobDone, run_job
 from stream_retrain.backtesting.variants import Variant
 from stream_retrain.backtesting.versions import versions
+from stream_retrain.engines.channel import Channel
 from stream_retrain.engines.collector import spare_the_collector
 from stream_retrain.engines.parent import end_with_parent
-from stream_retrain.engines.trainer.channel import Channel
 from stream_retrain.loading import load_pipeline
 
 __all__ = ["Broken", "Failed", "Hello", "Message", "Moved", "Ready", "Stop", "Up", "main", "run"]

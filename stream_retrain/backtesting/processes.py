@@ -24,7 +24,7 @@ from stream_retrain.backtesting.child import Broken, Failed, Hello, Message, Mov
 from stream_retrain.backtesting.job import Job, JobDone
 from stream_retrain.backtesting.variants import Variant
 from stream_retrain.backtesting.versions import versions
-from stream_retrain.engines.trainer.channel import Channel
+from stream_retrain.engines.channel import Channel
 from stream_retrain.errors import BacktestError
 
 __all__ = ["HASH_SEED", "hello_of", "run_in_processes", "unsendable"]

@@ -23,7 +23,7 @@ LOG: Final = logging.getLogger("stream_retrain.cli")
 
 COMMANDS: Final = {
     **{name: name for name in ("demo", "init")},
-    **{name: name for name in ("check", "run", "trainer", "publish", "flights", "status", "healthcheck")},
+    **{name: name for name in ("check", "run", "trainer", "publish", "flights", "status", "healthcheck", "callbacks")},
     **dict.fromkeys(("retrain", "reset", "pause", "resume"), "request"),
     **{name: name for name in ("backtest", "verify", "asyncapi")},
     "models": "models",

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, loaded, plain, print_json
 from stream_retrain.cli.streams import own_output
+from stream_retrain.core.callbacks import handlers_of
 from stream_retrain.core.inside import named
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.errors import SettingsError
@@ -130,6 +131,9 @@ def _described(pipeline: Pipeline) -> dict[str, Any]:
     shown["watch"] = [f"{watch.signal}: {watch.detector_name} ({watch.wanted})" for watch in pipeline.watch]
     shown["react"] = [f"{rule.trigger} -> {rule.do}" for rule in pipeline.react]
     shown["metrics"] = [type(metric).__name__ for metric in pipeline.scores.metrics]
+    for name in ("callbacks", "webhooks", "integrations"):
+        del shown[name]
+    shown["told"] = [f"{each.name} ({', '.join(each.on)})" for each in handlers_of(pipeline)]  # never addresses, which may be secrets
     shown["digest"] = pipeline.digest()
     return shown
 

@@ -29,8 +29,13 @@ def nobody_runs(group: str) -> str:
     return f"no worker of group {group} runs: none has told Redis how it stands for {STATUS_EXPIRE_S:.0f} s"
 
 
-def group_status(group: str, told: Sequence[WorkerTold], trainers: Sequence[WorkerTold] | None = None) -> dict[str, Any]:
-    """Everything that is known of a group; `trainers` are those of the pool that serve its pipeline, None where that is not known."""
+def group_status(
+    group: str, told: Sequence[WorkerTold], trainers: Sequence[WorkerTold] | None = None, callbacks: Sequence[WorkerTold] = ()
+) -> dict[str, Any]:
+    """Everything that is known of a group; `trainers` are those of the pool that serve its pipeline, None where that is not known.
+
+    `callbacks` are the processes that call its callbacks.
+    """
     workers = _told(told)
     shards = [shard for worker in workers for shard in worker["shards"]]
     held = collections.Counter(shard["partition"] for shard in shards)
@@ -55,6 +60,7 @@ def group_status(group: str, told: Sequence[WorkerTold], trainers: Sequence[Work
         "duels": sum(shard["duel"] is not None for shard in shards),
         "workers": workers,
         "trainers": None if trainers is None else [{name: each[name] for name in TRAINER_FIELDS} for each in _told(trainers)],
+        "callbacks": [{name: each[name] for name in ("state", *TRAINER_FIELDS)} for each in _told(callbacks)],
     }
 
 
@@ -98,6 +104,12 @@ def show_group(found: dict[str, Any]) -> None:
         for each in found["trainers"]:
             trainers.add_row(*map(plain, (each["instance"], each["detail"], f"{_age(each['told_age_s'])} ago", _age(each["uptime_s"]))))
         console.print(trainers)
+    if found["callbacks"]:
+        called = table_of("callbacks", "state", "does", "told", "up for")
+        for each in found["callbacks"]:
+            told = f"{_age(each['told_age_s'])} ago"
+            called.add_row(*map(plain, (each["instance"], each["state"], each["detail"], told, _age(each["uptime_s"]))))
+        console.print(called)
 
 
 def shards_of(found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -17,6 +17,8 @@ from stream_retrain.cli.output import AllowUnsigned, PipelineArgument, SettingsF
 from stream_retrain.cli.signals import stop_on_signals
 from stream_retrain.cli.streams import own_output
 from stream_retrain.compose import keyring_of, run_pipeline, run_workers
+from stream_retrain.core.callbacks import handlers_of
+from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.failpoints import arm_from
 from stream_retrain.engines.fleet import PARENT_VARIABLE, SOCKET_VARIABLE, WorkerCommand
 from stream_retrain.engines.parent import end_with_parent
@@ -24,6 +26,10 @@ from stream_retrain.logs import identify
 from stream_retrain.settings import Settings
 
 __all__ = ["run"]
+
+
+CALLED_ELSEWHERE: Final = "_STREAM_RETRAIN_CALLED_ELSEWHERE"
+"""Tells a worker process that another one has the process of callbacks beside it; not a setting."""
 
 
 class Engine(enum.Enum):
@@ -64,6 +70,7 @@ def run(
     asked_for = loaded(pipeline)
     identify(pipeline=asked_for.name)
     keyring = keyring_of(wanted)
+    called = _callbacks_command(asked_for, pipeline, settings, wanted)
     if workers > 1:
         with tempfile.TemporaryDirectory(prefix="stream_retrain-") as folder:
             sockets = [Path(folder) / str(number) for number in range(workers)]
@@ -73,9 +80,18 @@ def run(
         if engine is Engine.faust:
             from stream_retrain.attaching import run_in_faust
 
-            run_in_faust(asked_for, wanted, keyring, stop_on_signals(), target=pipeline, socket=where)
+            run_in_faust(asked_for, wanted, keyring, stop_on_signals(), target=pipeline, socket=where, callbacks=called)
         else:
-            run_pipeline(asked_for, wanted, keyring, stop_on_signals(), target=pipeline, socket=where)
+            run_pipeline(asked_for, wanted, keyring, stop_on_signals(), target=pipeline, socket=where, callbacks=called)
+
+
+def _callbacks_command(pipeline: Pipeline, target: str, file: Path | None, settings: Settings) -> WorkerCommand | None:
+    """What starts the process of callbacks beside this worker; None where there is nothing to call, or another worker or nobody does it."""
+    elsewhere = os.environ.pop(CALLED_ELSEWHERE, None) is not None
+    if elsewhere or settings.callbacks == "off" or not handlers_of(pipeline):
+        return None
+    options = [*(("--settings", str(file)) if file is not None else ()), "--log-level", settings.log_level]
+    return WorkerCommand([sys.executable, "-m", "stream_retrain", "callbacks", target, *options], dict(os.environ))
 
 
 def _commands(sockets: Sequence[Path], settings: Settings) -> list[WorkerCommand]:
@@ -84,5 +100,6 @@ def _commands(sockets: Sequence[Path], settings: Settings) -> list[WorkerCommand
     commands = []
     for number, socket in enumerate(sockets):
         instance = {"STREAM_RETRAIN_INSTANCE": f"{settings.instance}-{number}"} if settings.instance else {}
-        commands.append(WorkerCommand(arguments, {**os.environ, SOCKET_VARIABLE: str(socket), **instance}))
+        called = {CALLED_ELSEWHERE: "1"} if number else {}  # the first one has the process of callbacks beside it
+        commands.append(WorkerCommand(arguments, {**os.environ, SOCKET_VARIABLE: str(socket), **instance, **called}))
     return commands

@@ -86,7 +86,8 @@ def _show_group(group: str, trainers: str | None, redis_url: str, json: bool) ->
     `trainers` is the group of the trainers that have loaded exactly this pipeline, where that is known.
     """
     store = connect(redis_url).workers
-    found = group_status(group, store.all(group), None if trainers is None else store.all(trainers))
+    callbacks = store.all(f"{group}.callbacks")
+    found = group_status(group, store.all(group), None if trainers is None else store.all(trainers), callbacks)
     if json:
         print_json(found)
     elif found["workers"]:
@@ -140,6 +141,12 @@ def _show(number: str | None, found: dict[str, Any] | None) -> None:
     if relay := found.get("label_relay"):
         done = f"{relay['relayed']:,} relayed, {relay['waiting']:,} wait for their questions, {relay['rejected']:,} dead letters"
         console.print(plain(f"  relay of labels: {relay['state']}  {done}  {relay['detail']}"))
+    if called := found.get("callbacks"):
+        lag = "-" if called["lag_records"] is None else f"{called['lag_records']:,}"
+        console.print(plain(f"  callbacks: {called['state']}  lag {lag}  {called['detail']}"))
+        for name, each in called["handlers"].items():
+            counted = ", ".join(f"{each[key]:,} {key}" for key in ("called", "failed", "retried", "dead", "waiting"))
+            console.print(plain(f"    {name}: {counted}" + (f"; {each['error']}" if each["error"] else "")))
     for name, shard in found["shards"].items():
         if said := _labels_text(shard.get("labels")):
             console.print(plain(f"  partition {name.rpartition('/')[2]}: {said}"))

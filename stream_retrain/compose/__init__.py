@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 import stream_retrain
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.trial import checkpointable
+from stream_retrain.compose.callbacks import beside_worker
 from stream_retrain.compose.serving import pages_of, served_by
 from stream_retrain.compose.trainers import serve_trainer, trainer_of
+from stream_retrain.core.callbacks import NamedHandler, handlers_of
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.announce import Announcer
 from stream_retrain.engines.collector import spare_the_collector
@@ -81,16 +83,19 @@ def run_pipeline(
     watching: Tell = lambda _: None,
     target: str | None = None,
     socket: Path | None = None,
+    callbacks: WorkerCommand | None = None,
 ) -> None:
     """One worker with its stores, trainer, views and HTTP server, until `stop()`.
 
     `watching` is told every fact too; `target` is the PIPELINE it was loaded from, if it was. `socket`: serve there, for the parent of
-    several workers, and on no port. Raises `PipelineError` where a checkpoint of it could not be opened.
+    several workers, and on no port. `callbacks`: the command of the process of callbacks, to run beside it.
+
+    Raises `PipelineError` where a checkpoint of it could not be opened.
     """
     from stream_retrain.engines.kafka import run_worker  # here, because the Kafka client takes a while to import
 
     spare_the_collector()
-    with equipped(pipeline, settings, keyring, stop, watching, target, socket) as given:
+    with equipped(pipeline, settings, keyring, stop, watching, target, socket, callbacks) as given:
         stores, name, watchdog, tell, trainer = given.stores, given.instance, given.watchdog, given.tell, given.trainer
         work, beside = given.pipeline, given.beside
         supervise(lambda: run_worker(work, settings, stores, keyring, name, watchdog, tell, trainer, beside=beside), watchdog, tell)
@@ -122,13 +127,14 @@ def equipped(
     watching: Tell = lambda _: None,
     target: str | None = None,
     socket: Path | None = None,
+    callbacks: WorkerCommand | None = None,
 ) -> Iterator[Equipment]:
     """Stores, trainer, views and HTTP server. Raises `SettingsError`, and `PipelineError` where a checkpoint could not be opened."""
     from stream_retrain.engines.kafka.clients import check_config
     from stream_retrain.engines.kafka.registry import with_registry
 
     check_config(settings)
-    pipeline = with_registry(pipeline, settings)
+    declared, pipeline = pipeline, with_registry(pipeline, settings)
     checkpointable(pipeline)
     with ExitStack() as stack:
         watchdog = Watchdog(stop, loop_timeout_s=settings.loop_timeout_s, shutdown_timeout_s=settings.shutdown_timeout_s)
@@ -136,7 +142,7 @@ def equipped(
         group = settings.group_of(pipeline.name)
         instance = stack.enter_context(claim_instance(group, settings.instance))
         identify(instance=instance.name, pipeline=pipeline.name)
-        labels = _labels(pipeline)
+        labels = _labels(pipeline, handlers_of(declared) if callbacks is not None else ())
         limit_s, release = settings.ready_commit_timeout_s, stream_retrain.__version__
         status = Status(pipeline.name, instance.name, metrics=labels.metrics, commit_timeout_s=limit_s, version=release)
         metrics, history = Metrics(labels, release), History()
@@ -148,6 +154,8 @@ def equipped(
         stores = connect(settings.redis_url, keyring=keyring, group=group, artifacts_url=settings.artifacts_url)
         stack.enter_context(Announcer(stores.workers, group, instance.name, status.snapshot, served.url_elsewhere if served else ""))
         tell = all_of(status, history, metrics, log_fact, *traces, watching)
+        relay = stack.enter_context(relayed(pipeline, settings, instance.name, watchdog, tell))
+        called = stack.enter_context(beside_worker(callbacks, settings, tell))
         yield Equipment(
             pipeline=pipeline,
             settings=settings,
@@ -158,7 +166,7 @@ def equipped(
             stores=stores,
             trainer=stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target, watchdog.deadline_s)),
             pages=pages,
-            beside=stack.enter_context(relayed(pipeline, settings, instance.name, watchdog, tell)),
+            beside=lambda now_s: (relay(now_s), called(now_s))[-1],
         )
 
 
@@ -208,7 +216,7 @@ def warm_start_pipeline(pipeline: Pipeline, settings: Settings, keyring: Keyring
     return warm_start(pipeline, asked, settings, keyring, stores)
 
 
-def _labels(pipeline: Pipeline) -> PipelineLabels:
+def _labels(pipeline: Pipeline, handlers: Sequence[NamedHandler] = ()) -> PipelineLabels:
     """What the metrics of a pipeline are labelled with."""
     return PipelineLabels(
         name=pipeline.name,
@@ -216,6 +224,7 @@ def _labels(pipeline: Pipeline) -> PipelineLabels:
         topic=pipeline.source,
         model=" | ".join(type(step).__name__ for step in getattr(pipeline.model, "steps", {"": pipeline.model}).values()),
         watches=tuple((watch.detector_name, watch.signal) for watch in pipeline.watch),
+        handlers=tuple(each.name for each in handlers),
         reactions=tuple(type(rule.do).__name__ for rule in pipeline.react),
         metrics=tuple((type(metric).__name__, bool(metric.bigger_is_better)) for metric in pipeline.scores.metrics),
     )

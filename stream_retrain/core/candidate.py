@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from stream_retrain.core.contest.training import copy_of
-from stream_retrain.core.pipeline import Pipeline, declared_of, faults_of_model
+from stream_retrain.core.model_faults import model_faults
+from stream_retrain.core.pipeline import Pipeline, declared_of
 from stream_retrain.core.trial import Candidate, Trial
 
 __all__ = ["tried"]
@@ -14,7 +15,7 @@ __all__ = ["tried"]
 
 def tried(model: Any, pipeline: Pipeline, where: str) -> Trial:
     """The trial of a model with all it has learned; nothing of it learns, a copy does. `faults` says what is wrong."""
-    of_kind = list(faults_of_model(where, model, pipeline.task))
+    of_kind = list(model_faults(where, model, pipeline.task))
     candidates = [] if of_kind else [Candidate(where, model, lambda: copy_of(model))]
     trial = Trial(dataclasses.replace(declared_of(pipeline), models=candidates, metrics=(), watches=()))
     trial.faults[:0] = of_kind

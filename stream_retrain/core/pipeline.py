@@ -11,16 +11,16 @@ import copy
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from river import base
-
+from stream_retrain.core.callbacks import Callbacks, Integration, Webhook, handler_faults
 from stream_retrain.core.contest.challenger import Challenger
 from stream_retrain.core.digest import digest
-from stream_retrain.core.inside import fills_nulls, named, unseeded
+from stream_retrain.core.inside import fills_nulls
 from stream_retrain.core.labels import Labels
 from stream_retrain.core.limits import header_faults, limit_faults, output_faults
+from stream_retrain.core.model_faults import model_faults, seed_faults
 from stream_retrain.core.react.combinations import Trigger, leaves
 from stream_retrain.core.react.policy import PolicySpec
 from stream_retrain.core.react.reactions import Race, race_faults
@@ -51,6 +51,8 @@ LATER: Final = {
     "rejects_over_records": 1_000,
 }
 """Fields that are younger than digests, and their defaults: pipelines that say nothing of them keep the digest that they had."""
+TOLD: Final[Mapping[str, Any]] = {"callbacks": None, "webhooks": (), "integrations": ()}
+"""Fields of those who are told of decisions: no part of a digest, nor of a pickle, which has these values in their place."""
 TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 OF_PROBA: Final = ("probabilities", "threshold")
 """What of the outputs is made of a classifier's probabilities."""
@@ -89,6 +91,8 @@ class Pipeline:
         What becomes of labels that come before their question, or twice; and the topic they come from, where it is one of their own.
     classes_max
         Classes a multiclass task may have where the schema does not name them; a record with one more is refused.
+    callbacks, webhooks, integrations
+        Who is told of decisions, by `stream-retrain callbacks`. Two pipelines that differ only in these are the same.
 
     Raises `PipelineError` with every fault.
     """
@@ -115,6 +119,13 @@ class Pipeline:
     classes_max: int = 1_000
     carry_headers: Sequence[str] = CARRIED
     labels: Labels = PLAIN_LABELS
+    callbacks: Callbacks | None = None
+    webhooks: Sequence[Webhook] = ()
+    integrations: Sequence[Integration] = ()
+
+    def __getstate__(self) -> list[Any]:
+        fields = (field.name for field in dataclasses.fields(self))
+        return [TOLD[name] if name in TOLD else getattr(self, name) for name in fields]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "schema", _schema_for(self))
@@ -191,7 +202,7 @@ class Pipeline:
 
     def digest(self) -> str:
         """A digest of everything that makes a shard what it is; two pipelines with the same one learn the same from a log."""
-        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in TOLD}
         parts |= {"schema": self.schema.without_example(), "carry_headers": tuple(self.carry_headers)}
         for name, value in LATER.items():
             if parts[name] == value:
@@ -233,6 +244,7 @@ def _faults(pipeline: Pipeline) -> Iterator[str]:
     yield from limit_faults(pipeline)
     yield from header_faults(pipeline.carry_headers)
     yield from output_faults(pipeline)
+    yield from handler_faults(pipeline)
     if not isinstance(pipeline.schema, Schema):
         yield f"schema must be a Schema, not {pipeline.schema!r}"
         return
@@ -244,29 +256,18 @@ def _faults(pipeline: Pipeline) -> Iterator[str]:
         return
     of_schema = list(schema_faults(pipeline.schema, pipeline.task))
     yield from of_schema
-    model_faults = list(faults_of_model("model", pipeline.model, pipeline.task))
-    yield from model_faults
+    of_model = list(model_faults("model", pipeline.model, pipeline.task))
+    yield from of_model
     yield from _rule_faults(pipeline)
-    if not model_faults:
+    if not of_model:
         yield from pipeline.scores.faults(pipeline.task, pipeline.model)
     if not of_schema:
         yield from Trial(declared_of(pipeline)).faults
 
 
-def faults_of_model(where: str, model: Any, task: Task) -> Iterator[str]:
-    """What is wrong with a model as it stands: its kind, or randomness without a seed."""
-    wanted = base.Regressor if task == "regression" else base.Classifier
-    if not isinstance(model, wanted):
-        yield f"{where}: a {task} task needs a River {wanted.__name__.lower()}, not {type(model).__name__}"
-    elif task == "multiclass" and not model._multiclass:
-        yield f"{where}: {named(model)} knows two classes only; wrap it in river.multiclass.OneVsRestClassifier"
-    else:
-        yield from _seed_faults(where, model)
-
-
 def _watch_faults(pipeline: Pipeline, watch: Watch) -> Iterator[str]:
     yield from watch.faults(pipeline.task, pipeline.schema)
-    yield from _seed_faults(f"watch {watch.signal!r}", (watch.detector, watch.warning))
+    yield from seed_faults(f"watch {watch.signal!r}", (watch.detector, watch.warning))
 
 
 def _rule_faults(pipeline: Pipeline) -> Iterator[str]:
@@ -286,7 +287,7 @@ def _rule_faults(pipeline: Pipeline) -> Iterator[str]:
         else:
             yield f"react: {rule!r} is not a rule; write On.drift(signal, reaction)"
     for where, model, _ in _challengers(pipeline):
-        yield from faults_of_model(where, model, pipeline.task)
+        yield from model_faults(where, model, pipeline.task)
 
 
 def _watches(pipeline: Pipeline) -> list[Watch]:
@@ -310,7 +311,7 @@ def _challengers(pipeline: Pipeline) -> Iterator[Candidate]:
 def declared_of(pipeline: Pipeline) -> Declared:
     """What of a pipeline has no fault as it stands, to be tried."""
     task = pipeline.task
-    models = [each for each in _models(pipeline) if not any(faults_of_model(each.where, each.model, task))]
+    models = [each for each in _models(pipeline) if not any(model_faults(each.where, each.model, task))]
     watches = [watch for watch in _watches(pipeline) if not any(_watch_faults(pipeline, watch))]
     scored = [metric for metric in pipeline.scores.metrics if not any(metric_faults(metric, task, pipeline.model))]
     beside = Beside([watch.signal for watch in watches], task)
@@ -339,9 +340,3 @@ def _schema_for(pipeline: Pipeline) -> Schema:
         return schema
     fills = any(fills_nulls(each.model) for each in _models(pipeline))
     return dataclasses.replace(schema, keep_null=True) if fills else schema
-
-
-def _seed_faults(where: str, declared: Any) -> Iterator[str]:
-    """Randomness without a seed, in a declared thing or anywhere inside it."""
-    for name in dict.fromkeys(unseeded(declared)):
-        yield f"{where}: {name} has no seed, so it could not be restored or replayed to the same; give seed=1"

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
+from stream_retrain.facts.callbacks import CallbacksChanged, CallbacksTold
 from stream_retrain.facts.kept import CopyFact
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.observation import Observation
@@ -23,6 +24,8 @@ from stream_retrain.facts.values import ShardId
 __all__ = [
     "ArtifactsEvicted",
     "Assigned",
+    "CallbacksChanged",
+    "CallbacksTold",
     "CheckpointFailed",
     "Checkpointed",
     "Committed",
@@ -332,6 +335,8 @@ WorkerFact: TypeAlias = (
     | TrainingWaits
     | LabelsRelayed
     | RelayChanged
+    | CallbacksTold
+    | CallbacksChanged
     | WorkerStateChanged
     | Retrying
 )

@@ -141,6 +141,10 @@ class Settings:
     train_memory_bytes_max: int = _setting(2 * 1024**3, "bytes of memory one training may take", low=64 * 1024**2, high=2**50)
     trainer_wait_s: float = _setting(30.0, "seconds a training waits for a trainer before the log and a metric say so", low=1, high=3_600)
     train_attempts_max: int = _setting(2, "how often a training is begun whose process dies, or whose store is away", low=1, high=100)
+    callbacks: Literal["process", "off"] = _setting(
+        "process",
+        "who calls the pipeline's callbacks and webhooks: a process beside the worker; off: `stream-retrain callbacks`, elsewhere",
+    )
     http: bool = _setting(True, "serve the page at /, and /metrics, /healthz, /readyz and /status")
     http_host: str = _setting("127.0.0.1", "address to serve on; 0.0.0.0: all", pattern=r"[^\s/@]+", words="a host name or an address")
     http_allowed_hosts: str = _setting(

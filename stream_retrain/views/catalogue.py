@@ -25,6 +25,7 @@ Kind: TypeAlias = Literal["counter", "gauge", "histogram", "info"]
 
 _STAGE_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)
 _TRAINING_BUCKETS_S: Final = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+_CALL_BUCKETS_S: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _DELAY_BUCKETS_S: Final = (0.1, 1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0)
 
 
@@ -59,6 +60,7 @@ OF_THE_PARENT: Final = frozenset({"worker_up", "worker_starts", "merge_seconds"}
 """Families of the parent of `run --workers N`, whose exposition holds those of its workers too."""
 NO_PIPELINE: Final = OF_THE_PARENT | {"build"}
 _P: Final = ("partition",)
+_H: Final = ("handler",)
 _PLACE: Final = ("topic", "partition")
 _WATCH: Final = ("partition", "detector", "signal")
 
@@ -220,6 +222,19 @@ GROUPS: Final[tuple[Group, ...]] = (
         ),
     ),
     Group(
+        "Callbacks and webhooks, where a worker has started their process; absent where there are none",
+        (
+            Family("callbacks_up", "gauge", (), "1 while they are called; 0 while Kafka or their process is tried again"),
+            Family("callbacks_called", "counter", _H, "calls that ended, repeated ones included"),
+            Family("callbacks_failed", "counter", _H, "calls that failed: raised, took too long, were refused"),
+            Family("callbacks_retried", "counter", _H, "calls that were another attempt at a decision"),
+            Family("callbacks_dead", "counter", _H, "decisions that became dead letters"),
+            Family("callbacks_waiting", "gauge", _H, "decisions that a handler is not done with"),
+            Family("callbacks_lag_records", "gauge", (), "decisions in the topic that are not done with"),
+            Family("callback_duration_seconds", "histogram", _H, "how long a call took", _CALL_BUCKETS_S),
+        ),
+    ),
+    Group(
         "What scraping costs",
         (
             Family("scrapes", "counter", (), "expositions made"),
@@ -252,6 +267,7 @@ LABELS: Final = {
     "contestant": "a contestant of the duel in progress, at most 20",
     "how": "a closed set: what a shard came back from; of promotions: promote, rollback",
     "do": "retrain, reset, promote, rollback, pause, resume",
+    "handler": "a callback, a webhook or an integration that the pipeline declares, by its name",
     "worker": "with --workers: the number of the worker process, from 0; on every family that comes from one",
     "task": "binary, multiclass, regression",
     "model": "the class of the declared model, or those of its steps",

@@ -38,11 +38,13 @@ class PipelineLabels:
     watches: tuple[tuple[str, str], ...] = ()
     """Detector and signal of each."""
     reactions: tuple[str, ...] = ()
+    handlers: tuple[str, ...] = ()
+    """Callbacks and webhooks, where their process is beside the worker."""
     metrics: tuple[tuple[str, bool], ...] = ()
     """Name of each, and whether a larger value is better."""
 
 
-def known_of_worker() -> Iterator[_Key]:
+def known_of_worker(pipeline: PipelineLabels) -> Iterator[_Key]:
     """The label sets of a worker's counters, so that `increase()` sees the first of each."""
     closed = {
         "transactions": ("committed", "aborted"),
@@ -53,6 +55,7 @@ def known_of_worker() -> Iterator[_Key]:
     }
     yield from ((name, (value,)) for name, values in closed.items() for value in values)
     yield from ((family.name, ()) for family in _COUNTERS if not family.labels)
+    yield from ((family.name, (name,)) for family in _COUNTERS if family.labels == ("handler",) for name in pipeline.handlers)
 
 
 def known_of_shard(pipeline: PipelineLabels, partition: str) -> Iterator[_Key]:

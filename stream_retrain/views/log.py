@@ -19,6 +19,8 @@ from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
     ArtifactsEvicted,
     Assigned,
+    CallbacksChanged,
+    CallbacksTold,
     Checkpointed,
     CheckpointFailed,
     Committed,
@@ -89,8 +91,8 @@ def log_fact(fact: WorkerFact) -> None:
             LOG.log(level, "worker is %s%s", fact.state, f": {fact.detail}" if fact.detail else "", extra=told)
         case RelayChanged() | LabelsRelayed():
             _log_relay(fact)
-        case Observed() | Lagging() | GroupSeen() | Committed():
-            pass
+        case Observed() | Lagging() | GroupSeen() | Committed() | CallbacksTold() | CallbacksChanged():
+            pass  # of callbacks their own process logs
         case _:
             assert_never(fact)
 

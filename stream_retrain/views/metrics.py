@@ -32,6 +32,8 @@ from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
     ArtifactsEvicted,
     Assigned,
+    CallbacksChanged,
+    CallbacksTold,
     Checkpointed,
     CheckpointFailed,
     Committed,
@@ -91,7 +93,7 @@ class Metrics:
         self._pipeline = pipeline
         self._release = release
         self._lock = threading.Lock()
-        self._counts: collections.defaultdict[_Key, float] = collections.defaultdict(float, dict.fromkeys(known_of_worker(), 0.0))
+        self._counts: collections.defaultdict[_Key, float] = collections.defaultdict(float, dict.fromkeys(known_of_worker(pipeline), 0.0))
         self._gauges: Gauges = {("worker_state", ()): 0}
         for metric, bigger_is_better in pipeline.metrics:
             self._gauges["quality_bigger_is_better", (metric,)] = float(bigger_is_better)
@@ -100,6 +102,8 @@ class Metrics:
         self._stages = {stage: Histogram(histograms["stage_duration_seconds"]) for stage in STAGES}
         self._delays = Histogram(histograms["label_delay_seconds"])
         self._trainings = Histogram(histograms["training_duration_seconds"])
+        self._call_bounds = histograms["callback_duration_seconds"]
+        self._calls: dict[str, Histogram] = {}
         self._newest_s = -math.inf
         self._shards: dict[ShardId, _Shard] = {}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -151,8 +155,8 @@ class Metrics:
                 self._count("restores", fact.how)
                 self._gauges["store_up", ()] = 1
                 self._counts["questions_dropped", ()] += fact.questions_dropped or 0
-            case LabelsRelayed() | RelayChanged():
-                self._relayed(fact)
+            case LabelsRelayed() | RelayChanged() | CallbacksTold() | CallbacksChanged():
+                self._beside(fact)
             case WentLive() | WindowCleared() | ShardHeld():
                 pass
             case _:
@@ -226,20 +230,33 @@ class Metrics:
                 self._shard(fact.shard).kept["model_copies_waiting", (str(fact.shard.partition),)] = fact.waiting
                 self._counts["model_copy_failures", ()] += bool(fact.error)
 
-    def _relayed(self, fact: LabelsRelayed | RelayChanged) -> None:
+    def _beside(self, fact: LabelsRelayed | RelayChanged | CallbacksTold | CallbacksChanged) -> None:
+        """What goes on beside the worker's loop."""
         match fact:
             case RelayChanged():
                 self._gauges["label_relay_up", ()] = float(fact.state == "running")
+            case CallbacksChanged():
+                self._gauges["callbacks_up", ()] = float(fact.state == "running")
             case LabelsRelayed():
                 self._counts["labels_relayed", ()] += fact.relayed
                 for reason, count in fact.rejected.items():
                     self._counts["dead_letters", (reason,)] += count
                 self._gauges["labels_waiting", ()] = fact.waiting
                 self._gauges["label_questions_known", ()] = fact.questions
-                if fact.lag_records is None:
-                    self._gauges.pop(("labels_lag_records", ()), None)
-                else:
-                    self._gauges["labels_lag_records", ()] = fact.lag_records
+                self._lags("labels_lag_records", fact.lag_records)
+            case CallbacksTold():
+                for told in fact.handlers:
+                    handler = (told.name,)
+                    for name in ("called", "failed", "retried", "dead"):
+                        self._counts[f"callbacks_{name}", handler] += getattr(told, name)
+                    self._gauges["callbacks_waiting", handler] = told.waiting
+                    self._calls.setdefault(told.name, Histogram(self._call_bounds)).observe_all(told.seconds)
+                self._lags("callbacks_lag_records", fact.lag_records)
+
+    def _lags(self, name: str, records: int | None) -> None:
+        self._gauges.pop((name, ()), None)
+        if records is not None:
+            self._gauges[name, ()] = records
 
     def _processed(self, fact: Processed) -> None:
         counts, shard, partition = self._counts, self._shard(fact.shard), str(fact.shard.partition)
@@ -302,10 +319,12 @@ class Metrics:
             values = {**self._counts, **dict(self._now())}
             stages = [((stage,), each.copy()) for stage, each in self._stages.items()]
             delays, trainings = self._delays.copy(), self._trainings.copy()
+            calls = [((name,), each.copy()) for name, each in self._calls.items()]
         histograms: Histograms = {
             "stage_duration_seconds": stages,
             "label_delay_seconds": [((), delays)],
             "training_duration_seconds": [((), trainings)],
+            "callback_duration_seconds": calls,
         }
         yield from infos(self._pipeline, self._release)
         yield from exposed(self._pipeline.name, values, histograms)

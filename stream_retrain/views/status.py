@@ -20,6 +20,8 @@ from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
     ArtifactsEvicted,
     Assigned,
+    CallbacksChanged,
+    CallbacksTold,
     Checkpointed,
     CheckpointFailed,
     Committed,
@@ -44,6 +46,7 @@ from stream_retrain.facts.worker import (
     WorkerFact,
     WorkerStateChanged,
 )
+from stream_retrain.views.callbacks import CallbacksStanding
 from stream_retrain.views.sentences import shown
 from stream_retrain.views.shard_status import ShardStatus, age
 
@@ -108,6 +111,7 @@ class Status:
         self._committed = self._aborted = self._outputs = self._restarts = 0
         self._committed_at_s: float | None = None
         self._of_relay: dict[str, Any] | None = None
+        self._of_callbacks = CallbacksStanding()
 
     def __call__(self, fact: WorkerFact) -> None:  # noqa: C901 - one arm a kind of fact
         """Take one fact."""
@@ -131,6 +135,8 @@ class Status:
                 self._note_store(fact)
             case RelayChanged() | LabelsRelayed():
                 self._relay(fact)
+            case CallbacksTold() | CallbacksChanged():
+                self._of_callbacks(fact)
             case WorkerStateChanged():
                 self._enter(fact.state, fact.detail)
                 if fact.state in ("stopped", "failed"):
@@ -194,6 +200,7 @@ class Status:
             "checkpoint_age_s": _oldest([shard["checkpoint_age_s"] for shard in shards.values()]),
             "metrics": self._metrics,
             "label_relay": None if self._of_relay is None else dict(self._of_relay),
+            "callbacks": self._of_callbacks.snapshot(),
             "shards": shards,
             "recent": list(self._decisions.copy()),
         }

@@ -22,6 +22,8 @@ from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
     ArtifactsEvicted,
     Assigned,
+    CallbacksChanged,
+    CallbacksTold,
     Checkpointed,
     CheckpointFailed,
     Committed,
@@ -96,7 +98,9 @@ class Traces:
                 pass
             case ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled() | TrainingWaits() | MemoryHigh():
                 pass
-            case LabelsRelayed() | RelayChanged() | ShardHeld() | CopyKept() | CopiesDropped() | CopiesWait():
+            case LabelsRelayed() | RelayChanged() | CallbacksTold() | CallbacksChanged():
+                pass
+            case ShardHeld() | CopyKept() | CopiesDropped() | CopiesWait():
                 pass
             case _:
                 assert_never(fact)

@@ -126,7 +126,7 @@ def call(module: str, name: str, *arguments: Any) -> bytes:
         ("stream_retrain.loading", "load_pipeline", ["/tmp/evil.py"]),
         ("stream_retrain.core.contest.training", "copy_of", [1]),
         ("stream_retrain.engines.fleet", "_start", [1]),
-        ("stream_retrain.engines.trainer.channel", "Channel", [1]),
+        ("stream_retrain.engines.channel", "Channel", [1]),
         ("stream_retrain.local.process", "Process", []),
         ("stream_retrain.codec.state", "load_state", [b"N."]),
         ("stream_retrain.codec.state", "_gaussian", [dict, {}]),

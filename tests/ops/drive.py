@@ -34,7 +34,7 @@ AT_ONCE, A_SECOND, FLIP_EVERY = 3_000, 250, 6_000
 PIPELINES = '''
 import time
 from river import base, drift, linear_model, metrics, preprocessing
-from stream_retrain import Challenge, Evidence, Ignore, Labels, On, Pipeline, Reset, Retrain, Schema, Watch, Window
+from stream_retrain import Challenge, Evidence, Ignore, Labels, On, Pipeline, Reset, Retrain, Schema, Watch, Webhook, Window
 from stream_retrain.models import PerKey, adaptive_classifier
 
 
@@ -84,6 +84,7 @@ adaptive = declared(
     watch=[Watch("error", drift.ADWIN())],
     react=[On.every(events=1_500, do=Reset()), On.memory(model_bytes_max=10**9, shard_bytes_max=10**10, do="reset")],
     labels=Labels(topic="{source}.labels"),
+    webhooks=[Webhook(url="http://127.0.0.1:9/nobody", on=("drift", "model.reset"), attempts_max=2, pause_s=0.1)],
 )
 '''
 

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream_retrain.facts.callbacks import HandlerTold
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.observation import Reading, Standing
@@ -30,6 +31,8 @@ from stream_retrain.facts.shard import (
 from stream_retrain.facts.telling import counted_labels
 from stream_retrain.facts.worker import (
     Assigned,
+    CallbacksChanged,
+    CallbacksTold,
     Checkpointed,
     CheckpointFailed,
     Committed,
@@ -65,6 +68,7 @@ LABELS = PipelineLabels(
     topic="flights.events",
     model="LogisticRegression",
     watches=(("ADWIN", "error"),),
+    handlers=("webhook:ops",),
     reactions=("Challenge",),
     metrics=(("Accuracy", True), ("LogLoss", False)),
 )
@@ -127,6 +131,8 @@ def lines(metrics: Metrics, family: str) -> list[str]:
     return [line for line in exposition(metrics).splitlines() if line.removeprefix("# HELP ").removeprefix("# TYPE ").startswith(family)]
 
 
+HOOK = HandlerTold(name="webhook:ops", called=5, failed=3, retried=2, dead=1, seconds=(0.2, 40.0), waiting=4, error="it answered 500")
+CALLED = CallbacksTold(handlers=(HOOK,), lag_records=6)
 RELAYED = LabelsRelayed(relayed=40, rejected={"schema": 2}, waiting=3, questions=900, lag_records=5)
 EVERYTHING: tuple[WorkerFact, ...] = (
     Assigned(shard=SHARD, offset=100, live_from=105),
@@ -139,6 +145,8 @@ EVERYTHING: tuple[WorkerFact, ...] = (
     TrainerTold(shard=SHARD, training=5, rows=200, rows_total=None),
     TrainerTold(shard=SHARD, training=5, rows=900, rows_total=900, caught_up_s=0.1, seconds=3.0),
     RelayChanged(state="running"),
+    CallbacksChanged(state="running"),
+    CALLED,
     RELAYED,
     Committed(outputs=9, offsets={SHARD: 110}, seconds=0.03),
     Checkpointed(shard=SHARD, offset=110, bytes=2_048, seconds=0.002, at_s=1_500.5),
@@ -394,6 +402,18 @@ class TestGauges:
             found(fact)
         assert value(found, "label_relay_up") == 0.0
         assert value(found, "labels_lag_records") is None, "it has no partition of the labels topic"
+
+    def test_of_callbacks_calls_failures_dead_letters_and_what_waits_are_counted_by_handler(self) -> None:
+        found = told(CallbacksChanged(state="running"), CALLED, CALLED)
+        counts = {name: value(found, f"callbacks_{name}_total", handler="webhook:ops") for name in ("called", "failed", "retried", "dead")}
+        assert counts == {"called": 10, "failed": 6, "retried": 4, "dead": 2}
+        assert (value(found, "callbacks_waiting", handler="webhook:ops"), value(found, "callbacks_lag_records")) == (4, 6)
+        assert value(found, "callback_duration_seconds_count", handler="webhook:ops") == 4
+        assert value(found, "callbacks_up") == 1.0
+        found(CallbacksChanged(state="degraded"))
+        found(CallbacksTold(handlers=(), lag_records=None))
+        assert value(found, "callbacks_up") == 0.0
+        assert value(found, "callbacks_lag_records") is None
 
     def test_of_quality_are_absent_before_the_first_label(self) -> None:
         """Every metric of River says 0 then, which an alarm would take for a model that is always wrong."""

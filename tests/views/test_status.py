@@ -117,6 +117,7 @@ def test_a_worker_that_has_just_started_shows_this() -> None:
         "checkpoint_age_s": None,
         "metrics": [{"name": "Accuracy", "bigger_is_better": True}],
         "label_relay": None,
+        "callbacks": None,
         "shards": {},
         "recent": [],
     }

@@ -23,8 +23,8 @@ from typing import Final, TypeAlias
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.sources import edited, sources_digest
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.trainer.channel import Channel
-from stream_retrain.engines.trainer.confine import end_with_parent, limit_memory, lower_priority
+from stream_retrain.engines.channel import Channel
+from stream_retrain.engines.confine import end_with_parent, limit_memory, lower_priority
 from stream_retrain.engines.trainer.jobs import Job, JobDone, Progress
 from stream_retrain.engines.trainer.work import RETRIED, train_job
 from stream_retrain.errors import PipelineError, StreamRetrainError

@@ -28,7 +28,7 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.sources import source_files, sources_digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.backoff import Backoff
-from stream_retrain.engines.trainer.channel import Channel
+from stream_retrain.engines.channel import Channel
 from stream_retrain.engines.trainer.child import Broken, Failed, Hello, Message, Progressed, Ready, Up
 from stream_retrain.engines.trainer.jobs import Job, JobDone, TopicReader, TrainerLimits, TrainerResult
 from stream_retrain.engines.trainer.open_jobs import OpenJobs

@@ -1,7 +1,7 @@
-"""Messages between a worker and its child process, over a socket pair that no other process can reach.
+"""Messages between a process and its child, over a socket pair that no other process can reach.
 
 A message is its length in eight bytes, and a pickle. Unpickling is safe here: both ends are the same program of the same user, and no
-message comes from Redis or Kafka. The worker must not wait for the child, so it reads what has arrived (`arrived`); the child waits
+message comes from Redis or Kafka. The parent must not wait for the child, so it reads what has arrived (`arrived`); the child waits
 for its next job (`receive`). Sending waits at most five seconds for the other end to read.
 """
 

@@ -1,4 +1,4 @@
-"""Limits on a process that trains: a low priority, a maximum of memory, and an end no later than that of its parent."""
+"""Limits on a child process that runs foreign code: a low priority, a maximum of memory, and an end no later than that of its parent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from stream_retrain.engines import parent as parents
 
-__all__ = ["end_with_parent", "limit_memory", "lower_priority"]
+__all__ = ["end_with_parent", "ignore_interrupts", "limit_memory", "lower_priority"]
 
 _NICE: Final = 10
 
@@ -18,6 +18,11 @@ _NICE: Final = 10
 def lower_priority() -> None:
     """Let the poll loops on this machine run first, and leave Ctrl-C in the terminal to the parent."""
     os.nice(_NICE)
+    ignore_interrupts()
+
+
+def ignore_interrupts() -> None:
+    """Leave Ctrl-C in the terminal to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

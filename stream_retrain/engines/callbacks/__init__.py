@@ -1,0 +1,7 @@
+"""Callbacks and webhooks: who calls them, with what limits, and what becomes of a call. Where decisions come from is not known here.
+
+dispatcher   every decision goes to the handlers that ask for it; how far each partition is done with
+runner       one handler: its queue, its attempts
+caller       one handler's child process, watched
+child        what runs in it: a function of the user's, or `deliver` for a webhook
+"""
