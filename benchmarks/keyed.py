@@ -146,18 +146,20 @@ def _whole(declared: Pipeline, driver: Driver, stores: Any) -> dict[str, Any]:
     return {"bytes": len(sealed), "pause_ms": round(statistics.median(spent) * 1e3, 1)}
 
 
-def _table(found: list[dict[str, Any]]) -> Iterator[str]:
+def _head() -> Iterator[str]:
     yield "| run | us an event | events/s | memory | hot, cold keys | checkpoint | pause, longest | longest turn | whole | its pause |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-    for each in found:
-        held, whole = each["held"], each["whole"]
-        keys = f"{held['hot']:,}, {held['cold']:,}" if held else "-"
-        yield (
-            f"| {each['run']} | {each['us_per_event']:.0f} | {each['events_per_s']:,} | {each['added_mb']:.0f} MB | {keys} |"
-            f" {each['checkpoint_bytes'] / 1e6:.2f} MB | {each['pause_ms']:.0f}, {each['pause_ms_max']:.0f} ms |"
-            f" {each['turn_ms_max']:.0f} ms |"
-            f" {whole['bytes'] / 1e6:.1f} MB | {whole['pause_ms']:.0f} ms |"
-        )
+
+
+def _row(each: dict[str, Any]) -> str:
+    held, whole = each["held"], each["whole"]
+    keys = f"{held['hot']:,}, {held['cold']:,}" if held else "-"
+    return (
+        f"| {each['run']} | {each['us_per_event']:.0f} | {each['events_per_s']:,} | {each['added_mb']:.0f} MB | {keys} |"
+        f" {each['checkpoint_bytes'] / 1e6:.2f} MB | {each['pause_ms']:.0f}, {each['pause_ms_max']:.0f} ms |"
+        f" {each['turn_ms_max']:.0f} ms |"
+        f" {whole['bytes'] / 1e6:.1f} MB | {whole['pause_ms']:.0f} ms |"
+    )
 
 
 def main() -> None:
@@ -169,10 +171,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found = []
+    print("\n".join(_head()))
     for run in options.runs:
         with LocalStack.start(kafka=False) as stack:
             found.append(in_fresh_process(run, measured, run, options.keys, options.events, stack.redis_url))
-    print("\n".join(_table(found)))
+        print(_row(found[-1]), flush=True)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 
