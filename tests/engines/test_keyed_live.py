@@ -53,17 +53,17 @@ def test_ended_by_its_limit_of_memory_and_killed_it_equals_an_uninterrupted_run(
     publish_rows(iter(rows()), settings, topic=pipeline.source, key="store", partitions=PARTITIONS)
     often = {"commit_events_max": 100, "poll_records_max": 100, "session_timeout_ms": 6_000}
     with worker(services, file, memory_bytes_max=64 * 1024**2) as limited:
-        assert limited.process.wait(60) == 1
+        assert limited.process.wait(180) == 1
     assert "memory_bytes_max = 67,108,864" in limited.log
     assert "Traceback" not in limited.log
     with worker(services, file, checkpoint_events=300, **often) as killed:
-        killed.wait_for(lambda: killed.records() >= EVENTS * 0.6)
+        killed.wait_for(lambda: killed.records() >= EVENTS * 0.6, 180)
         killed.stop(9)
     stores = connect(services.redis_url)
     assert any(stores.parts.load(ShardId(pipeline.name, pipeline.source, partition)) for partition in range(PARTITIONS))
     with worker(services, file, **often) as last:
-        last.wait_for(lambda: len(last.status()["shards"]) == PARTITIONS and last.status()["ready"])
-        last.wait_for(lambda: all(shard["lag_records"] == 0 for shard in last.status()["shards"].values()))
+        last.wait_for(lambda: len(last.status()["shards"]) == PARTITIONS and last.status()["ready"], 180)
+        last.wait_for(lambda: all(shard["lag_records"] == 0 for shard in last.status()["shards"].values()), 180)
         shown = [shard["keys"] for shard in last.status()["shards"].values()]
         last.stop()
     assert all(keys["hot"] == 25 and keys["taken_back"] > 0 for keys in shown)
