@@ -86,6 +86,11 @@ class MemorySource:
                 self.topic.received[number] = len(log)
         return found
 
+    def at_end(self) -> bool:
+        members = self.topic.members
+        own = [number for number in range(len(self.topic.logs)) if number % len(members) == members.index(self)]
+        return bool(own) and all(self.topic.received[number] == len(self.topic.logs[number]) for number in own)
+
     def close(self, _: float) -> None:
         self.topic.members.remove(self)
 

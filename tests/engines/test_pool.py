@@ -21,7 +21,7 @@ from stream_retrain.codec.seal import seal, unseal
 from stream_retrain.engines.driver.inputs import Inputs
 from stream_retrain.engines.trainer import InlineTrainer, Job, JobDone, JobFailed, JobProgressed, JobWaits, TrainerLimits, TrainerResult
 from stream_retrain.engines.trainer.pool import PoolTrainer
-from stream_retrain.engines.trainer.serve import Served, TicketServer
+from stream_retrain.engines.trainer.serve import BURST_S, Served, TicketServer
 from stream_retrain.engines.trainer.tickets import open_ticket, trainers_group
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
@@ -274,12 +274,40 @@ class TestTrainersThatComeAndGo:
         assert sum(isinstance(each, JobDone) for each in asker.poll()) == 2
         assert (busy.outcomes["trained"], idle.outcomes["trained"]) == (1, 1)
 
-    def test_one_for_a_burst_ends_once_nothing_came_again(self, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("stream_retrain.engines.trainer.serve.BURST_S", 0.1)
-        asker = pool.asker()
+    def test_one_for_a_burst_ends_at_the_end_of_the_topic(self, pool: Pool) -> None:
+        asker, began_s = pool.asker(), time.monotonic()
+        for partition in range(3):
+            asker.submit(pool.job(partition=partition))
+        assert pool.trainer().run(lambda: False, burst=True)["trained"] == 3
+        assert time.monotonic() - began_s < BURST_S
+        assert sum(isinstance(each, JobDone) for each in asker.poll()) == 3
+
+    def test_one_for_a_burst_that_has_no_part_of_the_topic_ends_once_nothing_came_again(
+        self, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("stream_retrain.engines.trainer.serve.BURST_S", 0.2)
+        others, last, began_s = [pool.topics[0].join() for _ in range(4)], pool.trainer(), time.monotonic()
+        pool.asker().submit(pool.job())
+        assert last.run(lambda: False, burst=True) == dict.fromkeys(last.outcomes, 0)
+        assert time.monotonic() - began_s > 0.2
+        assert any(other.receive(0) for other in others)
+
+    def test_one_for_a_burst_that_gave_a_ticket_up_waits_for_it_to_come_again(self, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("stream_retrain.engines.trainer.pool.QUIET_S", 0.0)
+        asker, trainer = pool.asker(), pool.trainer()
         asker.submit(pool.job())
-        assert pool.trainer().run(lambda: False, burst=True)["trained"] == 1
-        assert isinstance(only(JobDone, asker.poll()), JobDone)
+        trainer._jobs, turned = connect("redis://127.0.0.1:1/0").jobs, list[bool]()
+
+        def stop() -> bool:
+            """Redis is back after the first turn, and the worker sends the ticket again after the second."""
+            turned.append(True)
+            if len(turned) > 1:
+                trainer._jobs = pool.stores.jobs
+            if len(turned) == 3:
+                asker.poll()
+            return False
+
+        assert trainer.run(stop, burst=True)["trained"] == 1
 
     def test_while_the_store_is_away_a_result_waits_and_a_ticket_comes_again(self, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("stream_retrain.engines.trainer.pool.QUIET_S", 0.0)

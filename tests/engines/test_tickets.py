@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -30,6 +32,35 @@ def test_each_ticket_is_received_once_by_trainers_that_follow_each_other(service
         assert sorted(received + source.receive(0.1)) == sorted(values)
         assert {place.partition for place in source._consumer.assignment()} == set(range(settings.trainings_partitions))
         source.close(time.monotonic() + 10)
+
+
+def until(holds: Callable[[], bool], *sources: KafkaTicketSource) -> list[bytes]:
+    """What the sources receive until it holds."""
+    received, until_s = list[bytes](), time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < until_s
+        received += itertools.chain.from_iterable(source.receive(0.05) for source in sources)
+    return received
+
+
+def test_a_trainer_knows_when_it_has_received_what_is_there(services: Services) -> None:
+    settings, of = settings_of(services), made()
+    too_early = KafkaTicketSource(settings, of)
+    assert until(too_early.at_end, too_early) == [], "a topic that is not there has nothing"
+    too_early.close(time.monotonic() + 10)
+    create_topic(settings, f"{of.name}.trainings", settings.trainings_partitions)
+    queue = KafkaTicketQueue(settings, of.name)
+    queue.put(0, b"a")
+    assert queue._producer.flush(10) == 0
+    first = KafkaTicketSource(settings, of)
+    assert not first.at_end(), "it has not joined yet"
+    assert until(first.at_end, first) == [b"a"]
+    second = KafkaTicketSource(settings, of)
+    until(lambda: len(second._ahead) == len(first._ahead) == 2, first, second)
+    assert until(lambda: first.at_end() and second.at_end(), first, second) == []
+    second.close(time.monotonic() + 10)
+    until(lambda: len(first._ahead) == settings.trainings_partitions and first.at_end(), first)
+    first.close(time.monotonic() + 10)
 
 
 def test_where_kafka_is_away_a_source_says_so_and_a_queue_waits_for_nothing(

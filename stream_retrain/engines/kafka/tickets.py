@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.kafka.clients import base_config, broker_error, built
@@ -51,6 +51,9 @@ class KafkaTicketSource:
     def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
         """Raises `BrokerError` where Kafka does not answer. The topic need not be there yet: a worker makes it."""
         self._settings = settings
+        self._ahead: dict[int, bool] = {}
+        """The partitions that this member has; false once their end was reached."""
+        self._no_topic = False
         config = {
             "topic.metadata.refresh.interval.ms": 10_000,  # the topic is found soon after the first worker has made it
             **base_config(settings),
@@ -59,13 +62,16 @@ class KafkaTicketSource:
             "heartbeat.interval.ms": SESSION_MS // 4,
             "auto.offset.reset": "earliest",  # those that are over are known to the store, and dropped
             "partition.assignment.strategy": "cooperative-sticky",
+            "enable.partition.eof": True,
         }
         self._consumer = built(Consumer, config)
         try:
             self._consumer.list_topics(timeout=ANSWER_TIMEOUT_S)
         except KafkaException as error:
             raise broker_error("looking for tickets", error, settings) from None
-        self._consumer.subscribe([output_topic(pipeline.name, TRAININGS)])
+        self._consumer.subscribe(
+            [output_topic(pipeline.name, TRAININGS)], on_assign=self._given, on_revoke=self._taken, on_lost=self._taken
+        )
 
     def receive(self, timeout_s: float) -> list[bytes]:
         try:
@@ -74,9 +80,25 @@ class KafkaTicketSource:
                 raise KafkaException(fatal[0])
         except KafkaException as error:
             raise broker_error("receiving tickets", error, self._settings) from None
+        for message in messages:
+            if (said := message.error()) is None:
+                continue
+            if said.code() == KafkaError._PARTITION_EOF and (number := message.partition()) in self._ahead:
+                self._ahead[number] = False
+            self._no_topic |= said.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
         return [message.value() or b"" for message in messages if message.error() is None]
+
+    def at_end(self) -> bool:
+        return not any(self._ahead.values()) if self._ahead else self._no_topic
 
     def close(self, deadline_s: float) -> None:
         leaving = threading.Thread(target=self._consumer.close, name="leave", daemon=True)  # it would wait for a broker that hangs
         leaving.start()
         leaving.join(max(0.1, deadline_s - time.monotonic()))
+
+    def _given(self, _: Consumer, places: list[TopicPartition]) -> None:
+        self._ahead |= {place.partition: True for place in places}
+
+    def _taken(self, _: Consumer, places: list[TopicPartition]) -> None:
+        for place in places:
+            self._ahead.pop(place.partition, None)

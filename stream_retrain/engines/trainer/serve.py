@@ -40,7 +40,7 @@ __all__ = ["Served", "TicketServer"]
 HEARTBEAT_EVERY_S: Final = 2.0
 TURN_S: Final = 0.1
 BURST_S: Final = QUIET_S + 5.0
-"""With nothing to do for so long, nothing waits: each ticket would have come again, even if the first seconds went into joining."""
+"""With nothing to do for so long, nothing waits, though the end of a topic was not seen: each ticket would have come again."""
 SHOWN: Final = {"state": "running", "ready": True, "missing": [], "store": "up", "shards": {}} | dict.fromkeys(
     ("partitions", "commit_age_s", "checkpoint_age_s")
 )
@@ -82,6 +82,8 @@ class TicketServer:
         self._children: list[_Child] = []
         self._waiting: dict[ShardId, Ticket] = {}
         self._began_s = self._busy_s = time.monotonic()
+        self._missed: set[ShardId] = set()
+        """Of whom a ticket was given up, which comes again."""
         self.outcomes = dict.fromkeys(("trained", "failed", "unwanted", "given_back", "dropped"), 0)
         """How many tickets came to what."""
 
@@ -98,8 +100,10 @@ class TicketServer:
     def run(self, stop: Callable[[], bool], *, burst: bool = False, shutdown_timeout_s: float = 5.0) -> dict[str, int]:
         """Serve until `stop()` (`burst`: until nothing waits); the outcomes. Raises `BrokerError`."""
         try:
-            while not stop() and not (burst and time.monotonic() - self._busy_s > BURST_S):
+            while not stop():
                 self.turn()
+                if burst and self._nothing_waits():
+                    break
         finally:
             self.close(time.monotonic() + shutdown_timeout_s)
         return self.outcomes
@@ -133,6 +137,13 @@ class TicketServer:
         for served in self._served:
             served.source.close(deadline_s)
 
+    def _nothing_waits(self) -> bool:
+        """Whether every ticket was served that the topics have for this trainer; where they do not say, after `BURST_S` without work."""
+        if self._busy or self._waiting:
+            return False
+        told = not self._missed and all(served.source.at_end() for served in self._served)
+        return told or time.monotonic() - self._busy_s > BURST_S
+
     @property
     def _busy(self) -> int:
         return sum(child.ticket is not None for child in self._children)
@@ -146,6 +157,7 @@ class TicketServer:
             LOG.warning("a ticket of pipeline %s is dropped: %s", served.pipeline.name, str(error).split(": ")[0], extra=told)
             return
         shard = ticket.wanted.shard
+        self._missed.discard(shard)
         self._waiting[shard] = max(ticket, self._waiting.get(shard, ticket), key=lambda each: (each.wanted.epoch, each.sent_ms))
 
     def _begin(self) -> None:
@@ -156,7 +168,9 @@ class TicketServer:
         if not ours:
             return
         ticket = self._waiting.pop(min(ours, key=lambda each: each.asked_ms).wanted.shard)
+        self._missed.add(ticket.wanted.shard)
         taken = self._jobs.take(ticket.wanted.shard, ticket.token)
+        self._missed.discard(ticket.wanted.shard)
         if taken is None:
             self.outcomes["unwanted"] += 1
             return

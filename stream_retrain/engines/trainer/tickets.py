@@ -77,6 +77,10 @@ class TicketSource(Protocol):
         """What has arrived; it is not received again. Raises `BrokerError` if the membership cannot go on."""
         ...
 
+    def at_end(self) -> bool:
+        """Whether all that is there for this trainer was received; false also for a trainer that has no part of the topic."""
+        ...
+
     def close(self, deadline_s: float) -> None:
         """Leave the group; given up at `deadline_s` of the monotonic clock."""
         ...
