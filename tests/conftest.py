@@ -15,10 +15,17 @@ from hypothesis import settings
 
 from stream_retrain.errors import LocalStackError
 from stream_retrain.local import LocalStack
+from tests.order import in_order
 
 # How long an example takes says how busy the machine is, and nothing about us.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items[:] = in_order(items)
 
 
 @dataclasses.dataclass(frozen=True)
