@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import signal
@@ -69,9 +70,13 @@ def rows(flip_at: int, count: int) -> Iterator[dict[str, Any]]:
         yield {"id": f"e{number}", **x, "y": (x["a"] + x["b"] > 0) != (number >= flip_at)}
 
 
+def settings_of(services: Services) -> Settings:
+    return load_settings(None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers, "redis_url": services.redis_url})
+
+
 @pytest.fixture
 def settings(services: Services) -> Settings:
-    return load_settings(None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers, "redis_url": services.redis_url})
+    return settings_of(services)
 
 
 def written(services: Services, folder: Path, *, model: str, watch: str, rule: str) -> Path:
@@ -111,35 +116,51 @@ def said(running: Worker, words: str) -> bool:
     return any(words in text for text in texts(running))
 
 
-def test_a_training_of_a_minute_holds_nothing_up(services: Services, settings: Settings, tmp_path: Path) -> None:
-    file = written(services, tmp_path, model="dummy.PriorClassifier()", watch="[]", rule=RETRAIN.format(lessons=600))
-    pipeline = load_pipeline(str(file))
-    with (
-        Flow(settings, pipeline.source, at_once=2_950, a_second=200, flip_at=1_900),
-        worker(services, file, train_timeout_s=300) as running,
-    ):
+class Minute:
+    """A training that takes a minute, and a look every second at the worker that asked for it. It goes on in a thread."""
+
+    def __init__(self, file: Path, running: Worker) -> None:
+        self.file = file
+        self.running = running
+        self.lags: list[int] = []
+        self.records: list[int] = []
         running.wait_for(lambda: said(running, "training 0 of challenger retrained was requested"))
-        asked_s, before, lags, polls = time.monotonic(), running.counts("rebalances"), [], [running.records()]
-        while not said(running, "joined duel"):
-            assert time.monotonic() - asked_s < 200, running.log
-            time.sleep(1.0)
-            lags.append(max(shard["lag_records"] or 0 for shard in running.status()["shards"].values()))
-            polls.append(running.records())
-        trained_s = time.monotonic() - asked_s
-        assert trained_s > 60
-        assert running.counts("rebalances") == before
-        assert max(lags[3:]) < 1_000, "five seconds of events; the first looks still show what was published at once"
-        steps = [after - earlier for earlier, after in zip(polls, polls[3:], strict=False)]
-        assert min(steps) > 0, "three seconds without a prediction"
-        running.wait_for(lambda: said(running, "duel 0 ended"))
-        assert said(running, "retrained is the champion")
-        assert running.stop() < 5.0
-    decisions = decoded([record.value or b"" for record in read_topic(services, f"{pipeline.name}.decisions")[0]])
-    kinds = [event["type"].split(".", 2)[2] for event in decisions]
-    requested, joined, *later = [kind for kind in kinds if kind.startswith("training")]
-    assert (requested, joined) == ("training.requested.v1", "training.joined.v1")
-    assert set(later) <= {"training.requested.v1"}, "the rule's next turn may come before the worker has stopped"
-    assert kinds.count("duel.ended.v1") == 1
+        self.rebalances = running.counts("rebalances")
+        self.seconds = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def joined(self) -> None:
+        """Return when what was trained has joined its duel."""
+        self._thread.join(200)
+        assert said(self.running, "joined duel"), self.running.log
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join(30)
+
+    def _watch(self) -> None:
+        asked_s = time.monotonic()
+        while not self._ended.wait(1.0) and not said(self.running, "joined duel"):
+            self.lags.append(max(shard["lag_records"] or 0 for shard in self.running.status()["shards"].values()))
+            self.records.append(self.running.records())
+        self.seconds = time.monotonic() - asked_s
+
+
+@pytest.fixture(scope="module", autouse=True)
+def minute(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minute]:
+    """It begins before the tests of this file, the last of which looks at what came of it."""
+    settings = settings_of(services)
+    file = written(
+        services, tmp_path_factory.mktemp("minute"), model="dummy.PriorClassifier()", watch="[]", rule=RETRAIN.format(lessons=600)
+    )
+    with (
+        Flow(settings, load_pipeline(str(file)).source, at_once=2_950, a_second=200, flip_at=1_900),
+        worker(services, file, train_timeout_s=300) as running,
+        contextlib.closing(Minute(file, running)) as begun,
+    ):
+        yield begun
 
 
 def test_a_trainer_that_is_killed_trains_again(services: Services, settings: Settings, tmp_path: Path) -> None:
@@ -180,3 +201,23 @@ def test_a_worker_killed_during_a_duel_comes_to_the_same_end(services: Services,
     assert [record.value for record in read_topic(services, f"{pipeline.name}.predictions")[0]] == expected.predictions
     assert [record.value for record in read_topic(services, f"{pipeline.name}.decisions")[0]] == expected.decisions
     assert any(b"duel.ended" in value for value in expected.decisions)
+
+
+def test_a_training_of_a_minute_holds_nothing_up(services: Services, minute: Minute) -> None:
+    running, pipeline = minute.running, load_pipeline(str(minute.file))
+    minute.joined()
+    assert minute.seconds > 60
+    assert running.counts("rebalances") == minute.rebalances
+    assert len(minute.lags) > 30
+    assert max(minute.lags[3:]) < 1_000, "five seconds of events; the first looks still show what was published at once"
+    steps = [after - earlier for earlier, after in zip(minute.records, minute.records[3:], strict=False)]
+    assert min(steps) > 0, "three seconds without a prediction"
+    running.wait_for(lambda: said(running, "duel 0 ended"))
+    assert said(running, "retrained is the champion")
+    assert running.stop() < 5.0
+    decisions = decoded([record.value or b"" for record in read_topic(services, f"{pipeline.name}.decisions")[0]])
+    kinds = [event["type"].split(".", 2)[2] for event in decisions]
+    requested, joined, *later = [kind for kind in kinds if kind.startswith("training")]
+    assert (requested, joined) == ("training.requested.v1", "training.joined.v1")
+    assert set(later) <= {"training.requested.v1"}, "the rule's next turn may come before the worker has stopped"
+    assert kinds.count("duel.ended.v1") == 1
