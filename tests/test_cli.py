@@ -20,6 +20,7 @@ from stream_retrain.cli import COMMANDS
 from stream_retrain.cli.local import hold
 from stream_retrain.engines.kafka.read import read_topic
 from stream_retrain.settings import load_settings
+from tests import warm
 from tests.conftest import Services
 
 pytestmark = pytest.mark.slow
@@ -38,8 +39,13 @@ orders = Pipeline(
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_RETRAIN_")}
+    return warm.run(arguments, {**clean, **environment, "COLUMNS": "160"})
+
+
+def run_anew(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """In an interpreter that is started for it: where this is what a test looks at."""
     command = [sys.executable, "-m", "stream_retrain", *arguments]
-    return subprocess.run(command, env={**clean, **environment, "COLUMNS": "160"}, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture
@@ -50,12 +56,12 @@ def pipeline(tmp_path: Path) -> Path:
 
 
 def test_version() -> None:
-    ran = run("--version")
+    ran = run_anew("--version")
     assert (ran.returncode, ran.stdout.split()[0]) == (0, "stream_retrain")
 
 
 def test_help_names_every_command() -> None:
-    shown = run("--help").stdout
+    shown = run_anew("--help", COLUMNS="160").stdout
     assert [name for name in COMMANDS if f" {name} " not in shown] == []
 
 
@@ -222,7 +228,7 @@ def test_a_pipeline_is_loaded_under_one_hash_seed(tmp_path: Path, seed: str) -> 
     file.write_text(GOOD + f"open({str(tmp_path / 'hash')!r}, 'w').write(str(hash('text')))\n")
     hashes = set()
     for _ in range(2):
-        ran = run("check", str(file), "--json", PYTHONHASHSEED=seed)
+        ran = run_anew("check", str(file), "--json", PYTHONHASHSEED=seed)
         assert (ran.returncode, json.loads(ran.stdout)["pipeline"]["name"]) == (0, "orders"), ran.stderr
         hashes.add((tmp_path / "hash").read_text())
     expected = subprocess.run([sys.executable, "-c", "print(hash('text'))"], env={"PYTHONHASHSEED": "0"}, capture_output=True, text=True)
@@ -273,7 +279,7 @@ def test_a_fault_that_cannot_be_told_keeps_its_exit_code() -> None:
 
 
 def test_a_stream_that_holds_ascii_alone_gets_escapes(pipeline: Path) -> None:
-    ran = run("check", str(pipeline), PYTHONIOENCODING="ascii")
+    ran = run_anew("check", str(pipeline), PYTHONIOENCODING="ascii")
     assert (ran.returncode, ran.stderr) == (0, "")
 
 

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -26,6 +25,7 @@ from stream_retrain.engines.trainer.tickets import trainers_group
 from stream_retrain.settings import Settings, load_settings
 from stream_retrain.stores import connect
 from stream_retrain.stores.ports import Stores
+from tests import warm
 from tests.conftest import Services
 from tests.engines import trainer_support as support
 from tests.engines.trainer_support import KEYRING
@@ -111,14 +111,12 @@ class Trainer:
             "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path),
             **{f"STREAM_RETRAIN_{name.upper()}": str(value) for name, value in given.items()},
         }
-        command = [sys.executable, "-m", "stream_retrain", "trainer", *map(str, files), *options]
-        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = warm.start(["trainer", *map(str, files), *options], environment)
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stderr
         self.lines.extend(self.process.stderr)
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
@@ -127,7 +125,6 @@ class Trainer:
         return self.wait()
 
     def wait(self) -> tuple[int, str]:
-        assert self.process.stdout
         printed = self.process.stdout.read()
         return self.process.wait(20), printed
 
@@ -142,8 +139,6 @@ class Trainer:
         self.process.kill()
         self.process.wait(20)
         self._reader.join(5)
-        assert self.process.stderr
-        assert self.process.stdout
         self.process.stderr.close()
         self.process.stdout.close()
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from typing import Any
@@ -17,6 +15,7 @@ from stream_retrain.engines.kafka.repartition import Copied, repartition
 from stream_retrain.engines.kafka.repartition_topics import Rewriting
 from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.settings import Settings, load_settings
+from tests import warm
 from tests.conftest import Services
 
 FIRST_MS = 1_700_000_000_000
@@ -62,11 +61,10 @@ class Topics:
             time.sleep(0.1)
         return found
 
-    def command(self, *arguments: str, failpoint: str = "") -> subprocess.Popen[str]:
+    def command(self, *arguments: str, failpoint: str = "") -> warm.Process:
         """The command in a process of its own."""
         environment = self.services.environment | ({"STREAM_RETRAIN_FAILPOINT": failpoint} if failpoint else {})
-        asked = [sys.executable, "-m", "stream_retrain", "repartition", self.source, self.target, "--by", "shop", "--json", *arguments]
-        return subprocess.Popen(asked, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return warm.start(["repartition", self.source, self.target, "--by", "shop", "--json", *arguments], environment)
 
     def judged(self) -> dict[str, int]:
         """The target beside the source: every record once, in order within (new key, old partition), as it was. How many of each key."""

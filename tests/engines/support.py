@@ -6,8 +6,6 @@ import contextlib
 import json
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -22,6 +20,7 @@ from stream_retrain.engines.kafka.read import Stored
 from stream_retrain.engines.replay.verifier import expected_of
 from stream_retrain.lane.step import DECISIONS, PREDICTIONS
 from stream_retrain.settings import load_settings
+from tests import warm
 from tests.conftest import Services
 
 
@@ -48,7 +47,7 @@ def uninterrupted(pipeline: Pipeline, partition: int, records: list[Stored]) -> 
 class Worker:
     """A `stream-retrain run` in a process of its own."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: warm.Process) -> None:
         self.process = process
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -98,7 +97,7 @@ class Worker:
         return time.monotonic() - started_s
 
     def _read(self) -> None:
-        assert self.process.stderr
+        self.process.stdout.close()  # a worker writes nothing there
         for line in self.process.stderr:
             self.lines.append(line)
 
@@ -108,8 +107,7 @@ def worker(services: Services, pipeline_file: Path, *arguments: str, **settings:
     """Run a pipeline file; the process is gone afterwards, whatever happened."""
     environment = services.environment | {"STREAM_RETRAIN_HTTP_PORT": "0"}
     environment |= {f"STREAM_RETRAIN_{name.upper()}": str(value) for name, value in settings.items()}
-    command = [sys.executable, "-m", "stream_retrain", "run", str(pipeline_file), *arguments]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = warm.start(["run", str(pipeline_file), *arguments], environment)
     started = Worker(process)
     try:
         yield started
@@ -118,7 +116,6 @@ def worker(services: Services, pipeline_file: Path, *arguments: str, **settings:
             process.kill()
         process.wait(30)
         started._reader.join(5)
-        assert process.stderr
         process.stderr.close()
 
 

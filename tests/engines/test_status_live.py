@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from stream_retrain.engines.kafka.publish import publish_rows
 from stream_retrain.settings import load_settings
 from stream_retrain.stores import connect
 from stream_retrain.views.tls import client_context
+from tests import warm
 from tests.backtesting.browser import Browser, find_chromium
 from tests.conftest import Services
 from tests.engines.live import Place, has
@@ -32,8 +32,7 @@ TOKEN = "s3cret-s3cret-s3cret"
 
 
 def status(services: Services, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stream_retrain", "status", *arguments]
-    return subprocess.run(command, env=services.environment, capture_output=True, text=True, timeout=60)
+    return warm.run(["status", *arguments], services.environment)
 
 
 def group_of(place: Place) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.batch import Record
 from stream_retrain.lane.dead_letter import dead_letter
 from stream_retrain.settings import Settings, load_settings
+from tests import warm
 from tests.conftest import Services
 from tests.engines.live import FILE
 
@@ -135,9 +134,7 @@ def test_it_follows_what_comes_until_it_is_interrupted(run: Run) -> None:
     run.made()
     topic = f"{run.name}.predictions"
     run.put(topic, b'{"id":"before"}')
-    command = [sys.executable, "-m", "stream_retrain", "topics", "peek", topic, "--follow", "-n", "1", "--json"]
-    with subprocess.Popen(command, env=run.services.environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with warm.start(["topics", "peek", topic, "--follow", "-n", "1", "--json"], run.services.environment) as process:
         assert json.loads(process.stdout.readline())["value"] == {"id": "before"}
         run.put(topic, b'{"id":"after"}')
         assert json.loads(process.stdout.readline())["value"] == {"id": "after"}

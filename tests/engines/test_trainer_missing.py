@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 
 from stream_retrain.engines.kafka.publish import publish_rows
 from stream_retrain.settings import load_settings
+from tests import warm
 from tests.conftest import Services
 from tests.engines.support import Worker, worker
 
@@ -41,23 +40,18 @@ def test_a_worker_whose_trainers_are_missing_says_so_until_one_comes(services: S
         assert "no trainer has loaded exactly this pipeline" in told["event"]
         running.wait_for(lambda: waited(running) > 1.0)
         assert shown_trainers(services, file) == []
-        command = [sys.executable, "-m", "stream_retrain", "trainer", str(file)]
-        with subprocess.Popen(command, env=services.environment, stderr=subprocess.PIPE, text=True) as trainer:
-            try:
-                running.wait_for(joined(running))
-                [shown] = shown_trainers(services, file)
-                assert (shown["pid"], shown["detail"]) == (trainer.pid, "idle")
-                running.wait_for(lambda: waited(running) == 0.0)
-            finally:
-                trainer.terminate()
+        with warm.start(["trainer", str(file)], services.environment) as trainer:
+            running.wait_for(joined(running))
+            [shown] = shown_trainers(services, file)
+            assert (shown["pid"], shown["detail"]) == (trainer.pid, "idle")
+            running.wait_for(lambda: waited(running) == 0.0)
         publish_rows(({"id": f"f{n}", "a": n % 7, "y": n % 7 > 3} for n in range(10)), settings, topic=source)
         running.wait_for(lambda: "joined duel" in running.log)
 
 
 def shown_trainers(services: Services, file: Path) -> list[dict[str, Any]]:
     """The trainers of the pool that `stream-retrain status` shows."""
-    command = [sys.executable, "-m", "stream_retrain", "status", str(file), "--json"]
-    ran = subprocess.run(command, env=services.environment, capture_output=True, text=True, timeout=60, check=False)
+    ran = warm.run(["status", str(file), "--json"], services.environment)
     found: list[dict[str, Any]] = json.loads(ran.stdout)["trainers"]
     return found
 
