@@ -97,7 +97,6 @@ class Worker:
         return time.monotonic() - started_s
 
     def _read(self) -> None:
-        self.process.stdout.close()  # a worker writes nothing there
         for line in self.process.stderr:
             self.lines.append(line)
 
@@ -116,6 +115,7 @@ def worker(services: Services, pipeline_file: Path, *arguments: str, **settings:
             process.kill()
         process.wait(30)
         started._reader.join(5)
+        process.stdout.close()  # a worker writes nothing there
         process.stderr.close()
 
 

@@ -101,7 +101,7 @@ class TestAWorker:
 
     def test_names_the_cause_where_offsets_expired_and_answers_nothing_twice(self, place: Place) -> None:
         place.send(50)
-        with place.worker(checkpoint_events=20, commit_events_max=20, poll_records_max=20, session_timeout_ms=6_000) as running:
+        with place.worker(checkpoint_events=20, commit_events_max=20, poll_records_max=20, session_timeout_ms=3_000) as running:
             running.wait_for(has(running, 50))
             time.sleep(0.5)
             running.stop(9)

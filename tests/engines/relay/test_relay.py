@@ -74,7 +74,7 @@ class Shop:
         self.file.write_text(FILE.format(name=self.name, source=self.source, labels=self.labels, more=more))
         self.pipeline: Pipeline = load_pipeline(str(self.file))
         self.settings: Settings = load_settings(
-            None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers, "session_timeout_ms": 6_000, "static_membership": False}
+            None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers, "session_timeout_ms": 3_000, "static_membership": False}
         )
         for topic, count in ((self.source, partitions), (self.labels, 2), (f"{self.name}.predictions", partitions)):
             create_topic(self.settings, topic, count, {})
@@ -119,7 +119,7 @@ class Shop:
         return found
 
     def worker(self, *arguments: str, **settings: Any) -> contextlib.AbstractContextManager[Worker]:
-        given = {"trainer": "off", "static_membership": False, "session_timeout_ms": 6_000, "checkpoint_events": 500}
+        given = {"trainer": "off", "static_membership": False, "session_timeout_ms": 3_000, "checkpoint_events": 500}
         return worker(self.services, self.file, *arguments, **given | settings)
 
 
