@@ -224,7 +224,8 @@ def test_a_missing_topic_is_named_with_those_like_it(settings: Settings, topic: 
         TopicSource("kafka://zzzz.qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq", settings)
 
 
-def test_a_broker_that_is_not_there_is_reported() -> None:
+def test_a_broker_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_retrain.engines.kafka.clients.READ_TIMEOUT_S", 0.5)
     away = load_settings(None, {}, {"kafka_bootstrap_servers": "127.0.0.1:1", "kafka": {"socket.timeout.ms": "1000"}})
     with pytest.raises(BrokerError, match=r"reading topic 't' failed at 127.0.0.1:1"):
         TopicSource("kafka://t", away)
