@@ -181,6 +181,7 @@ def _serve(connection: socket.socket) -> tuple[list[str], dict[str, str], str] |
         if (pid := os.fork()) == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # heard also where the tests run in the background of a shell
             for number, file in enumerate(files[:2], 1):
                 os.dup2(file, number)
             for file in (*files, *running.values(), woken, wake, connection.detach()):

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from stream_retrain import Pipeline
 from stream_retrain.engines.kafka.publish import create_topic
+from stream_retrain.errors import BrokerError
 from stream_retrain.loading import load_pipeline
 from stream_retrain.settings import load_settings
 from tests.conftest import Services
@@ -40,12 +41,21 @@ class Place:
         self._numbers = 0
 
     def made(self, partitions: int = 1) -> None:
-        create_topic(load_settings(None, {}, {"kafka_bootstrap_servers": self.services.bootstrap_servers}), self.source, partitions, {})
-        time.sleep(0.3)
+        """Make the source, and return when its partitions can be read."""
+        settings = load_settings(None, {}, {"kafka_bootstrap_servers": self.services.bootstrap_servers})
+        create_topic(settings, self.source, partitions, {})
+        until_s = time.monotonic() + 30
+        while True:
+            try:
+                assert len(read_topic(self.services, self.source)) == partitions
+                return
+            except (AssertionError, BrokerError):
+                assert time.monotonic() < until_s
+                time.sleep(0.05)
 
     def deleted(self, topic: str) -> None:
         self.admin.delete_topics([topic], operation_timeout=10)[topic].result()
-        time.sleep(1.0)
+        time.sleep(1.0)  # brokers and clients learn of it in their own time
 
     def send(self, count: int, partition: int = 0, commit: bool | None = None) -> None:
         """Events; in a transaction that is committed or aborted, if `commit` says which."""

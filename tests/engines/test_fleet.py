@@ -69,7 +69,8 @@ import os, sys
 from stream_retrain.engines.fleet import WorkerCommand, run_fleet
 child = (
     "import os, signal, sys, time; from stream_retrain.engines.fleet import PARENT_VARIABLE; from stream_retrain.engines.parent import"
-    " end_with_parent; end_with_parent(int(os.environ[PARENT_VARIABLE]), signal.SIGTERM); print(os.getpid(), flush=True); time.sleep(60)"
+    " end_with_parent; end_with_parent(int(os.environ[PARENT_VARIABLE]), signal.SIGTERM);"
+    " os.write(1, b'%d%c' % (os.getpid(), 10)); time.sleep(60)"  # a line at once: the other writes there too
 )
 run_fleet([WorkerCommand([sys.executable, "-c", child], dict(os.environ))] * 2, lambda: False, 5.0)
 """

@@ -23,13 +23,13 @@ from tests.conftest import Services
 
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(1_200)]
 
-EVENTS = 20_000
+EVENTS = 14_000
 
 
 @pytest.fixture(scope="module")
 def run(services: Services, tmp_path_factory: pytest.TempPathFactory) -> LiveRun:
     places = {"kafka_bootstrap_servers": services.bootstrap_servers, "redis_url": services.redis_url}
-    live = LiveRun(load_settings(None, {}, places), tmp_path_factory.mktemp("live"), services.name("live"), 2, 1, 1_000.0)
+    live = LiveRun(load_settings(None, {}, places), tmp_path_factory.mktemp("live"), services.name("live"), 2, 1, 500.0)
     live.run(EVENTS)
     return live
 

@@ -181,7 +181,7 @@ def digest_of(result: JobDone, of: Pipeline) -> str:
     return digest(open_model(result.sealed, of, result.shard, KEYRING)[1])
 
 
-def until(trainer: Trainer, kind: type[_Result], seconds: float = 30.0, meanwhile: Callable[[], None] = lambda: None) -> _Result:
+def until(trainer: Trainer, kind: type[_Result], seconds: float = 120.0, meanwhile: Callable[[], None] = lambda: None) -> _Result:
     """Poll until a result of that kind comes; progress before it is skipped, and any other result fails the test."""
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
@@ -194,7 +194,7 @@ def until(trainer: Trainer, kind: type[_Result], seconds: float = 30.0, meanwhil
     raise AssertionError(f"no {kind.__name__} within {seconds} s")
 
 
-def ended(trainer: Trainer, seconds: float = 30.0) -> JobDone | JobFailed:
+def ended(trainer: Trainer, seconds: float = 120.0) -> JobDone | JobFailed:
     """Poll until the job is over."""
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:

@@ -193,5 +193,5 @@ def _wait(server: Prometheus, two: Worker, shop: str, adaptive: str) -> None:
     until(lambda: server.query('stream_retrain_worker_up{worker="1"} == 0'), 60, "a worker that does not answer")
     until(lambda: server.query('stream_retrain_worker_starts_total{worker="1"} == 2'), 60, "a worker that is started again")
     until(lambda: server.query(f'sum(stream_retrain_assigned_partitions{{pipeline="{shop}"}}) == {PARTITIONS}'), 90, "its partitions")
-    rates = f'count(rate(stream_retrain_events_predicted_total{{pipeline="{shop}"}}[10s]) > 0) >= {PARTITIONS}'
+    rates = f'count(rate(stream_retrain_events_predicted_total{{pipeline="{shop}"}}[3s]) > 0) == 2'
     until(lambda: server.query(rates), 60, "rates of the new process")
