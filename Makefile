@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast check bench bench-quality bench-backtest chaos bench-recovery bench-metrics bench-scale docs dashboards manifests clean
+.PHONY: help demo test test-fast test-integrations check bench bench-quality bench-backtest chaos bench-recovery bench-metrics bench-scale docs dashboards manifests clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,10 +26,13 @@ demo: $(READY) ## Real Kafka, real events, a drift, a reset, the proof that noth
 SIDE_BY_SIDE := --dist loadfile --no-loadscope-reorder --numprocesses
 
 test: $(READY) ## The whole suite, on a real Kafka, Valkey and Redis
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) 3
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) 3 -m 'not integrations'
+
+test-integrations: $(READY) ## The examples of examples/orchestration in real Airflow, Prefect and Dagster, which are installed to build/
+	$(BIN)/python -m pytest tests/integrations -m integrations
 
 test-fast: $(READY) ## The part of the suite without services, processes and long histories: under a minute and a half
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) 2 -m 'not services and not slow'
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) 2 -m 'not services and not slow and not integrations'
 
 check: $(READY) ## Style, types and layers
 	$(BIN)/ruff check .
