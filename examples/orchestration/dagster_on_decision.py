@@ -90,11 +90,12 @@ def read(cursor: dict[str, int] | None) -> tuple[list[bytes | None], dict[str, i
             record = consumer.poll(1.0)
             if record is None:
                 continue
-            if (error := record.error()) is None:
+            number, offset, error = record.partition(), record.offset(), record.error()
+            if error is None and number is not None and offset is not None:
                 values.append(record.value())
-                places[record.partition()] = record.offset() + 1
-            elif error.code() == KafkaError._PARTITION_EOF:
-                left.discard(record.partition())
+                places[number] = offset + 1
+            elif error is not None and error.code() == KafkaError._PARTITION_EOF:
+                left.discard(number)
             else:
                 raise KafkaException(error)
         return values, {str(number): place for number, place in places.items()}

@@ -11,6 +11,8 @@ Run:
 
     dagster dev -f dagster_retrain.py                        # the schedule
     dagster job execute -f dagster_retrain.py -j retrain     # one now
+
+The token of the request is the id of the run: a step that is tried again asks for nothing new, but waits on for the same request.
 """
 
 import json
@@ -29,10 +31,11 @@ WAIT_S = 3_600
 @op
 def ask_for_retrain(context: OpExecutionContext) -> dict[str, Any]:
     """Ask every shard, and wait. What is returned says which request each has, and the outcome of each."""
-    options = ["--wait", "--timeout", str(WAIT_S), "--json", "--reason", f"Dagster run {context.run_id}"]
+    run_id = context.run_id
+    options = ["--wait", "--timeout", str(WAIT_S), "--json", "--token", f"dagster:{run_id}", "--reason", f"Dagster run {run_id}"]
     done = subprocess.run([*COMMAND, "retrain", PIPELINE, *options], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
-        raise Failure(f"stream-retrain ended with {done.returncode}: {done.stdout}", allow_retries=done.returncode != 1)
+        raise Failure(f"stream-retrain ended with {done.returncode}: {done.stdout}", allow_retries=done.returncode not in (1, 2))
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 

@@ -62,7 +62,7 @@ def follow() -> None:
                 raise KafkaException(error)
             if (decision := wanted(record.value())) is not None:
                 run_deployment(f"{FLOW}/{DEPLOYMENT}", parameters={"decision": decision}, idempotency_key=decision["id"], timeout=0)
-            consumer.commit(record, asynchronous=False)
+            consumer.commit(message=record, asynchronous=False)
     finally:
         consumer.close()
 

@@ -12,6 +12,8 @@ Run:
     prefect server start
     python prefect_retrain.py                                          # makes the deployment and runs what is due
     prefect deployment run 'stream-retrain-retrain/nightly' --watch     # one now
+
+The token of the request is the id of the run: a run that is tried again asks for nothing new, but waits on for the same request.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ WAIT_S = 3_600
 def retrain() -> dict[str, Any]:
     """Ask every shard, and wait. What is returned says which request each has, and the outcome of each."""
     run_id = str(flow_run.get_id())
-    options = ["--wait", "--timeout", str(WAIT_S), "--json", "--reason", f"Prefect flow run {run_id}"]
+    options = ["--wait", "--timeout", str(WAIT_S), "--json", "--token", f"prefect:{run_id}", "--reason", f"Prefect flow run {run_id}"]
     done = subprocess.run([*COMMAND, "retrain", PIPELINE, *options], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"stream-retrain ended with {done.returncode}: {done.stdout}")

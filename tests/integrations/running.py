@@ -43,7 +43,7 @@ pipeline = Pipeline(
 
 
 class Running:
-    """A worker with a trainer, and events that come all the time; `turn` turns what is to be learned around."""
+    """A worker, and events that come all the time."""
 
     def __init__(self, services: Services, folder: Path) -> None:
         self.services = services
@@ -53,8 +53,11 @@ class Running:
         self._turned = False
         create_topic(load_settings(None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers}), self.pipeline.source, 2, {})
 
-    def turn(self) -> None:
+    def drift(self) -> None:
+        """Turn what is to be learned around, and wait until both shards have noticed."""
+        before = len(self.starting())
         self._turned = not self._turned
+        wait_until(lambda: len(self.starting()) >= before + 2, 60, "the drift of both shards")
 
     def feed(self, done: threading.Event) -> None:
         producer = Producer({"bootstrap.servers": self.services.bootstrap_servers, "enable.idempotence": True})
@@ -84,7 +87,8 @@ class Running:
     @property
     def environment(self) -> dict[str, str]:
         """What the docs tell to set."""
-        return self.services.environment | {
+        environment: dict[str, str] = self.services.environment
+        return environment | {
             "RETRAIN_COMMAND": COMMAND,
             "RETRAIN_PIPELINE": str(self.file),
             "DECISIONS_OF": self.pipeline.name,

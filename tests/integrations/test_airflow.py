@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integrations.running import Running, wait_until
+from tests.integrations.running import COMMAND, Running, wait_until
 from tests.integrations.tools import EXAMPLES, Tool, answer, answers, free_port
 
 pytestmark = [pytest.mark.integrations, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -68,14 +70,23 @@ def installed(place: Running, tmp_path_factory: pytest.TempPathFactory) -> Tool:
     return airflow(tmp_path_factory.mktemp("airflow"), place)
 
 
-@pytest.fixture
-def api(installed: Tool) -> Iterator[Callable[..., Any]]:
+@contextlib.contextmanager
+def deployed(tool: Tool) -> Iterator[Callable[..., Any]]:
     """`airflow standalone`: scheduler, DAG processor, triggerer and API server; what its API answers."""
-    server = f"http://127.0.0.1:{installed.environment['AIRFLOW__API__PORT']}"
-    with installed.started("airflow", "standalone"):
+    server = f"http://127.0.0.1:{tool.environment['AIRFLOW__API__PORT']}"
+    with tool.started("airflow", "standalone"):
         wait_until(lambda: answers(f"{server}/api/v2/monitor/health"), 300, "Airflow's API server")
         token = answer(f"{server}/auth/token")["access_token"]
         yield lambda path, method="GET", body=None: answer(f"{server}/api/v2/{path}", method, body, token)
+
+
+def acted_on(api: Callable[..., Any]) -> list[str]:
+    """The ids of the decisions that runs of the DAG got, in order."""
+    runs = api(f"dags/{ON_DECISION}/dagRuns?limit=100")["dag_runs"]
+    assert {run["state"] for run in runs} <= {"queued", "running", "success"}
+    returned = "taskInstances/act/xcomEntries/return_value?deserialize=true"
+    done = [run["dag_run_id"] for run in runs if run["state"] == "success"]
+    return sorted(each for run in done for each in api(f"dags/{ON_DECISION}/dagRuns/{run}/{returned}")["value"])
 
 
 def test_airflow_reads_the_dags_without_an_error(installed: Tool) -> None:
@@ -90,6 +101,11 @@ def test_the_dag_asks_every_shard_for_a_retrain_and_waits_for_it(installed: Tool
     assert told["state"] == "success"
     assert {each["outcome"] for each in told["returned"]["outcomes"].values()} <= {"promoted", "kept", "undecided"}
     assert place.requested_by("Airflow run") == {f"Airflow run {told['run_id']}": 2}
+    again = [COMMAND, "retrain", str(place.file), "--wait", "--json", "--timeout", "60", "--token", told["returned"]["token"]]
+    done = subprocess.run(again, env=place.services.environment, capture_output=True, text=True)
+    assert (done.returncode, json.loads(done.stdout)["outcomes"]) == (0, told["returned"]["outcomes"]), "a task that is tried again"
+    assert place.requested_by("Airflow run") == {f"Airflow run {told['run_id']}": 2}
+    assert not place.requested_by("asked on the command line")
 
 
 def test_the_dag_fails_where_the_training_fails(installed: Tool, untrained: Running, tmp_path: Path) -> None:
@@ -98,18 +114,12 @@ def test_the_dag_fails_where_the_training_fails(installed: Tool, untrained: Runn
     assert untrained.requested_by("Airflow run") == {f"Airflow run {told['run_id']}": 2}
 
 
-def test_decisions_start_the_dag_which_gets_each_once(installed: Tool, place: Running, api: Callable[..., Any]) -> None:
-    wait_until(lambda: ON_DECISION in {each["dag_id"] for each in api("dags")["dags"]}, 120, "the DAG is read")
-    api(f"dags/{ON_DECISION}", "PATCH", {"is_paused": False})
-    place.turn()
-
-    def acted() -> list[str]:
-        runs = api(f"dags/{ON_DECISION}/dagRuns?limit=100")["dag_runs"]
-        assert {run["state"] for run in runs} <= {"queued", "running", "success"}
-        returned = "taskInstances/act/xcomEntries/return_value"
-        done = [run["dag_run_id"] for run in runs if run["state"] == "success"]
-        return [each for run in done for each in api(f"dags/{ON_DECISION}/dagRuns/{run}/{returned}?deserialize=true")["value"]]
-
-    wait_until(lambda: len(place.starting()) >= 2, 60, "the drift of both shards")
-    wait_until(lambda: len(acted()) >= len(place.starting()), 240, "a run for every decision")
-    assert sorted(acted()) == sorted(place.starting())
+def test_decisions_start_the_dag_which_gets_each_once_also_when_airflow_was_away(installed: Tool, place: Running) -> None:
+    with deployed(installed) as api:
+        wait_until(lambda: ON_DECISION in {each["dag_id"] for each in api("dags")["dags"]}, 120, "the DAG is read")
+        api(f"dags/{ON_DECISION}", "PATCH", {"is_paused": False})
+        place.drift()
+        wait_until(lambda: acted_on(api) == sorted(place.starting()), 240, "a run for every decision")
+    place.drift()
+    with deployed(installed) as api:
+        wait_until(lambda: acted_on(api) == sorted(place.starting()), 240, "a run for those that came meanwhile, and no other")
