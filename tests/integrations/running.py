@@ -126,7 +126,13 @@ def running(services: Services, folder: Path, trainer: str) -> Iterator[Running]
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    until_s = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until_s, f"{what}: not within {seconds:g} s"
-        time.sleep(0.5)
+    """Look again and again. A tool that is too busy to answer has not said no."""
+    until_s, silent = time.monotonic() + seconds, ""
+    while True:
+        try:
+            if holds():
+                return
+        except OSError as error:
+            silent = f" ({error})"
+        assert time.monotonic() < until_s, f"{what}: not within {seconds:g} s{silent}"
+        time.sleep(1.0)
