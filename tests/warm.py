@@ -49,6 +49,8 @@ IMPORTED: Final = (
     "river.preprocessing",
     "river.tree",
 )
+ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""For the parent: what libraries would begin threads by."""
 ENDED: Final = struct.Struct("!i")
 POLL_S: Final = 0.01
 REQUEST_BYTES_MAX: Final = 1_000_000
@@ -119,7 +121,7 @@ class Parent:
 
     def __init__(self) -> None:
         self._here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = {**os.environ, "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
+        environment = {**os.environ, **ONE_THREAD, "PYTHONHASHSEED": "0"}
         with there:
             command = [sys.executable, "-m", "tests.warm", str(there.fileno())]
             self._process = subprocess.Popen(

@@ -21,6 +21,7 @@ from stream_retrain.facts.values import ShardId
 from stream_retrain.lane.decision_examples import example_fact
 from stream_retrain.lane.encoder import encode_decisions
 from stream_retrain.settings import Settings, load_settings
+from tests import warm
 from tests.conftest import Services
 from tests.engines.callbacks.support import KINDS, Answer, Receiver, receiving, until
 from tests.engines.support import read_topic, worker
@@ -202,9 +203,12 @@ def test_a_worker_starts_it_shows_it_and_ends_it(services: Services, tmp_path: P
         running.wait_for(lambda: [pid] != (now := _children(running.process.pid, "callbacks")) and len(now) == 1)
         ids = shop.decide(range(1_000_000, 1_000_004))
         running.wait_for(lambda: set(ids) <= {came.id for came in receiver.came}, 90)
-        command = [sys.executable, "-m", "stream_retrain", "status", str(shop.file), "--json"]
-        found = json.loads(subprocess.run(command, env=shop.environment, capture_output=True, text=True, timeout=60).stdout)
-        assert [each["state"] for each in found["callbacks"]] == ["running"]
+
+        def shown() -> list[str]:
+            found = json.loads(warm.run(["status", str(shop.file), "--json"], shop.environment).stdout)
+            return [each["state"] for each in found["callbacks"]]
+
+        running.wait_for(lambda: shown() == ["running"])  # the one that was killed is shown until what it said has expired
         [second] = _children(running.process.pid, "callbacks")
         running.stop()
         until(lambda: not Path(f"/proc/{second}").exists(), seconds=20)
