@@ -154,7 +154,7 @@ def parent() -> Parent:
 
 def start(arguments: Sequence[str], environment: Mapping[str, str]) -> Process:
     """Run `stream-retrain` with these arguments and this environment, in the folder of this process. Read what it writes, or it waits."""
-    return parent().start(arguments, {"PYTHONHASHSEED": "0", **environment}, Path.cwd())
+    return parent().start(arguments, {**environment, "PYTHONHASHSEED": "0"}, Path.cwd())  # the seed that what is forked has
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], timeout: float = 120.0) -> subprocess.CompletedProcess[str]:

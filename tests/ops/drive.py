@@ -148,6 +148,7 @@ def driven(services: Services, folder: Path) -> Iterator[Driven]:
     settings = load_settings(None, {}, {"kafka_bootstrap_servers": services.bootstrap_servers})
     create_topic(settings, f"{source}.labels", 1)
     limits = {"train_timeout_s": 8, "train_attempts_max": 1, "checkpoint_interval_s": 5, "session_timeout_ms": 6_000}
+    limits |= {"artifacts_url": f"file://{folder / 'models'}"}
     with (
         publishing(settings, source),
         worker(services, Path(f"{file}:shop"), "--workers", "2", **limits) as two,
