@@ -93,7 +93,7 @@ class TestServing:
     def serve(self, **given: Any) -> None:
         health = Health(ok=True)
         pages = Pages(metrics=lambda _: ("text/plain", b""), healthy=lambda: health, ready=lambda: health, status=dict)
-        with served_by(settings(http_port=0, **given), pages) as server:
+        with served_by(settings(http_port=0, **given), pages, PIPELINE) as server:
             assert server.url.startswith("https://" if "http_tls_cert_file" in given else "http://")
 
     def test_warns_where_others_can_read_without_a_token(self, caplog: pytest.LogCaptureFixture, token: Path) -> None:
@@ -112,6 +112,15 @@ class TestServing:
         self.serve(http_host="0.0.0.0", http_token_file=str(token))
         assert "there is no http_tls_cert_file: the token can be read on its way" in caplog.text
         assert "0123456789abcdef" not in caplog.text
+
+    def test_two_tokens_that_are_the_same_are_refused_and_one_that_asks_is_warned_of(
+        self, caplog: pytest.LogCaptureFixture, token: Path
+    ) -> None:
+        with pytest.raises(SettingsError, match="hold the same token"):
+            self.serve(http_token_file=str(token), http_write_token_file=str(token))
+        self.serve(http_host="0.0.0.0", http_write_token_file=str(token))
+        assert "who reads the write token on its way may ask for anything" in caplog.text
+        assert settings(http_write_token_file=str(token)).secrets() == ["0123456789abcdef"]
 
     def test_refuses_a_key_without_its_certificate_or_one_that_others_can_read(
         self, tmp_path: Path, certificate: tuple[Path, Path]

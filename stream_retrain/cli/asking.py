@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from stream_retrain.cli.output import configured, errors, loaded, print_json
+from stream_retrain.compose.doors import requests_of
 from stream_retrain.facts.request import Asked, RequestKind
 from stream_retrain.requests import Answer, Requests, new_token
-from stream_retrain.stores import connect
 from stream_retrain.views.request_outcome import SUCCEEDED, RequestFold
 
 if TYPE_CHECKING:
@@ -47,20 +47,8 @@ Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="With --wait: ho
 
 def opened(pipeline: str, settings: Path | None) -> tuple[Settings, Requests]:
     """The settings, and where requests for a pipeline end."""
-    from stream_retrain.codec.keyring import Keyring
-    from stream_retrain.engines.kafka.clients import admin_client
-    from stream_retrain.engines.kafka.topics import count_partitions
-    from stream_retrain.stores.registry import Registry
-
     of, wanted = loaded(pipeline), configured(settings)
-    stores = connect(wanted.redis_url)
-    return wanted, Requests(
-        pipeline=of,
-        stores=stores,
-        group=wanted.group_of(of.name),
-        count=lambda: count_partitions(admin_client(wanted), of, wanted),
-        known=Registry(stores, of, Keyring.unsigned()).known,  # who is known is read without a key; a model is not
-    )
+    return wanted, requests_of(of, wanted)
 
 
 def asks(

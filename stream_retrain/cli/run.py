@@ -74,7 +74,7 @@ def run(
     if workers > 1:
         with tempfile.TemporaryDirectory(prefix="stream_retrain-") as folder:
             sockets = [Path(folder) / str(number) for number in range(workers)]
-            raise typer.Exit(run_workers(_commands(sockets, wanted), sockets, wanted, stop_on_signals()))
+            raise typer.Exit(run_workers(asked_for, _commands(sockets, wanted), sockets, wanted, stop_on_signals()))
     with own_output():
         where = Path(socket) if socket else None
         if engine is Engine.faust:

@@ -16,6 +16,7 @@ import stream_retrain
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.trial import checkpointable
 from stream_retrain.compose.callbacks import beside_worker
+from stream_retrain.compose.doors import requests_of
 from stream_retrain.compose.serving import pages_of, served_by
 from stream_retrain.compose.trainers import serve_trainer, trainer_of
 from stream_retrain.core.callbacks import NamedHandler, handlers_of
@@ -52,6 +53,7 @@ __all__ = [
     "all_of",
     "equipped",
     "keyring_of",
+    "requests_of",
     "run_pipeline",
     "run_workers",
     "serve_trainer",
@@ -150,7 +152,7 @@ def equipped(
         pages = pages_of(settings, status, history, metrics, watchdog)
         served = None
         if settings.http:
-            served = stack.enter_context(serve_at(socket, pages) if socket is not None else served_by(settings, pages))
+            served = stack.enter_context(serve_at(socket, pages) if socket is not None else served_by(settings, pages, pipeline))
         stores = connect(settings.redis_url, keyring=keyring, group=group, artifacts_url=settings.artifacts_url)
         stack.enter_context(Announcer(stores.workers, group, instance.name, status.snapshot, served.url_elsewhere if served else ""))
         tell = all_of(status, history, metrics, log_fact, *traces, watching)
@@ -230,7 +232,9 @@ def _labels(pipeline: Pipeline, handlers: Sequence[NamedHandler] = ()) -> Pipeli
     )
 
 
-def run_workers(commands: Sequence[WorkerCommand], sockets: Sequence[Path], settings: Settings, stop: Callable[[], bool]) -> int:
+def run_workers(
+    pipeline: Pipeline, commands: Sequence[WorkerCommand], sockets: Sequence[Path], settings: Settings, stop: Callable[[], bool]
+) -> int:
     """Several worker processes, and one HTTP server for all of them, until `stop()`; the exit code.
 
     Each process serves at its socket, and must do so. Raises `SettingsError` where the port cannot be listened on.
@@ -244,7 +248,7 @@ def run_workers(commands: Sequence[WorkerCommand], sockets: Sequence[Path], sett
         if settings.http:
             fleet = FleetView(sockets, lambda: starts)
             pages = Pages(metrics=fleet.metrics, healthy=fleet.healthy, ready=fleet.ready, status=fleet.status, history=fleet.history)
-            stack.enter_context(served_by(settings, pages))
+            stack.enter_context(served_by(settings, pages, pipeline))
         return run_fleet(commands, stop, settings.shutdown_timeout_s + 1.5, started)
 
 

@@ -6,9 +6,13 @@ import logging
 from typing import Final
 
 from stream_retrain.codec.private_file import private_text, read_token
+from stream_retrain.compose.doors import ask_over_http
+from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.errors import SettingsError
 from stream_retrain.settings import Settings
+from stream_retrain.views.access import WriteAccess
+from stream_retrain.views.door import Door
 from stream_retrain.views.history import History
 from stream_retrain.views.http import Health, HttpServer, Pages, serve
 from stream_retrain.views.metrics import Metrics
@@ -20,8 +24,11 @@ __all__ = ["pages_of", "served_by"]
 LOG: Final = logging.getLogger("stream_retrain.worker")
 
 
-def served_by(settings: Settings, pages: Pages) -> HttpServer:
-    """Serve on the port, with TLS and a token where the settings name files of them. Raises `SettingsError`."""
+def served_by(settings: Settings, pages: Pages, pipeline: Pipeline) -> HttpServer:
+    """Serve on the port, with TLS and tokens where the settings name files of them; who has the write token may ask the pipeline's shards.
+
+    Raises `SettingsError`.
+    """
     certificate, key, tls = settings.http_tls_cert_file, settings.http_tls_key_file, None
     if key is not None and certificate is None:
         raise SettingsError("http_tls_key_file is given, and http_tls_cert_file is not: name the certificate's file too")
@@ -29,12 +36,18 @@ def served_by(settings: Settings, pages: Pages) -> HttpServer:
         private_text(key or certificate, "TLS key" if key else "certificate and TLS key")
         tls = server_context(certificate, key)
     token = read_token(settings.http_token_file) if settings.http_token_file is not None else None
-    server = serve(settings.http_host, settings.http_port, pages, settings.http_hosts, token=token, tls=tls)
+    write = read_token(settings.http_write_token_file) if settings.http_write_token_file is not None else None
+    if write is not None and write == token:
+        raise SettingsError("http_write_token_file and http_token_file hold the same token: who may read could ask for anything")
+    door = Door(pipeline.name, ask_over_http(pipeline, settings), WriteAccess(write, token))
+    server = serve(settings.http_host, settings.http_port, pages, settings.http_hosts, token=token, tls=tls, door=door)
     LOG.info("serving %s: a page, and /metrics /healthz /readyz /status", server.url)
     if not settings.http_is_loopback and token is None:
         LOG.warning("http_host is %s, and there is no http_token_file: whoever reaches it reads status and metrics", settings.http_host)
     elif not settings.http_is_loopback and tls is None:
         LOG.warning("http_host is %s, and there is no http_tls_cert_file: the token can be read on its way", settings.http_host)
+    if not settings.http_is_loopback and write is not None and tls is None:
+        LOG.warning("http_host is %s, without TLS: who reads the write token on its way may ask for anything", settings.http_host)
     return server
 
 

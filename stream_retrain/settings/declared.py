@@ -161,6 +161,7 @@ class Settings:
     http_token_file: Path | None = dataclasses.field(
         default=None, metadata=_PATH | {"meaning": "token that every request needs but those for /healthz and /readyz"}
     )
+    http_write_token_file: Path | None = dataclasses.field(default=None, metadata=_PATH | {"meaning": "token that POST /v1/... needs"})
     faust_web_port: int | None = _setting(
         None, "port of Faust's own web server under `--engine faust`, on `http_host`; default: it is off", low=1, high=65_535
     )
@@ -214,7 +215,7 @@ class Settings:
         alone = address.username if address.password is None else address.password
         found += map(urllib.parse.unquote, (alone or "", urllib.parse.urlsplit(self.schema_registry_url or "").password or ""))
         found += [value for key, value in urllib.parse.parse_qsl(address.query) if is_secret_name(key)]
-        for file, of_user in ((self.http_token_file, False), (self.schema_registry_auth_file, True)):
+        for file, of_user in ((self.http_token_file, False), (self.http_write_token_file, False), (self.schema_registry_auth_file, True)):
             with contextlib.suppress(OSError, UnicodeDecodeError):  # whoever needs the file says what is wrong with it
                 if file is not None:
                     text = file.read_text(encoding="utf-8-sig").strip()

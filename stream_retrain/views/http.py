@@ -1,6 +1,8 @@
 """The worker seen over HTTP: the page at `/`, `/metrics`, `/healthz`, `/readyz`, `/status`, `/history` and `/events`.
 
-It only reads. What it serves comes from functions it is given; each is called in the thread of the request, so it must be
+It only reads, but for `/v1/`, where something can be asked of a shard (`views.door`).
+
+What it serves comes from functions it is given; each is called in the thread of the request, so it must be
 quick, must not block and must not change anything. The worker never waits for a request: the server runs on daemon threads.
 What a request may take, and who is answered, is `views.server`'s.
 """
@@ -22,6 +24,7 @@ import msgspec
 
 from stream_retrain.errors import SettingsError
 from stream_retrain.views.access import Access
+from stream_retrain.views.door import Door
 from stream_retrain.views.events import Frames
 from stream_retrain.views.page import page_files
 from stream_retrain.views.server import Body, Server, Site, View
@@ -83,7 +86,7 @@ class Pages:
     status: Callable[[], object]
     history: Callable[[], object] = dict
 
-    def site(self, hosts: frozenset[str], access: Access, tls: ssl.SSLContext | None = None) -> Site:
+    def site(self, hosts: frozenset[str], access: Access, tls: ssl.SSLContext | None = None, door: Door | None = None) -> Site:
         """By path."""
         views: dict[str, View] = {path: _file(body) for path, body in page_files().items()}
         views |= {
@@ -93,7 +96,7 @@ class Pages:
             "/status": lambda _: (HTTPStatus.OK, _json(self.status())),
             "/history": lambda _: (HTTPStatus.OK, ("application/json", msgspec.json.encode(self.history()))),
         }
-        return Site(views=views, streams={"/events": Frames(self.status)}, hosts=hosts, access=access, tls=tls)
+        return Site(views=views, streams={"/events": Frames(self.status)}, hosts=hosts, access=access, tls=tls, door=door)
 
 
 def serve(
@@ -104,13 +107,14 @@ def serve(
     *,
     token: str | None = None,
     tls: ssl.SSLContext | None = None,
+    door: Door | None = None,
 ) -> HttpServer:
     """Serve from now on, until the server is closed; `port` 0 takes a free port, and `.port` and `.url` say which.
 
     A request that comes for a name that is none of `hosts` (`*`: any) is refused; one for an address is not. With a `token` everything
-    needs it but what probes ask. Raises SettingsError if it cannot listen there.
+    needs it but what probes ask; a `door` has a token of its own. Raises SettingsError if it cannot listen there.
     """
-    return HttpServer(_listening(host, port, pages.site(frozenset(hosts), Access(token), tls)), host)
+    return HttpServer(_listening(host, port, pages.site(frozenset(hosts), Access(token), tls, door)), host)
 
 
 def serve_at(path: Path, pages: Pages) -> HttpServer:

@@ -26,6 +26,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, TypeAlias
 
 from stream_retrain.views.access import CHALLENGES, Access
+from stream_retrain.views.door import ASKED_BYTES_MAX, DOOR, Door, Posted, Told, problem
 from stream_retrain.views.events import FRAME_EVERY_S, RETRY_MS
 
 __all__ = ["HEADERS", "Body", "Frame", "Server", "Site", "View", "line"]
@@ -72,6 +73,8 @@ class Site:
     hosts: frozenset[str]
     access: Access = dataclasses.field(default_factory=Access)
     tls: ssl.SSLContext | None = None
+    door: Door | None = None
+    """Where requests come in; without one there is no such path."""
 
     def answer(self, path: str, accept: str) -> tuple[HTTPStatus, Body]:
         """What the view of a path answers; an error of the view, or of the path, is an answer too."""
@@ -213,6 +216,8 @@ class _Handler(BaseHTTPRequestHandler):
         """What carries out a method of HTTP: the base class looks for `do_` and the method's name."""
         if name in ("do_GET", "do_HEAD"):
             return self._get
+        if name == "do_POST":
+            return self._post
         if name.startswith("do_"):
             return self._refuse
         raise AttributeError(name)
@@ -223,14 +228,41 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _emptied(self) -> bool:
         """Whether the body is read and gone: closing on unread bytes resets the connection, and the client would not see the answer."""
-        length = self.headers.get("Content-Length", "0")
-        if not length.isdecimal() or len(length) > 18 or int(length) > BODY_BYTES_MAX:
-            self._send(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, line(f"a body has at most {BODY_BYTES_MAX:,} bytes, and nothing here needs one")
-            )
+        if self._body(BODY_BYTES_MAX) is None:
+            told = line(f"a body has at most {BODY_BYTES_MAX:,} bytes, and nothing here needs one")
+            self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
             return False
-        self.rfile.read(int(length))
         return True
+
+    def _body(self, bytes_max: int) -> bytes | None:
+        """What follows the head; None where that is too much, or its length is no number."""
+        length = self.headers.get("Content-Length", "0")
+        if not length.isascii() or not length.isdecimal() or len(length) > 18 or int(length) > bytes_max:
+            return None
+        return self.rfile.read(int(length))
+
+    def _post(self) -> None:
+        """A request for a shard; anywhere else a POST is refused as any other method is."""
+        site, path = self.server.site, self.path.partition("?")[0]
+        if site.door is None or not path.startswith(DOOR):
+            self._refuse()
+            return
+        headers, body = self.headers, self._body(ASKED_BYTES_MAX)
+        if "Transfer-Encoding" in headers:
+            self._tell(problem(HTTPStatus.LENGTH_REQUIRED, "send the body with a Content-Length, not in chunks"))
+        elif body is None:
+            self._tell(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {ASKED_BYTES_MAX:,} bytes"))
+        elif not _is_for(headers.get("Host", ""), site.hosts):
+            self._tell(problem(HTTPStatus.MISDIRECTED_REQUEST, "this name is not served; allow it with the setting http_allowed_hosts"))
+        elif headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            self._tell(problem(HTTPStatus.FORBIDDEN, "another site's page may ask for nothing"))
+        else:
+            given = headers.get("Authorization", "")
+            address = str(self.client_address[0]) if self.client_address else "socket"
+            self._tell(site.door.answer(Posted(path, given, headers.get("Idempotency-Key"), body, address)))
+
+    def _tell(self, told: Told) -> None:
+        self._send(told.status, (told.kind, told.content), *told.headers)
 
     def _get(self) -> None:
         if not self._emptied():
@@ -243,6 +275,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif not site.access.allows(path, self.headers.get("Authorization", "")):
             told = line("this needs the token of http_token_file: as Authorization: Bearer TOKEN, or as the password of any user")
             self._send(HTTPStatus.UNAUTHORIZED, told, *(("WWW-Authenticate", each) for each in CHALLENGES))
+        elif site.door is not None and path.startswith(DOOR):
+            self._tell(problem(HTTPStatus.METHOD_NOT_ALLOWED, "only POST asks for something", ("Allow", "POST")))
         elif path in site.streams:
             self._stream(site.streams[path])
         else:
