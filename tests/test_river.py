@@ -58,6 +58,8 @@ TOUCHED: list[tuple[str, Callable[[], Any], str]] = [
     ("_max_decrease", page_hinkley, "the same"),
     ("_rng", proba.Gaussian, "an unseeded generator that is left out of states"),
     ("_root", grown_tree, "a Hoeffding tree's nodes, walked without a call an event"),
+    ("_find_leaves", grown_tree, "a tree's leaves, to make the largest smaller"),
+    ("_get_params", lambda: SCALED, "the parameters in which two versions differ"),
     ("_growth_allowed", grown_tree, "whether a tree may still grow"),
     ("_estimate_model_size", grown_tree, "a tree's own estimate, which is switched off"),
     ("_att_dist_per_class", splitter, "a splitter's distributions"),
@@ -67,7 +69,7 @@ TOUCHED: list[tuple[str, Callable[[], Any], str]] = [
 ]
 OTHERS = {
     *("_ALL_BROKERS_DOWN", "_AUTO_OFFSET_RESET", "_FATAL", "_FENCED", "_MAX_POLL_EXCEEDED", "_PARTITION_EOF", "_MSG_TIMED_OUT", "_NOENT"),
-    "_RESOLVE",
+    *("_RESOLVE", "_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC"),
     *("_TIMED_OUT", "_TIMED_OUT_QUEUE", "_TRANSPORT", "_asdict", "_current_frames", "_exit", "_fields", "_make", "_replace"),
 }
 """Names with an underscore that are public: error codes of confluent-kafka, of namedtuples, `os._exit`, `sys._current_frames`."""
