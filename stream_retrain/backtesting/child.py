@@ -12,7 +12,6 @@ Its hash seed is pinned by whoever starts it, so that a model that iterates over
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 import signal
 import socket
@@ -25,6 +24,7 @@ from stream_retrain.backtesting.job import Job, JobDone, run_job
 from stream_retrain.backtesting.variants import Variant
 from stream_retrain.backtesting.versions import versions
 from stream_retrain.engines.channel import Channel
+from stream_retrain.engines.child_process import serve_parent
 from stream_retrain.engines.collector import spare_the_collector
 from stream_retrain.engines.parent import end_with_parent
 from stream_retrain.loading import load_pipeline
@@ -151,7 +151,4 @@ def _throttled(channel: Channel) -> Callable[[int], None]:
 
 def run(arguments: list[str]) -> None:
     """The process: its end of the channel, as a file descriptor, and its parent's id."""
-    try:
-        main(int(arguments[0]), int(arguments[1]))
-    except (EOFError, OSError):
-        os._exit(0)  # the other end has gone, so there is no one to report to
+    serve_parent(main, arguments)

@@ -8,13 +8,10 @@ process ends. Which child runs which job makes no difference to what comes of it
 from __future__ import annotations
 
 import collections
-import os
 import pickle
 import pickletools
 import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +22,7 @@ from stream_retrain.backtesting.job import Job, JobDone
 from stream_retrain.backtesting.variants import Variant
 from stream_retrain.backtesting.versions import versions
 from stream_retrain.engines.channel import Channel
+from stream_retrain.engines.child_process import how_it_ended, start_child
 from stream_retrain.errors import BacktestError
 
 __all__ = ["HASH_SEED", "hello_of", "run_in_processes", "unsendable"]
@@ -33,7 +31,7 @@ HASH_SEED: Final = "0"
 WAIT_S: Final = 0.1
 STOP_TIMEOUT_S: Final = 60.0
 """A child that was told to stop ends its piece of the log first; one that takes longer is given up, with what it had."""
-_PROGRAM: Final = "import sys; from stream_retrain.backtesting.child import run; run(sys.argv[1:])"
+_CHILD: Final = "stream_retrain.backtesting.child"
 
 
 def hello_of(variants: Sequence[Variant], target: str | None) -> Hello:
@@ -86,16 +84,7 @@ class _Child:
 
     def __init__(self) -> None:
         ours, theirs = Channel.pair()
-        command = [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno()), str(os.getpid())]
-        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109 - what an empty entry means
-        self.process = subprocess.Popen(
-            command,
-            env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": HASH_SEED},
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # standard output is for results
-            process_group=0,
-        )
+        self.process = start_child(_CHILD, theirs.fileno(), PYTHONHASHSEED=HASH_SEED)
         theirs.close()
         self.channel = ours
         self.ready = False
@@ -208,7 +197,7 @@ class _Pool:
 
 def _how_it_ended(code: int) -> str:
     if code >= 0:
-        return f"a process of the backtest ended with exit code {code}; what it said is on standard error"
-    name = signal.Signals(-code).name
-    memory = ": the machine may be out of memory; run with fewer processes" if -code == signal.SIGKILL else ""
-    return f"a process of the backtest was ended by {name}{memory}"
+        more = "; what it said is on standard error"
+    else:
+        more = ": the machine may be out of memory; run with fewer processes" if -code == signal.SIGKILL else ""
+    return f"a process of the backtest {how_it_ended(code)}{more}"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import getpass
-import json as json_
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
     from stream_retrain.core.pipeline import Pipeline
     from stream_retrain.settings import Settings
 
-__all__ = ["Partitions", "Reason", "Timeout", "Token", "Wait", "asks", "opened"]
+__all__ = ["ON_COMMAND_LINE", "Partitions", "Reason", "Timeout", "Token", "Wait", "asks", "opened"]
 
 POLL_S: Final = 0.5
 FAILED, TIMED_OUT = 1, 3
-TYPE: Final = "io.streamretrain."
+ON_COMMAND_LINE: Final = "asked on the command line"
 
 Partitions = Annotated[
     list[int] | None, typer.Option("--partition", help="The shard of this partition only; give it again for others.", show_default=False)
@@ -116,15 +115,16 @@ def _follow(settings: Settings, pipeline: Pipeline, folds: Mapping[int, RequestF
     """Read decisions until every request has its outcome, or the time is over."""
     from stream_retrain.engines.kafka.follow import following
     from stream_retrain.engines.kafka.topics import output_topic
+    from stream_retrain.lane.decision import read_decision
     from stream_retrain.lane.step import DECISIONS
 
     with following(settings, output_topic(pipeline.name, DECISIONS), starts) as follower:
         while any(fold.outcome is None for fold in folds.values()) and time.monotonic() < until_s:
             came = follower.poll(min(POLL_S, max(0.0, until_s - time.monotonic())))
             for number, record in came:
-                for kind, data in _decision(record.value):
-                    if folds[number].take(kind, data):
-                        errors().print(f"partition {number}: {folds[number].detail}", markup=False, highlight=False)
+                decision = read_decision(record.value)
+                if decision is not None and folds[number].take(decision.kind, decision.data):
+                    errors().print(f"partition {number}: {folds[number].detail}", markup=False, highlight=False)
             for number, fold in folds.items() if not came else ():
                 before = fold.outcome
                 fold.looked()
@@ -146,17 +146,6 @@ def _stand(requests: Requests, answer: Answer, until_s: float) -> dict[int, dict
 
 def _paused(offset: int) -> dict[str, Any]:
     return {"outcome": "done", "detail": f"it is paused at offset {offset}", "offset": offset}
-
-
-def _decision(value: bytes | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Kind and data of a decision; nothing of what is none."""
-    try:
-        event = json_.loads(value or b"")
-        kind, data = event["type"], event["data"]
-    except (ValueError, KeyError, TypeError):
-        return
-    if isinstance(kind, str) and kind.startswith(TYPE) and isinstance(data, dict):
-        yield kind.removeprefix(TYPE).rpartition(".v")[0], data
 
 
 def _shown(fold: RequestFold) -> dict[str, Any]:

@@ -6,12 +6,10 @@ from typing import Annotated
 
 import typer
 
-from stream_retrain.cli.asking import Partitions, Reason, Timeout, Token, Wait, asks
+from stream_retrain.cli.asking import ON_COMMAND_LINE, Partitions, Reason, Timeout, Token, Wait, asks
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile
 
 __all__ = ["promote", "rollback"]
-
-ON_COMMAND_LINE = "asked on the command line"
 
 
 def promote(

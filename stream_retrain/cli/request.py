@@ -6,7 +6,7 @@ import dataclasses
 
 import typer
 
-from stream_retrain.cli.asking import Partitions, Reason, Timeout, Token, Wait, asks, opened
+from stream_retrain.cli.asking import ON_COMMAND_LINE, Partitions, Reason, Timeout, Token, Wait, asks, opened
 from stream_retrain.cli.group_status import nobody_runs
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, errors, print_json
 from stream_retrain.errors import SettingsError
@@ -15,7 +15,6 @@ from stream_retrain.requests import new_token
 
 __all__ = ["pause", "reset", "resume", "retrain"]
 
-ON_COMMAND_LINE = "asked on the command line"
 UNHEALTHY = 3
 
 

@@ -15,6 +15,7 @@ import typer
 from stream_retrain.cli.group_status import console_of_tables, group_status, nobody_runs, score_text, show_group, table_of
 from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, errors, loaded, plain, print_json
 from stream_retrain.codec.private_file import read_token
+from stream_retrain.engines.callbacks import callbacks_group
 from stream_retrain.errors import SettingsError
 from stream_retrain.stores import connect
 from stream_retrain.views.tls import client_context
@@ -86,7 +87,7 @@ def _show_group(group: str, trainers: str | None, redis_url: str, json: bool) ->
     `trainers` is the group of the trainers that have loaded exactly this pipeline, where that is known.
     """
     store = connect(redis_url).workers
-    callbacks = store.all(f"{group}.callbacks")
+    callbacks = store.all(callbacks_group(group))
     found = group_status(group, store.all(group), None if trainers is None else store.all(trainers), callbacks)
     if json:
         print_json(found)

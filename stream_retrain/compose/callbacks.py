@@ -10,12 +10,12 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
 from typing import Any, Final
 
 from stream_retrain.core.callbacks import NamedHandler, Webhook, handlers_of
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.announce import Announcer
+from stream_retrain.engines.announce import Announcer, without_shards
+from stream_retrain.engines.callbacks import callbacks_group
 from stream_retrain.engines.callbacks.deliver import Delivery
 from stream_retrain.engines.callbacks.keeper import CallbacksKept
 from stream_retrain.engines.callbacks.trial import Tried, try_handlers
@@ -33,9 +33,6 @@ from stream_retrain.views.callbacks import CallbacksStanding
 __all__ = ["beside_worker", "chosen", "serve_callbacks", "try_callbacks"]
 
 LOG: Final = logging.getLogger("stream_retrain.callbacks")
-SHOWN: Final[dict[str, Any]] = {"ready": True, "missing": [], "store": "up", "shards": {}} | dict.fromkeys(
-    ("partitions", "commit_age_s", "checkpoint_age_s")
-)
 
 
 def chosen(pipeline: Pipeline, names: Sequence[str]) -> list[NamedHandler]:
@@ -62,7 +59,6 @@ def serve_callbacks(
 
     Raises `SettingsError` where a secret cannot be read, `CallbackError`, and with `start` also `BrokerError`.
     """
-    from stream_retrain.engines.kafka.callbacks import callbacks_group
     from stream_retrain.engines.kafka.callbacks_run import CallbackRun
 
     _check(handlers)
@@ -118,5 +114,4 @@ def beside_worker(command: WorkerCommand | None, settings: Settings, tell: Tell)
 def _shown(standing: CallbacksStanding, instance: str, pipeline: str, began_s: float) -> dict[str, Any]:
     """How the process stands, as `engines.announce` tells it: a worker without shards."""
     now = standing.snapshot() or {"state": "starting"}
-    own = {"instance": instance, "pipeline": pipeline, "version": version("stream_retrain"), "pid": os.getpid(), "state": now["state"]}
-    return {**SHOWN, **own, "detail": standing.words, "uptime_s": time.monotonic() - began_s}
+    return without_shards(instance, pipeline, standing.words, began_s, now["state"])

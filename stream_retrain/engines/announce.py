@@ -7,20 +7,31 @@ so a worker that was killed is missing soon; one that stops takes it back.
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Final, Self
 
 from stream_retrain.stores.ports import WorkerStore
 from stream_retrain.stores.worker_status import status_of
 
-__all__ = ["Announcer"]
+__all__ = ["Announcer", "without_shards"]
 
 EVERY_S: Final = 2.0
 LEAVE_TIMEOUT_S: Final = 0.5
 """How long the end of a worker waits for the store to forget it."""
 LOG: Final = logging.getLogger("stream_retrain.worker")
+
+
+def without_shards(instance: str, pipeline: str, detail: str, began_s: float, state: str = "running") -> dict[str, Any]:
+    """How a process that has no shards stands, such as a trainer; `began_s` is of the monotonic clock."""
+    own = {"instance": instance, "pipeline": pipeline, "version": version("stream_retrain"), "pid": os.getpid(), "state": state}
+    unknown = dict.fromkeys(("partitions", "commit_age_s", "checkpoint_age_s"))
+    well: dict[str, Any] = {"ready": True, "missing": [], "store": "up", "shards": {}}
+    return {**well, **unknown, **own, "detail": detail, "uptime_s": time.monotonic() - began_s}
 
 
 class Announcer:

@@ -12,7 +12,6 @@ import dataclasses
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Final, Literal, assert_never
@@ -20,12 +19,13 @@ from typing import Final, Literal, assert_never
 from stream_retrain.engines.callbacks.child import Broken, Call, Done, Failed, Hello, InModule, Message, Ready, Up
 from stream_retrain.engines.callbacks.forker import Forker
 from stream_retrain.engines.channel import Channel
+from stream_retrain.engines.child_process import how_it_ended, start_child
 from stream_retrain.errors import CallbackError
 
 __all__ = ["Caller", "Ended"]
 
 START_TIMEOUT_S: Final = 120.0
-_PROGRAM: Final = "import sys; from stream_retrain.engines.callbacks.child import run; run(sys.argv[1:])"
+_CHILD: Final = "stream_retrain.engines.callbacks.child"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class Caller:
             call, self._call = self._call, None
             self.submit(call)
             return None
-        return self._over(Failed(f"its process {_how_it_ended(code)}"), took_s)
+        return self._over(Failed(f"its process {'ended during the call' if code is None else how_it_ended(code)}"), took_s)
 
     def _end_child(self) -> None:
         if self._child is not None:
@@ -176,23 +176,6 @@ class Caller:
 
 def _started(now_s: float) -> _Child:
     ours, theirs = Channel.pair()
-    command = [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno()), str(os.getpid())]
-    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109 - what an empty entry means
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, "PYTHONPATH": paths},
-        pass_fds=[theirs.fileno()],
-        stdin=subprocess.DEVNULL,
-        stdout=2,  # standard output is for results
-        process_group=0,
-    )
+    process = start_child(_CHILD, theirs.fileno())
     theirs.close()
     return _Child(ours, now_s, process)
-
-
-def _how_it_ended(code: int | None) -> str:
-    if code is None:
-        return "ended during the call"
-    if code >= 0:
-        return f"ended with exit code {code}"
-    return f"was ended by {signal.Signals(-code).name}"

@@ -20,6 +20,7 @@ from typing import Final, TypeAlias
 
 from stream_retrain.core.callbacks import Callback, Callbacks, NamedHandler, Webhook, handlers_of
 from stream_retrain.engines.channel import Channel
+from stream_retrain.engines.child_process import serve_parent
 from stream_retrain.engines.confine import end_with_parent, ignore_interrupts, limit_memory
 from stream_retrain.errors import StreamRetrainError
 from stream_retrain.facts.decision import Decision
@@ -185,7 +186,4 @@ def _called(function: Callback, call: Call) -> Done | Failed:
 
 def run(arguments: list[str]) -> None:
     """The process: its end of the channel, as a file descriptor, and its parent's id."""
-    try:
-        main(int(arguments[0]), int(arguments[1]))
-    except (EOFError, OSError):
-        os._exit(0)  # the parent has ended, so there is no one to report to
+    serve_parent(main, arguments)

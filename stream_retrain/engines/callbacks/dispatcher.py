@@ -39,14 +39,9 @@ class Dispatcher:
         """Records that hold no decision of this pipeline."""
 
     @property
-    def held(self) -> int:
-        """Records that are held."""
-        return sum(map(len, self._open.values()))
-
-    @property
     def full(self) -> bool:
         """Whether nothing more is to be taken now."""
-        return self.held >= HELD_MAX
+        return sum(map(len, self._open.values())) >= HELD_MAX
 
     @property
     def idle(self) -> bool:

@@ -15,20 +15,19 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Final
 
 from stream_retrain.core.callbacks import NamedHandler
 from stream_retrain.engines.callbacks.child import Broken, Hello, InModule, Up, failure, module_handlers, serve_function
 from stream_retrain.engines.channel import Channel
+from stream_retrain.engines.child_process import serve_parent, start_child
 from stream_retrain.engines.confine import end_with_parent, ignore_interrupts
 from stream_retrain.logs import set_up_logging
 
 __all__ = ["Forker", "run"]
 
 HELLO_TIMEOUT_S: Final = 30.0
-_PROGRAM: Final = "import sys; from stream_retrain.engines.callbacks.forker import run; run(sys.argv[1:])"
 
 
 class Forker:
@@ -37,11 +36,6 @@ class Forker:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """The process's id, while there is one."""
-        return None if self._process is None else self._process.pid
 
     def fork(self) -> Channel:
         """A connection at whose other end there will be a child, once it was told what to call."""
@@ -73,16 +67,7 @@ class Forker:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno()), str(os.getpid())]
-        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109 - what an empty entry means
-        self._process = subprocess.Popen(
-            command,
-            env={**os.environ, "PYTHONPATH": paths},
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # standard output is for results
-            process_group=0,
-        )
+        self._process = start_child(__name__, theirs.fileno())
         theirs.close()
         self._control = ours
 
@@ -140,7 +125,4 @@ def _as_child(channel: Channel, hello: Hello, handlers: Mapping[str, NamedHandle
 
 def run(arguments: list[str]) -> None:
     """The process: its end of the connection, as a file descriptor, and its parent's id."""
-    try:
-        main(int(arguments[0]), int(arguments[1]))
-    except (EOFError, OSError):
-        os._exit(0)
+    serve_parent(main, arguments)

@@ -42,7 +42,7 @@ def read_line(line: bytes) -> CallbackFact | None:
     try:
         [(name, value)] = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).items()
         return msgspec.json.decode(value, type=_KINDS[name])
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, ValueError):
+    except (msgspec.DecodeError, KeyError, ValueError):
         return None
 
 

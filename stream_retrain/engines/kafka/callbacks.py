@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from stream_retrain.engines.callbacks import callbacks_group
 from stream_retrain.engines.callbacks.dispatcher import Dispatcher
 from stream_retrain.engines.kafka.clients import base_config, broker_error, built, protocol_config
 from stream_retrain.engines.kafka.topics import output_topic
@@ -28,7 +29,7 @@ from stream_retrain.errors import BrokerError
 from stream_retrain.lane.step import DECISIONS
 from stream_retrain.settings import Settings
 
-__all__ = ["CallbackConsumer", "callbacks_group"]
+__all__ = ["CallbackConsumer"]
 
 LOG: Final = logging.getLogger("stream_retrain.callbacks")
 LOOK_BACK_S: Final = 300.0
@@ -46,11 +47,6 @@ PASSING: Final = frozenset(
         KafkaError._UNKNOWN_PARTITION,
     }
 )
-
-
-def callbacks_group(group: str) -> str:
-    """The group of the processes that make the calls for the workers of a group."""
-    return f"{group}.callbacks"
 
 
 class CallbackConsumer:

@@ -8,11 +8,12 @@ from typing import Final
 
 from stream_retrain.core.callbacks import NamedHandler
 from stream_retrain.engines.backoff import Backoff
+from stream_retrain.engines.callbacks import callbacks_group
 from stream_retrain.engines.callbacks.dispatcher import Dispatcher
 from stream_retrain.engines.callbacks.forker import Forker
 from stream_retrain.engines.callbacks.runner import Runner
 from stream_retrain.engines.kafka.callback_letters import CallbackLetters
-from stream_retrain.engines.kafka.callbacks import CallbackConsumer, callbacks_group
+from stream_retrain.engines.kafka.callbacks import CallbackConsumer
 from stream_retrain.engines.kafka.clients import partitions_of, reading
 from stream_retrain.engines.kafka.range_reader import read_stretches
 from stream_retrain.engines.kafka.range_text import Bound

@@ -13,7 +13,6 @@ The worker stops a training by killing this process, so nothing here handles a r
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 import socket
 import time
@@ -24,6 +23,7 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.sources import edited, sources_digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.channel import Channel
+from stream_retrain.engines.child_process import serve_parent
 from stream_retrain.engines.confine import end_with_parent, limit_memory, lower_priority
 from stream_retrain.engines.trainer.jobs import Job, JobDone, Progress
 from stream_retrain.engines.trainer.work import RETRIED, train_job
@@ -161,7 +161,4 @@ def _throttled(channel: Channel) -> Progress:
 
 def run(arguments: list[str]) -> None:
     """The process: its end of the channel, as a file descriptor, and its parent's id."""
-    try:
-        main(int(arguments[0]), int(arguments[1]))
-    except (EOFError, OSError):
-        os._exit(0)  # the worker has ended, so there is no one to report to
+    serve_parent(main, arguments)

@@ -16,11 +16,9 @@ worker, which then stops the training itself.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 import signal
 import subprocess
-import sys
 import time
 from typing import Final, Literal, assert_never
 
@@ -29,6 +27,7 @@ from stream_retrain.codec.sources import source_files, sources_digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.backoff import Backoff
 from stream_retrain.engines.channel import Channel
+from stream_retrain.engines.child_process import how_it_ended, start_child
 from stream_retrain.engines.trainer.child import Broken, Failed, Hello, Message, Progressed, Ready, Up
 from stream_retrain.engines.trainer.jobs import Job, JobDone, TopicReader, TrainerLimits, TrainerResult
 from stream_retrain.engines.trainer.open_jobs import OpenJobs
@@ -40,7 +39,7 @@ __all__ = ["ProcessTrainer"]
 START_TIMEOUT_S: Final = 120.0
 PAUSE_MIN_S: Final = 0.2
 PAUSE_MAX_S: Final = 30.0
-_PROGRAM: Final = "import sys; from stream_retrain.engines.trainer.child import run; run(sys.argv[1:])"
+_CHILD: Final = "stream_retrain.engines.trainer.child"
 
 
 @dataclasses.dataclass(slots=True)
@@ -230,22 +229,10 @@ class ProcessTrainer:
 
 def _started(now_s: float) -> _Child:
     ours, theirs = Channel.pair()
-    command = [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno()), str(os.getpid())]
-    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109 - what an empty entry means
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, "PYTHONPATH": paths},
-        pass_fds=[theirs.fileno()],
-        stdin=subprocess.DEVNULL,
-        stdout=2,  # standard output is for the result of the worker's command
-        process_group=0,
-    )
+    process = start_child(_CHILD, theirs.fileno())
     theirs.close()
     return _Child(process, ours, now_s)
 
 
 def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    name = signal.Signals(-code).name
-    return f"was ended by {name}" + (": the machine may be out of memory" if -code == signal.SIGKILL else "")
+    return how_it_ended(code) + (": the machine may be out of memory" if -code == signal.SIGKILL else "")

@@ -19,14 +19,13 @@ from __future__ import annotations
 import collections
 import dataclasses
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from typing import Final
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.engines.announce import without_shards
 from stream_retrain.engines.trainer.jobs import JobDone, JobFailed, JobProgressed, Trainer
 from stream_retrain.engines.trainer.tickets import QUIET_S, Ticket, TicketSource, open_ticket
 from stream_retrain.errors import StateError, StoreError
@@ -41,9 +40,6 @@ HEARTBEAT_EVERY_S: Final = 2.0
 TURN_S: Final = 0.1
 BURST_S: Final = QUIET_S + 5.0
 """With nothing to do for so long, nothing waits, though the end of a topic was not seen: each ticket would have come again."""
-SHOWN: Final = {"state": "running", "ready": True, "missing": [], "store": "up", "shards": {}} | dict.fromkeys(
-    ("partitions", "commit_age_s", "checkpoint_age_s")
-)
 LOG: Final = logging.getLogger("stream_retrain.trainer")
 
 
@@ -94,8 +90,7 @@ class TicketServer:
 
     def shown(self, instance: str, pipeline: str) -> dict[str, object]:
         """How this trainer stands, as `engines.announce` tells it: a worker without shards."""
-        own = {"instance": instance, "pipeline": pipeline, "version": version("stream_retrain"), "pid": os.getpid()}
-        return {**SHOWN, **own, "detail": self.doing, "uptime_s": time.monotonic() - self._began_s}
+        return without_shards(instance, pipeline, self.doing, self._began_s)
 
     def run(self, stop: Callable[[], bool], *, burst: bool = False, shutdown_timeout_s: float = 5.0) -> dict[str, int]:
         """Serve until `stop()` (`burst`: until nothing waits); the outcomes. Raises `BrokerError`."""
