@@ -14,7 +14,7 @@ Several decisions that come close together start one run: it gets all of them.
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.common.messaging.triggers.msg_queue import MessageQueueTrigger
@@ -40,7 +40,7 @@ decisions = Asset(
 )
 
 
-@task
+@task(retries=3, retry_delay=timedelta(seconds=10))  # a decision comes once: a task that Airflow could not start must not be the end of it
 def act() -> list[str]:
     """What is to be done goes here. A decision can come twice: its id is the same then."""
     events = get_current_context()["triggering_asset_events"][decisions]
