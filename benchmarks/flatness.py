@@ -42,6 +42,7 @@ from stream_retrain.codec.state import dump_state
 from stream_retrain.core.schema import Task
 from stream_retrain.engines.driver import Driver, DriverLimits
 from stream_retrain.engines.driver.log import Log
+from stream_retrain.engines.memory_guard import resident_bytes
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Checkpointed, WorkerFact
 from stream_retrain.lane.batch import Records
@@ -142,7 +143,7 @@ class Meter:
             pause_ms=round(statistics.median(pauses) * 1e3, 1),
             pause_ms_max=round(max(pauses) * 1e3, 1),
             state_bytes=self.state_bytes,
-            rss_mb=round(_resident_bytes() / 1e6, 1),
+            rss_mb=round(resident_bytes() / 1e6, 1),
             error=round(self.missed / self.without, 4),
             changes=changes,
         )
@@ -255,11 +256,6 @@ def in_turns(pipeline: Pipeline, kept: Sequence[Kept]) -> list[float]:
             took_s = time.process_time() - began
             least[place] = min(least[place], took_s / sum(map(len, each.batches[1:])))
     return [round(took_s * 1e6, 1) for took_s in least]
-
-
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4_096
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Requests: where every door ends (the command line, HTTP, a Kafka topic, a schedule), so that all of them take and answer the same.
+"""Requests: where every door ends (the command line, HTTP), so that all of them take and answer the same.
 
 Protocol of use, for a door:
 

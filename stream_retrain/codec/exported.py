@@ -1,4 +1,4 @@
-"""A model in a file of its own, under a seal: exported from a shard, or trained from history; for another program or another pipeline.
+"""A model in a file of its own, under a seal: exported from a shard, for another program or another pipeline.
 
 The file is what a version is in a store (`codec.versions`), and says besides which modules beside River its model names: the signature
 covers that too, so that `load_model` can open it without the pipeline, and nothing else.
@@ -14,7 +14,7 @@ import msgspec
 
 from stream_retrain.codec.checkpoint import STATE_SCHEMA, own_of, versions_here
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.codec.seal import Header, seal, unseal
+from stream_retrain.codec.seal import FAMILY, Header, seal, unseal
 from stream_retrain.codec.state import load_state
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.errors import SettingsError, StateError
@@ -22,7 +22,6 @@ from stream_retrain.errors import SettingsError, StateError
 __all__ = ["exported", "is_sealed", "load_model", "opened"]
 
 OWN: Final = "own"
-MAGIC: Final = b"SRS"
 
 
 def exported(sealed: bytes, pipeline: Pipeline, keyring: Keyring, **told: str) -> bytes:
@@ -34,11 +33,11 @@ def exported(sealed: bytes, pipeline: Pipeline, keyring: Keyring, **told: str) -
 
 def is_sealed(data: bytes) -> bool:
     """Whether a file is one of ours, damaged or not."""
-    return data.startswith(MAGIC)
+    return data.startswith(FAMILY)
 
 
 def load_model(path: str | Path, *, key: str | Path | Keyring | None = None, allow_unsigned: bool = False) -> Any:
-    """The model of a file that `stream-retrain models export` or `stream-retrain train` wrote: River's `predict_one` and `learn_one`.
+    """The model of a file that `stream-retrain models export` wrote: River's `predict_one` and `learn_one`.
 
     The file is verified before anything is unpickled. It is opened under the River and the minor version of Python by which it was made.
 

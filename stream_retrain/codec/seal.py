@@ -26,7 +26,7 @@ from stream_retrain.errors import StateError
 
 __all__ = ["Header", "Versions", "seal", "unseal"]
 
-_FAMILY: Final = b"SRS"
+FAMILY: Final = b"SRS"
 _MAGIC: Final = b"SRS1"
 _FRAME: Final = struct.Struct(">4sIQ32s")
 _DIGESTED: Final = _FRAME.size - 32
@@ -122,7 +122,7 @@ def unseal(data: bytes, keyring: Keyring, *, where: str = "The sealed blob") -> 
 
 
 def _split(data: bytes, where: str) -> _Parts:
-    if not data.startswith(_FAMILY) or len(data) < _FRAME.size:
+    if not data.startswith(FAMILY) or len(data) < _FRAME.size:
         raise StateError(f"{where} is not a sealed blob ({len(data)} bytes, no such beginning): {_REMEDY}")
     magic, head_size, payload_size, digest = _FRAME.unpack_from(data)
     if magic != _MAGIC:

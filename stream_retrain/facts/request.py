@@ -29,9 +29,9 @@ class Asked:
     version: str = ""
     """Of a promotion: which version (`VERSION`)."""
     by: str = ""
-    """Who asks and through which door: `cli:USER`, `http:ADDRESS`, `topic:NAME`, `schedule`."""
+    """Who asks and through which door: `cli:USER` or `http:ADDRESS`."""
     rule: int | None = None
-    """Of a schedule in wall time: the rule of the pipeline that asks."""
+    """The rule of the pipeline that asks; None: a person or a program does. Nothing gives it yet."""
 
 
 def fitted(asked: Asked) -> Asked:

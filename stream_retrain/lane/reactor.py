@@ -85,11 +85,6 @@ class Reactor:
         self._serve(values["adaptation"])
 
     @property
-    def watches(self) -> Watches:
-        """The detectors, to read."""
-        return self._watches
-
-    @property
     def duel(self) -> DuelStanding | None:
         """How the duel in progress stands."""
         duel = self.succession.duel
@@ -145,7 +140,7 @@ class Reactor:
         return self._consider(offset, time_s, y, prediction, signs, seen, facts)
 
     def _measure(self, offset: int, time_s: float, events_seen: int, facts: list[ShardFact]) -> bool:
-        """Measure the models; whether the rules are to be asked about it."""
+        """Measure the models; the rules are to be asked about it: True."""
         new = self._ceiling.measure(self.succession.models(), events_seen)
         self._memory = self._ceiling.seen
         if new and self._memory is not None:

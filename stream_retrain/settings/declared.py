@@ -113,7 +113,7 @@ class Settings:
     decisions_retention_ms: int = _setting(-1, "milliseconds decisions are kept; -1: for ever", **_RETENTION)
     dead_letters_retention_ms: int = _setting(14 * 86_400_000, "milliseconds dead letters are kept; -1: for ever", **_RETENTION)
     # A replay of a decision needs the challenger it tells of (`stream-retrain verify`), for as long as there is the decision.
-    artifacts_bytes_max: int = _setting(64_000_000, "bytes of joined challengers a shard keeps for `verify`", low=0, high=10**12)
+    artifacts_bytes_max: int = _setting(64_000_000, "bytes of challengers and promoted models kept for `verify`", low=0, high=10**12)
     artifacts_retention_ms: int | None = _setting(
         None, "milliseconds joined challengers are kept, at most; default `decisions_retention_ms`", **_RETENTION
     )

@@ -28,7 +28,7 @@ from stream_retrain.loading import load_pipeline
 from stream_retrain.settings import Settings, load_settings
 from tests.conftest import Services
 from tests.engines.live import FILE, Place, has
-from tests.engines.support import Stored
+from tests.engines.support import Stored, read_topic
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
@@ -263,6 +263,18 @@ def test_what_cannot_be_sent_back_is_named(letters: Letters) -> None:
         "the record had no value",
         f"its value is in no dead letter, and {letters.pipeline.source!r} does not hold offset 1 any more",
     ]
+
+
+def test_another_record_at_its_place_is_not_sent_back(letters: Letters) -> None:
+    letters.refuse("too_large")
+    [letter] = read_topic(letters.services, letters_topic(letters.pipeline.name))[0]
+    headers = {name: value for name, value in letter.headers.items() if value is not None} | {"sr_bytes": b"7"}
+    letters.producer.produce(letters_topic(letters.pipeline.name), letter.value, letter.key, partition=0, headers=list(headers.items()))
+    assert letters.producer.flush(20) == 0
+    report = letters.replay()
+    assert (report.chosen, report.replayed, report.not_replayable) == (2, 1, 1)
+    place = f"{letters.pipeline.source!r} holds another record at its place"
+    assert [each.why for each in report.examples] == [f"its value is in no dead letter, and {place}"]
 
 
 def cut(letters: Letters, before: int) -> None:

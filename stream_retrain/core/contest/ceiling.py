@@ -49,6 +49,7 @@ class Ceiling:
         limits = [each for each in pipeline.triggers if isinstance(each, Memory)]
         self._model_max = min((each.model_bytes_max for each in limits if each.model_bytes_max is not None), default=None)
         self._shard_max = min((each.shard_bytes_max for each in limits if each.shard_bytes_max is not None), default=None)
+        self._lowest = Memory(model_bytes_max=self._model_max, shard_bytes_max=self._shard_max)
         values = _FRESH if saved is None else _CEILING.load(saved)
         self.next_at: float = values["next_at"] if limits else math.inf
         """Labelled events after which models are measured."""
@@ -65,7 +66,7 @@ class Ceiling:
         """Measure the models of the shard; whether a limit is passed that was not before."""
         sizes = [memory_bytes_of(model) for model in models]
         seen = self.seen = self._seen(max(sizes), sum(sizes))
-        above, before = self._is_above(seen), self._above
+        above, before = self._lowest.reached_by(seen), self._above
         self._rate = max((seen.shard_bytes - self._bytes) / (events_seen - self._measured_at), self._rate / 2)
         if seen.shard_bytes < self._bytes // 2:
             self._began_at = events_seen
@@ -88,9 +89,6 @@ class Ceiling:
 
     def _seen(self, model_bytes: int, shard_bytes: int) -> MemorySeen:
         return MemorySeen(model_bytes, shard_bytes, self._model_max, self._shard_max)
-
-    def _is_above(self, seen: MemorySeen) -> bool:
-        return seen.model_bytes > (self._model_max or math.inf) or seen.shard_bytes > (self._shard_max or math.inf)
 
     def _apart(self, seen: MemorySeen, events_seen: int, *, above: bool) -> int:
         since = max(1, events_seen - self._began_at)

@@ -180,7 +180,7 @@ def _at_its_place(source: Consumer, found: FoundLetter) -> Record | str:
                 return gone
             value, (_, timestamp_ms) = message.value(), message.timestamp()
             if len(value or b"") != letter.value_bytes or letter.timestamp_ms not in (None, timestamp_ms):
-                return "its value is in no dead letter, and {letter.topic!r} holds another record at its place"
+                return f"its value is in no dead letter, and {letter.topic!r} holds another record at its place"
             return Record(letter.offset, message.key(), value, timestamp_ms)
     return gone
 
