@@ -86,7 +86,7 @@ def _segment(parts: Mapping[str, bytes], digest: str, taken: int) -> Segment:
         raise pickle.UnpicklingError(f"the store has lost a part of it ({str(digest)[:12]})")
     if hashlib.sha256(data).hexdigest() != digest or type(taken) is not int:
         raise pickle.UnpicklingError(f"a part of it was changed or damaged ({digest[:12]})")
-    return Segment(data, taken)
+    return Segment(data, taken, digest)
 
 
 def _reduce_gaussian(gaussian: Any) -> Any:

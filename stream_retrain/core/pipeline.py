@@ -200,6 +200,7 @@ class Pipeline:
         object.__setattr__(attached, "schema", self.schema.with_schemas(schemas))
         return attached
 
+    @functools.lru_cache(maxsize=100)  # noqa: B019 - as declared, and once: every shard that is opened asks for it
     def digest(self) -> str:
         """A digest of everything that makes a shard what it is; two pipelines with the same one learn the same from a log."""
         parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in TOLD}

@@ -36,7 +36,6 @@ class CopiesWait:
     waiting: int
     error: str = ""
     """Why the last one failed: it is tried again."""
-    wait_s: float = 0.0
 
 
 CopyFact: TypeAlias = CopyKept | CopiesDropped | CopiesWait

@@ -46,8 +46,11 @@ class Segment:
 
     __slots__ = ("_digest", "_ends", "_events", "_memory", "_start", "_used", "_weights", "data", "keys", "taken")
 
-    def __init__(self, data: bytes, taken: int = 0) -> None:
-        """`taken` has the bit of each model set that is not there any more. Raises what msgspec raises for other bytes."""
+    def __init__(self, data: bytes, taken: int = 0, digest: str = "") -> None:
+        """`taken` has the bit of each model set that is not there any more; `digest` is that of the bytes, where it is known already.
+
+        Raises what msgspec raises for other bytes.
+        """
         self.data = data
         self.taken = taken
         self._start = _LENGTH.size + _LENGTH.unpack_from(data)[0]
@@ -56,7 +59,7 @@ class Segment:
         self.keys: tuple[Key, ...] = tuple(keys)
         self._events, self._used, self._memory, self._ends = (array.array("q", column) for column in (events, used, memory, ends))
         self._weights = array.array("d", weights)
-        self._digest = ""
+        self._digest = digest
 
     @classmethod
     def of(cls, rows: Iterable[tuple[Key, PackedModel]]) -> Segment:

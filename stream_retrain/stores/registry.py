@@ -11,17 +11,14 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from stream_retrain.codec.checkpoint import checkpoint_header, header_misfit, open_payload
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.codec.seal import unseal
 from stream_retrain.codec.state import dump_state
 from stream_retrain.codec.versions import seal_version, verify_version
+from stream_retrain.codec.warm import served_by
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.version import ALIASES, Version, aliases_of, imports_of, is_version_id
-from stream_retrain.lane.change import unfit_parts
-from stream_retrain.lane.warm import served_in
 from stream_retrain.stores.ports import Stores
 
 __all__ = ["Found", "Registry"]
@@ -102,16 +99,13 @@ class Registry:
 
     def _serving(self, shard: ShardId, version: Version) -> Found | None:
         """The model that serves, as the newest checkpoint has it; None where that is of another generation, or is not to be used."""
-        for sealed in self._stores.checkpoints.load(shard):
+        stored, parts = self._stores.checkpoints.load(shard), self._stores.parts.load(shard)
+        for sealed in stored:
             try:
-                header, payload = unseal(sealed, self._keyring, where=f"The checkpoint of {shard}")
-                ours = checkpoint_header(self._pipeline, shard, header.offset, header.generation)
-                if header_misfit(header, ours) is not None or unfit_parts(header.parts, self._pipeline):
-                    continue
-                if header.generation != version.generation:
-                    continue
-                warm = served_in(open_payload(payload, self._pipeline, f"the checkpoint of {shard}"))
+                header, warm = served_by(sealed, parts, self._pipeline, shard, self._keyring)
             except StateError:
+                continue
+            if header.generation != version.generation:
                 continue
             through = header.offset - 1
             bound: dict[str, Any] = {"learned_through": through, "generation": header.generation, "family": warm.family}

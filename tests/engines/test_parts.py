@@ -13,10 +13,13 @@ from stream_retrain.codec.checkpoint import open_payload
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.codec.seal import unseal
 from stream_retrain.codec.state import dump_state, load_state
+from stream_retrain.codec.versions import open_version
 from stream_retrain.core.digest import digest
 from stream_retrain.engines.driver import Driver, DriverLimits
+from stream_retrain.engines.driver.limits import VersionLimits
 from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.driver.parts import KeptParts
+from stream_retrain.engines.driver.warm import begin_warm, old_model
 from stream_retrain.errors import StaleEpochError, StateError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import Checkpointed, CheckpointFailed, WorkerFact
@@ -24,7 +27,8 @@ from stream_retrain.lane.batch import Record, Records
 from stream_retrain.models import PerKey
 from stream_retrain.models.segments import Segment, Segments
 from stream_retrain.stores import connect
-from stream_retrain.stores.ports import Stores
+from stream_retrain.stores.ports import ArtifactLimits, Stores
+from stream_retrain.stores.registry import Registry
 from tests.models import streams
 
 FEATURES: dict[str, Any] = {**{f"f{number}": float for number in range(6)}, "store": str}
@@ -125,6 +129,20 @@ def test_only_what_the_last_two_checkpoints_need_is_kept(stores: Stores) -> None
     bench.run(2_900).checkpoint()
     assert "an orphan" not in stores.parts.load(SHARD)
     assert needed[-1] <= stores.parts.load(SHARD).keys()
+
+
+def test_the_model_that_serves_is_found_with_its_parts_for_a_promotion_and_a_warm_start(stores: Stores) -> None:
+    bench = Bench(stores, versions=VersionLimits()).run(1_500)
+    bench.checkpoint()
+    serves = digest(bench.driver.lanes[0].shard.snapshot()["reactions"]["succession"]["champion"])
+    found = Registry(stores, PIPELINE, KEYRING).find(SHARD, "champion")
+    assert found.learned_through == 1_499
+    assert digest(open_version(found.sealed, found.version.id, PIPELINE, SHARD, KEYRING)[1]) == serves
+    old = old_model(PIPELINE, SHARD, stores, KEYRING)
+    assert (old.offset, digest(old.warm.model)) == (1_500, serves)
+    new = SHARD._replace(partition=1)
+    begin_warm(PIPELINE, new, 0, "", old, stores, KEYRING, ArtifactLimits())
+    assert digest(old_model(PIPELINE, new, stores, KEYRING).warm.model) == serves
 
 
 def test_where_the_store_has_lost_a_part_the_checkpoint_before_is_used(stores: Stores, whole: str) -> None:

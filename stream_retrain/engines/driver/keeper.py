@@ -157,7 +157,7 @@ class Keeper:
             self._carry_out(opened.id, shard, keep)
             opened.commands = [each for each in opened.commands if each is not keep]
             reach("version.kept")
-        if shard.versions.changed() or (all_of_it and shard.versions.changed(all_of_it=True)):
+        if shard.versions.changed(all_of_it=all_of_it):
             self._limit(opened.id, shard)
             self._write(opened.id, shard)
         if shard.unnamed:

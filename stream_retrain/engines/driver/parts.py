@@ -40,7 +40,9 @@ class KeptParts:
         """Write some of those the store has not. Raises `StoreError`."""
         found, size = dict[str, bytes](), 0
         for segment in segments:
-            if segment.digest not in self._stored and size < AHEAD_BYTES_MAX:
+            if size >= AHEAD_BYTES_MAX:
+                break
+            if segment.digest not in self._stored:
                 found[segment.digest] = segment.data
                 size += len(segment.data)
         if found:

@@ -110,7 +110,7 @@ def _restored(wanted: Restore, epoch: int, stored: list[bytes], parts: Mapping[s
             stores.checkpoints.delete(wanted.id, epoch)  # or a later one, at a lower offset, would be refused
             return _from_the_log(wanted, epoch, tell)
         case "window":
-            return _from_the_window(wanted, epoch, found.sound, stores, tell)
+            return _from_the_window(wanted, epoch, found.sound, parts, stores, tell)
 
 
 def _clear_window(wanted: Restore, epoch: int, stores: Stores, tell: Tell) -> None:
@@ -177,7 +177,9 @@ def _from_the_log(wanted: Restore, epoch: int, tell: Tell) -> RestoredShard:
     return RestoredShard(Shard(wanted.pipeline), epoch, low, wanted.log.live_from, announcing=begins("earliest", low))
 
 
-def _from_the_window(wanted: Restore, epoch: int, sound: tuple[Header, bytes] | None, stores: Stores, tell: Tell) -> RestoredShard:
+def _from_the_window(
+    wanted: Restore, epoch: int, sound: tuple[Header, bytes] | None, parts: Mapping[str, bytes], stores: Stores, tell: Tell
+) -> RestoredShard:
     """A shard that has learned the window as if it were the log.
 
     It takes over the questions that waited, if they can be opened and the checkpoint is of the very offset at which this shard begins:
@@ -192,7 +194,7 @@ def _from_the_window(wanted: Restore, epoch: int, sound: tuple[Header, bytes] | 
     waiting = sound[0].waiting if sound is not None else None
     kept = 0
     if sound is not None and waiting and sound[0].offset == live_from:
-        kept = _questions_taken_over(wanted, shard, *sound, stores.parts.load(wanted.id))
+        kept = _questions_taken_over(wanted, shard, *sound, parts)
     tell(
         Restored(
             shard=wanted.id,

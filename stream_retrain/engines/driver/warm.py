@@ -15,17 +15,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from stream_retrain.codec.checkpoint import checkpoint_header, header_misfit, open_payload
+from stream_retrain.codec.checkpoint import checkpoint_header
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.codec.seal import Header, seal, unseal
+from stream_retrain.codec.seal import seal, unseal
 from stream_retrain.codec.state import dump_state
-from stream_retrain.codec.warm import seal_warm, warm_name
+from stream_retrain.codec.warm import seal_warm, served_by, warm_name
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.driver.origin import begins, untold
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
-from stream_retrain.lane.change import unfit_parts
-from stream_retrain.lane.warm import WarmModel, served_in, state_with
+from stream_retrain.lane.warm import WarmModel, state_with
 from stream_retrain.stores.ports import ArtifactLimits, Stores
 
 __all__ = ["OldModel", "begin_warm", "old_model"]
@@ -50,24 +49,14 @@ class OldModel:
 def old_model(pipeline: Pipeline, old: ShardId, stores: Stores, keyring: Keyring) -> OldModel:
     """Step 1. Raises `StateError` where there is none that can be used, with the reasons."""
     reasons = []
-    for sealed in stores.checkpoints.load(old):
+    stored, parts = stores.checkpoints.load(old), stores.parts.load(old)
+    for sealed in stored:
         try:
-            header, payload = unseal(sealed, keyring, where=f"The checkpoint of {old}")
-            if (misfit := _misfit(header, pipeline, old)) is not None:
-                raise StateError(misfit)
-            saved = open_payload(payload, pipeline, f"the checkpoint of {old}")
-            return OldModel(old, header.offset, served_in(saved))
+            header, warm = served_by(sealed, parts, pipeline, old, keyring)
+            return OldModel(old, header.offset, warm)
         except StateError as error:
             reasons.append(str(error))
     raise StateError(f"no model of {old} can be had: {'; '.join(reasons) or 'no checkpoint of it is stored'}")
-
-
-def _misfit(header: Header, pipeline: Pipeline, old: ShardId) -> str | None:
-    ours = checkpoint_header(pipeline, old, header.offset, header.generation)
-    if (misfit := header_misfit(header, ours)) is not None:
-        return misfit
-    differs = unfit_parts(header.parts, pipeline)
-    return f"it is of a pipeline with another {' and another '.join(differs)}" if differs else None
 
 
 def begin_warm(
