@@ -42,8 +42,9 @@ def test_a_worker_whose_trainers_are_missing_says_so_until_one_comes(services: S
         assert shown_trainers(services, file) == []
         with warm.start(["trainer", str(file)], services.environment) as trainer:
             running.wait_for(joined(running))
-            [shown] = shown_trainers(services, file)
-            assert (shown["pid"], shown["detail"]) == (trainer.pid, "idle")
+            running.wait_for(
+                lambda: [(shown["pid"], shown["detail"]) for shown in shown_trainers(services, file)] == [(trainer.pid, "idle")]
+            )
             running.wait_for(lambda: waited(running) == 0.0)
         publish_rows(({"id": f"f{n}", "a": n % 7, "y": n % 7 > 3} for n in range(10)), settings, topic=source)
         running.wait_for(lambda: "joined duel" in running.log)
