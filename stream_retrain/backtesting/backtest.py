@@ -22,10 +22,10 @@ from stream_retrain.backtesting.tuning.tuned import run_tuned
 from stream_retrain.backtesting.variants import Chosen, choose
 from stream_retrain.codec.trial import checkpointable
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.core.wire import Schemas
 from stream_retrain.engines.replay.replay import JOINS_AFTER_EVENTS
 from stream_retrain.errors import SettingsError
 from stream_retrain.settings import Settings, load_settings
+from stream_retrain.stores.start import starts_of
 
 __all__ = ["Where", "backtest"]
 
@@ -93,15 +93,16 @@ def backtest(
     run: Callable[..., Ran] = functools.partial(run_backtest, chosen)
     if tried is not None:
         run = functools.partial(run_tuned, chosen.own, chosen.variants[0].name, tried)
-    options = Options(joins_after_events=joins_after_events, incidents=told, command=command, schemas=_schemas(chosen.own, settings))
+    options = Options(joins_after_events=joins_after_events, incidents=told, command=command, **_needed(chosen, settings))
     return _run(run, opened, options, settings, where)
 
 
-def _schemas(pipeline: Pipeline, settings: Settings) -> Schemas | None:
-    """The Schema Registry that its records need, if they need one."""
+def _needed(chosen: Chosen, settings: Settings) -> dict[str, Any]:
+    """The Schema Registry that its records need, if they need one, and the models that its variants begin with."""
     from stream_retrain.engines.kafka.registry import registry_for  # here, because the Kafka client takes a while to import
 
-    return registry_for(pipeline, settings)
+    starts = starts_of([each.pipeline for each in chosen.variants], settings)
+    return {"schemas": registry_for(chosen.own, settings), "starts": starts}
 
 
 def _run(run: Callable[..., Ran], source: Source, options: Options, settings: Settings, where: Where) -> BacktestResult:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Final
@@ -30,6 +30,7 @@ from stream_retrain.engines.replay.replay import Replay
 from stream_retrain.lane.batch import Batch, Records
 from stream_retrain.lane.encoder import encode_decided, encode_nothing
 from stream_retrain.lane.formats.decoder import EventDecoder
+from stream_retrain.stores.start import Start
 
 __all__ = ["Job", "JobDone", "decisions_file", "run_job"]
 
@@ -53,6 +54,8 @@ class Job:
     """All partitions, where a challenger learns from the topic."""
     schemas: Schemas | None = None
     """The Schema Registry, where records are of one."""
+    starts: Mapping[str, Start] = dataclasses.field(default_factory=dict)
+    """By name, the models that variants begin with."""
     decisions: Path | None = None
     """The folder for decision logs; None: there are none."""
 
@@ -153,6 +156,7 @@ class _Lane:
             step_records_max=STEP_RECORDS_MAX,
             encoder=encode_decided if self._log is not None else encode_nothing,
             read_topic=SpooledTopic(job.topic, job.record_bytes_max) if job.topic else None,
+            start=job.starts.get(variant.pipeline.start or ""),
         )
         self.recorder = Recorder(variant.name, self._replay.lane, variant.pipeline.task, job.limits)
         self._number = -1

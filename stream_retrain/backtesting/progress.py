@@ -43,6 +43,10 @@ class ProgressBar:
             self._progress.update(task, total=self._progress.tasks[task].completed)
         self._show("running variants", lane_records, total)
 
+    def training(self, records: int, about: int | None) -> None:
+        """So many records were learned, of about so many, if anybody knows."""
+        self._show("training on records", records, about)
+
     def _show(self, what: str, done: int, total: int | None) -> None:
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=total)

@@ -19,7 +19,7 @@ import dataclasses
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -40,6 +40,7 @@ from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.wire import Schemas
 from stream_retrain.engines.replay.replay import JOINS_AFTER_EVENTS
 from stream_retrain.errors import SettingsError
+from stream_retrain.stores.start import Start
 
 __all__ = [
     "Options",
@@ -101,6 +102,8 @@ class Options:
     """The PIPELINE of the command line that the variants were loaded from; None: they were made here."""
     schemas: Schemas | None = None
     """The Schema Registry, where records are of one."""
+    starts: Mapping[str, Start] = dataclasses.field(default_factory=dict)
+    """By name, the models that variants begin with (`stores.start`)."""
     record_bytes_max: int = 1_000_000
     """As the worker's setting: larger records are rejected."""
     incidents: Sequence[Incident] = ()
@@ -258,6 +261,7 @@ def jobs_over(
             joins_after_events=options.joins_after_events,
             record_bytes_max=options.record_bytes_max,
             schemas=options.schemas,
+            starts=options.starts,
             limits=limits,
             topic=spool.partitions if of_topic else (),
             decisions=options.decisions,
@@ -285,4 +289,7 @@ def _trained(variants: Sequence[Variant], options: Options) -> list[str]:
     notes = ["Times are event times: schedules run on them, and no clock does."]
     if any(variant.pipeline.trains for variant in variants):
         notes.append(f"A challenger from the trainer joins {after}, in place of the time its training takes.")
+    for name, start in options.starts.items():
+        which = [repr(each.name) for each in variants if each.pipeline.start == name]
+        notes.append(f"The shards of {', '.join(which)} begin with the model of {start.origin}; those of other variants begin untrained.")
     return notes

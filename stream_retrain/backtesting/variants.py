@@ -114,7 +114,7 @@ def controls_of(pipeline: Pipeline) -> Chosen:
     model = dummy.StatisticRegressor(stats.Shift(0, fill_value=0.0)) if regression else dummy.NoChangeClassifier()
     blind = [On.every(events=BLIND_RESET_EVERY_EVENTS, do=Reset())]
     changes: dict[str, dict[str, Any]] = {
-        LAST_VALUE if regression else PREVIOUS_LABEL: {**_BARE, "model": model, "probabilities": False, "threshold": None},
+        LAST_VALUE if regression else PREVIOUS_LABEL: {**_BARE, "model": model, "probabilities": False, "threshold": None, "start": None},
         BLIND_RESET: {**_BARE, "react": blind},
     }
     chosen = Chosen(pipeline, [], [])
@@ -150,7 +150,7 @@ def _challenge(pipeline: Pipeline) -> Pipeline:
 def _adaptive(pipeline: Pipeline) -> Pipeline:
     model = adaptive_regressor() if pipeline.task == "regression" else adaptive_classifier()
     schema = dataclasses.replace(pipeline.schema, keep_null=None)  # what is null was kept for the pipeline's own model
-    return dataclasses.replace(pipeline, **_BARE, model=model, schema=schema)
+    return dataclasses.replace(pipeline, **_BARE, model=model, schema=schema, start=None)  # that is a model of its own kind
 
 
 _BUILT_IN: Final[dict[str, Callable[[Pipeline], Pipeline]]] = {

@@ -25,7 +25,7 @@ COMMANDS: Final = {
     **{name: name for name in ("demo", "init")},
     **{name: name for name in ("check", "run", "trainer", "publish", "flights", "status", "healthcheck", "callbacks")},
     **dict.fromkeys(("retrain", "reset", "pause", "resume"), "request"),
-    **{name: name for name in ("backtest", "verify", "asyncapi")},
+    **{name: name for name in ("backtest", "train", "verify", "asyncapi")},
     "models": "models",
     "repartition": "repartition",
     "warm-start": "warm_start",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from stream_retrain.cli.output import configured, errors, loaded, print_json
+from stream_retrain.cli.output import configured, errors, loaded, print_json, user_name
 from stream_retrain.compose.doors import requests_of
 from stream_retrain.facts.request import Asked, RequestKind
 from stream_retrain.requests import Answer, Requests, new_token
@@ -67,7 +65,7 @@ def asks(
     wanted, requests = opened(pipeline, settings)
     of = requests.pipeline
     starts = _starts(wanted, of, anew=token is None) if wait else {}
-    asked = Asked(token=new_token() if token is None else token, do=do, reason=reason, version=version, by=f"cli:{_user()}")
+    asked = Asked(token=new_token() if token is None else token, do=do, reason=reason, version=version, by=f"cli:{user_name()}")
     answer = requests.ask(asked, partitions)
     listed = ", ".join(map(str, answer.partitions))
     what = ", ".join(answer.reactions) if do == "retrain" else f"{do} {version}".rstrip()
@@ -86,14 +84,6 @@ def asks(
         shown = {number: _shown(fold) for number, fold in folds.items()}
     _print(answer.shown() | {"outcomes": shown}, json)
     raise typer.Exit(_exit_code([each["outcome"] for each in shown.values()]))
-
-
-def _user() -> str:
-    """Who asks; a container may have no name for its user."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def _starts(settings: Settings, pipeline: Pipeline, *, anew: bool) -> dict[int, int]:

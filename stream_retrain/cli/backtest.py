@@ -23,6 +23,8 @@ from stream_retrain.loading import Loaded, load_pipelines
 
 if TYPE_CHECKING:
     from stream_retrain.backtesting.run import Options, Ran
+    from stream_retrain.settings import Settings
+    from stream_retrain.stores.start import Start
 
 __all__ = ["backtest"]
 
@@ -78,7 +80,7 @@ def backtest(
     wanted = configured(settings)
     with own_output():
         loaded = load_pipelines(pipeline)
-        run = _runner(loaded, variants, grid)
+        run, starts = _runner(loaded, variants, grid, wanted)
     _check(report, intervals)
     opened = open_source(source, loaded.pipeline, settings=wanted, partition_by=partition_by, partitions=partitions, labels=label_delay)
     options = Options(
@@ -89,6 +91,7 @@ def backtest(
         cluster=cluster,
         record_bytes_max=wanted.record_bytes_max,
         schemas=registry_for(loaded.pipeline, wanted),
+        starts=starts,
         target=pipeline,
         command=shlex.join(["stream-retrain", *sys.argv[1:]]),
         signals=SIGNALS,
@@ -131,20 +134,22 @@ def _check(report: Path | None, intervals: Path | None) -> None:
         check_intervals_path(intervals)
 
 
-def _runner(loaded: Loaded, variants: list[str] | None, grid: Path | None) -> Callable[..., Ran]:
-    """What is to be run; whatever is wrong with the variants or the grid is found out here."""
+def _runner(loaded: Loaded, variants: list[str] | None, grid: Path | None, wanted: Settings) -> tuple[Callable[..., Ran], dict[str, Start]]:
+    """What is to be run, and the models that variants begin with; whatever is wrong with the variants or the grid is found out here."""
     from stream_retrain.backtesting.run import run_backtest
     from stream_retrain.backtesting.variants import choose
+    from stream_retrain.stores.start import starts_of
 
     if grid is not None and variants:
         raise SettingsError("--grid makes variants of its own: leave --variant out")
     chosen = choose(loaded.pipelines, loaded.name, variants if grid is None else [])
+    starts = starts_of([each.pipeline for each in chosen.variants], wanted)
     if grid is None:
-        return functools.partial(run_backtest, chosen)
+        return functools.partial(run_backtest, chosen), starts
     from stream_retrain.backtesting.tuning.grid import load_grid
     from stream_retrain.backtesting.tuning.tuned import run_tuned
 
-    return functools.partial(run_tuned, chosen.own, chosen.variants[0].name, load_grid(grid, chosen.own))
+    return functools.partial(run_tuned, chosen.own, chosen.variants[0].name, load_grid(grid, chosen.own)), starts
 
 
 def _run(

@@ -51,11 +51,13 @@ def check(
 
 def _show(found: Pipeline, wanted: Settings, *, json: bool) -> None:
     from stream_retrain.engines.kafka.clients import check_config
+    from stream_retrain.stores.start import starts_of
 
     check_config(wanted)
+    starts = starts_of([found], wanted)
     resolved = wanted.redacted()
     with own_output():  # a model's text is made by the model
-        described = _described(found)
+        described = _described(found) | {"start": next((start.origin for start in starts.values()), None)}
     if json:
         print_json({"pipeline": described, "settings": resolved})
         return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -11,7 +9,7 @@ import typer
 
 from stream_retrain.cli.models_looked import Of, VersionArgument, lineage_of, shard_of
 from stream_retrain.cli.models_shown import card_of
-from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, print_json
+from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, print_json, user_name, write_whole
 from stream_retrain.errors import SettingsError
 
 __all__ = ["export", "import_"]
@@ -47,7 +45,7 @@ def export(
     else:
         _, model = open_version(found.sealed, id_, of.pipeline, shard, of.keyring)
         data = card_of(found.version, lineage_of(found.version, of.registry.of(shard)), of.pipeline, str(model)).encode()
-    _write(out, data)
+    write_whole(out, data)
     told = {"version": id_, "file": str(out), "format": format_, "bytes": len(data), "learned_through": found.learned_through}
     if json:
         print_json(told)
@@ -75,26 +73,9 @@ def import_(
     except OSError as error:
         raise SettingsError(f"{file} cannot be read: {error.strerror or error}") from None
     brought = checked(data, str(file), of.pipeline, of.keyring, trusted=trust_pickle)
-    version = bring_in(brought, of.pipeline, of.stores, of.keyring, by=f"cli:{_user()}", reason=reason, source=file.name)
+    version = bring_in(brought, of.pipeline, of.stores, of.keyring, by=f"cli:{user_name()}", reason=reason, source=file.name)
     if json:
         print_json({"version": version.id, "family": version.family, "bytes": version.artifact.bytes, "parent": version.parent})
     else:
         typer.echo(f"{file} is version {version.id} of {version.pipeline}; to have it serve:")
         typer.echo(f"stream-retrain models promote {pipeline} {version.id}")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid-{os.getuid()}"
-
-
-def _write(out: Path, data: bytes) -> None:
-    """All of it or nothing: under another name first."""
-    passing = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        passing.write_bytes(data)
-        passing.replace(out)
-    finally:
-        passing.unlink(missing_ok=True)

@@ -71,7 +71,7 @@ def row_of(version: Version, aliases: Mapping[Any, str]) -> tuple[str, ...]:
         why,
         version.parent,
         quality_of(version),
-        f"{version.quality.events:,}" if version.generation is not None else "",
+        f"{version.quality.events:,}" if version.generation is not None or version.quality.events else "",
         model,
     )
 

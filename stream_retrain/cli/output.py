@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +31,8 @@ __all__ = [
     "log_to_stderr",
     "plain",
     "print_json",
+    "user_name",
+    "write_whole",
 ]
 
 PipelineArgument = Annotated[
@@ -58,6 +62,24 @@ def print_json(value: Any) -> None:
 def plain(text: str) -> Text:
     """A text from elsewhere for a terminal, which would obey an escape sequence."""
     return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))
+
+
+def user_name() -> str:
+    """Who runs this; a container may have no name for its user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def write_whole(out: Path, data: bytes) -> None:
+    """All of a file or nothing: under another name first. Raises `OSError`."""
+    passing = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        passing.write_bytes(data)
+        passing.replace(out)
+    finally:
+        passing.unlink(missing_ok=True)
 
 
 def loaded(pipeline: str) -> Pipeline:

@@ -6,22 +6,25 @@ covers that too, so that `load_model` can open it without the pipeline, and noth
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from stream_retrain.codec.checkpoint import STATE_SCHEMA, own_of, versions_here
+from stream_retrain.codec.checkpoint import STATE_SCHEMA, checkpoint_header, own_of, versions_here
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import FAMILY, Header, seal, unseal
-from stream_retrain.codec.state import load_state
+from stream_retrain.codec.state import dump_state, load_state
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.errors import SettingsError, StateError
+from stream_retrain.facts.version import imports_of
 
-__all__ = ["exported", "is_sealed", "load_model", "opened"]
+__all__ = ["History", "exported", "history_of", "is_sealed", "load_model", "opened", "trained"]
 
 OWN: Final = "own"
+HISTORY: Final = "history"
 
 
 def exported(sealed: bytes, pipeline: Pipeline, keyring: Keyring, **told: str) -> bytes:
@@ -29,6 +32,35 @@ def exported(sealed: bytes, pipeline: Pipeline, keyring: Keyring, **told: str) -
     header, payload = unseal(sealed, keyring, where="The version to export")
     extra = {**header.extra, **told, OWN: "\n".join(sorted(own_of(pipeline)))}
     return seal(msgspec.structs.replace(header, extra=extra), payload, keyring)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What a model was trained on from history, and how it did meanwhile; a score that is no number is None."""
+
+    source: str
+    """The file, or the range of a topic."""
+    records: int
+    events: int
+    """Labelled events: as many as it learned."""
+    seconds: float
+    score: dict[str, float | None]
+    """Each metric over all of it: every event was predicted before it was learned."""
+    rolling: dict[str, float | None]
+    """The same over the last `rolling_events`."""
+
+
+def trained(model: Any, family: str, history: History, pipeline: Pipeline, keyring: Keyring) -> bytes:
+    """A model that was trained from history, as a file; it is of no shard."""
+    told = {"family": family, HISTORY: msgspec.json.encode(history).decode(), OWN: "\n".join(sorted(own_of(pipeline)))}
+    header = checkpoint_header(pipeline, imports_of(pipeline.name), history.records, 0, kind="model", extra=told)
+    return seal(header, dump_state(model), keyring)
+
+
+def history_of(header: Header) -> History | None:
+    """On what the model of a file was trained; None where it was not from history."""
+    told = header.extra.get(HISTORY)
+    return None if told is None else msgspec.json.decode(told, type=History)
 
 
 def is_sealed(data: bytes) -> bool:

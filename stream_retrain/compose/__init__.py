@@ -31,12 +31,14 @@ from stream_retrain.engines.replay.run import Progress, verify_run
 from stream_retrain.engines.supervise import supervise
 from stream_retrain.engines.trainer import Trainer
 from stream_retrain.engines.watchdog import Watchdog
-from stream_retrain.errors import SettingsError
+from stream_retrain.errors import StoreError
 from stream_retrain.facts.worker import Tell, WorkerFact
 from stream_retrain.logs import identify
 from stream_retrain.settings import Settings
 from stream_retrain.stores import connect
+from stream_retrain.stores.keys import keyring_of
 from stream_retrain.stores.ports import Stores
+from stream_retrain.stores.start import start_of
 from stream_retrain.views.fleet import FleetView
 from stream_retrain.views.history import History
 from stream_retrain.views.http import Pages, serve_at
@@ -61,19 +63,6 @@ __all__ = [
     "verify_pipeline",
     "warm_start_pipeline",
 ]
-
-
-def keyring_of(settings: Settings) -> Keyring:
-    """The keys checkpoints are signed with. Raises `SettingsError` where there are none and unsigned is not allowed."""
-    if settings.signing_key_file is not None:
-        return Keyring.from_file(settings.signing_key_file)
-    if settings.allow_unsigned:
-        return Keyring.unsigned()
-    raise SettingsError(
-        "checkpoints must be signed, and there is no signing_key_file. Make one with\n"
-        '    echo "k1:$(head -c 32 /dev/urandom | base64 -w0)" > signing.key && chmod 600 signing.key\n'
-        "and set STREAM_RETRAIN_SIGNING_KEY_FILE=signing.key; or, where nobody else can write to Redis, run with --allow-unsigned"
-    )
 
 
 def run_pipeline(
@@ -154,6 +143,8 @@ def equipped(
         if settings.http:
             served = stack.enter_context(serve_at(socket, pages) if socket is not None else served_by(settings, pages, pipeline))
         stores = connect(settings.redis_url, keyring=keyring, group=group, artifacts_url=settings.artifacts_url)
+        with contextlib.suppress(StoreError):  # a store that is away is waited for, by whoever opens a shard
+            start_of(pipeline, stores, keyring)
         stack.enter_context(Announcer(stores.workers, group, instance.name, status.snapshot, served.url_elsewhere if served else ""))
         tell = all_of(status, history, metrics, log_fact, *traces, watching)
         relay = stack.enter_context(relayed(pipeline, settings, instance.name, watchdog, tell))

@@ -21,7 +21,9 @@ def header_faults(names: Any) -> Iterator[str]:
 
 
 def output_faults(pipeline: Any) -> Iterator[str]:
-    """What is wrong with what predictions are to hold."""
+    """What is wrong with what predictions are to hold, and with what makes the first ones."""
+    if (start := pipeline.start) is not None and not (isinstance(start, str) and start):
+        yield f"start is {start!r}; use the path of a file, or import- and its digest, as text"
     if not isinstance(pipeline.probabilities, bool):
         yield f"probabilities is {pipeline.probabilities!r}; use True or False"
     elif pipeline.probabilities and pipeline.task == "regression":

@@ -46,8 +46,7 @@ LATER: Final = {
     "carry_headers": CARRIED,
     "labels": PLAIN_LABELS,
     "probabilities": False,
-    "threshold": None,
-    "rejects_share_max": None,
+    **dict.fromkeys(("threshold", "rejects_share_max", "start")),
     "rejects_over_records": 1_000,
 }
 """Fields that are younger than digests, and their defaults: pipelines that say nothing of them keep the digest that they had."""
@@ -93,6 +92,8 @@ class Pipeline:
         Classes a multiclass task may have where the schema does not name them; a record with one more is refused.
     callbacks, webhooks, integrations
         Who is told of decisions, by `stream-retrain callbacks`. Two pipelines that differ only in these are the same.
+    start
+        The trained model that a new shard begins with: a file of `stream-retrain train` or `models export`, or `import-...`.
 
     Raises `PipelineError` with every fault.
     """
@@ -119,6 +120,7 @@ class Pipeline:
     classes_max: int = 1_000
     carry_headers: Sequence[str] = CARRIED
     labels: Labels = PLAIN_LABELS
+    start: str | None = None
     callbacks: Callbacks | None = None
     webhooks: Sequence[Webhook] = ()
     integrations: Sequence[Integration] = ()

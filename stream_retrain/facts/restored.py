@@ -40,9 +40,9 @@ class ShardRestored:
     differs: tuple[str, ...] = ()
     """Parts of the pipeline that are others than when the checkpoint was written; what was saved of the others goes on."""
     model: str = ""
-    """Of a warm start: the name of the artifact that is the model it begins with."""
+    """The name of the artifact that is the model it begins with; empty: it goes on, or begins untrained."""
     origin: str = ""
-    """Of a warm start: the shard that the model is of, and its offset."""
+    """Where that model is from: of a warm start the shard it is of and its offset; of a pipeline's `start` the import, or the file."""
 
     @property
     def sentence(self) -> str:
@@ -55,9 +55,11 @@ class ShardRestored:
             case "window":
                 return "the shard begins with a model that was trained on its window"
             case "earliest":
-                return f"the shard has learned again from offset {self.from_offset} on, without the inputs it had before"
+                first = f", beginning with the model of {self.origin}" if self.model else ""
+                return f"the shard has learned again from offset {self.from_offset} on{first}, without the inputs it had before"
             case "latest":
-                return f"the shard has lost its state, and begins untrained at offset {self.from_offset}"
+                with_what = f"with the model of {self.origin}" if self.model else "untrained"
+                return f"the shard has lost its state, and begins {with_what} at offset {self.from_offset}"
             case "new":
                 return f"the shard is new, and begins at offset {self.from_offset}"
             case "warm":

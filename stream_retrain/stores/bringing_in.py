@@ -11,7 +11,7 @@ import dataclasses
 import time
 
 from stream_retrain.codec.checkpoint import own_of
-from stream_retrain.codec.exported import is_sealed, opened
+from stream_retrain.codec.exported import history_of, is_sealed, opened
 from stream_retrain.codec.foreign import open_foreign, wrapped
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import Header
@@ -21,7 +21,7 @@ from stream_retrain.codec.versions import copy_name, digest_of, seal_version, so
 from stream_retrain.core.candidate import tried
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.errors import PipelineError
-from stream_retrain.facts.version import Artifact, Moment, TrainedOn, Version, import_id, imports_of
+from stream_retrain.facts.version import Artifact, Moment, Quality, TrainedOn, Version, import_id, imports_of
 from stream_retrain.stores.ports import Stores
 
 __all__ = ["Brought", "bring_in", "checked"]
@@ -66,7 +66,6 @@ def bring_in(
     by: str = "",
     reason: str = "",
     source: str = "",
-    trained_on: TrainedOn | None = None,
 ) -> Version:
     """Step 2. Raises `StoreError`."""
     of, digest = imports_of(pipeline.name), digest_of(brought.payload)
@@ -78,6 +77,11 @@ def bring_in(
     name = copy_name(id_, sealed)
     (stores.models if stores.objects is None else stores.objects).keep(of, 0, name, sealed)
     header = brought.header
+    history = None if header is None else history_of(header)
+    learned, quality = None, Quality()
+    if history is not None:
+        learned = TrainedOn(source=history.source, lessons=history.events, seconds=history.seconds)
+        quality = Quality(since=history.rolling, events=history.events)
     version = Version(
         id=id_,
         pipeline=pipeline.name,
@@ -88,7 +92,8 @@ def bring_in(
         began=Moment(offset=0, time_s=None, wall_s=time.time()),
         cause=source,
         parent="" if header is None else header.extra.get("version", ""),
-        trained_on=trained_on,
+        trained_on=learned,
+        quality=quality,
         by=by,
         reason=reason,
         pipeline_digest=pipeline.digest(),

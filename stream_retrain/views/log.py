@@ -57,8 +57,9 @@ REJECTIONS_A_BATCH: Final = 3
 """More of a batch are counted together: a line for each would cost more than what it is about."""
 WITHOUT_CHECKPOINT: Final = {
     "new": "is new: it learns from the log alone",
+    "warm": "is new: it begins with the trained model that the pipeline names",
     "earliest": "has no checkpoint: it learns again from the first retained offset",
-    "latest": "has no checkpoint: it begins untrained at the committed offset",
+    "latest": "has no checkpoint: it begins anew at the committed offset",
     "window": "has no checkpoint that fits: it begins with a model trained on its window",
 }
 
@@ -122,7 +123,7 @@ def _log_assignment(fact: Assigned | WentLive | Released | ShardHeld) -> None:
 def _log_restored(fact: Restored) -> None:
     told = _of(fact.shard, "shard.restored", offset=fact.offset, how=fact.how)
     if fact.offset is None:
-        level = logging.INFO if fact.how == "new" else logging.WARNING
+        level = logging.INFO if fact.how in ("new", "warm") else logging.WARNING
         LOG.log(level, "%s %s", fact.shard, WITHOUT_CHECKPOINT[fact.how], extra=told)
     else:
         LOG.info("%s restored from its checkpoint at offset %d, generation %d", fact.shard, fact.offset, fact.generation, extra=told)

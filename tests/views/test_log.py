@@ -208,7 +208,7 @@ class TestRestored:
         [
             ("new", INFO, "is new: it learns from the log alone"),
             ("earliest", WARNING, "has no checkpoint: it learns again from the first retained offset"),
-            ("latest", WARNING, "has no checkpoint: it begins untrained at the committed offset"),
+            ("latest", WARNING, "has no checkpoint: it begins anew at the committed offset"),
             ("window", WARNING, "has no checkpoint that fits: it begins with a model trained on its window"),
         ],
     )

@@ -55,6 +55,7 @@ from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Encode, Lane
 from stream_retrain.lane.step import Output, OutputKind, Step
 from stream_retrain.stores.ports import Looked, Stores, WindowLimits
+from stream_retrain.stores.start import Start
 
 __all__ = ["Driver"]
 
@@ -75,11 +76,12 @@ class Driver:
         trainer: Trainer | None = None,
         encoder: Encode | None = None,
         promotions: Promotions | None = None,
+        start: Start | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._stores = stores
         self._keyring = keyring
-        self._limits = limits
+        self._limits, self._start = limits, start
         self._tell = tell
         self._decoder = EventDecoder.of(pipeline, record_bytes_max=limits.record_bytes_max)
         self._encoder = encoder or encoder_of(pipeline, limits.record_bytes_max)
@@ -106,7 +108,9 @@ class Driver:
         """
         id_ = ShardId(self._pipeline.name, self._pipeline.source, partition)
         limits = self._limits
-        wanted = Restore(self._pipeline, id_, log, self._keyring, limits.checkpoint_missing, limits.checkpoint_unfit)
+        wanted = Restore(
+            self._pipeline, id_, log, self._keyring, limits.checkpoint_missing, limits.checkpoint_unfit, self._start, limits.artifacts
+        )
         restored = restore(wanted, self._stores, restore_timed(self._tell))
         lane = restored.lane(id_, self._decoder, self._encoder)
         lane.pauses = limits.pauses

@@ -93,7 +93,8 @@ class Keeper:
         known = self._stores.versions.all(id_)
         versions = ShardVersions(self._pipeline, id_, known, software(), time.time)
         at = restored.offset if restored.announcing is None else restored.announcing.from_offset
-        versions.began(how, restored.shard.generation, at)
+        origin = "" if restored.announcing is None else restored.announcing.origin
+        versions.began(how, restored.shard.generation, at, origin)
         shard = self._shards[id_] = _Shard(opened.epoch, versions)
         shard.unnamed += [name for name in self._stores.models.names(id_) if name not in self._staying(known)]
         gone = [each for each in known if each.artifact.state == "dropped" and each.artifact.place]

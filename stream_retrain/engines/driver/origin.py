@@ -18,7 +18,7 @@ from stream_retrain.facts.restored import RestoredFrom, ShardRestored
 __all__ = ["begins", "goes_on", "untold"]
 
 WARM: Final = ("model", "origin")
-"""What is kept besides of a warm start."""
+"""What is kept besides where a shard began with a model from elsewhere."""
 
 
 def begins(how: RestoredFrom, from_offset: int, differs: Sequence[str] = (), *, model: str = "", origin: str = "") -> ShardRestored:

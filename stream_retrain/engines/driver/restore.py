@@ -22,6 +22,9 @@ Where nothing can be restored, the operator has said what then, and it is told w
 - none that is stored fits (`checkpoint_unfit`): refuse; or clear the window and learn again from the first retained offset; or begin at
   the committed offset with a model trained on the window. What a window has taught is an input, no function of the log, so such a shard is
   checkpointed before anything later is committed.
+
+Who begins anew begins with the pipeline's `start`, if it names one: that model is kept as an artifact of the shard first, and told by its
+name. Where it cannot be had, the shard is not opened.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from typing import Any, Literal
 
 from stream_retrain.codec.checkpoint import checkpoint_header, header_misfit, open_payload
 from stream_retrain.codec.seal import Header, unseal
+from stream_retrain.codec.warm import seal_warm, warm_name
 from stream_retrain.core.state import REMEDY
 from stream_retrain.engines.driver.origin import begins, goes_on
 from stream_retrain.engines.driver.stored import Missing, Restore, Search, Unfit, is_here, made_anew, search
@@ -44,7 +48,9 @@ from stream_retrain.lane.change import adapted, unfit_parts
 from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Encode, Lane
 from stream_retrain.lane.shard import Shard
+from stream_retrain.lane.warm import state_with
 from stream_retrain.stores.ports import Stores
+from stream_retrain.stores.start import start_of
 
 __all__ = ["Missing", "Restore", "RestoredShard", "Unfit", "restore"]
 
@@ -101,14 +107,14 @@ def _restored(wanted: Restore, epoch: int, stored: list[bytes], parts: Mapping[s
         how: Literal["checkpoint", "previous"] = "checkpoint" if found.misfit is None else "previous"
         return _from_checkpoint(wanted, epoch, found, parts, how, tell)
     if found.misfit is None:
-        return _without_checkpoint(wanted, epoch, tell)
+        return _without_checkpoint(wanted, epoch, stores, tell)
     match wanted.unfit:
         case "fail":
             raise StateError(f"{found.misfit}. {REMEDY}")
         case "rebuild":
             _clear_window(wanted, epoch, stores, tell)  # before the checkpoints: with none, nothing would be rebuilt after a crash
             stores.checkpoints.delete(wanted.id, epoch)  # or a later one, at a lower offset, would be refused
-            return _from_the_log(wanted, epoch, tell)
+            return _from_the_log(wanted, epoch, stores, tell)
         case "window":
             return _from_the_window(wanted, epoch, found.sound, parts, stores, tell)
 
@@ -150,31 +156,46 @@ def _shard(wanted: Restore, saved: Any) -> Shard:
         raise StateError(f"{wanted.id}: the saved state does not fit its pipeline ({error!r}). {REMEDY}") from None
 
 
-def _without_checkpoint(wanted: Restore, epoch: int, tell: Tell) -> RestoredShard:
+def _without_checkpoint(wanted: Restore, epoch: int, stores: Stores, tell: Tell) -> RestoredShard:
     log = wanted.log
     if log.committed is None:
-        tell(Restored(shard=wanted.id, offset=None, generation=0, how="new"))
-        announcing = begins("new", log.live_from)
-        return RestoredShard(Shard(wanted.pipeline), epoch, log.live_from, log.live_from, announcing=announcing)
+        shard, told = _beginning(wanted, epoch, log.live_from, stores)
+        how: Literal["warm", "new"] = "warm" if told else "new"
+        tell(Restored(shard=wanted.id, offset=None, generation=0, how=how))
+        return RestoredShard(shard, epoch, log.live_from, log.live_from, announcing=begins(how, log.live_from, **told))
     match wanted.missing:
         case "fail":
             raise StateError(
                 f"{wanted.id}: offset {log.committed} is committed, and the store holds no checkpoint: see whether it was emptied, or is"
                 " another one. checkpoint_missing says what to do instead: earliest learns again from the first retained offset,"
-                " latest begins untrained"
+                " latest begins anew"
             )
         case "earliest":
-            return _from_the_log(wanted, epoch, tell)
+            return _from_the_log(wanted, epoch, stores, tell)
         case "latest":
+            shard, told = _beginning(wanted, epoch, log.live_from, stores)
             tell(Restored(shard=wanted.id, offset=None, generation=0, how="latest"))
-            announcing = begins("latest", log.live_from)
-            return RestoredShard(Shard(wanted.pipeline), epoch, log.live_from, log.live_from, unsaved=True, announcing=announcing)
+            announcing = begins("latest", log.live_from, **told)
+            return RestoredShard(shard, epoch, log.live_from, log.live_from, unsaved=True, announcing=announcing)
 
 
-def _from_the_log(wanted: Restore, epoch: int, tell: Tell) -> RestoredShard:
-    tell(Restored(shard=wanted.id, offset=None, generation=0, how="earliest"))
+def _from_the_log(wanted: Restore, epoch: int, stores: Stores, tell: Tell) -> RestoredShard:
     low = wanted.log.low
-    return RestoredShard(Shard(wanted.pipeline), epoch, low, wanted.log.live_from, announcing=begins("earliest", low))
+    shard, told = _beginning(wanted, epoch, low, stores)
+    tell(Restored(shard=wanted.id, offset=None, generation=0, how="earliest"))
+    return RestoredShard(shard, epoch, low, wanted.log.live_from, announcing=begins("earliest", low, **told))
+
+
+def _beginning(wanted: Restore, epoch: int, offset: int, stores: Stores) -> tuple[Shard, dict[str, str]]:
+    """A shard that has had no event, and what is to be told of the model it begins with; nothing where that is untrained."""
+    start = wanted.start or start_of(wanted.pipeline, stores, wanted.keyring)
+    if start is None:
+        return Shard(wanted.pipeline), {}
+    warm = start.model(wanted.pipeline)
+    name = warm_name(warm)
+    sealed = seal_warm(warm, wanted.pipeline, wanted.id, wanted.keyring, begins_at=offset, origin=start.origin)
+    stores.artifacts.keep(wanted.id, epoch, name, sealed, wanted.artifacts)
+    return Shard(wanted.pipeline, state_with(wanted.pipeline, warm)), {"model": name, "origin": start.origin}
 
 
 def _from_the_window(
@@ -189,7 +210,7 @@ def _from_the_window(
     rows = stores.window.last(wanted.id, max(1, wanted.pipeline.window_rows_max), through_offset=live_from - 1)
     if not rows:
         raise StateError(f"{wanted.id}: the window is empty, so there is nothing to restart from: start with --rebuild")
-    shard = Shard(wanted.pipeline)
+    shard, told = _beginning(wanted, epoch, live_from, stores)
     shard.process(Event(row.offset, str(row.offset), row.time_s, row.x, row.y) for row in rows)
     waiting = sound[0].waiting if sound is not None else None
     kept = 0
@@ -205,7 +226,7 @@ def _from_the_window(
             questions_dropped=None if waiting is None else waiting - kept,
         )
     )
-    return RestoredShard(shard, epoch, live_from, live_from, unsaved=True, announcing=begins("window", live_from))
+    return RestoredShard(shard, epoch, live_from, live_from, unsaved=True, announcing=begins("window", live_from, **told))
 
 
 def _questions_taken_over(wanted: Restore, shard: Shard, header: Header, payload: bytes, parts: Mapping[str, bytes]) -> int:

@@ -16,6 +16,8 @@ from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import CheckpointFailed, Tell
 from stream_retrain.lane.change import unfit_parts
+from stream_retrain.stores.ports import ArtifactLimits
+from stream_retrain.stores.start import Start
 
 __all__ = ["Missing", "Restore", "Search", "Unfit", "is_here", "list_of_parts", "made_anew", "search"]
 
@@ -33,6 +35,9 @@ class Restore:
     keyring: Keyring
     missing: Missing = "earliest"
     unfit: Unfit = "fail"
+    start: Start | None = None
+    """With what a new shard begins; None: it is looked up where the pipeline names one."""
+    artifacts: ArtifactLimits = dataclasses.field(default_factory=ArtifactLimits)
 
 
 @dataclasses.dataclass(slots=True)

@@ -20,7 +20,19 @@ from stream_retrain.core.react.reactions import Race
 from stream_retrain.facts.observation import Observation
 from stream_retrain.facts.restored import RestoredFrom
 from stream_retrain.facts.values import ShardId
-from stream_retrain.facts.version import Artifact, Came, Ended, Moment, Quality, Software, TrainedOn, Version, generation_id, training_id
+from stream_retrain.facts.version import (
+    Artifact,
+    Came,
+    Ended,
+    Moment,
+    Quality,
+    Software,
+    TrainedOn,
+    Version,
+    generation_id,
+    is_version_id,
+    training_id,
+)
 
 __all__ = ["ShardVersions"]
 
@@ -59,8 +71,8 @@ class ShardVersions:
         """The id of the version that serves."""
         return generation_id(self._shard.partition, self.generation)
 
-    def began(self, how: RestoredFrom, generation: int, from_offset: int) -> None:
-        """The shard is open: from where its state comes, and who serves in it."""
+    def began(self, how: RestoredFrom, generation: int, from_offset: int, origin: str = "") -> None:
+        """The shard is open: from where its state comes, and who serves in it; `origin`: of a model from elsewhere that it begins with."""
         self.generation = generation
         now = Moment(offset=from_offset, time_s=None, wall_s=self._clock_s())
         for version in self:
@@ -70,8 +82,9 @@ class ShardVersions:
                 self._put(dataclasses.replace(version, ended=now, ended_by="begun_anew"))
         known, anew = self._known.get(self.serving), how in ANEW and how != "previous"
         if known is None or (anew and not self._is_same(known, now)):
-            came: Came = "warm" if how == "warm" else "new" if anew else "restored"
-            self._begin(came, generation, now, cause=how)
+            came: Came = "warm" if how == "warm" or origin else "new" if anew else "restored"
+            parent = origin if is_version_id(origin) else ""
+            self._begin(came, generation, now, cause=how, parent=parent, reason="" if parent or not origin else f"from {origin}")
         elif known.ended is not None and how == "previous":
             self._put(dataclasses.replace(known, ended=None, ended_by=None))
 

@@ -25,6 +25,7 @@ from stream_retrain.lane.encoder import encode_nothing
 from stream_retrain.lane.lane import Encode, Lane
 from stream_retrain.lane.step import Step
 from stream_retrain.stores import connect
+from stream_retrain.stores.start import Start
 
 __all__ = ["JOINS_AFTER_EVENTS", "Replay", "replay", "replay_events"]
 
@@ -81,6 +82,7 @@ class Replay:
         step_records_max: int = BATCH_EVENTS,
         encoder: Encode | None = None,
         read_topic: TopicReader | None = None,
+        start: Start | None = None,
     ) -> None:
         """A replay from the first record on.
 
@@ -88,6 +90,8 @@ class Replay:
             After how many records a step ends at the latest, for those who look at the lane between two steps.
         encoder
             What makes the outputs; None: the driver's own, so that they are a worker's to the byte, headers included.
+        start
+            With what it begins, where the pipeline names a start: there is no store here to find it in.
         """
         stores, keyring = connect("memory://"), Keyring.unsigned()
         self._partition = partition
@@ -96,7 +100,7 @@ class Replay:
         self._clock = SimulatedClock()
         self._trainer = _Waiting(InlineTrainer(pipeline, stores, keyring, read_topic))
         limits = DriverLimits(checkpoint_events=2**63, checkpoint_interval_s=float("inf"), keeps_window=pipeline.trains)
-        self._driver = Driver(pipeline, stores, keyring, limits, lambda _: None, self._clock, self._trainer, encoder)
+        self._driver = Driver(pipeline, stores, keyring, limits, lambda _: None, self._clock, self._trainer, encoder, start=start)
         self._driver.open(partition, Log(committed=None, low=0, high=0), self._clock.now_s)
         self.lane: Lane = self._driver.lanes[partition]
         self._trains = pipeline.trains

@@ -51,7 +51,7 @@ class Lineage:
     unknown: str = ""
     """Why not, in words."""
     model: str = ""
-    """The artifact of a warm start: the shard began with that model."""
+    """The artifact of the model that the shard began with; empty: it began untrained."""
 
     @property
     def since(self) -> int:
@@ -131,9 +131,7 @@ def _begun(section: Section) -> _Begin | None:
     if restored is None:
         return _Begin(0)
     match restored.how:
-        case "new" | "earliest" | "latest":
-            return _Begin(restored.from_offset)
-        case "warm":
+        case "new" | "earliest" | "latest" | "warm":
             return _Begin(restored.from_offset, model=restored.model)
         case "window":
             return _Begin(None, f"at offset {section.since} the shard began with a model trained on its window (--warm-restart)")
