@@ -143,8 +143,7 @@ def equipped(
         if settings.http:
             served = stack.enter_context(serve_at(socket, pages) if socket is not None else served_by(settings, pages, pipeline))
         stores = connect(settings.redis_url, keyring=keyring, group=group, artifacts_url=settings.artifacts_url)
-        with contextlib.suppress(StoreError):  # a store that is away is waited for, by whoever opens a shard
-            start_of(pipeline, stores, keyring)
+        _check_start(pipeline, stores, keyring)
         stack.enter_context(Announcer(stores.workers, group, instance.name, status.snapshot, served.url_elsewhere if served else ""))
         tell = all_of(status, history, metrics, log_fact, *traces, watching)
         relay = stack.enter_context(relayed(pipeline, settings, instance.name, watchdog, tell))
@@ -161,6 +160,12 @@ def equipped(
             pages=pages,
             beside=lambda now_s: (relay(now_s), called(now_s))[-1],
         )
+
+
+def _check_start(pipeline: Pipeline, stores: Stores, keyring: Keyring) -> None:
+    """Refuse at once what no shard could begin with; a store that is away is waited for, by whoever opens a shard."""
+    with contextlib.suppress(StoreError):
+        start_of(pipeline, stores, keyring)
 
 
 @contextlib.contextmanager
