@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stream_retrain.core.label import Label
     from stream_retrain.core.labels import Labels
     from stream_retrain.core.pipeline import Pipeline
+    from stream_retrain.core.react.cron import Cron
     from stream_retrain.core.react.reactions import Challenge, FineTune, Ignore, Reset, Retrain
     from stream_retrain.core.react.rules import On
     from stream_retrain.core.react.thresholds import Threshold
@@ -36,6 +37,7 @@ __all__ = [
     "Caution",
     "Challenge",
     "Challenger",
+    "Cron",
     "Decision",
     "Drift",
     "Every",
@@ -79,6 +81,7 @@ _HOMES = {
     "Caution": "core.react.triggers",
     "Challenge": "core.react.reactions",
     "Challenger": "core.contest.challenger",
+    "Cron": "core.react.cron",
     "Decision": "facts.decision",
     "Drift": "core.react.triggers",
     "Every": "core.react.triggers",

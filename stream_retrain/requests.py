@@ -21,9 +21,10 @@ from typing import Any, Final
 
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.combinations import leaves
+from stream_retrain.core.react.cron import Cron
 from stream_retrain.core.react.triggers import Request
 from stream_retrain.errors import RequestError, StateError
-from stream_retrain.facts.request import BY_BYTES_MAX, REASON_BYTES_MAX, REQUEST_KINDS, TOKEN, VERSION, Asked
+from stream_retrain.facts.request import BY_BYTES_MAX, REASON_BYTES_MAX, REQUEST_KINDS, TOKEN, VERSION, Asked, due_in
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores.ports import RequestStore, Stores
 from stream_retrain.stores.worker_status import ShardBrief
@@ -116,6 +117,8 @@ class Requests:
         if asked.rule is not None:
             if not 0 <= asked.rule < len(react):
                 raise RequestError("unknown", f"pipeline {name!r} has no rule {asked.rule}")
+            if not any(isinstance(each, Cron) for each in leaves(react[asked.rule].trigger)):
+                raise RequestError("conflict", f"rule {asked.rule} of pipeline {name!r} is of no schedule: leave the rule out")
             return [react[asked.rule]]
         rules = [rule for rule in react if any(isinstance(each, Request) for each in leaves(rule.trigger))]
         if not rules:
@@ -153,6 +156,8 @@ def _check(asked: Asked) -> None:
         raise RequestError("invalid", f"{str(asked.do)[:40]!r} is no request; ask for one of {', '.join(REQUEST_KINDS)}")
     if not TOKEN.fullmatch(asked.token):
         raise RequestError("invalid", "a token has 1 to 100 letters of A-Z, a-z, 0-9, underscore, point, colon and hyphen")
+    if due_in(asked.token) is not None:
+        raise RequestError("invalid", "tokens like cron:0:1700000000 are those of schedules (On.cron); use another")
     for name, text, bytes_max in (("reason", asked.reason, REASON_BYTES_MAX), ("by", asked.by, BY_BYTES_MAX)):
         if len(text.encode("utf-8", "replace")) > bytes_max:
             raise RequestError("invalid", f"{name} has more than {bytes_max:,} bytes of UTF-8; say it in fewer words")

@@ -68,6 +68,15 @@ def _told(told: Sequence[WorkerTold]) -> list[dict[str, Any]]:
     return [{**msgspec.to_builtins(each.status), "told_age_s": round(each.age_s, 1)} for each in told]
 
 
+def _due(found: dict[str, Any]) -> dict[str, list[int]]:
+    """What is due next, in words, with the partitions that say so."""
+    due: dict[str, list[int]] = {}
+    for shard in shards_of(found):
+        if shard["due"]:
+            due.setdefault(shard["due"], []).append(shard["partition"])
+    return due
+
+
 def show_group(found: dict[str, Any]) -> None:
     """As tables."""
     console, places = console_of_tables(), found["partitions"]
@@ -87,6 +96,8 @@ def show_group(found: dict[str, Any]) -> None:
         if shard["state"] == "paused":
             why = shard["paused_by"] or "too many records were refused"
             console.print(plain(f"partition {shard['partition']} is paused ({why}); `stream-retrain resume` lets it go on"))
+    for due, partitions in _due(found).items():
+        console.print(plain(f"{due} (partitions {', '.join(map(str, sorted(partitions)))})"))
     workers = table_of("worker", "state", "partitions", "Redis", "committed", "checkpoint", "told", "up for", "address")
     for worker in found["workers"]:
         ages = [_age(worker[name]) for name in ("commit_age_s", "checkpoint_age_s", "told_age_s", "uptime_s")]

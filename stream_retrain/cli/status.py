@@ -18,6 +18,7 @@ from stream_retrain.codec.private_file import read_token
 from stream_retrain.engines.callbacks import callbacks_group
 from stream_retrain.errors import SettingsError
 from stream_retrain.stores import connect
+from stream_retrain.stores.worker_status import due_text
 from stream_retrain.views.tls import client_context
 
 if TYPE_CHECKING:
@@ -149,6 +150,8 @@ def _show(number: str | None, found: dict[str, Any] | None) -> None:
             counted = ", ".join(f"{each[key]:,} {key}" for key in ("called", "failed", "retried", "dead", "waiting"))
             console.print(plain(f"    {name}: {counted}" + (f"; {each['error']}" if each["error"] else "")))
     for name, shard in found["shards"].items():
+        if schedules := shard.get("schedules"):
+            console.print(plain(f"  partition {name.rpartition('/')[2]}: {due_text(schedules)}"))
         if said := _labels_text(shard.get("labels")):
             console.print(plain(f"  partition {name.rpartition('/')[2]}: {said}"))
     for entry in found["recent"][-10:]:

@@ -22,6 +22,7 @@ from stream_retrain.core.labels import Labels
 from stream_retrain.core.limits import header_faults, limit_faults, output_faults
 from stream_retrain.core.model_faults import model_faults, seed_faults
 from stream_retrain.core.react.combinations import Trigger, leaves
+from stream_retrain.core.react.cron import Cron
 from stream_retrain.core.react.policy import PolicySpec
 from stream_retrain.core.react.reactions import Race, race_faults
 from stream_retrain.core.react.rules import On
@@ -169,7 +170,7 @@ class Pipeline:
     @property
     def takes_inputs(self) -> bool:
         """Whether its rules have something reach its shards from outside their logs: challengers of the trainer, or requests to them."""
-        return self.trains or any(isinstance(each, Request) for each in self.triggers)
+        return self.trains or any(isinstance(each, Request | Cron) for each in self.triggers)
 
     @property
     def needs_proba(self) -> bool:

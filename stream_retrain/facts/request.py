@@ -7,7 +7,7 @@ import re
 import typing
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["BY_BYTES_MAX", "REASON_BYTES_MAX", "REQUEST_KINDS", "TOKEN", "VERSION", "Asked", "RequestKind", "fitted"]
+__all__ = ["BY_BYTES_MAX", "REASON_BYTES_MAX", "REQUEST_KINDS", "TOKEN", "VERSION", "Asked", "RequestKind", "due_in", "due_token", "fitted"]
 
 RequestKind: TypeAlias = Literal["retrain", "reset", "promote", "rollback", "pause", "resume"]
 REQUEST_KINDS: Final[tuple[RequestKind, ...]] = typing.get_args(RequestKind)
@@ -16,6 +16,7 @@ VERSION: Final = re.compile(r"\d{1,9}-[gt]\d{1,15}|import-[A-Za-z0-9]{1,64}|chal
 """A version that can be promoted: a generation or a training of a shard, an import, or one of its aliases."""
 REASON_BYTES_MAX: Final = 1_000
 BY_BYTES_MAX: Final = 200
+_DUE: Final = re.compile(r"cron:(\d{1,9}):(\d{1,15})")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +43,14 @@ def fitted(asked: Asked) -> Asked:
 
 def _cut(text: str, bytes_max: int) -> str:
     return text.encode("utf-8", "replace")[:bytes_max].decode("utf-8", "ignore")
+
+
+def due_token(rule: int, due_s: int) -> str:
+    """The token of what the schedule of a rule asks, due at a time in seconds since the epoch: every worker gives it the same."""
+    return f"cron:{rule}:{due_s}"
+
+
+def due_in(token: str) -> tuple[int, int] | None:
+    """The rule and the time in such a token; None: it is of no schedule."""
+    found = _DUE.fullmatch(token)
+    return None if found is None else (int(found[1]), int(found[2]))

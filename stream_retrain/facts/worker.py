@@ -17,6 +17,7 @@ from stream_retrain.facts.observation import Observation
 from stream_retrain.facts.records import RejectReason
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.restored import RestoredFrom
+from stream_retrain.facts.scheduled import ScheduleMissed, ScheduleSeen
 from stream_retrain.facts.shard import ShardFact
 from stream_retrain.facts.store import StoreLost, StoreRegained
 from stream_retrain.facts.values import ShardId
@@ -105,6 +106,8 @@ class Observed:
     """It takes nothing, because too many records were refused, or because somebody asked for it."""
     held: Asked | None = None
     """Who asked for it to be paused; None: nobody."""
+    schedules: tuple[ScheduleSeen, ...] = ()
+    """When its schedules in wall time are due next."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +317,7 @@ WorkerFact: TypeAlias = (
     Processed
     | Observed
     | ShardHeld
+    | ScheduleMissed
     | Lagging
     | GroupSeen
     | Assigned

@@ -18,6 +18,7 @@ from stream_retrain.core.contest.inputs import Input
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.state import Saved
 from stream_retrain.errors import StateError
+from stream_retrain.lane.scheduled import moved_inputs, moved_tokens
 
 __all__ = ["Change", "adapted", "unfit_parts"]
 
@@ -66,12 +67,14 @@ def _adapted(saved: Saved, parts: Mapping[str, str], pipeline: Pipeline) -> tupl
     state = {
         **saved,
         "intake": saved.get("intake") if parts == ours else None,  # a changed pipeline may refuse others: it counts anew, and goes on
-        "inputs": (*saved["inputs"], *entering),
+        "inputs": (*moved_inputs(saved["inputs"], moved), *entering),
+        "requests_taken": moved_tokens(saved.get("requests_taken", ()), moved),
         "scores": {**saved["scores"], "metrics": metrics},
         "reactions": {
             **reactions,
             "watches": {**reactions["watches"], "watches": watches},
             "policy": {**reactions["policy"], "rules": rules},
+            **_scheduled(reactions, moved),
             "succession": succession,
         },
     }
@@ -86,6 +89,11 @@ def _adapted(saved: Saved, parts: Mapping[str, str], pipeline: Pipeline) -> tupl
         questions_dropped=waiting - kept,
     )
     return state, change
+
+
+def _scheduled(reactions: Saved, moved: Mapping[int, int]) -> Saved:
+    """The rules that their schedules have asked, where they stand now; nothing in a state of before there were any."""
+    return {"scheduled": tuple(moved[rule] for rule in reactions["scheduled"] if rule in moved)} if "scheduled" in reactions else {}
 
 
 def _by_name(kind: str, parts: Mapping[str, str], ours: Mapping[str, str], saved: list[Any]) -> list[Any]:

@@ -50,9 +50,13 @@ __all__ = ["PART", "Reactor"]
 
 PART: Final = Part.of(
     "reactions",
-    *("policy", "watches", "requested", "noticed", "succession", "adaptation", "ceiling"),
-    schema=3,
-    migrations={1: lambda values: {**values, "noticed": ()}, 2: lambda values: {**values, "ceiling": None}},
+    *("policy", "watches", "requested", "scheduled", "noticed", "succession", "adaptation", "ceiling"),
+    schema=4,
+    migrations={
+        1: lambda values: {**values, "noticed": ()},
+        2: lambda values: {**values, "ceiling": None},
+        3: lambda values: {**values, "scheduled": ()},
+    },
 )
 
 
@@ -65,7 +69,7 @@ class Reactor:
 
     def __init__(self, pipeline: Pipeline, saved: Saved | None = None) -> None:
         """Fresh, or as it was saved. Raises `StateError`."""
-        values: Saved = {**dict.fromkeys(PART.keys), "requested": False, "noticed": ()} if saved is None else _whole(saved)
+        values: Saved = {**dict.fromkeys(PART.keys), "requested": False, "scheduled": (), "noticed": ()} if saved is None else _whole(saved)
         self._pipeline = pipeline
         self._policy = pipeline.policy.build(values["policy"])
         self._every_event = pipeline.policy.every_event
@@ -74,6 +78,8 @@ class Reactor:
         self.notices, self._notice = self._watches.of_questions, self._watches.notice
         self._error = signal_of("error", pipeline.task)
         self._requested: bool = values["requested"]
+        self._scheduled = frozenset[int](values["scheduled"])
+        """The rules that their schedules have asked since the last label."""
         self._noticed: list[tuple[str, bool]] = list(values["noticed"])
         """Signals of which something was said at questions since the last label, and whether it was a drift."""
         self.succession = Succession(pipeline, values["succession"])
@@ -134,7 +140,7 @@ class Reactor:
         measured = seen[0] >= self._ceiling.next_at and self._measure(offset, time_s, seen[0], facts)
         if at_once and self.notices:
             signs = [*signs, *self._notice(offset, time_s, x, prediction, now)]
-        if not (signs or self._every_event or self._requested or self._noticed or measured):
+        if not (signs or self._every_event or self._requested or self._scheduled or self._noticed or measured):
             return False
         facts += signs
         return self._consider(offset, time_s, y, prediction, signs, seen, facts)
@@ -180,7 +186,10 @@ class Reactor:
             case NotTrained():
                 return self.succession.fail(offset, time_s, given)
             case Request():
-                self._requested = True
+                if given.rule is None:
+                    self._requested = True
+                else:
+                    self._scheduled |= {given.rule}
                 told: dict[str, Any] = {"reason": cut(given.reason), "token": given.token, "by": given.by, "rule": given.rule}
                 return [Requested(offset=offset, time_s=time_s, **told)]
             case Reset() | Promote():
@@ -211,6 +220,7 @@ class Reactor:
             policy=self._policy.snapshot(),
             watches=self._watches.snapshot(),
             requested=self._requested,
+            scheduled=tuple(sorted(self._scheduled)),
             noticed=tuple(self._noticed),
             succession=self.succession.snapshot(),
             adaptation=self._adaptation.snapshot(),
@@ -228,8 +238,7 @@ class Reactor:
         facts: list[ShardFact],
     ) -> bool:
         """Show the policy the event, and carry out what it decides; whether anything was."""
-        generation = self.generation
-        events_seen, newest_time_s = seen
+        generation, (events_seen, newest_time_s) = self.generation, seen
         failures: list[MetricFailure] = []
         drifted, warned = self._said(signs)
         moment = Moment(
@@ -239,6 +248,7 @@ class Reactor:
             drifted=drifted,
             warned=warned,
             requested=self._requested,
+            scheduled=self._scheduled,
             y=y,
             y_pred=prediction[0],
             proba=prediction[1] or None,
@@ -246,8 +256,8 @@ class Reactor:
             metric_failures=failures,
             memory=self._memory,
         )
-        self._requested, self._memory, carried_out, succession = False, None, False, self.succession
-        in_training = succession.training is not None
+        self._requested, self._scheduled, self._memory, carried_out = False, frozenset(), None, False
+        succession, in_training = self.succession, self.succession.training is not None
         decisions = self._policy.decide(moment, in_duel=succession.busy, in_training=in_training, replaceable=succession.replaceable)
         facts += _failures(offset, time_s, failures)
         for decision in decisions:

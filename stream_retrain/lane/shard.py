@@ -61,6 +61,7 @@ from stream_retrain.lane.outcome import Done, Outcome
 from stream_retrain.lane.questions import Question, Questions
 from stream_retrain.lane.raced import raced
 from stream_retrain.lane.reactor import Reactor
+from stream_retrain.lane.scheduled import forget_older, oldest_of
 from stream_retrain.lane.shard_state import FRESH, SHARD
 from stream_retrain.models.segments import Segment
 
@@ -111,6 +112,10 @@ class Shard:
         """Whether something was received that takes effect with the next event."""
         return bool(self._inputs)
 
+    def waits_with(self, token: str) -> bool:
+        """Whether the request of this token was received and waits for the next event."""
+        return any(isinstance(given, ASKED) and given.token == token for given in self._inputs)
+
     @property
     def waiting(self) -> int:
         """Questions that wait for their labels."""
@@ -122,8 +127,9 @@ class Shard:
             if given.token in self.requests_taken:
                 return
             self.requests_taken[given.token] = None
+            forget_older(self.requests_taken, given.token)
             if len(self.requests_taken) > REQUESTS_KEPT:
-                del self.requests_taken[next(iter(self.requests_taken))]
+                del self.requests_taken[oldest_of(self.requests_taken)]
         self._inputs.append(given)
 
     @property

@@ -6,15 +6,16 @@ list without end are refused, and so is a status under another worker's name.
 
 from __future__ import annotations
 
+import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from stream_retrain.errors import StateError
 
-__all__ = ["STATUS_BYTES_MAX", "DuelBrief", "ShardBrief", "WorkerStatus", "read_status", "status_of", "written"]
+__all__ = ["STATUS_BYTES_MAX", "DuelBrief", "ShardBrief", "WorkerStatus", "due_text", "read_status", "status_of", "written"]
 
 STATUS_BYTES_MAX: Final = 2_000_000
 SHARDS_MAX: Final = 2_000
@@ -57,6 +58,8 @@ class ShardBrief(msgspec.Struct, frozen=True, kw_only=True):
     """The training under way, in words."""
     paused_by: _Text | None = None
     """Who had it paused and why, in words; None: nobody."""
+    due: _Text | None = None
+    """Which of its schedules is due next and when, in words; None: it has none."""
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,8 +120,16 @@ def _brief(place: str, shard: Mapping[str, Any]) -> dict[str, Any]:
         "rolling": {name[:200]: value if math.isfinite(value) else None for name, value in list(shard["rolling"].items())[:50]},
         "duel": _duel(shard["duel"]) if shard["duel"] else None,
         "training": _cut(_training(training)) if under_way else None,
+        "due": _cut(due_text(schedules)) if (schedules := shard.get("schedules")) else None,
         "paused_by": _cut(f"{held['by'] or 'somebody'}: {held['reason']}") if (held := shard.get("paused_by")) else None,
     }
+
+
+def due_text(schedules: Sequence[Mapping[str, Any]]) -> str:
+    """The schedule that is due next, in words."""
+    first = min(schedules, key=lambda each: each["at_s"])
+    at = datetime.datetime.fromtimestamp(first["at_s"], datetime.UTC).isoformat(timespec="seconds")
+    return f"rule {first['rule']} ({first['schedule']}) is due next at {at}"
 
 
 def _duel(duel: Mapping[str, Any]) -> dict[str, Any]:

@@ -171,6 +171,7 @@ GROUPS: Final[tuple[Group, ...]] = (
         "Reactions: decisions, duels, trainings",
         (
             Family("requests", "counter", _P, "requests for a reaction that took effect"),
+            Family("schedules_missed", "counter", (), "times of schedules (On.cron) at which a shard was not asked"),
             Family("requests_refused", "counter", ("partition", "do"), "requests that could not be done, by what was asked for"),
             Family("promotions", "counter", ("partition", "how"), "versions that somebody had take the champion's place"),
             Family("policy_decisions", "counter", ("partition", "reaction", "outcome"), "what was decided about triggers"),

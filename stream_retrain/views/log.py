@@ -14,6 +14,7 @@ from typing import Any, Final, assert_never
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyFact, CopyKept
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.request import Asked
+from stream_retrain.facts.scheduled import ScheduleMissed
 from stream_retrain.facts.shard import MetricFailed, PredictionFailed, Rejected, ShardFact, Unmatched
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
@@ -71,6 +72,10 @@ def log_fact(fact: WorkerFact) -> None:
             _log_rare(fact)
         case Restored():
             _log_restored(fact)
+        case ScheduleMissed():
+            words = "%s was not asked at %d times of %s (rule %d): nobody had it, or the request before waited; the newest was %.0f s ago"
+            told = _of(fact.shard, "schedule.missed", fact.schedule, rule=fact.rule)
+            LOG.warning(words, fact.shard, fact.count, fact.schedule, fact.rule, fact.late_s, extra=told)
         case Assigned() | WentLive() | Released() | ShardHeld():
             _log_assignment(fact)
         case Checkpointed() | CheckpointFailed() | ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled():

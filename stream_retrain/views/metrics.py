@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyFact, CopyKept
 from stream_retrain.facts.memory import MemoryHigh
+from stream_retrain.facts.scheduled import ScheduleMissed
 from stream_retrain.facts.shard import DriftDetected, LeadChanged, ModelPromoted, ModelReset, TrainingRequested
 from stream_retrain.facts.telling import counted_labels
 from stream_retrain.facts.values import ShardId
@@ -131,7 +132,7 @@ class Metrics:
                 self._processed(fact)
             case Observed():
                 self._observed(fact)
-            case Lagging() | TrainerTold() | TrainingWaits() | GroupSeen():
+            case Lagging() | TrainerTold() | TrainingWaits() | GroupSeen() | ScheduleMissed():
                 self._measured(fact)
             case Committed():
                 self._count("transactions", "committed")
@@ -179,7 +180,7 @@ class Metrics:
         for key in known_of_shard(self._pipeline, partition[0]):
             self._counts[key] += 0
 
-    def _measured(self, fact: Lagging | TrainerTold | TrainingWaits | GroupSeen) -> None:
+    def _measured(self, fact: Lagging | TrainerTold | TrainingWaits | GroupSeen | ScheduleMissed) -> None:
         match fact:
             case Lagging():
                 self._shard(fact.shard).kept["consumer_lag_records", _place(fact.shard)] = fact.records
@@ -191,6 +192,8 @@ class Metrics:
                 shard.waits_since_s = None
                 if fact.seconds is not None:
                     self._trainings.observe(fact.seconds)
+            case ScheduleMissed():
+                self._counts["schedules_missed", ()] += fact.count
             case GroupSeen():
                 self._gauges["source_partitions", ()] = fact.partitions
                 self._gauges["unowned_partitions", ()] = fact.unowned

@@ -143,6 +143,7 @@ class ShardStatus:
         return {
             "state": "paused" if self.paused else self.state,
             "paused_by": _held(seen),
+            "schedules": [dataclasses.asdict(each) for each in seen.schedules] if seen is not None else [],
             "offset": self.offset,
             "lag_records": self.lag_records,
             "lag_s": self._lag_s(now_s),

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias, assert_never
 
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
 from stream_retrain.facts.memory import MemoryHigh
+from stream_retrain.facts.scheduled import ScheduleMissed
 from stream_retrain.facts.shard import DriftDetected
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.worker import (
@@ -146,6 +147,8 @@ class Status:
                 self._restarts += 1
                 self._shards = {}
             case ArtifactsEvicted() | WindowCleared() | MemoryHigh() | ShardHeld() | CopyKept() | CopiesDropped() | CopiesWait():
+                pass
+            case ScheduleMissed():
                 pass
             case _:
                 assert_never(fact)

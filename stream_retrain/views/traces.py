@@ -16,6 +16,7 @@ from typing import Any, Final, assert_never
 from stream_retrain.errors import SettingsError
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
 from stream_retrain.facts.memory import MemoryHigh
+from stream_retrain.facts.scheduled import ScheduleMissed
 from stream_retrain.facts.shard import ChallengerJoined, ChallengerWaits, ShardFact, TrainingFailed, TrainingRequested
 from stream_retrain.facts.telling import without_values
 from stream_retrain.facts.values import ShardId
@@ -100,7 +101,7 @@ class Traces:
                 pass
             case LabelsRelayed() | RelayChanged() | CallbacksTold() | CallbacksChanged():
                 pass
-            case ShardHeld() | CopyKept() | CopiesDropped() | CopiesWait():
+            case ShardHeld() | ScheduleMissed() | CopyKept() | CopiesDropped() | CopiesWait():
                 pass
             case _:
                 assert_never(fact)

@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import json
 import random
+import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -101,10 +102,11 @@ class LiveRun:
         **limits: Any,
     ) -> None:
         """A worker begins, goes on up to an offset, and is killed there; or is stopped in good order. `asks`: at which offset, for what."""
+        wall_s = limits.pop("wall_s", time.time)
         clock, log_changes, tell = SimulatedClock(), limits.pop("log", {}), limits.pop("tell", lambda _: None)
         allowed = DriverLimits(**{"checkpoint_events": 400, "versions": keeps, **limits})
         trainer, promotions = InlineTrainer(pipeline, self.stores, KEYRING), at_once(versions)
-        driver = Driver(pipeline, self.stores, KEYRING, allowed, tell, clock, trainer, promotions=promotions)
+        driver = Driver(pipeline, self.stores, KEYRING, allowed, tell, clock, trainer, promotions=promotions, wall_s=wall_s)
         opened = driver.open(0, Log(self.committed, self.first, self.high, **log_changes), 0.0)
         at, asked = opened.offset, [(at, Asked(token=new_token(), reason=f"asked at {at}")) for at in requests_at]
         asked = sorted([*asked, *asks], key=lambda each: each[0])

@@ -11,6 +11,7 @@ from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.records import IntakePaused
 from stream_retrain.facts.request import Asked
+from stream_retrain.facts.scheduled import ScheduleMissed
 from stream_retrain.facts.shard import (
     SHARD_FACTS,
     ChallengerJoined,
@@ -116,6 +117,9 @@ def lines(log: pytest.LogCaptureFixture, *facts: WorkerFact) -> Lines:
     return [(level, message) for _, level, message in log.record_tuples]
 
 
+WAITED = "nobody had it, or the request before waited; the newest was 4000 s ago"
+
+
 @pytest.mark.parametrize(
     ("fact", "expected"),
     [
@@ -128,6 +132,15 @@ def lines(log: pytest.LogCaptureFixture, *facts: WorkerFact) -> Lines:
         (
             ShardHeld(shard=SHARD, offset=105, asked=Asked(token="t", do="pause")),
             [(WARNING, f"{HERE} is paused at offset 105, until stream-retrain resume, by somebody: no reason was given")],
+        ),
+        (
+            ScheduleMissed(shard=SHARD, rule=1, schedule="cron:0 3 * * * UTC", count=2, late_s=4_000.0),
+            [
+                (
+                    WARNING,
+                    f"{HERE} was not asked at 2 times of cron:0 3 * * * UTC (rule 1): {WAITED}",
+                )
+            ],
         ),
         (ShardHeld(shard=SHARD, offset=105, asked=None), [(INFO, f"{HERE} goes on from offset 105")]),
         (Released(shard=SHARD, how="revoked"), [(INFO, f"{HERE} revoked")]),

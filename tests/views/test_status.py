@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from stream_retrain.facts.request import Asked
+from stream_retrain.facts.scheduled import ScheduleMissed, ScheduleSeen
 from stream_retrain.facts.shard import (
     ChallengerJoined,
     ChallengerWaits,
@@ -51,6 +52,7 @@ from stream_retrain.facts.worker import (
     WorkerState,
     WorkerStateChanged,
 )
+from stream_retrain.stores.worker_status import due_text, status_of
 from stream_retrain.views.history import History
 from stream_retrain.views.status import DECISIONS_KEPT, Status
 from tests.facts.examples import EXAMPLES
@@ -157,6 +159,7 @@ def test_a_shard_shows_this() -> None:
         "promotions": 0,
         "rollbacks": 0,
         "paused_by": None,
+        "schedules": [],
         "dead_letters": {"schema": 1},
         "unmatched": {"no_question": 1},
         "labels": {"joined": 90, "unjoined": 10, "expired": 3, "early": 2, "join_rate": 0.9, "delay_s": {"p50": 10.0, "p99": 59.0}},
@@ -535,6 +538,18 @@ def test_who_had_it_paused_is_shown_and_it_is_ready_all_the_same() -> None:
     assert status.readiness().detail()["paused"] == (3,)
     [shard] = told(*live, dataclasses.replace(observed(), paused=True)).snapshot()["shards"].values()
     assert (shard["state"], shard["paused_by"]) == ("paused", None), "too many records were refused"
+
+
+def test_what_is_due_next_is_shown_and_what_was_missed_changes_nothing() -> None:
+    live = (RUNNING, Assigned(shard=SHARD, offset=100, live_from=100), WentLive(shard=SHARD, offset=100))
+    later, sooner = (ScheduleSeen(rule=rule, schedule=f"cron:0 {rule} * * * UTC", at_s=1e9 - rule) for rule in (1, 2))
+    missed = ScheduleMissed(shard=SHARD, rule=1, schedule=later.schedule, count=1, late_s=1.0)
+    shown = told(*live, dataclasses.replace(observed(), schedules=(later, sooner)), missed).snapshot()
+    [shard] = shown["shards"].values()
+    assert shard["schedules"][0] == {"rule": 1, "schedule": "cron:0 1 * * * UTC", "at_s": 1e9 - 1}
+    assert due_text(shard["schedules"]) == "rule 2 (cron:0 2 * * * UTC) is due next at 2001-09-09T01:46:38+00:00"
+    [brief] = status_of(shown).shards
+    assert brief.due == due_text(shard["schedules"])
 
 
 def test_versions_that_somebody_had_promoted_are_counted_and_serve() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, TypeAlias
 
+from stream_retrain.core.react.cron import Cron
 from stream_retrain.core.react.thresholds import Threshold
 from stream_retrain.core.react.triggers import Caution, Declared, Drift, Every, Memory, Moment, Request, RunningTrigger
 from stream_retrain.core.state import Part, Saved
@@ -105,7 +106,7 @@ class _AllOf:
         return self.PART.save(triggers=[running.snapshot() for running in self._running], held_at=list(self._held_at))
 
 
-Trigger: TypeAlias = Drift | Caution | Request | Every | Memory | Threshold | AnyOf | AllOf
+Trigger: TypeAlias = Drift | Caution | Request | Every | Cron | Memory | Threshold | AnyOf | AllOf
 
 
 def leaves(trigger: Trigger) -> Iterator[Trigger]:

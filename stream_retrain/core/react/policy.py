@@ -68,7 +68,8 @@ class Policy:
         decisions: list[Decision] = []
         changed = False
         for index, (rule, trigger) in enumerate(zip(self._rules, self._triggers, strict=True)):
-            if not trigger.fires(moment):
+            seen = moment._replace(due=True) if index in moment.scheduled else moment
+            if not trigger.fires(seen):
                 continue
             outcome = self._outcome(index, moment, changed=changed, in_duel=in_duel and index != replaceable, in_training=in_training)
             decisions.append(Decision(rule, outcome, index))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final, Literal, TypedDict, Unpack
 
 from stream_retrain.core.react.combinations import AllOf, AnyOf, Trigger, leaves
+from stream_retrain.core.react.cron import Cron
 from stream_retrain.core.react.reactions import Ignore, Prune, Race, Reaction, Reset, Stop, race_faults
 from stream_retrain.core.react.thresholds import Threshold
 from stream_retrain.core.react.triggers import Caution, Declared, Drift, Every, Memory, Request
@@ -46,6 +47,15 @@ class On:
     def every(cls, *, events: int | None = None, seconds: float | None = None, do: Reaction) -> On:
         """React every so many labelled events, or at the first event of each period of event time."""
         return cls(Every(events=events, seconds=seconds), do)
+
+    @classmethod
+    def cron(cls, expression: str, *, do: Reaction, timezone: str = "UTC", missed_within_s: float = 3_600.0) -> On:
+        """React at times of day: `On.cron("0 3 * * *", do=Retrain(...), timezone="Europe/Berlin")`, every night at three.
+
+        Where no worker was there at that time, it is asked at the start if it was less than `missed_within_s` ago; of several only the
+        newest, and the others are missed. See `core.react.cron.Cron` for hours that do not exist, or exist twice.
+        """
+        return cls(Cron(expression=expression, timezone=timezone, missed_within_s=missed_within_s), do)
 
     @classmethod
     def below(cls, metric: Any, limit: float, *, do: Reaction, cooldown_events: int = 0, **measured: Unpack[Measured]) -> On:
@@ -107,5 +117,7 @@ class On:
             yield f"{where}: {type(self.do).__name__}() makes room in memory; use it with On.memory(...)"
         elif isinstance(self.do, Race):
             yield from (f"{where}: {fault}" for fault in race_faults(self.do))
+        if sum(isinstance(each, Cron) for each in leaves(self.trigger)) > 1:
+            yield f"{where}: it has more than one Cron; give each a rule of its own"
         if self.cooldown_events < 0:
             yield f"{where}: cooldown_events is {self.cooldown_events}; use 0 or more"

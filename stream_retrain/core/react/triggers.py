@@ -4,7 +4,8 @@ A trigger declares; `.build(saved)` gives the running one, which is shown every 
 each whether it fires there. Those of drifts, warnings and requests fire only where something of the kind happened; schedules,
 thresholds and `AllOf` also between, and are shown every event (`every_event`).
 
-Schedules run on counts and event time, never on a clock, so a replay meets them at the same events.
+Schedules run on counts and event time, never on a clock, so a replay meets them at the same events; those in wall time are asked for
+(`core.react.cron`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from stream_retrain.core.state import Part, Saved
 from stream_retrain.facts.observation import MemorySeen
 from stream_retrain.facts.values import Label
 
-__all__ = ["Caution", "Declared", "Drift", "Every", "Memory", "MetricFailure", "Moment", "Request", "RunningTrigger"]
+__all__ = ["Caution", "Declared", "Drift", "Every", "Memory", "MetricFailure", "Moment", "Request", "RunningTrigger", "Stateless"]
 
 
 MEMORY_BYTES_LEAST: Final = 10_000
@@ -48,6 +49,10 @@ class Moment(NamedTuple):
     """Signals on which a warning began at this event."""
     requested: bool = False
     """A person or a program asked for a reaction."""
+    scheduled: frozenset[int] = frozenset()
+    """The rules that their schedules in wall time have asked, by their index."""
+    due: bool = False
+    """Whether the rule that is shown this is among them."""
     y: Label | None = None
     y_pred: Label | None = None
     proba: Any = None
@@ -73,14 +78,14 @@ class RunningTrigger(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Stateless:
+class Stateless:
     """A running trigger that depends on the moment alone."""
 
     PART: ClassVar = Part.of("trigger without a state")
     holds: Callable[[Moment], bool]
 
     @classmethod
-    def of(cls, saved: Saved | None, holds: Callable[[Moment], bool]) -> _Stateless:
+    def of(cls, saved: Saved | None, holds: Callable[[Moment], bool]) -> Stateless:
         if saved is not None:
             cls.PART.load(saved)
         return cls(holds)
@@ -119,7 +124,7 @@ class Drift(_OfSignal):
 
     def build(self, saved: Saved | None = None) -> RunningTrigger:
         """The running trigger."""
-        return _Stateless.of(saved, lambda moment: self.signal in moment.drifted)
+        return Stateless.of(saved, lambda moment: self.signal in moment.drifted)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ class Caution(_OfSignal):
 
     def build(self, saved: Saved | None = None) -> RunningTrigger:
         """The running trigger."""
-        return _Stateless.of(saved, lambda moment: self.signal in moment.warned)
+        return Stateless.of(saved, lambda moment: self.signal in moment.warned)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -145,7 +150,7 @@ class Request:
 
     def build(self, saved: Saved | None = None) -> RunningTrigger:
         """The running trigger."""
-        return _Stateless.of(saved, lambda moment: moment.requested)
+        return Stateless.of(saved, lambda moment: moment.requested)
 
     def faults(self, _: Declared) -> Iterator[str]:
         """None: nothing can be wrong with it."""
@@ -166,7 +171,7 @@ class Memory:
 
     def build(self, saved: Saved | None = None) -> RunningTrigger:
         """The running trigger."""
-        return _Stateless.of(saved, lambda moment: moment.memory is not None and self.reached_by(moment.memory))
+        return Stateless.of(saved, lambda moment: moment.memory is not None and self.reached_by(moment.memory))
 
     def reached_by(self, seen: MemorySeen) -> bool:
         """Whether one of the limits is passed."""

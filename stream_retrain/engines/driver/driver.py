@@ -43,6 +43,7 @@ from stream_retrain.engines.driver.outage import Outage
 from stream_retrain.engines.driver.promotions import OfRegistry, Promotions
 from stream_retrain.engines.driver.restore import Restore, restore
 from stream_retrain.engines.driver.save import Saver
+from stream_retrain.engines.driver.schedules import Schedules
 from stream_retrain.engines.driver.timed import restore_timed
 from stream_retrain.engines.driver.told import Opened, Unsent
 from stream_retrain.engines.failpoints import FailPoint, reach
@@ -77,6 +78,7 @@ class Driver:
         encoder: Encode | None = None,
         promotions: Promotions | None = None,
         start: Start | None = None,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
         self._pipeline = pipeline
         self._stores = stores
@@ -87,10 +89,12 @@ class Driver:
         self._encoder = encoder or encoder_of(pipeline, limits.record_bytes_max)
         self._clock_s = clock_s
         self._outage = Outage(tell, clock_s)
-        self._saver = Saver(pipeline, stores.checkpoints, keyring, tell)
+        self._saver = Saver(pipeline, stores.checkpoints, keyring, tell, wall_s)
         promotions = promotions or Promotions(OfRegistry(stores, pipeline, keyring))
         self._keeper = Keeper(pipeline, stores, keyring, limits.versions, tell, self._outage, clock_s)
-        self._inputs = Inputs(pipeline, stores, keyring, trainer, self._keeper.listening, limits.artifacts, promotions)
+        self.schedules = Schedules(pipeline, tell, wall_s)
+        listening = self._keeper.listening
+        self._inputs = Inputs(pipeline, stores, keyring, trainer, listening, limits.artifacts, promotions, self.schedules)
         rows_max = pipeline.window_rows_max
         self._window = WindowLimits(rows_max=rows_max, age_max_s=pipeline.window_age_max_s) if rows_max and limits.keeps_window else None
         self._open: dict[int, OpenLane] = {}
@@ -119,6 +123,7 @@ class Driver:
         opened.feed.remember(restored.offset - 1)
         opened.pause(self._stores.requests.look(id_), self._tell)
         self._keeper.opened(opened, restored)
+        self.schedules.opened(id_, lane.shard, restored.saved_s)
         if restored.unsaved:
             self._save(opened)
         self._open[partition] = opened
@@ -244,6 +249,7 @@ class Driver:
                 seen_now, window = opened.lane.observe(), opened.feed.observe()
                 self._keeper.seen(opened.id, seen_now)
                 stands: dict[str, Any] = {"replay_debt": debt, "window": window, "paused": opened.lane.paused, "held": opened.lane.held}
+                stands["schedules"] = self.schedules.seen(opened.id)
                 self._tell(Observed(shard=opened.id, offset=offset, observation=seen_now, **stands))
                 seen.append((opened.id, opened.committed))
         return seen

@@ -1,4 +1,4 @@
-"""What reaches shards from outside their log: what the trainer made, and requests (see `core.contest.inputs`).
+"""What reaches shards from outside their log: what the trainer made, requests, and schedules (see `core.contest.inputs`).
 
 Protocol of use, for the driver, of a shard that is settled (its state is that of a committed offset, and its window holds all of it):
 
@@ -31,6 +31,7 @@ from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.triggers import Request as OnRequest
 from stream_retrain.engines.driver.outage import Outage
 from stream_retrain.engines.driver.promotions import Promotions, refused
+from stream_retrain.engines.driver.schedules import Schedules
 from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgressed, JobWaits, Trainer
 from stream_retrain.errors import LimitError, StateError, StoreError
 from stream_retrain.facts.request import Asked
@@ -57,6 +58,7 @@ class Inputs:
         tell: Tell,
         artifacts: ArtifactLimits,
         promotions: Promotions | None = None,
+        schedules: Schedules | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._stores = stores
@@ -68,6 +70,7 @@ class Inputs:
         self._came: dict[ShardId, JobDone | JobFailed] = {}
         self._looked_at_s: dict[ShardId, float] = {}
         self._promotions = promotions or Promotions(None)
+        self.schedules = schedules or Schedules(pipeline, tell, time.time)
         self._now_s = 0.0
         self._outage = Outage(tell, lambda: self._now_s)
         """Of a store that cannot be read; one that takes no writes is the driver's to see."""
@@ -108,6 +111,7 @@ class Inputs:
         if had := [asked for asked in looked.waiting if asked.token in had_before]:
             self._stores.requests.drop(id_, had)  # its owner died after the checkpoint, before it dropped them
         inputs: list[Input] = self._asked(lane, [asked for asked in looked.waiting if asked.token not in had_before])
+        inputs += self.schedules.come_for(id_, lane.shard)
         if id_ not in self._jobs:
             return inputs
         self._poll()
@@ -170,6 +174,7 @@ class Inputs:
         """The shard goes elsewhere."""
         self._looked_at_s.pop(id_, None)
         self._promotions.forget(id_)
+        self.schedules.forget(id_)
 
     def _train(self, id_: ShardId, epoch: int, command: Train) -> None:
         base = None

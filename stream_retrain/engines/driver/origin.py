@@ -15,8 +15,10 @@ from stream_retrain.codec.seal import Header
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.facts.restored import RestoredFrom, ShardRestored
 
-__all__ = ["begins", "goes_on", "untold"]
+__all__ = ["SAVED", "begins", "goes_on", "saved_at", "untold"]
 
+SAVED: Final = "saved_s"
+"""When the checkpoint was written, in seconds since the epoch: schedules in wall time go on from there."""
 WARM: Final = ("model", "origin")
 """What is kept besides where a shard began with a model from elsewhere."""
 
@@ -60,3 +62,12 @@ def untold(announcing: ShardRestored | None) -> Mapping[str, str]:
         return {}
     warm = {name: value for name in WARM if (value := getattr(announcing, name))}
     return {"how": announcing.how, "from": str(announcing.from_offset), "differs": "\n".join(announcing.differs), **warm}
+
+
+def saved_at(header: Header) -> float | None:
+    """When the checkpoint of this header was written; None: its release did not say."""
+    try:
+        at_s = float(header.extra.get(SAVED, "nan"))
+    except ValueError:
+        return None
+    return at_s if math.isfinite(at_s) else None

@@ -37,7 +37,7 @@ from stream_retrain.codec.checkpoint import checkpoint_header, header_misfit, op
 from stream_retrain.codec.seal import Header, unseal
 from stream_retrain.codec.warm import seal_warm, warm_name
 from stream_retrain.core.state import REMEDY
-from stream_retrain.engines.driver.origin import begins, goes_on
+from stream_retrain.engines.driver.origin import begins, goes_on, saved_at
 from stream_retrain.engines.driver.stored import Missing, Restore, Search, Unfit, is_here, made_anew, search
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.errors import StateError
@@ -73,6 +73,8 @@ class RestoredShard:
     """Of those, the ones that the checkpoint it was restored from needs."""
     announcing: ShardRestored | None = None
     """What its lane is to tell first (`driver.origin`)."""
+    saved_s: float | None = None
+    """When the checkpoint was written that it was restored from."""
 
     def lane(self, id_: ShardId, decoder: EventDecoder, encoder: Encode) -> Lane:
         """Its lane, which reads on from `offset`."""
@@ -144,7 +146,8 @@ def _from_checkpoint(
     tell(Restored(shard=wanted.id, offset=header.offset, generation=shard.generation, how=how, **told))
     ours = checkpoint_header(wanted.pipeline, wanted.id, 0, 0)
     announcing = goes_on(how, header, ours, wanted.pipeline, told.get("differs", ()), asked=bool(shard.requests_taken))
-    return RestoredShard(shard, epoch, header.offset, wanted.log.live_from, needed=found.needed, announcing=announcing)
+    more: dict[str, Any] = {"needed": found.needed, "announcing": announcing, "saved_s": saved_at(header)}
+    return RestoredShard(shard, epoch, header.offset, wanted.log.live_from, **more)
 
 
 def _shard(wanted: Restore, saved: Any) -> Shard:

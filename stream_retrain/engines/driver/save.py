@@ -11,8 +11,9 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import seal
 from stream_retrain.codec.state import dump_state
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.react.cron import Cron
 from stream_retrain.engines.driver.open_lane import OpenLane
-from stream_retrain.engines.driver.origin import untold
+from stream_retrain.engines.driver.origin import SAVED, untold
 from stream_retrain.engines.driver.stored import list_of_parts
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.errors import WindowGapError
@@ -26,11 +27,15 @@ __all__ = ["Saver"]
 class Saver:
     """Writes checkpoints of open lanes."""
 
-    def __init__(self, pipeline: Pipeline, store: CheckpointStore, keyring: Keyring, tell: Tell) -> None:
+    def __init__(
+        self, pipeline: Pipeline, store: CheckpointStore, keyring: Keyring, tell: Tell, wall_s: Callable[[], float] = time.time
+    ) -> None:
         self._pipeline = pipeline
         self._store = store
         self._keyring = keyring
         self._tell = tell
+        self._wall_s = wall_s if any(isinstance(each, Cron) for each in pipeline.triggers) else None
+        """Where schedules need to know when a checkpoint was written."""
 
     def save(self, opened: OpenLane, on_gap: Callable[[WindowGapError], None], keep: Callable[[], None]) -> None:
         """1 append what the window lacks; 2 keep the versions that began or ended; 3 pickle the state; 4 write the parts it names; 5 seal
@@ -44,7 +49,12 @@ class Saver:
         digest, listed = list_of_parts(parts)
         written = opened.parts.keep({**parts, digest: listed} if parts else {})
         reach("checkpoint.parts_kept")
-        told: dict[str, Any] = {"topic_id": opened.topic_id, "list_of_parts": digest, "extra": untold(lane.announcing)}
+        extra = {**untold(lane.announcing), **({} if self._wall_s is None else {SAVED: repr(self._wall_s())})}
+        told: dict[str, Any] = {
+            "topic_id": opened.topic_id,
+            "list_of_parts": digest,
+            "extra": extra,
+        }
         header = checkpoint_header(self._pipeline, id_, lane.next_offset, lane.shard.generation, waiting=lane.shard.waiting, **told)
         sealed = seal(header, payload, self._keyring)
         reach("checkpoint.sealed")

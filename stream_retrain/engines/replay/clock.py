@@ -6,10 +6,10 @@ __all__ = ["SimulatedClock"]
 
 
 class SimulatedClock:
-    """A clock in seconds, from 0."""
+    """A clock in seconds."""
 
-    def __init__(self) -> None:
-        self.now_s = 0.0
+    def __init__(self, now_s: float = 0.0) -> None:
+        self.now_s = now_s
 
     def __call__(self) -> float:
         return self.now_s

@@ -10,12 +10,14 @@ Several replays may take the same decoded batch. Each cuts it for itself, where 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.contest.commands import Train
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.core.react.cron import Cron
 from stream_retrain.engines.driver import Driver, DriverLimits, Log
 from stream_retrain.engines.replay.clock import SimulatedClock
 from stream_retrain.engines.trainer import InlineTrainer, Job, TopicReader, TrainerResult
@@ -100,10 +102,14 @@ class Replay:
         self._clock = SimulatedClock()
         self._trainer = _Waiting(InlineTrainer(pipeline, stores, keyring, read_topic))
         limits = DriverLimits(checkpoint_events=2**63, checkpoint_interval_s=float("inf"), keeps_window=pipeline.trains)
-        self._driver = Driver(pipeline, stores, keyring, limits, lambda _: None, self._clock, self._trainer, encoder, start=start)
+        wall = self._wall_s = SimulatedClock(-math.inf)
+        self._driver = Driver(
+            pipeline, stores, keyring, limits, lambda _: None, self._clock, self._trainer, encoder, start=start, wall_s=wall
+        )
         self._driver.open(partition, Log(committed=None, low=0, high=0), self._clock.now_s)
         self.lane: Lane = self._driver.lanes[partition]
         self._trains = pipeline.trains
+        self._scheduled = any(isinstance(each, Cron) for each in pipeline.triggers)
         self._due: int | None = None
         """The labelled events after which the challenger of the training under way joins."""
 
@@ -112,6 +118,8 @@ class Replay:
         at = 0
         while at < len(given):
             end = min(len(given), at + self._records_until_look())
+            if self._scheduled:
+                end = self._until_due(given, at, end)
             step = self._driver.take(self._partition, given.rows(at, end))
             at = end
             if step is not None:
@@ -129,6 +137,22 @@ class Replay:
         self._clock.advance(BATCH_S)
         self._driver.settle(self._clock.now_s)
         self._trainer.released = False
+
+    def _until_due(self, given: Records | Batch, first: int, end: int) -> int:
+        """Ask what is due before the first record, by the time at which it was written; up to which record nothing more is due.
+
+        A worker would have asked at that very time, however long there was no record then.
+        """
+        records = given if isinstance(given, Records) else given.records
+        times_ms, wall, schedules = records.timestamps_ms, self._wall_s, self._driver.schedules
+        at_s = times_ms[first] / 1000
+        if (due_s := schedules.next_due_s(self.lane.id)) <= at_s:
+            wall.now_s = max(wall.now_s, due_s)
+            self._clock.advance(BATCH_S)
+            self._driver.settle(self._clock.now_s)
+        wall.now_s = max(wall.now_s, at_s)
+        due_s = schedules.next_due_s(self.lane.id)
+        return next((row for row in range(first + 1, end) if times_ms[row] / 1000 >= due_s), end)
 
     def _records_until_look(self) -> int:
         """How many records may be taken before the next look: a training asked for in them must not be due before their end."""
