@@ -30,9 +30,9 @@ class Asked:
     version: str = ""
     """Of a promotion: which version (`VERSION`)."""
     by: str = ""
-    """Who asks and through which door: `cli:USER` or `http:ADDRESS`."""
+    """Who asks and through which door: `cli:USER`, `http:ADDRESS`, or `schedule`."""
     rule: int | None = None
-    """The rule of the pipeline that asks; None: a person or a program does. Nothing gives it yet."""
+    """The rule of the pipeline that asks; None: a person or a program does."""
 
 
 def fitted(asked: Asked) -> Asked:

@@ -26,6 +26,7 @@ the store is back: a replay then makes up for what was given up.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -46,11 +47,10 @@ from stream_retrain.engines.driver.save import Saver
 from stream_retrain.engines.driver.schedules import Schedules
 from stream_retrain.engines.driver.timed import restore_timed
 from stream_retrain.engines.driver.told import Opened, Unsent
-from stream_retrain.engines.failpoints import FailPoint, reach
+from stream_retrain.engines.failpoints import reach
 from stream_retrain.engines.trainer import Trainer
-from stream_retrain.errors import StaleEpochError, StoreError, WindowGapError
 from stream_retrain.facts.values import ShardId
-from stream_retrain.facts.worker import CheckpointFailed, Observed, Processed, Tell, WentLive, WindowRefilled
+from stream_retrain.facts.worker import Observed, Processed, Tell, WentLive
 from stream_retrain.lane.batch import Batch, Records
 from stream_retrain.lane.formats.decoder import EventDecoder
 from stream_retrain.lane.lane import Encode, Lane
@@ -89,9 +89,10 @@ class Driver:
         self._encoder = encoder or encoder_of(pipeline, limits.record_bytes_max)
         self._clock_s = clock_s
         self._outage = Outage(tell, clock_s)
-        self._saver = Saver(pipeline, stores.checkpoints, keyring, tell, wall_s)
         promotions = promotions or Promotions(OfRegistry(stores, pipeline, keyring))
         self._keeper = Keeper(pipeline, stores, keyring, limits.versions, tell, self._outage, clock_s)
+        keep, debt_max = functools.partial(self._keeper.settle, all_of_it=True), limits.replay_debt_events_max
+        self._saver = Saver(pipeline, stores.checkpoints, keyring, tell, self._outage, keep, debt_max, wall_s)
         self.schedules = Schedules(pipeline, tell, wall_s)
         listening = self._keeper.listening
         self._inputs = Inputs(pipeline, stores, keyring, trainer, listening, limits.artifacts, promotions, self.schedules)
@@ -125,7 +126,7 @@ class Driver:
         self._keeper.opened(opened, restored)
         self.schedules.opened(id_, lane.shard, restored.saved_s)
         if restored.unsaved:
-            self._save(opened)
+            self._saver.save(opened)
         self._open[partition] = opened
         reach("assign.restored")
         if not lane.replaying:
@@ -216,7 +217,7 @@ class Driver:
             opened.committed = offsets[id_]
         reach("commit.noted")
         for opened in lanes.values():
-            self._fill(opened, "commit.window_appended")
+            self._saver.fill(opened, "commit.window_appended")
 
     def settle(self, now_s: float) -> None:
         """1 write one checkpoint that is due; 2 keep versions; 3 carry out commands; 4 take inputs, by the steps of `driver.inputs`.
@@ -227,12 +228,12 @@ class Driver:
         self._checkpoint_one(now_s)
         self._keeper.turn()
         for opened in self._open.values():
-            self._write_ahead(opened)
+            self._saver.ahead(opened)
             if opened.lane.replaying or opened.feed.waiting or not opened.settled or self._outage.lasts or not self._keeper.settled(opened):
                 continue
             while (command := opened.next_command()) is not None:
                 if isinstance(command, Stop):
-                    self._checkpoint(opened, now_s)
+                    self._saver.checkpoint(opened, now_s)
                 self._inputs.carry_out(opened.id, opened.epoch, command)
                 del opened.commands[0]
             if (looked := self._inputs.look(opened.id, now_s)) is not None:
@@ -258,7 +259,7 @@ class Driver:
         """Write the checkpoint of every settled shard that has moved, while there is time; replay makes up for the others."""
         for opened in self._chosen(partitions):
             if self._clock_s() < deadline_s and opened.replay_debt > 0 and opened.settled:
-                self._checkpoint(opened, now_s)
+                self._saver.checkpoint(opened, now_s)
 
     def close(self, partitions: Iterable[int] | None = None) -> list[ShardId]:
         """Forget partitions and what was not committed of them, and undo what they asked for; those that were open."""
@@ -278,10 +279,10 @@ class Driver:
     def _checkpoint_one(self, now_s: float) -> None:
         for opened in self._open.values():
             if opened.lane.replaying and opened.feed.waiting:
-                self._fill(opened, "replay.window_appended")
+                self._saver.fill(opened, "replay.window_appended")
             old = now_s - opened.checkpointed_at_s >= self._limits.checkpoint_interval_s and opened.replay_debt > 0
             if (old or opened.learned >= self._limits.checkpoint_events) and opened.settled and self._outage.may_ask():
-                self._checkpoint(opened, now_s)
+                self._saver.checkpoint(opened, now_s)
                 return
 
     def _take_inputs(self, opened: OpenLane, looked: Looked) -> None:
@@ -295,59 +296,9 @@ class Driver:
         for given in inputs:
             opened.lane.receive(given)
         reach("input.received")
-        self._save(opened)
+        self._saver.save(opened)
         reach("input.saved")
         self._inputs.taken(opened.id, inputs)
-
-    def _fill(self, opened: OpenLane, appended: FailPoint) -> None:
-        """Append what the window lacks; while the store is away, keep it, as long as the replay debt allows."""
-        if self._outage.may_ask():
-            try:
-                opened.feed.append(lambda gap: self._refill(opened, gap), appended)
-            except StaleEpochError:
-                raise
-            except StoreError as error:
-                self._outage.failed(error)
-            else:
-                self._outage.answered()
-        if self._outage.lasts and opened.replay_debt > self._limits.replay_debt_events_max:
-            raise StoreError(
-                f"the store has been away while {opened.replay_debt:,} records of {opened.id} were learned, more than"
-                f" replay_debt_events_max = {self._limits.replay_debt_events_max:,}: the shards wait until it is back"
-            )
-
-    def _write_ahead(self, opened: OpenLane) -> None:
-        """Write some of what the next checkpoint will need; while the store is away, nothing."""
-        if self._outage.lasts:
-            return
-        try:
-            opened.parts.ahead(opened.lane.shard.segments())
-        except StaleEpochError:
-            raise
-        except StoreError as error:
-            self._outage.failed(error)
-
-    def _refill(self, opened: OpenLane, gap: WindowGapError) -> None:
-        """The store has lost rows, so perhaps checkpoints: the next is due at once."""
-        opened.checkpointed_at_s = float("-inf")
-        self._tell(WindowRefilled(shard=opened.id, error=str(gap)))
-
-    def _checkpoint(self, opened: OpenLane, now_s: float) -> None:
-        """Save a settled shard; where the store does not take it, the next is tried soon, and replay makes up for it."""
-        reach("checkpoint.due")
-        try:
-            self._save(opened)
-        except StaleEpochError:
-            raise
-        except StoreError as error:
-            self._tell(CheckpointFailed(shard=opened.id, error=str(error)))
-            self._outage.failed(error)
-            return
-        self._outage.answered()
-        opened.learned, opened.checkpointed_at_s = 0, now_s
-
-    def _save(self, opened: OpenLane) -> None:
-        self._saver.save(opened, lambda gap: self._refill(opened, gap), lambda: self._keeper.settle(opened, all_of_it=True))
 
     def _went_live(self, lane: Lane) -> None:
         reach("replay.live")
