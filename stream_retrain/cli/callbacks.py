@@ -12,7 +12,18 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, errors, loaded, log_to_stderr, plain, print_json
+from stream_retrain.cli.output import (
+    AllowUnsigned,
+    JsonFlag,
+    PipelineArgument,
+    SettingsFile,
+    configured,
+    errors,
+    loaded,
+    log_to_stderr,
+    plain,
+    print_json,
+)
 from stream_retrain.cli.signals import stop_on_signals
 from stream_retrain.cli.streams import own_output
 from stream_retrain.compose.callbacks import chosen, log_callbacks, serve_callbacks, try_callbacks
@@ -24,6 +35,7 @@ from stream_retrain.engines.parent import end_with_parent
 from stream_retrain.errors import SettingsError
 from stream_retrain.facts.callbacks import CallbackFact
 from stream_retrain.logs import identify
+from stream_retrain.settings import Settings
 
 __all__ = ["callbacks"]
 
@@ -45,11 +57,12 @@ def callbacks(
     ] = False,
     handler: Annotated[list[str] | None, typer.Option(help="Only this one, by its name; may be given again.", show_default=False)] = None,
     settings: SettingsFile = None,
+    allow_unsigned: AllowUnsigned = False,
     json: JsonFlag = False,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Call the pipeline's callbacks and webhooks with its decisions, until SIGTERM or Ctrl-C. A worker starts one by itself."""
-    wanted = configured(settings, log_level=log_level)
+    wanted = configured(settings, allow_unsigned=allow_unsigned or None, log_level=log_level)
     parent = os.environ.pop(PARENT_VARIABLE, None)
     if parent:
         end_with_parent(int(parent), signal.SIGTERM)
@@ -64,7 +77,7 @@ def callbacks(
     if not handlers:
         raise SettingsError(f"pipeline {of.name} declares no callbacks, webhooks or integrations")
     if test:
-        _test(of, handlers, pipeline, json=json)
+        _test(of, handlers, pipeline, wanted, json=json)
         return
     tell = _to_parent if parent else log_callbacks
     start = None if from_ is None else _bound(from_)
@@ -91,10 +104,10 @@ def _bound(text: str) -> Any:
     return parse_bounds(text, None)[0]
 
 
-def _test(of: Pipeline, handlers: list[NamedHandler], target: str, *, json: bool) -> None:
+def _test(of: Pipeline, handlers: list[NamedHandler], target: str, settings: Settings, *, json: bool) -> None:
     console, tried = Console(soft_wrap=True), []
     logging.getLogger("stream_retrain.callbacks").setLevel(logging.CRITICAL)  # what failed is printed
-    for each in try_callbacks(of, handlers, target):
+    for each in try_callbacks(of, handlers, target, settings):
         tried.append(each)
         if not json:
             console.print(plain(f"{'ok    ' if each.error is None else 'failed'} {each.handler}  {each.kind}  {each.seconds:.2f} s"))

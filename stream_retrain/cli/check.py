@@ -11,6 +11,7 @@ from rich.table import Table
 
 from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, loaded, plain, print_json
 from stream_retrain.cli.streams import own_output
+from stream_retrain.compose.callbacks import not_installed
 from stream_retrain.core.callbacks import handlers_of
 from stream_retrain.core.inside import named
 from stream_retrain.core.pipeline import Pipeline
@@ -58,6 +59,10 @@ def _show(found: Pipeline, wanted: Settings, *, json: bool) -> None:
     resolved = wanted.redacted()
     with own_output():  # a model's text is made by the model
         described = _described(found) | {"start": next((start.origin for start in starts.values()), None)}
+    missing = not_installed(handlers_of(found))
+    described |= {"not_installed": missing} if missing else {}
+    if missing and wanted.callbacks == "process":
+        raise SettingsError("; ".join(missing))
     if json:
         print_json({"pipeline": described, "settings": resolved})
         return

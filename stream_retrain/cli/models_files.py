@@ -7,10 +7,10 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from stream_retrain.cli.models_looked import Of, VersionArgument, lineage_of, shard_of
-from stream_retrain.cli.models_shown import card_of
+from stream_retrain.cli.models_looked import Of, VersionArgument, shard_of
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, print_json, user_name, write_whole
 from stream_retrain.errors import SettingsError
+from stream_retrain.stores.version_words import card_of, lineage_of
 
 __all__ = ["export", "import_"]
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from stream_retrain.cli.group_status import console_of_tables, table_of
-from stream_retrain.cli.models_shown import CAME, as_values, columns_of, shown_fields, when
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, configured, loaded, plain, print_json
 from stream_retrain.errors import SettingsError, StateError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.version import Version, aliases_of
+from stream_retrain.stores.version_words import CAME, as_values, columns_of, lineage_of, shown_fields, when
 
 if TYPE_CHECKING:
     from stream_retrain.core.pipeline import Pipeline
@@ -117,14 +117,6 @@ def show(
         print_json({**as_values(found, aliases), "lineage": [each.id for each in lineage]})
         return
     _print_pairs([*shown_fields(found, aliases), ("lineage", " <- ".join(f"{each.id} ({CAME[each.came]})" for each in lineage))])
-
-
-def lineage_of(version: Version, versions: list[Version]) -> list[Version]:
-    """The version, what it goes on from, and so on."""
-    known, found = {each.id: each for each in versions}, [version]
-    while (parent := known.get(found[-1].parent)) is not None and parent not in found:
-        found.append(parent)
-    return found
 
 
 def _print_pairs(pairs: list[tuple[str, str]]) -> None:

@@ -91,6 +91,7 @@ def _callbacks_command(pipeline: Pipeline, target: str, file: Path | None, setti
     if elsewhere or settings.callbacks == "off" or not handlers_of(pipeline):
         return None
     options = [*(("--settings", str(file)) if file is not None else ()), "--log-level", settings.log_level]
+    options += ["--allow-unsigned"] if settings.allow_unsigned else []
     return WorkerCommand([sys.executable, "-m", "stream_retrain", "callbacks", target, *options], dict(os.environ))
 
 

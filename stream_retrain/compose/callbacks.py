@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from stream_retrain.core.callbacks import NamedHandler, Webhook, handlers_of
+from stream_retrain.compose.keys import keyring_of
+from stream_retrain.core.callbacks import Callbacks, NamedHandler, Webhook, handlers_of
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.announce import Announcer, without_shards
 from stream_retrain.engines.callbacks import callbacks_group
@@ -28,6 +29,7 @@ from stream_retrain.lane.decision_examples import example_decisions
 from stream_retrain.logs import fields_with
 from stream_retrain.settings import Settings
 from stream_retrain.stores import connect
+from stream_retrain.stores.versions_told import RegistryAccess
 from stream_retrain.views.callbacks import CallbacksStanding
 
 __all__ = ["beside_worker", "chosen", "serve_callbacks", "try_callbacks"]
@@ -61,14 +63,14 @@ def serve_callbacks(
     """
     from stream_retrain.engines.kafka.callbacks_run import CallbackRun
 
-    _check(handlers)
+    registry = _checked(handlers, settings)
     standing, began_s = CallbacksStanding(), time.monotonic()
 
     def tell(fact: CallbackFact) -> None:
         standing(fact)
         telling(fact)
 
-    run = CallbackRun(settings, pipeline.name, handlers, target, stop, tell)
+    run = CallbackRun(settings, pipeline.name, handlers, target, stop, tell, registry)
     if start is not None:
         run.tell_again(start)
         return standing.snapshot() or {}
@@ -88,17 +90,32 @@ def log_callbacks(fact: CallbackFact) -> None:
         LOG.log(level, "callbacks are %s%s", fact.state, words, extra=fields_with(kind=f"callbacks.{fact.state}"))
 
 
-def try_callbacks(pipeline: Pipeline, handlers: Sequence[NamedHandler], target: str) -> Iterator[Tried]:
+def try_callbacks(pipeline: Pipeline, handlers: Sequence[NamedHandler], target: str, settings: Settings) -> Iterator[Tried]:
     """Call handlers with an example of each kind of decision that they ask for. Raises `SettingsError`, `CallbackError`."""
-    _check(handlers)
+    _checked(handlers, settings)
     return try_handlers(handlers, target, example_decisions(ShardId(pipeline.name, pipeline.source, 0)))
 
 
-def _check(handlers: Sequence[NamedHandler]) -> None:
-    """Raises `SettingsError` where a secret or a certificate of a webhook cannot be read."""
+def not_installed(handlers: Sequence[NamedHandler]) -> list[str]:
+    """What integrations need and is not installed here, in words."""
+    declared = [(each.name, each.declared) for each in handlers if not isinstance(each.declared, Callbacks | Webhook)]
+    return [f"{name} needs {missing}" for name, each in declared if (missing := each.missing())]
+
+
+def _checked(handlers: Sequence[NamedHandler], settings: Settings) -> RegistryAccess | None:
+    """Where integrations find versions, if there are any.
+
+    Raises `SettingsError` where a secret or a certificate of a webhook cannot be read, or an integration is not installed or has no key.
+    """
     for each in handlers:
         if isinstance(each.declared, Webhook):
             Delivery(each.declared)
+    if missing := not_installed(handlers):
+        raise SettingsError("; ".join(missing))
+    if all(isinstance(each.declared, Callbacks | Webhook) for each in handlers):
+        return None
+    keyring_of(settings)
+    return RegistryAccess(redis_url=settings.redis_url, artifacts_url=settings.artifacts_url, signing_key_file=settings.signing_key_file)
 
 
 @contextlib.contextmanager

@@ -19,8 +19,22 @@ from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from stream_retrain.facts.decision import Decision
 from stream_retrain.facts.occasions import Occasion
+from stream_retrain.facts.version import Version
 
-__all__ = ["Callback", "Callbacks", "Integration", "NamedHandler", "Secret", "Webhook", "handler_faults", "handlers_of"]
+__all__ = [
+    "Callback",
+    "Callbacks",
+    "Integration",
+    "NamedHandler",
+    "Secret",
+    "VersionFile",
+    "VersionsTold",
+    "Webhook",
+    "handler_faults",
+    "handlers_of",
+    "limit_faults",
+    "url_faults",
+]
 
 Callback: TypeAlias = Callable[[Decision], object]
 """What it returns is not looked at; what it raises is a failure."""
@@ -98,7 +112,7 @@ class Callbacks:
                 yield f"on_{occasion} must take one argument, the decision"
         if not isinstance(self.memory_bytes_max, int) or self.memory_bytes_max < MEMORY_BYTES_MIN:
             yield f"memory_bytes_max is {self.memory_bytes_max!r}; use a whole number of at least {MEMORY_BYTES_MIN:,}"
-        yield from _limit_faults(self)
+        yield from limit_faults(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +151,7 @@ class Webhook:
 
     def faults(self) -> Iterator[str]:
         """What is wrong with the declaration."""
-        yield from _url_faults(self.url)
+        yield from url_faults(self.url)
         yield from _on_faults(self.on)
         if self.secret is not None:
             yield from self.secret.faults() if isinstance(self.secret, Secret) else ("secret must be a Secret: name where it is",)
@@ -151,7 +165,42 @@ class Webhook:
                 yield from (f"headers {name}: {fault}" for fault in value.faults())
             elif not isinstance(value, str) or not value.isascii() or not value.isprintable():
                 yield f"headers {name}: a value is a Secret, or text of printable ASCII"
-        yield from _limit_faults(self)
+        yield from limit_faults(self)
+
+
+class VersionFile(typing.NamedTuple):
+    """The model of a version, as `stream-retrain models export` writes it to a file, and its card."""
+
+    sealed: bytes
+    """`stream_retrain.load_model` opens it."""
+    card: str
+    """In Markdown."""
+
+
+class VersionsTold(Protocol):
+    """What an integration may look up: the versions of the pipeline of whose decisions it is told."""
+
+    @property
+    def pipeline(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """The topic it reads."""
+        ...
+
+    def model_words(self, family: str) -> str:
+        """The model that is declared for a family, in words; of the pipeline itself: an empty family."""
+        ...
+
+    def of(self, partition: int) -> list[Version]:
+        """The versions of a shard, the oldest first. Raises `StoreError`."""
+        ...
+
+    def file(self, partition: int, version: str) -> VersionFile:
+        """The model of a version, verified. Raises `StateError` where it cannot be had or does not verify; `StoreError`."""
+        ...
 
 
 @runtime_checkable
@@ -183,8 +232,16 @@ class Integration(Protocol):
         """What is wrong with the declaration."""
         ...
 
-    def build(self) -> Callback:
+    def missing(self) -> str:
+        """What has to be installed before it can be built, as a command; empty: nothing. It imports nothing."""
+        ...
+
+    def build(self, versions: VersionsTold) -> Callback:
         """The function."""
+        ...
+
+    def trial(self) -> Callback:
+        """What is called in its place to try it: it asks whether the other system answers, and changes nothing there."""
         ...
 
 
@@ -237,7 +294,8 @@ def _takes_one(function: Callback) -> bool:
     return True
 
 
-def _limit_faults(limits: Any) -> Iterator[str]:
+def limit_faults(limits: Any) -> Iterator[str]:
+    """What is wrong with `timeout_s`, `attempts_max` and `pause_s`."""
     if not isinstance(limits.timeout_s, int | float) or not 0 < limits.timeout_s <= TIMEOUT_S_MAX:
         yield f"timeout_s is {limits.timeout_s!r}; use seconds above 0, at most {TIMEOUT_S_MAX:g}"
     if not isinstance(limits.attempts_max, int) or not 1 <= limits.attempts_max <= ATTEMPTS_MAX:
@@ -255,13 +313,14 @@ def _on_faults(on: Any) -> Iterator[str]:
             yield f"on: {name!r} is no occasion ({', '.join(OCCASION_NAMES)}) and no kind of decision"
 
 
-def _url_faults(url: Any) -> Iterator[str]:
+def url_faults(url: Any, name: str = "url", instead: str = "give headers={'Authorization': Secret(...)}") -> Iterator[str]:
+    """What is wrong with an address; `instead`: what to do in place of writing a password into it."""
     try:
         split = urllib.parse.urlsplit(url)
         sound = split.scheme in ("http", "https") and split.hostname and (split.port or 1) and url.isascii() and url.isprintable()
     except (ValueError, AttributeError, TypeError):
         sound = False
     if not sound or " " in url:
-        yield "url is no http:// or https:// address"
+        yield f"{name} is no http:// or https:// address"
     elif split.username is not None or split.password is not None:
-        yield "url has a user or a password in it; give headers={'Authorization': Secret(...)} instead"
+        yield f"{name} has a user or a password in it; {instead} instead"

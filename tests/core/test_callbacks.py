@@ -11,7 +11,7 @@ import pytest
 from river import linear_model
 
 from stream_retrain import Callbacks, Decision, Pipeline, PipelineError, Schema, Secret, Webhook
-from stream_retrain.core.callbacks import handlers_of
+from stream_retrain.core.callbacks import VersionsTold, handlers_of
 
 
 def declared(**parts: Any) -> Pipeline:
@@ -40,7 +40,13 @@ class Elsewhere:
     def faults(self) -> Iterator[str]:
         yield from ()
 
-    def build(self) -> Any:
+    def missing(self) -> str:
+        return ""
+
+    def build(self, versions: VersionsTold) -> Any:  # noqa: ARG002 - the protocol is that of an integration
+        return took
+
+    def trial(self) -> Any:
         return took
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,9 @@ pipeline = Pipeline(
 class Running:
     """A worker, and events that come all the time."""
 
-    def __init__(self, services: Services, folder: Path) -> None:
+    def __init__(self, services: Services, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
         self.services = services
+        self.settings = settings or {}
         self.file = folder / "pipeline.py"
         self.file.write_text(PIPELINE.format(name=services.name("orchestrated"), source=services.name("events")))
         self.pipeline = load_pipeline(str(self.file))
@@ -89,6 +90,7 @@ class Running:
         """What the docs tell to set."""
         environment: dict[str, str] = self.services.environment
         return environment | {
+            **{f"STREAM_RETRAIN_{name.upper()}": str(value) for name, value in self.settings.items()},
             "RETRAIN_COMMAND": COMMAND,
             "RETRAIN_PIPELINE": str(self.file),
             "DECISIONS_OF": self.pipeline.name,
@@ -110,10 +112,10 @@ def starts_something(decision: dict[str, Any]) -> bool:
 
 
 @contextlib.contextmanager
-def running(services: Services, folder: Path, trainer: str) -> Iterator[Running]:
+def running(services: Services, folder: Path, trainer: str, **settings: Any) -> Iterator[Running]:
     """The pipeline has learned something when it is handed over."""
-    place, done = Running(services, folder), threading.Event()
-    with worker(services, place.file, trainer=trainer) as started:
+    place, done = Running(services, folder, settings), threading.Event()
+    with worker(services, place.file, trainer=trainer, **settings) as started:
         thread = threading.Thread(target=place.feed, args=[done])
         thread.start()
         try:

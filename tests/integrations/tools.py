@@ -29,8 +29,12 @@ INSTALLED = {
     "airflow": ["apache-airflow", "apache-airflow-providers-apache-kafka[common-messaging]"],
     "prefect": ["prefect", "confluent-kafka"],
     "dagster": ["dagster", "dagster-webserver", "confluent-kafka"],
+    "mlflow": ["mlflow"],
+    "mlflow-client": ["--editable", f"{ROOT}[mlflow]"],
 }
-"""What the docs tell to install."""
+"""What the docs tell to install. The last is this project with its extra, as the process of callbacks has it beside MLflow's server."""
+OURS = ("mlflow-client",)
+"""Those that are this project itself, in the versions of its own constraints."""
 
 
 class Tool:
@@ -66,7 +70,7 @@ class Tool:
         return json.loads(self.run("python", "-W", "ignore", "-c", code).splitlines()[-1])
 
     @contextlib.contextmanager
-    def started(self, *command: str) -> Iterator[Path]:
+    def started(self, *command: str, ends_by: signal.Signals = signal.SIGINT) -> Iterator[Path]:
         """One of its programs in the background; its log. It is gone afterwards, with all that it started."""
         log = self.home / f"{len(list(self.home.glob('*.log')))}-{Path(command[0]).name}.log"
         with log.open("w") as out:
@@ -84,12 +88,12 @@ class Tool:
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{log.read_text()[-10_000:]}") from error
             finally:
-                _end(process)
+                _end(process, ends_by)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], ends_by: signal.Signals) -> None:
     """Ask the whole group to end, and then make it."""
-    for number, seconds in ((signal.SIGINT, 15), (signal.SIGKILL, 15)):
+    for number, seconds in ((ends_by, 15), (signal.SIGKILL, 15)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -98,7 +102,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _installed(name: str) -> Path:
     """The virtual environment of a tool, which is made where it is not there in these versions."""
-    constraints = HERE / "constraints" / f"{name}.txt"
+    constraints = ROOT / "constraints.txt" if name in OURS else HERE / "constraints" / f"{name}.txt"
     made_of = f"{sys.version_info[:2]} {INSTALLED[name]} {constraints.read_text()}"
     folder = ROOT / "build" / "integrations" / f"{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
     ready = folder / ".ready"

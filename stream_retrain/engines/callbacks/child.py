@@ -16,9 +16,10 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from stream_retrain.core.callbacks import Callback, Callbacks, NamedHandler, Webhook, handlers_of
+from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.channel import Channel
 from stream_retrain.engines.child_process import serve_parent
 from stream_retrain.engines.confine import end_with_parent, ignore_interrupts, limit_memory
@@ -26,6 +27,7 @@ from stream_retrain.errors import StreamRetrainError
 from stream_retrain.facts.decision import Decision
 from stream_retrain.facts.telling import raised
 from stream_retrain.logs import LogSetup, set_up_logging
+from stream_retrain.stores.versions_told import RegistryAccess
 
 __all__ = [
     "Broken",
@@ -35,6 +37,7 @@ __all__ = [
     "Hello",
     "InModule",
     "Message",
+    "OfModule",
     "Ready",
     "Up",
     "failure",
@@ -55,6 +58,14 @@ class InModule:
     name: str
 
 
+class OfModule(NamedTuple):
+    """What was found in the user's module."""
+
+    pipeline: Pipeline
+    handlers: Mapping[str, NamedHandler]
+    """By name."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
     """What the child calls, and within which limits."""
@@ -62,6 +73,8 @@ class Hello:
     handler: InModule | Webhook
     memory_bytes_max: int | None = None
     log: LogSetup | None = None
+    registry: RegistryAccess | None = None
+    """Of an integration, where it finds the versions; None: it is only tried, and its `trial` is called."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,12 +145,12 @@ def main(descriptor: int, parent: int) -> None:
     _serve(channel, handle)
 
 
-def serve_function(channel: Channel, hello: Hello, handlers: Mapping[str, NamedHandler]) -> None:
-    """Call a function of the user's for the parent at the other end, until it has ended. Raises EOFError, OSError."""
+def serve_function(channel: Channel, hello: Hello, module: OfModule) -> None:
+    """Call a function of the user's, or an integration, for the parent at the other end, until it has ended. Raises EOFError, OSError."""
     assert isinstance(hello.handler, InModule), "webhooks need no module"
     with contextlib.redirect_stdout(sys.stderr):
         try:
-            function = _function_of(handlers[hello.handler.name])
+            function = _function_of(module.handlers[hello.handler.name], module.pipeline, hello.registry)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - what an integration builds is foreign code
             channel.send(Broken(failure(error)))
             return
@@ -146,12 +159,13 @@ def serve_function(channel: Channel, hello: Hello, handlers: Mapping[str, NamedH
         _serve(channel, lambda call: _called(function, call))
 
 
-def module_handlers(target: str) -> dict[str, NamedHandler]:
-    """The handlers of a pipeline by name. Raises what loading the user's module raises."""
+def module_handlers(target: str) -> OfModule:
+    """A pipeline and its handlers. Raises what loading the user's module raises."""
     from stream_retrain.loading import load_pipeline
 
     with contextlib.redirect_stdout(sys.stderr):
-        return {each.name: each for each in handlers_of(load_pipeline(target))}
+        pipeline = load_pipeline(target)
+        return OfModule(pipeline, {each.name: each for each in handlers_of(pipeline)})
 
 
 def failure(error: BaseException) -> str:
@@ -165,13 +179,13 @@ def _serve(channel: Channel, handle: _Handle) -> None:
         channel.send(handle(call))
 
 
-def _function_of(handler: NamedHandler) -> Callback:
+def _function_of(handler: NamedHandler, pipeline: Pipeline, registry: RegistryAccess | None) -> Callback:
     declared = handler.declared
     if isinstance(declared, Callbacks):
         assert handler.occasion is not None, "a function is one of the callbacks"
         return declared.functions()[handler.occasion]
     assert not isinstance(declared, Webhook), "webhooks are sent by a process of their own"
-    return declared.build()
+    return declared.trial() if registry is None else declared.build(registry.open(pipeline))
 
 
 def _called(function: Callback, call: Call) -> Done | Failed:

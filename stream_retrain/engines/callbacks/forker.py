@@ -15,11 +15,9 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
 from typing import Final
 
-from stream_retrain.core.callbacks import NamedHandler
-from stream_retrain.engines.callbacks.child import Broken, Hello, InModule, Up, failure, module_handlers, serve_function
+from stream_retrain.engines.callbacks.child import Broken, Hello, InModule, OfModule, Up, failure, module_handlers, serve_function
 from stream_retrain.engines.channel import Channel
 from stream_retrain.engines.child_process import serve_parent, start_child
 from stream_retrain.engines.confine import end_with_parent, ignore_interrupts
@@ -78,7 +76,7 @@ def main(descriptor: int, parent: int) -> None:
     ignore_interrupts()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets children that have ended
     control = socket.socket(fileno=descriptor)
-    loaded: Mapping[str, NamedHandler] | Broken | None = None
+    loaded: OfModule | Broken | None = None
     while True:
         _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not descriptors:
@@ -97,7 +95,7 @@ def main(descriptor: int, parent: int) -> None:
         channel.close()
 
 
-def _loaded(hello: Hello, target: str) -> Mapping[str, NamedHandler] | Broken:
+def _loaded(hello: Hello, target: str) -> OfModule | Broken:
     if hello.log is not None:
         set_up_logging(hello.log)
     try:
@@ -109,14 +107,14 @@ def _loaded(hello: Hello, target: str) -> Mapping[str, NamedHandler] | Broken:
     return found
 
 
-def _as_child(channel: Channel, hello: Hello, handlers: Mapping[str, NamedHandler]) -> None:
+def _as_child(channel: Channel, hello: Hello, module: OfModule) -> None:
     """What a forked child does; it never returns."""
     forker = os.getppid()
     try:
         os.setpgid(0, 0)
         end_with_parent(forker)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        serve_function(channel, hello, handlers)
+        serve_function(channel, hello, module)
     except (EOFError, OSError):
         pass  # the parent has ended, so there is no one to report to
     finally:

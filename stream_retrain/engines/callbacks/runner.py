@@ -23,6 +23,7 @@ from stream_retrain.facts.decision import Decision
 from stream_retrain.facts.occasions import is_asked_for
 from stream_retrain.facts.telling import without_values
 from stream_retrain.logs import current_setup, fields_with
+from stream_retrain.stores.versions_told import RegistryAccess
 
 __all__ = ["Dead", "Over", "Place", "Runner"]
 
@@ -71,11 +72,12 @@ class Runner:
         handler: NamedHandler,
         target: str,
         forker: Forker,
+        registry: RegistryAccess | None = None,
         *,
         clock_s: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`target` is the PIPELINE of the command line."""
+        """`target` is the PIPELINE of the command line; `registry`: where an integration finds versions, None: it is only tried."""
         declared: Any = handler.declared
         self.name = handler.name
         self._on = handler.on
@@ -83,7 +85,9 @@ class Runner:
         self._pause_s: float = declared.pause_s
         self._clock_s = clock_s
         self._chance = chance
-        self._caller = Caller(_hello_of(handler, target), declared.timeout_s + GRACE_S * isinstance(declared, Webhook), forker, clock_s)
+        self._caller = Caller(
+            _hello_of(handler, target, registry), declared.timeout_s + GRACE_S * isinstance(declared, Webhook), forker, clock_s
+        )
         self._waiting: collections.deque[Place] = collections.deque()
         self._attempts = 0
         self._next_s = 0.0
@@ -187,11 +191,11 @@ class Runner:
         return Over(self._waiting.popleft(), self.name, dead)
 
 
-def _hello_of(handler: NamedHandler, target: str) -> Hello:
+def _hello_of(handler: NamedHandler, target: str, registry: RegistryAccess | None) -> Hello:
     match handler.declared:
         case Webhook() as webhook:
             return Hello(handler=webhook, log=current_setup())
         case Callbacks(memory_bytes_max=bytes_max):
             return Hello(handler=InModule(target, handler.name), memory_bytes_max=bytes_max, log=current_setup())
         case _:
-            return Hello(handler=InModule(target, handler.name), log=current_setup())
+            return Hello(handler=InModule(target, handler.name), log=current_setup(), registry=registry)

@@ -1,4 +1,7 @@
-"""Handlers tried with examples: one attempt each, in the process and within the limits that they will have; no Kafka is needed."""
+"""Handlers tried with examples: one attempt each, in the process and within the limits that they will have; no Kafka is needed.
+
+An integration is tried once: it is not called with what never happened, but asks whether the other system answers (`Integration.trial`).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from stream_retrain.core.callbacks import NamedHandler
+from stream_retrain.core.callbacks import Callbacks, NamedHandler, Webhook
 from stream_retrain.engines.callbacks.forker import Forker
 from stream_retrain.engines.callbacks.runner import Place, Runner
 from stream_retrain.lane.decision import read_decision
@@ -38,6 +41,8 @@ def try_handlers(handlers: Iterable[NamedHandler], target: str, examples: Iterab
                     decision = read_decision(value)
                     if decision is not None and runner.asks_for(decision):
                         yield _try(runner, Place(0, number, None, value, decision))
+                        if not isinstance(handler.declared, Callbacks | Webhook):
+                            break
 
 
 def _try(runner: Runner, place: Place) -> Tried:

@@ -23,6 +23,7 @@ from stream_retrain.errors import BrokerError
 from stream_retrain.facts.callbacks import CallbackFact, CallbacksChanged
 from stream_retrain.lane.step import DECISIONS
 from stream_retrain.settings import Settings
+from stream_retrain.stores.versions_told import RegistryAccess
 
 __all__ = ["CallbackRun"]
 
@@ -48,9 +49,10 @@ class CallbackRun:
         target: str,
         stop: Callable[[], bool],
         tell: Callable[[CallbackFact], None],
+        registry: RegistryAccess | None = None,
     ) -> None:
         self._settings, self._pipeline, self._handlers, self._target = settings, pipeline, handlers, target
-        self._stop, self._tell = stop, tell
+        self._stop, self._tell, self._registry = stop, tell, registry
         self._started_s = time.time()
         self._forker = Forker()
         self._tell_at_s = 0.0
@@ -129,7 +131,8 @@ class CallbackRun:
             self._forker.close()
 
     def _dispatcher(self, letters: CallbackLetters) -> Dispatcher:
-        return Dispatcher(self._pipeline, [Runner(each, self._target, self._forker) for each in self._handlers], letters.bury)
+        runners = [Runner(each, self._target, self._forker, self._registry) for each in self._handlers]
+        return Dispatcher(self._pipeline, runners, letters.bury)
 
     def _go_on(self, dispatcher: Dispatcher) -> None:
         dispatcher.turn()

@@ -1,4 +1,4 @@
-"""Versions in words and as values for JSON: what `stream-retrain models list` and `show` print, and the model card."""
+"""Versions in words and as values for JSON: what `stream-retrain models list` and `show` print, the model card, and what goes elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from stream_retrain.facts.version import Moment, Version, aliases_of
 
-__all__ = ["as_values", "card_of", "columns_of", "quality_of", "row_of", "shown_fields", "when"]
+__all__ = ["CAME", "ENDED", "as_values", "card_of", "columns_of", "lineage_of", "quality_of", "row_of", "shown_fields", "when"]
 
 COLUMNS: Final = ("version", "alias", "came", "serves from", "until", "why", "goes on from", "quality", "events", "model")
 CAME: Final = {
@@ -123,6 +123,14 @@ def _text(value: Any) -> str:
 
 def _standing(standing: Mapping[str, Any]) -> str:
     return f"mean loss {standing['loss_mean']:.5f} over {standing['events']:,} events, e-value {standing['e_value']:.4g}"
+
+
+def lineage_of(version: Version, versions: Sequence[Version]) -> list[Version]:
+    """The version, what it goes on from, and so on."""
+    known, found = {each.id: each for each in versions}, [version]
+    while (parent := known.get(found[-1].parent)) is not None and parent not in found:
+        found.append(parent)
+    return found
 
 
 def card_of(version: Version, lineage: Sequence[Version], pipeline: Any, model: str) -> str:
