@@ -28,7 +28,7 @@ SIDE_BY_SIDE := --dist loadfile --no-loadscope-reorder --numprocesses
 test: $(READY) ## The whole suite, on a real Kafka, Valkey and Redis
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) 3 -m 'not integrations'
 
-test-integrations: $(READY) ## The examples of examples/orchestration in real Airflow, Prefect and Dagster, which are installed to build/
+test-integrations: $(READY) ## The examples of examples/orchestration in real Airflow, Prefect and Dagster, and a real MLflow, which are installed to build/
 	$(BIN)/python -m pytest tests/integrations -m integrations
 
 test-fast: $(READY) ## The part of the suite without services, processes and long histories: under a minute and a half

@@ -17,7 +17,6 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.trial import checkpointable
 from stream_retrain.compose.callbacks import beside_worker
 from stream_retrain.compose.doors import requests_of
-from stream_retrain.compose.keys import keyring_of
 from stream_retrain.compose.serving import pages_of, served_by
 from stream_retrain.compose.trainers import serve_trainer, trainer_of
 from stream_retrain.core.callbacks import NamedHandler, handlers_of

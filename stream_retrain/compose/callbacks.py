@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from stream_retrain.compose.keys import keyring_of
 from stream_retrain.core.callbacks import Callbacks, NamedHandler, Webhook, handlers_of
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.announce import Announcer, without_shards
@@ -29,6 +28,7 @@ from stream_retrain.lane.decision_examples import example_decisions
 from stream_retrain.logs import fields_with
 from stream_retrain.settings import Settings
 from stream_retrain.stores import connect
+from stream_retrain.stores.keys import keyring_of
 from stream_retrain.stores.versions_told import RegistryAccess
 from stream_retrain.views.callbacks import CallbacksStanding
 

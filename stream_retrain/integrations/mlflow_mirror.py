@@ -20,11 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
-
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
+from typing import TYPE_CHECKING, Any, Final
 
 from stream_retrain.core.callbacks import VersionsTold
 from stream_retrain.errors import CallbackError, StateError
@@ -43,6 +39,9 @@ from stream_retrain.integrations.mlflow_values import (
     run_values,
     version_tags,
 )
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 __all__ = ["Mirror"]
 
@@ -68,7 +67,7 @@ class Mirror:
         self._experiment = ""
 
     def __call__(self, decision: Decision) -> None:
-        """Bring what is known of the decision's shard. Raises `CallbackError`, `StoreError`, `MlflowException`."""
+        """Bring what is known of the decision's shard. Raises `CallbackError`, `StoreError`, and what MLflow raises."""
         versions = self._written(decision)
         partition = decision.partition
         runs = self._runs(partition)
@@ -107,8 +106,8 @@ class Mirror:
             note = f"Trainings and generations of the models of the pipeline `{self._versions.pipeline}`, as stream_retrain decided them."
             try:
                 return str(self._client.create_experiment(self._experiment_name, tags={"mlflow.note.content": note}))
-            except MlflowException as error:
-                if error.error_code != EXISTS or (found := self._client.get_experiment_by_name(self._experiment_name)) is None:
+            except Exception as error:
+                if not _is_there(error) or (found := self._client.get_experiment_by_name(self._experiment_name)) is None:
                     raise
         if found.lifecycle_stage != "active":
             raise CallbackError(f"the experiment {self._experiment_name!r} is deleted in MLflow: restore it, or give experiment=")
@@ -129,6 +128,8 @@ class Mirror:
         return run
 
     def _fill(self, values: RunValues, run: Any) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
         id_, now_ms = run.info.run_id, int(time.time() * 1_000)
         metrics = [Metric(name, value, now_ms, _step(name, values)) for name, value in values.metrics.items()]
         params = [Param(name, value) for name, value in values.params.items() if name not in run.data.params]
@@ -174,8 +175,8 @@ class Mirror:
         found: dict[str, Any] = {}
         try:
             self._client.create_registered_model(self._model_name, tags={"sr_pipeline": self._versions.pipeline}, description=self._words())
-        except MlflowException as error:
-            if error.error_code != EXISTS:
+        except Exception as error:
+            if not _is_there(error):
                 raise
         pages = _all_of(lambda token: self._client.search_model_versions(wanted, max_results=PAGE, page_token=token))
         for version in sorted(pages, key=lambda each: int(each.version)):
@@ -217,6 +218,11 @@ class Mirror:
             " served, and each challenger that raced.\n\n`champion-0` serves partition 0, `previous-0` served it before, `challenger-0`"
             " races now.\n\nThe artifact is signed: `stream_retrain.load_model(path, key=...)` verifies it and opens it."
         )
+
+
+def _is_there(error: Exception) -> bool:
+    """Whether MLflow refused to make what is there already."""
+    return getattr(error, "error_code", "") == EXISTS
 
 
 def _all_of(page: Callable[[str | None], Any]) -> Iterator[Any]:
