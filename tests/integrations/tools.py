@@ -103,7 +103,8 @@ def _end(process: subprocess.Popen[bytes], ends_by: signal.Signals) -> None:
 def _installed(name: str) -> Path:
     """The virtual environment of a tool, which is made where it is not there in these versions."""
     constraints = ROOT / "constraints.txt" if name in OURS else HERE / "constraints" / f"{name}.txt"
-    made_of = f"{sys.version_info[:2]} {INSTALLED[name]} {constraints.read_text()}"
+    needs = (ROOT / "pyproject.toml").read_text() if name in OURS else ""
+    made_of = f"{sys.version_info[:2]} {INSTALLED[name]} {constraints.read_text()}{needs}"
     folder = ROOT / "build" / "integrations" / f"{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
     ready = folder / ".ready"
     if not ready.exists():
