@@ -159,6 +159,8 @@ class Version:
     duel_events: int = 0
     standings: tuple[ContestantStanding, ...] = ()
     """Of its duel: when it took the lead, or at the end."""
+    won_by: float | None = None
+    """The e-value by which it took the lead; None: it did not, or not by evidence."""
     trained_on: TrainedOn | None = None
     quality: Quality = dataclasses.field(default_factory=Quality)
     by: str = ""

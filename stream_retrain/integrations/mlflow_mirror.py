@@ -14,7 +14,6 @@ between two steps goes on from there. Two processes that bring the same shard at
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import tempfile
 import time
@@ -30,6 +29,7 @@ from stream_retrain.integrations.mlflow_values import (
     KEY,
     MODEL,
     PARTITION,
+    PIPELINE,
     STATE,
     TEXT_CHARS_MAX,
     RunValues,
@@ -52,6 +52,8 @@ PAGE: Final = 1_000
 FOLDER: Final = "model"
 ARTIFACT_ERROR: Final = "sr_artifact_error"
 """Why the newest copy of a model was not sent."""
+TRAINS: Final = "custom_model_development"
+"""MLflow's pages then show what is of models, and not what is of prompts and traces."""
 EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
 
 
@@ -90,7 +92,7 @@ class Mirror:
         """The runs of a shard by key; where there are two of a key, one is deleted."""
         if not self._experiment:
             self._experiment = self._experiment_id()
-        wanted = f"tags.sr_pipeline = '{self._versions.pipeline}' and tags.{PARTITION} = '{partition}'"
+        wanted = f"tags.{PIPELINE} = '{self._versions.pipeline}' and tags.{PARTITION} = '{partition}'"
         found: dict[str, Any] = {}
         for run in _all_of(lambda token: self._client.search_runs([self._experiment], wanted, max_results=PAGE, page_token=token)):
             former = found.setdefault(run.data.tags.get(KEY, run.info.run_id), run)
@@ -105,7 +107,11 @@ class Mirror:
         if found is None:
             note = f"Trainings and generations of the models of the pipeline `{self._versions.pipeline}`, as stream_retrain decided them."
             try:
-                return str(self._client.create_experiment(self._experiment_name, tags={"mlflow.note.content": note}))
+                return str(
+                    self._client.create_experiment(
+                        self._experiment_name, tags={"mlflow.note.content": note, "mlflow.experimentKind": TRAINS}
+                    )
+                )
             except Exception as error:
                 if not _is_there(error) or (found := self._client.get_experiment_by_name(self._experiment_name)) is None:
                     raise
@@ -117,7 +123,7 @@ class Mirror:
         """Make a run what it is to be; the run."""
         values = run_values(version, self._versions.model_words(version.family))
         if run is None:
-            tags = {key: values.tags[key] for key in (KEY, "sr_pipeline", PARTITION)}
+            tags = {key: values.tags[key] for key in (KEY, PIPELINE, PARTITION)}
             run = self._client.create_run(self._experiment, start_time=values.start_ms, run_name=values.name, tags=tags)
         copy = _copy_of(version) if self._artifacts else ""
         if copy and run.data.tags.get(MODEL) != copy:  # one that the registry has dropped since stays where it is
@@ -174,7 +180,7 @@ class Mirror:
         wanted = f"name = '{self._model_name}' and tags.{PARTITION} = '{partition}'"
         found: dict[str, Any] = {}
         try:
-            self._client.create_registered_model(self._model_name, tags={"sr_pipeline": self._versions.pipeline}, description=self._words())
+            self._client.create_registered_model(self._model_name, tags={PIPELINE: self._versions.pipeline}, description=self._words())
         except Exception as error:
             if not _is_there(error):
                 raise
@@ -186,17 +192,16 @@ class Mirror:
 
     def _as_registered(self, version: Version, run: Any, registered: Any) -> Any:
         tags, text = version_tags(version), model_text(version, self._versions.model_words(version.family))
-        state = hashlib.sha256(f"{sorted(tags.items())} {text}".encode()).hexdigest()[:16]
         if registered is None:
             source = f"{run.info.artifact_uri}/{FOLDER}"
             return self._client.create_model_version(
-                self._model_name, source, run.info.run_id, tags=tags | {STATE: state}, description=text, await_creation_for=0
+                self._model_name, source, run.info.run_id, tags=tags, description=text, await_creation_for=0
             )
-        if registered.tags.get(STATE) != state:
+        if registered.description != text:
             self._client.update_model_version(self._model_name, registered.version, text)
-            for name, value in (*tags.items(), (STATE, state)):
-                if registered.tags.get(name) != value:
-                    self._client.set_model_version_tag(self._model_name, registered.version, name, value)
+        for name, value in tags.items():
+            if registered.tags.get(name) != value:
+                self._client.set_model_version_tag(self._model_name, registered.version, name, value)
         return registered
 
     def _point(self, partition: int, wanted: dict[Any, str]) -> None:

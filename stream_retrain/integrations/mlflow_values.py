@@ -8,6 +8,7 @@ whose generations count from 0 again, has other keys.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import hashlib
 import json
 import math
@@ -24,6 +25,7 @@ __all__ = [
     "KINDS",
     "MODEL",
     "PARTITION",
+    "PIPELINE",
     "STATE",
     "TEXT_CHARS_MAX",
     "RunValues",
@@ -40,6 +42,7 @@ STATE: Final = "sr_state"
 MODEL: Final = "sr_artifact"
 """Of which copy of the model the artifact is."""
 PARTITION: Final = "sr_partition"
+PIPELINE: Final = "sr_pipeline"
 KINDS: Final = (
     "training.requested",
     "training.joined",
@@ -65,10 +68,10 @@ _BROUGHT: Final = {
     "restored": "served before",
 }
 _OUTCOMES: Final = {
-    "reset": "replaced after a reset",
-    "lead": "replaced: another won a duel",
+    "reset": "replaced by a fresh model",
+    "lead": "replaced by the winner of a duel",
     "promoted": "replaced by hand",
-    "rolled_back": "rolled back",
+    "rolled_back": "rolled back by hand",
     "begun_anew": "lost: the shard began anew",
 }
 """Of a generation; those of a training are said as they are."""
@@ -109,10 +112,10 @@ def key_of(version: Version) -> str:
 def run_values(version: Version, model: str) -> RunValues:
     """The run of a version; `model`: its model in words."""
     trained = version.generation is None
-    how = version.challenger or "challenger" if trained else _BROUGHT.get(version.came, version.came)
+    how = version.challenger if trained else _BROUGHT.get(version.came, version.came)
     return RunValues(
         key=key_of(version),
-        name=f"{version.id} {'trained: ' if trained else ''}{how}",
+        name=f"{version.id} {'challenger ' if trained else ''}{how}",
         status=_status(version),
         start_ms=_ms(version.began),
         end_ms=_ms(version.ended),
@@ -121,6 +124,8 @@ def run_values(version: Version, model: str) -> RunValues:
         step=version.quality.events,
         tags={
             **version_tags(version),
+            PIPELINE: version.pipeline,
+            "sr_kind": "training" if trained else "generation",
             "mlflow.source.name": "stream_retrain",
             "mlflow.source.type": "JOB",
             "mlflow.user": version.by or "stream_retrain",
@@ -130,14 +135,12 @@ def run_values(version: Version, model: str) -> RunValues:
 
 
 def version_tags(version: Version) -> dict[str, str]:
-    """The tags of a run, and of a registered version."""
+    """The tags of a registered version, and, with others, of a run."""
     return _texts(
         {
             KEY: key_of(version),
-            "sr_pipeline": version.pipeline,
             PARTITION: str(version.partition),
             "sr_version": version.id,
-            "sr_kind": "training" if version.generation is None else "generation",
             "sr_outcome": _outcome(version),
             "sr_cause": version.cause,
             "sr_reason": version.reason,
@@ -153,7 +156,7 @@ def model_text(version: Version, model: str) -> str:
     if version.generation is None:
         first = f"Challenger `{version.challenger}` of {shard}, brought by training {version.training}: {_outcome(version)}."
     else:
-        first = f"Generation {version.generation} of {shard}, {_BROUGHT.get(version.came, version.came)}: {_outcome(version)}."
+        first = f"Generation {version.generation} of {shard}: {_BROUGHT.get(version.came, version.came)}; {_outcome(version)}."
     lines = [first, f"Model: `{' '.join(model.split()).replace('`', '')[:TEXT_CHARS_MAX]}`."]
     if version.cause:
         lines.append(
@@ -165,9 +168,10 @@ def model_text(version: Version, model: str) -> str:
         )
     if (own := _own_standing(version)) is not None:
         other = next((each for each in version.standings if each.name != own.name), None)
-        beside = "" if other is None else f", {other.name} {other.loss_mean:.4f}"
+        beside = "" if other is None else f" against {other.loss_mean:.4f} of {other.name}"
+        evidence = "" if (e_value := _evidence(version)) is None else f", e-value {e_value:.4g}"
         loss = f"mean {version.loss or 'duel'} loss {own.loss_mean:.4f}{beside}"
-        lines.append(f"Duel {version.duel}: {loss}, over {version.duel_events:,} events; e-value {own.e_value:.4g}.")
+        lines.append(f"Duel {version.duel}: {loss}, over {version.duel_events:,} events{evidence}.")
     if version.error:
         lines.append(f"Error: {version.error[:TEXT_CHARS_MAX]}")
     return "\n\n".join(lines)
@@ -229,7 +233,7 @@ def _params(version: Version, model: str) -> dict[str, str]:
     found |= {"came": version.came, "cause": version.cause, "parent": version.parent, "replaced": version.replaced}
     if version.began is not None:
         found["began_offset"] = str(version.began.offset)
-        found["began_event_time"] = "" if version.began.time_s is None else f"{version.began.time_s:.6f}"
+        found["began_event_time"] = "" if version.began.time_s is None else _utc(version.began.time_s)
     if (trained := version.trained_on) is not None:
         known = {"window": trained.window or trained.source, "window_through_offset": trained.through_offset}
         if trained.learned_through is not None:
@@ -251,9 +255,17 @@ def _metrics(version: Version) -> dict[str, float]:
     if version.standings:
         found["duel/events"] = version.duel_events
         found |= {f"duel/loss {_name(each.name)}": each.loss_mean for each in version.standings}
-    if (own := _own_standing(version)) is not None:
-        found |= {"duel/e_value": own.e_value, "duel/p_value_at_most": min(1.0, 1.0 / own.e_value) if own.e_value > 0 else 1.0}
+    if (e_value := _evidence(version)) is not None:
+        found |= {"duel/e_value": e_value, "duel/p_value_at_most": min(1.0, 1.0 / e_value) if e_value > 0 else 1.0}
     return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
+
+
+def _evidence(version: Version) -> float | None:
+    """The e-value that a version is better than who served: when it took the lead, or, where it did not, at the end of its duel."""
+    own = _own_standing(version)
+    if version.won_by is not None or version.generation is not None or own is None:
+        return version.won_by
+    return None if version.ended_by == "promoted" else own.e_value
 
 
 def _own_standing(version: Version) -> ContestantStanding | None:
@@ -268,6 +280,10 @@ def _name(text: str) -> str:
 
 def _texts(found: Mapping[str, str]) -> dict[str, str]:
     return {name: value[:TEXT_CHARS_MAX] for name, value in found.items() if value}
+
+
+def _utc(time_s: float) -> str:
+    return dt.datetime.fromtimestamp(time_s, dt.UTC).isoformat(timespec="milliseconds")
 
 
 def _ms(moment: Moment | None) -> int | None:

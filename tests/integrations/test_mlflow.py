@@ -168,8 +168,9 @@ def of_a_training(run: dict[str, Any], tracked: Tracked) -> None:
     assert run["metrics"]["training/lessons"] == known["trained_on"]["lessons"] > 0
     assert run["metrics"]["training/seconds"] == pytest.approx(known["trained_on"]["seconds"])
     [own] = [each for each in known["standings"] if each["name"] == known["challenger"]]
-    assert run["metrics"]["duel/e_value"] == pytest.approx(own["e_value"])
-    assert run["metrics"]["duel/p_value_at_most"] == pytest.approx(min(1.0, 1 / own["e_value"]))
+    evidence = own["e_value"] if known["won_by"] is None else known["won_by"]
+    assert run["metrics"]["duel/e_value"] == pytest.approx(evidence)
+    assert run["metrics"]["duel/p_value_at_most"] == pytest.approx(min(1.0, 1 / evidence))
 
 
 def rolled_back(tracked: Tracked, before: dict[str, dict[str, Any]]) -> None:

@@ -97,13 +97,14 @@ def test_a_training_has_what_it_learned_and_what_its_duel_said(training: Past) -
     for version in raced:
         run, trained = run_values(version, "a model"), version.trained_on
         assert trained is not None
-        assert run.name == f"{version.id} trained: {version.challenger}"
+        assert run.name == f"{version.id} challenger {version.challenger}"
         assert run.metrics["training/lessons"] == trained.lessons
         assert run.params["learned_through_offset"] == str(trained.learned_through)
         assert run.params["window"] == "the last 500 rows"
         [own] = [each for each in version.standings if each.name == version.challenger]
-        assert run.metrics["duel/e_value"] == own.e_value
-        assert run.metrics["duel/p_value_at_most"] == min(1.0, 1 / own.e_value)
+        evidence = own.e_value if version.won_by is None else version.won_by
+        assert run.metrics["duel/e_value"] == evidence
+        assert run.metrics["duel/p_value_at_most"] == min(1.0, 1 / evidence)
         assert {name for name in run.metrics if name.startswith("duel/loss ")} == {f"duel/loss {each.name}" for each in version.standings}
         assert f"Duel {version.duel}" in run.tags["mlflow.note.content"]
 
@@ -115,6 +116,9 @@ def test_a_generation_has_its_quality_before_and_since(racing: Past) -> None:
     assert {name: run.metrics[f"since/{name}"] for name in won.quality.since} == won.quality.since
     assert (run.metrics["since/events"], run.step) == (won.quality.events, won.quality.events)
     assert f"It replaced {won.replaced}." in model_text(won, "a model")
+    [told] = [each for each in racing.decisions if each.kind == "duel.lead_changed" and each.data["generation"] == won.generation]
+    [standing] = [each for each in told.data["standings"] if each["name"] == won.challenger]
+    assert run.metrics["duel/e_value"] == won.won_by == standing["e_value"] > 1, "by what it won, and not how it stood at the end"
 
 
 def test_the_same_version_has_the_same_state_and_one_that_went_on_another(racing: Past) -> None:

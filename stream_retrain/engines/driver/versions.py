@@ -165,6 +165,9 @@ class ShardVersions:
     def _led(self, fact: Any) -> None:
         raced = self._racing(fact.duel, fact.now)
         parent, family = self._came_from(fact.duel, fact.now, raced)
+        won_by = _e_value(fact) if fact.cause == "evidence" else None
+        if raced is not None:
+            self._change(raced.id, lambda of: {"won_by": won_by if of.won_by is None else of.won_by})
         self._begin(
             "lead",
             fact.generation,
@@ -180,6 +183,7 @@ class ShardVersions:
             loss=fact.loss,
             duel_events=fact.events,
             standings=fact.standings,
+            won_by=won_by,
         )
 
     def _over(self, fact: Any) -> None:
@@ -307,6 +311,12 @@ def _words(window: Window | None) -> str:
 
 def _trained(of: Version, **changes: Any) -> TrainedOn:
     return dataclasses.replace(of.trained_on or TrainedOn(), **changes)
+
+
+def _e_value(fact: Any) -> float | None:
+    """Of whoever takes the lead."""
+    found = [each.e_value for each in fact.standings if each.name == fact.now and math.isfinite(each.e_value)]
+    return found[0] if found else None
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
