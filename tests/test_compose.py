@@ -18,6 +18,7 @@ from stream_retrain.stores import connect
 from stream_retrain.views.history import History
 from stream_retrain.views.http import Health, Pages
 from stream_retrain.views.metrics import Metrics
+from stream_retrain.views.models import Models
 from stream_retrain.views.status import Status
 from tests.core import streams
 from tests.views.test_access import certificate
@@ -146,7 +147,7 @@ class TestServing:
 def test_readiness_tells_what_is_missing_and_health_does_not_care() -> None:
     status = Status("p", "i")
     watchdog = Watchdog(lambda: False, loop_timeout_s=60, shutdown_timeout_s=5)
-    pages = pages_of(settings(), status, History(), Metrics(compose._labels(PIPELINE), "1"), watchdog)
+    pages = pages_of(settings(), status, History(), Metrics(compose._labels(PIPELINE), "1"), Models(PIPELINE.name), watchdog)
     assert pages.healthy().ok
     ready = pages.ready()
     assert (ready.ok, ready.detail["assigned"], ready.detail["restored"], ready.detail["committing"]) == (False, False, False, False)

@@ -13,7 +13,8 @@ from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, 
 from stream_retrain.errors import SettingsError, StateError
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.version import Version, aliases_of
-from stream_retrain.stores.version_words import CAME, as_values, columns_of, lineage_of, shown_fields, when
+from stream_retrain.facts.version_values import as_values, when
+from stream_retrain.stores.version_words import CAME, columns_of, lineage_of, shown_fields
 
 if TYPE_CHECKING:
     from stream_retrain.core.pipeline import Pipeline

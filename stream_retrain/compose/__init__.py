@@ -44,6 +44,7 @@ from stream_retrain.views.history import History
 from stream_retrain.views.http import Pages, serve_at
 from stream_retrain.views.log import log_fact
 from stream_retrain.views.metrics import Metrics, PipelineLabels
+from stream_retrain.views.models import Models
 from stream_retrain.views.status import Status
 from stream_retrain.views.traces import Traces
 
@@ -136,16 +137,16 @@ def equipped(
         labels = _labels(pipeline, handlers_of(declared) if callbacks is not None else ())
         limit_s, release = settings.ready_commit_timeout_s, stream_retrain.__version__
         status = Status(pipeline.name, instance.name, metrics=labels.metrics, commit_timeout_s=limit_s, version=release)
-        metrics, history = Metrics(labels, release), History()
+        metrics, history, models = Metrics(labels, release), History(), Models(pipeline.name)
         traces = [Traces(group, release)] if settings.traces else []
-        pages = pages_of(settings, status, history, metrics, watchdog)
+        pages = pages_of(settings, status, history, metrics, models, watchdog)
         served = None
         if settings.http:
             served = stack.enter_context(serve_at(socket, pages) if socket is not None else served_by(settings, pages, pipeline))
         stores = connect(settings.redis_url, keyring=keyring, group=group, artifacts_url=settings.artifacts_url)
         _check_start(pipeline, stores, keyring)
         stack.enter_context(Announcer(stores.workers, group, instance.name, status.snapshot, served.url_elsewhere if served else ""))
-        tell = all_of(status, history, metrics, log_fact, *traces, watching)
+        tell = all_of(status, history, models, metrics, log_fact, *traces, watching)
         relay = stack.enter_context(relayed(pipeline, settings, instance.name, watchdog, tell))
         called = stack.enter_context(beside_worker(callbacks, settings, tell))
         yield Equipment(
@@ -243,7 +244,8 @@ def run_workers(
     with ExitStack() as stack:
         if settings.http:
             fleet = FleetView(sockets, lambda: starts)
-            pages = Pages(metrics=fleet.metrics, healthy=fleet.healthy, ready=fleet.ready, status=fleet.status, history=fleet.history)
+            shown = {"status": fleet.status, "history": fleet.history, "models": fleet.models}
+            pages = Pages(metrics=fleet.metrics, healthy=fleet.healthy, ready=fleet.ready, **shown)
             stack.enter_context(served_by(settings, pages, pipeline))
         return run_fleet(commands, stop, settings.shutdown_timeout_s + 1.5, started)
 

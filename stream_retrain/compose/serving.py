@@ -16,6 +16,7 @@ from stream_retrain.views.door import Door
 from stream_retrain.views.history import History
 from stream_retrain.views.http import Health, HttpServer, Pages, serve
 from stream_retrain.views.metrics import Metrics
+from stream_retrain.views.models import Models
 from stream_retrain.views.status import Status
 from stream_retrain.views.tls import server_context
 
@@ -51,7 +52,7 @@ def served_by(settings: Settings, pages: Pages, pipeline: Pipeline) -> HttpServe
     return server
 
 
-def pages_of(settings: Settings, status: Status, history: History, metrics: Metrics, watchdog: Watchdog) -> Pages:
+def pages_of(settings: Settings, status: Status, history: History, metrics: Metrics, models: Models, watchdog: Watchdog) -> Pages:
     """What is shown of a worker."""
 
     def healthy() -> Health:
@@ -66,4 +67,5 @@ def pages_of(settings: Settings, status: Status, history: History, metrics: Metr
         detail = {"state": status.state, "detail": status.detail, **found.detail()}
         return Health(ok=watchdog.turning() and found.ok, detail=detail)
 
-    return Pages(metrics=metrics.render, healthy=healthy, ready=ready, status=status.snapshot, history=history.snapshot)
+    shown = {"status": status.snapshot, "history": history.snapshot, "models": models.snapshot}
+    return Pages(metrics=metrics.render, healthy=healthy, ready=ready, **shown)

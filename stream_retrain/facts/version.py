@@ -36,6 +36,7 @@ __all__ = [
     "generation_id",
     "import_id",
     "imports_of",
+    "in_order",
     "is_version_id",
     "training_id",
 ]
@@ -221,3 +222,14 @@ def aliases_of(versions: Iterable[Version]) -> dict[Alias, str]:
     if racing:
         found["challenger"] = max(racing, key=lambda version: version.training or 0).id
     return found
+
+
+def in_order(versions: Iterable[Version]) -> list[Version]:
+    """By when each began; trainings beside the generations of their time."""
+    return sorted(versions, key=lambda each: (_began(each), each.generation is None, each.generation or each.training or 0, each.id))
+
+
+def _began(version: Version) -> float:
+    if version.began is None:
+        return float("-inf")
+    return float(version.began.offset) if version.partition is not None else version.began.wall_s or 0.0

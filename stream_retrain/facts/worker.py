@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from stream_retrain.facts.callbacks import CallbacksChanged, CallbacksTold
-from stream_retrain.facts.kept import CopyFact
+from stream_retrain.facts.kept import KeptFact
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.observation import Observation
 from stream_retrain.facts.records import RejectReason
@@ -330,7 +330,7 @@ WorkerFact: TypeAlias = (
     | CheckpointFailed
     | ArtifactsEvicted
     | MemoryHigh
-    | CopyFact
+    | KeptFact
     | StoreLost
     | StoreRegained
     | WindowCleared

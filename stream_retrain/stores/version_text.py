@@ -13,10 +13,10 @@ import msgspec
 from stream_retrain.errors import StateError
 from stream_retrain.facts.duel import ContestantStanding
 from stream_retrain.facts.values import ShardId
-from stream_retrain.facts.version import Version
+from stream_retrain.facts.version import Version, in_order
 from stream_retrain.stores.version_ports import VERSION_BYTES_MAX
 
-__all__ = ["in_order", "read_version", "readable", "written_version"]
+__all__ = ["read_version", "readable", "written_version"]
 
 LOG: Final = logging.getLogger("stream_retrain.stores")
 _DECODER: Final = msgspec.json.Decoder(Version)
@@ -62,14 +62,3 @@ def readable(shard: ShardId, texts: Iterable[tuple[bytes, bytes]]) -> list[Versi
         except StateError as error:
             LOG.warning("a version is left out: %s", error)
     return in_order(found)
-
-
-def in_order(versions: Iterable[Version]) -> list[Version]:
-    """By when each began; trainings beside the generations of their time."""
-    return sorted(versions, key=lambda each: (_began(each), each.generation is None, each.generation or each.training or 0, each.id))
-
-
-def _began(version: Version) -> float:
-    if version.began is None:
-        return float("-inf")
-    return float(version.began.offset) if version.partition is not None else version.began.wall_s or 0.0

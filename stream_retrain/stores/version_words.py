@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from stream_retrain.facts.version import Moment, Version, aliases_of
+from stream_retrain.facts.version_values import as_values, when
 
-__all__ = ["CAME", "ENDED", "as_values", "card_of", "columns_of", "lineage_of", "quality_of", "row_of", "shown_fields", "when"]
+__all__ = ["CAME", "ENDED", "card_of", "columns_of", "lineage_of", "quality_of", "row_of", "shown_fields"]
 
 COLUMNS: Final = ("version", "alias", "came", "serves from", "until", "why", "goes on from", "quality", "events", "model")
 CAME: Final = {
@@ -35,18 +33,6 @@ ENDED: Final = {
     "superseded": "superseded by hand",
     "begun_anew": "the shard began anew",
 }
-
-
-def as_values(version: Version, aliases: Mapping[Any, str]) -> dict[str, Any]:
-    """A version for JSON, with its aliases and its wall times in words."""
-    values: dict[str, Any] = msgspec.to_builtins(version)
-    values["aliases"] = [alias for alias, id_ in aliases.items() if id_ == version.id]
-    values["serves"] = version.serves
-    for name in ("began", "ended"):
-        at: Moment | None = getattr(version, name)
-        if at is not None:
-            values[name]["wall"] = None if at.wall_s is None else when(at.wall_s)
-    return values
 
 
 def columns_of(versions: Sequence[Version]) -> list[tuple[str, ...]]:
@@ -84,11 +70,6 @@ def quality_of(version: Version) -> str:
         shown = "?" if value is None else f"{value:.4f}"
         return f"{name} {shown}" if before is None else f"{name} {before:.4f} to {shown}"
     return ""
-
-
-def when(wall_s: float) -> str:
-    """A wall time in UTC."""
-    return dt.datetime.fromtimestamp(wall_s, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _at(moment: Moment | None) -> str:

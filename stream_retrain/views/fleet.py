@@ -76,6 +76,15 @@ class FleetView:
         answers = [answer for answer in self._ask("/history").values() if answer is not None and answer.status == 200]
         return {"shards": {name: past for answer in answers for name, past in json.loads(answer.body)["shards"].items()}}
 
+    def models(self) -> dict[str, Any]:
+        """The versions of the shards of all workers."""
+        whole: dict[str, Any] = {"pipeline": None, "versions_max": 0, "known": {}, "unwritten": {}, "shards": {}}
+        for found in (json.loads(answer.body) for answer in self._ask("/models").values() if answer is not None and answer.status == 200):
+            whole["pipeline"], whole["versions_max"] = found["pipeline"], max(whole["versions_max"], found["versions_max"])
+            for part in ("known", "unwritten", "shards"):
+                whole[part] |= found[part]
+        return whole
+
     def _health(self, path: str, judge: Callable[[list[bool]], bool]) -> Health:
         answers = self._ask(path)
         detail = {name: _told(answer) for name, answer in answers.items()}

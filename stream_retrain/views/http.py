@@ -1,4 +1,4 @@
-"""The worker seen over HTTP: the page at `/`, `/metrics`, `/healthz`, `/readyz`, `/status`, `/history` and `/events`.
+"""The worker seen over HTTP: the page at `/`, `/metrics`, `/healthz`, `/readyz`, `/status`, `/history`, `/models` and `/events`.
 
 It only reads, but for `/v1/`, where something can be asked of a shard (`views.door`).
 
@@ -75,9 +75,9 @@ class Pages:
     """What is served, as functions.
 
     `metrics` is given the request's Accept header and answers with a content type and the exposition. `healthy` says whether
-    the worker is alive (a restart would cure it if not), `ready` whether it is at work; both are 200 or 503. `status` and `history` are
-    shown as JSON; `status` is also what `/events` sends every second. What one of them raises is a 500 with one line, and changes nothing
-    else. Every path also answers HEAD.
+    the worker is alive (a restart would cure it if not), `ready` whether it is at work; both are 200 or 503. `status`, `history` and
+    `models` are shown as JSON; `status` is also what `/events` sends every second. What one of them raises is a 500 with one line, and
+    changes nothing else. Every path also answers HEAD.
     """
 
     metrics: Callable[[str], Body]
@@ -85,6 +85,7 @@ class Pages:
     ready: Callable[[], Health]
     status: Callable[[], object]
     history: Callable[[], object] = dict
+    models: Callable[[], object] = dict
 
     def site(self, hosts: frozenset[str], access: Access, tls: ssl.SSLContext | None = None, door: Door | None = None) -> Site:
         """By path."""
@@ -95,6 +96,7 @@ class Pages:
             "/readyz": lambda _: _health(self.ready()),
             "/status": lambda _: (HTTPStatus.OK, _json(self.status())),
             "/history": lambda _: (HTTPStatus.OK, ("application/json", msgspec.json.encode(self.history()))),
+            "/models": lambda _: (HTTPStatus.OK, ("application/json", msgspec.json.encode(self.models()))),
         }
         return Site(views=views, streams={"/events": Frames(self.status)}, hosts=hosts, access=access, tls=tls, door=door)
 

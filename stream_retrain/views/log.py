@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any, Final, assert_never
 
-from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyFact, CopyKept
+from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyFact, CopyKept, VersionsKnown
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.scheduled import ScheduleMissed
@@ -97,7 +97,7 @@ def log_fact(fact: WorkerFact) -> None:
             LOG.log(level, "worker is %s%s", fact.state, f": {fact.detail}" if fact.detail else "", extra=told)
         case RelayChanged() | LabelsRelayed():
             _log_relay(fact)
-        case Observed() | Lagging() | GroupSeen() | Committed() | CallbacksTold() | CallbacksChanged():
+        case Observed() | Lagging() | GroupSeen() | Committed() | VersionsKnown() | CallbacksTold() | CallbacksChanged():
             pass  # of callbacks their own process logs
         case _:
             assert_never(fact)

@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyFact, CopyKept
+from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyFact, CopyKept, VersionsKnown
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.scheduled import ScheduleMissed
 from stream_retrain.facts.shard import DriftDetected, LeadChanged, ModelPromoted, ModelReset, TrainingRequested
@@ -158,7 +158,7 @@ class Metrics:
                 self._counts["questions_dropped", ()] += fact.questions_dropped or 0
             case LabelsRelayed() | RelayChanged() | CallbacksTold() | CallbacksChanged():
                 self._beside(fact)
-            case WentLive() | WindowCleared() | ShardHeld():
+            case WentLive() | WindowCleared() | ShardHeld() | VersionsKnown():
                 pass
             case _:
                 typing.assert_never(fact)

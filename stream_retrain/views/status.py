@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, assert_never
 
-from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
+from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept, VersionsKnown
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.scheduled import ScheduleMissed
 from stream_retrain.facts.shard import DriftDetected
@@ -108,7 +108,7 @@ class Status:
         self._group: GroupSeen | None = None
         self._shards: dict[ShardId, ShardStatus] = {}
         self._decisions: collections.deque[dict[str, Any]] = collections.deque(maxlen=DECISIONS_KEPT)
-        self._told = 0
+        self._told = self._versions_told = 0
         self._committed = self._aborted = self._outputs = self._restarts = 0
         self._committed_at_s: float | None = None
         self._of_relay: dict[str, Any] | None = None
@@ -150,6 +150,8 @@ class Status:
                 pass
             case ScheduleMissed():
                 pass
+            case VersionsKnown():
+                self._versions_told += fact.news
             case _:
                 assert_never(fact)
 
@@ -202,6 +204,7 @@ class Status:
             "commit_age_s": age(self._committed_at_s, now_s),
             "checkpoint_age_s": _oldest([shard["checkpoint_age_s"] for shard in shards.values()]),
             "metrics": self._metrics,
+            "versions_told": self._versions_told,
             "label_relay": None if self._of_relay is None else dict(self._of_relay),
             "callbacks": self._of_callbacks.snapshot(),
             "shards": shards,

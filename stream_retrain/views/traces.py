@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, assert_never
 
 from stream_retrain.errors import SettingsError
-from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
+from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept, VersionsKnown
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.scheduled import ScheduleMissed
 from stream_retrain.facts.shard import ChallengerJoined, ChallengerWaits, ShardFact, TrainingFailed, TrainingRequested
@@ -101,7 +101,7 @@ class Traces:
                 pass
             case LabelsRelayed() | RelayChanged() | CallbacksTold() | CallbacksChanged():
                 pass
-            case ShardHeld() | ScheduleMissed() | CopyKept() | CopiesDropped() | CopiesWait():
+            case ShardHeld() | ScheduleMissed() | CopyKept() | CopiesDropped() | CopiesWait() | VersionsKnown():
                 pass
             case _:
                 assert_never(fact)

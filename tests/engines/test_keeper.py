@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from stream_retrain import Challenge, Evidence, On, Pipeline, Reset, Retrain, Window
@@ -14,11 +16,14 @@ from stream_retrain.engines.driver.limits import VersionLimits
 from stream_retrain.engines.driver.promotions import OfRegistry
 from stream_retrain.engines.failpoints import FailPoint, arm, disarm
 from stream_retrain.errors import StateError, StoreError
-from stream_retrain.facts.kept import CopiesDropped
+from stream_retrain.facts.kept import CopiesDropped, VersionsKnown
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.version import Quality, Version, aliases_of
+from stream_retrain.facts.version_values import as_values
+from stream_retrain.facts.worker import Checkpointed
 from stream_retrain.stores.registry import Registry
+from stream_retrain.views.models import Models
 from tests.engines.past_support import COUNT, KEYRING, LiveRun, declared, verified
 
 RACING = declared(
@@ -256,6 +261,41 @@ class TestCrashes:
         run.work(2_010, RACING, keeps=ALL)
         assert len(known(run)) >= len(before)
         assert sum(version.serves for version in known(run)) == 1
+
+
+class TestTold:
+    def test_who_is_told_knows_what_is_stored_and_is_told_only_what_changes(self) -> None:
+        run, facts = LiveRun(), list[Any]()
+        shown = Models(TRAINING.name)
+        run.work(900, TRAINING, keeps=ALL, tell=facts.append)
+        run.work(COUNT, TRAINING, keeps=ALL, stop=True, tell=facts.append)
+        told = [fact for fact in facts if isinstance(fact, VersionsKnown)]
+        for fact in told:
+            shown(fact)
+        assert [fact.whole for fact in told].count(True) == 2, "each time the shard is opened"
+        stored = known(run, TRAINING)
+        found = json.loads(msgspec.json.encode(shown.snapshot()))
+        assert found["shards"]["0"] == json.loads(msgspec.json.encode([as_values(each, aliases_of(stored)) for each in stored]))
+        assert found["unwritten"] == {"0": 0}
+        changes = sum(fact.news for fact in told)
+        assert changes <= 12 * len(stored), "begins, is learned, joins, ends, and is written each time"
+        assert len(told) - changes <= sum(isinstance(fact, Checkpointed) for fact in facts), "its quality, with a checkpoint"
+
+    def test_while_the_store_is_away_it_is_told_at_once_what_is_not_written_down(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        run, facts = LiveRun(), list[Any]()
+
+        def away(*_: Any) -> None:
+            raise StoreError("it does not answer")
+
+        run.work(400, RACING, keeps=ALL)
+        with monkeypatch.context() as outage:
+            outage.setattr(run.stores.versions, "put", away)
+            run.work(1_300, RACING, keeps=ALL, tell=facts.append)
+        told = [fact for fact in facts if isinstance(fact, VersionsKnown)]
+        assert (told[-1].unwritten, [each.id for each in told[-1].versions]) == (2, ["0-g0", "0-g1"])
+        assert [each.id for each in known(run)] == ["0-g0"]
+        run.work(COUNT, RACING, keeps=ALL, tell=facts.append)
+        assert [fact.unwritten for fact in facts if isinstance(fact, VersionsKnown)][-1] == 0
 
 
 def test_what_is_promoted_and_rolled_back_comes_from_the_registry_and_goes_there() -> None:

@@ -8,6 +8,7 @@ import time
 from typing import Any, Final
 
 from stream_retrain.facts.duel import ContestantStanding, DuelEnded, DuelStarted, LeadChanged
+from stream_retrain.facts.kept import VersionsKnown
 from stream_retrain.facts.observation import DuelStanding, Observation, Reading
 from stream_retrain.facts.shard import ChallengerJoined, DriftDetected, Rejected, ShardFact, TrainingRequested, Unmatched
 from stream_retrain.facts.values import ShardId
@@ -28,9 +29,11 @@ from stream_retrain.facts.worker import (
 )
 from stream_retrain.views.history import History
 from stream_retrain.views.http import Health, Pages
+from stream_retrain.views.models import Models
 from stream_retrain.views.status import Status
+from tests.views.versions import generations
 
-__all__ = ["MadeWorker"]
+__all__ = ["NASTY", "MadeWorker"]
 
 NASTY: Final = '<img src=x onerror="window.pwned=1">'
 EVENTS_A_SECOND: Final = 180
@@ -58,6 +61,7 @@ class MadeWorker:
         self.status = Status(
             "flights", f"host-{first}", metrics=[("Accuracy", True), ("LogLoss", False)], version="0.2.0", clock_s=lambda: self.now_s
         )
+        self.models = Models("flights")
         self._random = random.Random(first)
         shards = range(first, first + partitions)
         self.shards = [_Shard(ShardId("flights", "flights.events", each), drift_at=60 + 70 * (each - first)) for each in shards]
@@ -71,11 +75,21 @@ class MadeWorker:
     def tell(self, fact: WorkerFact) -> None:
         self.status(fact)
         self.history(fact)
+        self.models(fact)
 
     def pages(self, **others: Any) -> Pages:
         healthy = Health(ok=True)
+        shown = {"status": self.status.snapshot, "history": self.history.snapshot, "models": self.models.snapshot}
         given: dict[str, Any] = {"metrics": lambda _: ("text/plain", b""), "healthy": lambda: healthy, "ready": lambda: healthy}
-        return Pages(**(given | {"status": self.status.snapshot, "history": self.history.snapshot} | others))
+        return Pages(**(given | shown | others))
+
+    def know(self, generations_each: int, *, reason: str = "", unwritten: int = 0) -> None:
+        """Its shards have changed their models every 20 seconds until now."""
+        for shard in self.shards:
+            shard.generation = generations_each - 1
+            began_s = self.now_s - 20.0 * (generations_each - 1)
+            versions = generations(shard.id, generations_each, began_s=began_s, every_s=20.0, reason=reason)
+            self.tell(VersionsKnown(shard=shard.id, versions=tuple(versions), whole=True, unwritten=unwritten))
 
     def run(self, seconds: int) -> None:
         for _ in range(seconds):

@@ -15,6 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_retrain.errors import SettingsError
+from stream_retrain.facts.kept import VersionsKnown
 from stream_retrain.facts.worker import Assigned
 from stream_retrain.views import fleet as fleet_module
 from stream_retrain.views.catalogue import PREFIX
@@ -22,8 +23,10 @@ from stream_retrain.views.fleet import FleetView
 from stream_retrain.views.history import History
 from stream_retrain.views.http import Health, Pages, serve_at
 from stream_retrain.views.metrics import Metrics, PipelineLabels
+from stream_retrain.views.models import Models
 from stream_retrain.views.status import Status
 from tests.views.support import OTHER, SHARD, observed
+from tests.views.versions import generations
 
 OPEN = "application/openmetrics-text; version=1.0.0"
 
@@ -42,8 +45,10 @@ def worker(path: Path, shard: Any = SHARD, *, ok: bool = True) -> Iterator[None]
     status, history = Status("flights", path.name), History()
     history(Assigned(shard=shard, offset=0, live_from=0))
     history(observed(shard))
+    models = Models("flights")
+    models(VersionsKnown(shard=shard, versions=tuple(generations(shard, 3)), whole=True, unwritten=1))
     answers = {"healthy": lambda: health, "ready": lambda: health}
-    pages = Pages(metrics=metrics.render, status=status.snapshot, history=history.snapshot, **answers)
+    pages = Pages(metrics=metrics.render, status=status.snapshot, history=history.snapshot, models=models.snapshot, **answers)
     with serve_at(path, pages):
         yield
 
@@ -139,6 +144,14 @@ def test_a_worker_whose_health_cannot_be_told_is_not_well_and_the_others_are_tol
         fleet = view(folder)
         assert fleet.ready().detail["0"] == {"ok": False, "detail": "HTTP 500"}
         assert (fleet.healthy().ok, fleet.ready().ok) == (True, False)
+
+
+def test_the_versions_of_all_shards_stand_together(folder: Path) -> None:
+    with worker(folder / "0", SHARD), worker(folder / "1", OTHER):
+        found = view(folder, count=3, starts=(1, 1, 1)).models()
+    assert (found["pipeline"], found["known"], found["unwritten"]) == ("flights", {"3": 3, "4": 3}, {"3": 1, "4": 1})
+    assert {partition: versions[-1]["id"] for partition, versions in found["shards"].items()} == {"3": "3-g2", "4": "4-g2"}
+    assert view(folder).models()["shards"] == {}, "nobody answers"
 
 
 def test_the_status_is_every_worker_s(folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from stream_retrain.facts.kept import VersionsKnown
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.scheduled import ScheduleMissed, ScheduleSeen
 from stream_retrain.facts.shard import (
@@ -118,6 +119,7 @@ def test_a_worker_that_has_just_started_shows_this() -> None:
         "commit_age_s": None,
         "checkpoint_age_s": None,
         "metrics": [{"name": "Accuracy", "bigger_is_better": True}],
+        "versions_told": 0,
         "label_relay": None,
         "callbacks": None,
         "shards": {},
@@ -558,3 +560,8 @@ def test_versions_that_somebody_had_promoted_are_counted_and_serve() -> None:
     back = dataclasses.replace(promoted, how="rollback", generation=5)
     shard = shard_of(processed(promoted, back))
     assert (shard["promotions"], shard["rollbacks"], shard["generation"]) == (1, 1, 5)
+
+
+def test_it_counts_what_is_new_of_versions_so_that_a_page_knows_when_to_ask_for_them() -> None:
+    facts = [VersionsKnown(shard=SHARD, versions=(), news=news) for news in (True, False, True)]
+    assert [shown(*facts[:count])["versions_told"] for count in range(4)] == [0, 1, 1, 2]

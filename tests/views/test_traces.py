@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.engines.driver import Driver, DriverLimits, Log
 from stream_retrain.errors import SettingsError
+from stream_retrain.facts.kept import VersionsKnown
 from stream_retrain.facts.shard import ChallengerJoined, DriftDetected, Rejected, TrainingFailed, TrainingRequested, Unmatched
 from stream_retrain.facts.worker import (
     Assigned,
@@ -177,6 +178,7 @@ def test_other_facts_are_no_spans(traced: Traced) -> None:
         Committed(outputs=5, offsets={SHARD: 110}, seconds=0.1),
         TrainerTold(shard=SHARD, training=5, rows=1, rows_total=None),
         TrainingWaits(shard=SHARD, training=5, waited_s=31.0, trainers=0),
+        VersionsKnown(shard=SHARD, versions=(), whole=True),
         WorkerStateChanged(state="running"),
     ]
     assert traced.told(*others) == []

@@ -10,6 +10,8 @@ Protocol of use, for the driver, of each shard:
 4. `challengers` keeps what a trainer brought, before the shard is given it.
 5. `turn` at every turn: copies go on to the object store, where there is one.
 
+What is known is told as it changes (`VersionsKnown`), also while the store is away: how much of it is not written down yet is told too.
+
 The order of a write: the copy; then the index that names it; then what the index names no more is deleted. A crash between two of them
 leaves a copy that nobody names, and no name without its copy.
 
@@ -37,7 +39,7 @@ from stream_retrain.engines.driver.uploads import Upload, Uploads
 from stream_retrain.engines.driver.versions import ShardVersions
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.errors import StaleEpochError, StoreError
-from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
+from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept, VersionsKnown
 from stream_retrain.facts.observation import Observation
 from stream_retrain.facts.values import ShardId
 from stream_retrain.facts.version import Artifact, ArtifactState, Version, aliases_of, generation_id, training_id
@@ -61,6 +63,8 @@ class _Shard:
     undeleted: list[Upload] = dataclasses.field(default_factory=list)
     """What the object store still has of them."""
     waiting: int = 0
+    told: list[Version] = dataclasses.field(default_factory=list)
+    """What was told, and is not written down yet."""
 
 
 class Keeper:
@@ -103,6 +107,8 @@ class Keeper:
         serves = versions.get(versions.serving)
         if serves is not None and serves.came in ("warm", "restored") and serves.artifact.state == "none":
             opened.commands += opened.lane.shard.keeping.as_it_is()
+        shard.told = versions.changed()
+        self._tell(VersionsKnown(shard=id_, versions=tuple(versions), whole=True, unwritten=len(shard.told)))
 
     def _staying(self, known: Iterable[Version]) -> set[str]:
         """The copies that belong into the store of the shards, or wait there."""
@@ -113,6 +119,9 @@ class Keeper:
         """A batch was learned."""
         if step.facts and (shard := self._shards.get(id_)) is not None:
             shard.versions.take(step.facts)
+            if (changed := shard.versions.changed()) != shard.told:
+                shard.told = changed
+                self._tell(VersionsKnown(shard=id_, versions=tuple(changed), unwritten=len(changed)))
 
     def seen(self, id_: ShardId, observation: Observation) -> None:
         """How a shard stands, about once a second."""
@@ -219,10 +228,12 @@ class Keeper:
         versions = shard.versions
         beyond = max(0, len(list(versions)) - VERSIONS_MAX)
         forgotten = [each.id for each in versions if each.artifact.state not in HELD and each.ended is not None][:beyond]
-        changed = [each for each in versions.changed(all_of_it=True) if each.id not in forgotten]
+        changed, news = [each for each in versions.changed(all_of_it=True) if each.id not in forgotten], bool(versions.changed())
         self._stores.versions.put(id_, shard.epoch, changed, forgotten)
         versions.written(changed)
         versions.forget(forgotten)
+        shard.told = []
+        self._tell(VersionsKnown(shard=id_, versions=tuple(changed), forgotten=tuple(forgotten), news=news))
         reach("version.written")
 
     def _limit(self, id_: ShardId, shard: _Shard) -> None:

@@ -13,10 +13,11 @@ _KINDS: Final = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
+_SCRIPTS: Final = ("page", "card", "chart", "dom", "link", "model", "models", "shards", "speech", "timeline", "version", "view")
 _NAMES: Final = {
     "/": "page.html",
     "/page.css": "page.css",
-    **{f"/{name}.js": f"{name}.js" for name in ("page", "card", "chart", "dom", "link", "model", "shards", "speech", "view")},
+    **{f"/{name}.js": f"{name}.js" for name in _SCRIPTS},
     "/icon.svg": "icon.svg",
 }
 

@@ -6,9 +6,9 @@ import { combined } from "./model.js";
 import { speak } from "./speech.js";
 import { view } from "./view.js";
 
-const POLL_MS = 3000, SILENT_MS = 5000;
+const POLL_MS = 3000, SILENT_MS = 5000, VERSIONS_MS = 2000, VERSIONS_AGAIN_MS = 60000;
 const here = location.origin + location.pathname.replace(/[^/]*$/, "");
-let heard = 0, firstLost = null, identity = null, source = null, pollTimer = null, draw = null;
+let heard = 0, firstLost = null, identity = null, source = null, pollTimer = null, draw = null, versionsOf = null, versionsAsked = 0, asking = false;
 
 // Follow the worker; `drawn` is called whenever there is something new to see.
 export async function follow(drawn) {
@@ -23,6 +23,23 @@ async function loadPast() {
     const answer = await fetch(`${here}history`, { cache: "no-store" });
     if (answer.ok) view.past.load(await answer.json());
   } catch { /* the events say whether somebody is there */ }
+}
+
+// The versions are asked for when there is something new, and now and then, because what is seen of their quality is no news.
+async function loadModels() {
+  const since = Date.now() - versionsAsked, told = view.now.versionsTold;
+  if (asking || since < VERSIONS_MS || (told === versionsOf && since < VERSIONS_AGAIN_MS)) return;
+  asking = true;
+  versionsAsked = Date.now();
+  try {
+    const answer = await fetch(`${here}models`, { cache: "no-store" });
+    if (!answer.ok) throw new Error(answer.status);
+    view.models = { ...(await answer.json()), stamp: versionsAsked };
+    versionsOf = told;
+    view.modelsLost = false;
+  } catch { view.modelsLost = true; }
+  asking = false;
+  draw();
 }
 
 function connect() {
@@ -77,4 +94,5 @@ async function received(found, how) {
   view.past.add(next);
   put(byId("link"), how === "live" ? "live, once a second" : how);
   draw();
+  loadModels();
 }

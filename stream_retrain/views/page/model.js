@@ -30,6 +30,7 @@ export function combined(found) {
     state: known.length === 1 && !found.workers ? known[0].state : found.ready ? "running" : "not ready",
     details: known.filter((each) => each.state !== "running").map((each) => each.detail).filter(Boolean),
     instance: known.map((each) => each.instance).join(", "),
+    versionsTold: workers.map(({ status }) => (status ? `${status.pid}:${status.versions_told}` : "-")).join(","),
     identity: workers.map(({ status }) => (status ? status.pid : "-")).join(","),
     version: known[0]?.version ?? "",
     stores: known.map((each) => each.store),

@@ -4,6 +4,7 @@ import { Card } from "./card.js";
 import { MARKS, clock, kindOf, svg, symbol } from "./chart.js";
 import { byId, el, fill, plural, put, span, whole } from "./dom.js";
 import { follow } from "./link.js";
+import { drawModels } from "./models.js";
 import { table } from "./shards.js";
 import { speak } from "./speech.js";
 import { view, window_ } from "./view.js";
@@ -46,6 +47,7 @@ function draw() {
   chooseMetric();
   table(chosen, choose);
   drawCards();
+  drawModels();
   decisions();
   document.documentElement.dataset.drawn = Number(document.documentElement.dataset.drawn ?? 0) + 1;
 }

@@ -1,9 +1,9 @@
-// What the page shows now, for all its parts: the workers as one, the past of each shard, and the score that was chosen.
+// What the page shows now, for all its parts: the workers as one, the past of each shard, its versions, and the score that was chosen.
 
 import { byId, span } from "./dom.js";
 import { Past } from "./model.js";
 
-export const view = { now: null, metric: null, past: new Past() };
+export const view = { now: null, metric: null, past: new Past(), models: null, modelsLost: false };
 
 export const ago = (at_s) => (at_s === null || at_s === undefined ? "at a time nobody noted" : `${span(Math.max(0, view.now.at_s - at_s))} ago`);
 
