@@ -185,7 +185,7 @@ def _in_the_way(asked: Asked, shard: ShardBrief | None) -> str | None:
         return ": no worker has it now; the request waits until one does"
     if shard.state == "paused":
         return " is paused: the request is taken once it goes on (stream-retrain resume)"
-    if shard.duel is not None and asked.do == "retrain":
+    if shard.duel is not None and not shard.duel.rematch and asked.do == "retrain":
         return f": duel {shard.duel.number} is in progress, and while it lasts a request is refused"
     if shard.training is not None and asked.do == "retrain":
         return f": training {shard.training} is under way, and until it is over another one is refused"

@@ -151,6 +151,8 @@ def test_what_stands_in_the_way_is_told() -> None:
         "partition 2: no worker has it now; the request waits until one does",
     )
     assert of.ask(Asked(token="u", do="promote", version="0-g0")).notes == (), "a promotion ends a duel"
+    rematch = DuelBrief(number=5, leader="champion", events=9, e_value=1.0, passes_at=20.0, rematch=True)
+    assert running(of, brief(0, duel=rematch)).ask(Asked(token="w"), [0]).notes == (), "a rematch holds nothing up"
     running(of, brief(0, state="paused"))
     [note] = of.ask(Asked(token="v", do="reset"), [0]).notes
     assert note == "partition 0 is paused: the request is taken once it goes on (stream-retrain resume)"

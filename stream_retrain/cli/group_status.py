@@ -137,8 +137,9 @@ def _shards(workers: Sequence[dict[str, Any]]) -> Table:
         scores = ", ".join(f"{name} {score_text(value)}" for name, value in shard["rolling"].items())
         under_way = [] if shard["training"] is None else [f"training {shard['training']}"]
         if (duel := shard["duel"]) is not None:
+            race = "rematch" if duel["rematch"] else "duel"
             under_way.append(
-                f"duel {duel['number']}: {duel['leader']} serves, best evidence {duel['e_value']:.2f} of {duel['passes_at']:.1f}"
+                f"{race} {duel['number']}: {duel['leader']} serves, best evidence {duel['e_value']:.2f} of {duel['passes_at']:.1f}"
             )
         place = [shard["partition"], instance, shard["state"], shard["offset"], _count(shard["lag_records"]), _age(shard["lag_s"])]
         table.add_row(*(plain(str(each)) for each in [*place, *counts, scores, "; ".join(under_way)]))

@@ -81,6 +81,8 @@ class DuelStanding(NamedTuple):
     """The e-value at which a lone challenger takes the lead."""
     contestants: tuple[ContestantStanding, ...]
     """In the order they came, the champion first; the e-values are those against the leader."""
+    rematch: bool = False
+    """Without an end before the lead changes; it holds nothing up."""
 
 
 class LabelCounts(NamedTuple):

@@ -36,6 +36,8 @@ class DuelBrief(msgspec.Struct, frozen=True, kw_only=True):
     events: _Count
     e_value: _Number
     passes_at: _Number
+    rematch: bool = False
+    """It holds nothing up."""
 
 
 class ShardBrief(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +136,7 @@ def due_text(schedules: Sequence[Mapping[str, Any]]) -> str:
 
 def _duel(duel: Mapping[str, Any]) -> dict[str, Any]:
     evidence = [each["e_value"] for each in duel["contestants"] if each["name"] != duel["leader"]]
-    best = {"e_value": max(evidence, default=1.0), "passes_at": duel["passes_at"]}
+    best = {"e_value": max(evidence, default=1.0), "passes_at": duel["passes_at"], "rematch": duel["rematch"]}
     return {"number": duel["number"], "leader": duel["leader"][:200], "events": duel["events"], **best}
 
 

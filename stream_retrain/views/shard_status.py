@@ -266,6 +266,7 @@ class ShardStatus:
             "leader": duel.leader,
             "events": duel.events,
             "passes_at": duel.passes_at,
+            "rematch": duel.rematch,
             "contestants": contestants,
         }
 

@@ -43,6 +43,7 @@ def test_each_time_is_asked_once_through_a_kill(
         return len(asked(place)) >= count
 
     with place.worker(session_timeout_ms=6_000) as running:  # killed at the end
+        running.wait_for(lambda: "worker is running" in running.log)  # the topics are there from then on
         running.wait_for(lambda: more(3))
         assert shard_of(running)["schedules"][0]["schedule"] == "cron:* * * * * * Europe/Berlin"
     before = len(asked(place))

@@ -280,7 +280,7 @@ class Duel:
     def standing(self) -> DuelStanding:
         """How it stands now, and each contestant, in the order they came."""
         contestants = self._tally.standings([each.name for each in self._contestants], self._test)
-        return DuelStanding(self.number, self.served, self._test.events, self._test.passes_at, contestants)
+        return DuelStanding(self.number, self.served, self._test.events, self._test.passes_at, contestants, self.rematch)
 
     def _install(self) -> None:
         """The contestants still in, each with its predictor and its `learn_one`."""
