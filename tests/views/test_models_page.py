@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from stream_retrain.views.http import Pages, serve, serve_at
 from tests.backtesting.browser import Browser, find_chromium
 from tests.views.made import NASTY, MadeWorker
 from tests.views.test_page import count, press, text_of, visit
-from tests.views.versions import generations
+from tests.views.versions import generations, trained
 
 pytestmark = pytest.mark.slow
 
@@ -82,8 +84,7 @@ def test_the_newest_stand_first_with_their_aliases_quality_and_who_asked(page: B
     assert quality.partition(" (")[0] != "Accuracy 0.900", "that of now, and not what was written down"
     assert quality.endswith("(before: 0.810)")
     assert (events, copy) == ("0", "2.7 kB")
-    page.run("document.getElementById('models-of').value = '0'")
-    page.run("document.getElementById('models-of').dispatchEvent(new Event('change'))")
+    choose(page, "models-of", "0")
     assert [cells(page, row)[0].split()[0] for row in range(7)] == [f"0-g{number}" for number in range(6, -1, -1)]
     rolled_back = cells(page, 3)
     assert rolled_back[1] == "rolled back"
@@ -177,3 +178,104 @@ def test_the_shards_of_all_workers_of_a_parent_are_there(browser: Browser, tmp_p
         later = generations(workers[1].shards[0].id, 4, began_s=workers[1].now_s - 60)
         workers[1].tell(VersionsKnown(shard=workers[1].shards[0].id, versions=tuple(later[2:])))
         page.until(f"{of('1-g3')}")
+
+
+@pytest.mark.parametrize(
+    ("came", "cause", "way"),
+    [
+        ("lead", "drift:error", "drift"),
+        ("lead", "rematch", "drift"),
+        ("lead", "below:Accuracy:0.7", "drift"),
+        ("lead", "any(drift:error, every:700_events)", "drift"),
+        ("lead", "every:2500_events", "schedule"),
+        ("lead", "cron:0 3 * * * UTC", "schedule"),
+        ("lead", "request", "request"),
+        ("promoted", "request", "hand"),
+        ("rolled_back", "request", "back"),
+        ("reset", "drift:error", "reset"),
+        ("warm", "warm", "began"),
+        ("restored", "checkpoint", "began"),
+        ("of a later release", "", "began"),
+    ],
+)
+def test_how_a_generation_came_says_its_colour(page: Browser, came: str, cause: str, way: str) -> None:
+    version = json.dumps({"came": came, "cause": cause})
+    assert page.run(f"import('/timeline.js').then((timeline) => timeline.wayOf({version}))") == way
+
+
+@pytest.mark.parametrize(("range_s", "labels"), [(50, ":"), (7_200, ":"), (3 * 86_400, " "), (90 * 86_400, " ")])
+def test_the_axis_names_days_where_it_spans_some(page: Browser, range_s: int, labels: str) -> None:
+    found = page.run(f"""Promise.all([import('/timeline.js'), import('/chart.js')]).then(([timeline, chart]) => {{
+        const box = chart.svg("svg");
+        timeline.axis(box, {{ width: 900, from: 1767225600 - {range_s}, to: 1767225600 }});
+        return [...box.querySelectorAll("text")].map((each) => each.textContent);
+    }})""")
+    assert 2 <= len(found) <= 10
+    assert len(set(found)) == len(found)
+    assert all(labels in each for each in found)
+    assert any(month in found[0] for month in ("Oct", "Dec")) == (range_s > 86_400)
+
+
+def test_the_table_shows_what_is_chosen(browser: Browser) -> None:
+    made = MadeWorker(1, seconds_ago=3)
+    made.run(3)
+    shard = made.shards[0].id
+    raced = [trained(shard, number, after_s=10.0 * number) for number in range(3)]
+    waits = dataclasses.replace(raced[0], id="0-t3", training=3, ended=None, ended_by=None, duel=None, standings=())
+    races = dataclasses.replace(raced[0], id="0-t4", training=4, ended=None, ended_by=None, standings=())
+    failed = dataclasses.replace(raced[0], id="0-t5", training=5, ended_by="failed", error="no rows", standings=())
+    served = generations(shard, 3)
+    made.tell(VersionsKnown(shard=shard, versions=(*served, *raced, waits, races, failed), whole=True))
+    with serve("127.0.0.1", 0, made.pages()) as server:
+        page = models_of(browser, server.url)
+        assert page.run("document.getElementById('models-of-label').hidden"), "of one partition there is nothing to choose"
+        choose(page, "models-kind", "served")
+        assert ids_shown(page) == ["0-g2", "0-g1", "0-g0"]
+        choose(page, "models-kind", "trained")
+        assert ids_shown(page) == ["0-t2", "0-t1", "0-t5", "0-t4", "0-t3", "0-t0"]
+        until = {cells(page, row)[0].split()[0]: cells(page, row)[3].rpartition(", ")[2] for row in range(6)}
+        assert {each: until[each] for each in ("0-t0", "0-t3", "0-t4", "0-t5")} == {
+            "0-t0": "rejected",
+            "0-t3": "in training or waiting to race",
+            "0-t4": "races now",
+            "0-t5": "failed",
+        }
+        assert cells(page, 0)[5] == "loss 0.125, champion 0.250"
+        page.run(f"{of('0-t5')}.click()")
+        assert "no rows" in text_of(page, "#version-0-0-t5")
+        assert "the last 500 rows" in text_of(page, "#version-0-0-t5")
+        assert page.run("document.querySelectorAll('#served .served').length") == 3, "a training serves nothing"
+        choose(page, "models-span", "3600")
+        assert page.run("document.querySelectorAll('#served .served').length") == 1, "the others ended long ago"
+
+
+def test_a_worker_that_cannot_tell_its_versions_is_asked_again_and_the_rest_of_the_page_goes_on(browser: Browser) -> None:
+    made, broken = MadeWorker(1, seconds_ago=3), [True]
+    made.run(3)
+    made.know(2)
+
+    def told() -> object:
+        if broken[0]:
+            raise RuntimeError("not now")
+        return made.models.snapshot()
+
+    with serve("127.0.0.1", 0, made.pages(models=told)) as server:
+        page = visit(browser, server.url)
+        page.until("document.getElementById('models-none').innerText === 'The worker has not told its versions. It is asked again.'")
+        assert text_of(page, "#pipeline") == "flights"
+        broken[0] = False
+        page.until(SHOWN)
+        broken[0] = True
+        made.know(3)
+        page.until("document.getElementById('models-none').innerText.startsWith('The worker has told nothing of its versions since ')")
+        assert ids_shown(page) == ["0-g1", "0-g0"], "what was known stays"
+
+
+def choose(page: Browser, select: str, value: str) -> None:
+    page.run(f"document.getElementById('{select}').value = '{value}'")
+    page.run(f"document.getElementById('{select}').dispatchEvent(new Event('change'))")
+
+
+def ids_shown(page: Browser) -> list[str]:
+    found: list[str] = page.run("[...document.querySelectorAll('#versions .open')].map((each) => each.innerText)")
+    return found

@@ -36,7 +36,7 @@ export function until(version) {
   if (version.serves) return "serves now";
   if (version.ended) return `${moment(version.ended)}, ${ended(version)}`;
   if (version.aliases.includes("challenger")) return "races now";
-  return version.came === "imported" ? "" : "is trained, or waits to race";
+  return version.came === "imported" ? "" : "in training or waiting to race";
 }
 
 export const began = (version) => moment(version.began);
