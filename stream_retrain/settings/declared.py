@@ -4,63 +4,35 @@ A field of `Settings` is a setting, and its one source of truth: default, range 
 words of a fault, `describe` and the table of docs/settings.md are read from it. What belongs to the model (features, windows,
 reactions) is the pipeline's, not the operator's, and is not here.
 
-Rules: every fault of every source is listed in one error; nothing is guessed, so an unknown name is a fault; a secret is
-never in a message, a `repr` or `Settings.redacted()`.
+A secret is never in a message, a `repr` or `Settings.redacted()`. How values are read and checked: `settings.sources`.
 """
 
 import contextlib
 import dataclasses
-import difflib
 import os
 import re
-import tomllib
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Literal
 
-import msgspec
-
-from stream_retrain.errors import SettingsError
 from stream_retrain.redaction import MASK, is_secret_name, url_redacted
+from stream_retrain.settings.sources import PATH_WORDS, checked, from_environment, from_file, from_mapping
 
-__all__ = ["FIELDS", "Settings", "allowed_of", "load_settings", "variable_of"]
+__all__ = ["FIELDS", "Settings", "load_settings"]
 
-_PREFIX = "STREAM_RETRAIN_"
-_FILE_VARIABLE = "STREAM_RETRAIN_SETTINGS"
-_OTHERS = (_FILE_VARIABLE, "STREAM_RETRAIN_FAILPOINT")
 _RETENTION = {"low": 60_000, "high": 3_650 * 86_400_000, "also": -1}
 _NAME = {"pattern": r"[A-Za-z0-9._-]{1,200}", "words": "at most 200 letters, digits, dots, dashes and underscores"}
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s,:/?@\[\]]+)(:\d{1,5})?"
 _SERVERS = {"pattern": rf"([A-Za-z_]+://)?{_HOST}(, *([A-Za-z_]+://)?{_HOST})*", "words": "host:port, with commas between"}
 _REDIS = {"pattern": rf"rediss?://(\S*@)?{_HOST}(/\d*)?(\?\S*)?|unix://\S+", "words": "a redis://, rediss:// or unix:// address"}
 
-_PATH = {"words": "a path"}
+_PATH = {"words": PATH_WORDS}
 _URL = "an address such as s3://bucket/models"
 
 # Kafka settings that are named like secrets, but have values such as "true" or "kafka": masking those would hide other text.
 _OPEN = (".method", ".url", ".scope", ".jwt")
-
-# A Service named stream-retrain makes Kubernetes give its pods variables that begin as ours do; none of them is a setting.
-_SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=.*|.*PORT=(tcp|udp|sctp)://.*", re.DOTALL)
-
-_RESERVED = {
-    **dict.fromkeys(("enable.auto.commit", "enable.auto.offset.store"), "offsets are committed with the outputs, in one transaction"),
-    **dict.fromkeys(("bootstrap.servers", "metadata.broker.list"), "set `kafka_bootstrap_servers`"),
-    "isolation.level": "only committed records may be learned",
-    "group.id": "set `group`",
-    "transactional.id": "it is made of group and instance: set `instance`",
-    "enable.partition.eof": "the worker counts on it",
-    "enable.idempotence": "transactions need it on",
-    "auto.offset.reset": "set `start`",
-    "partition.assignment.strategy": "shards stay where they are only under cooperative-sticky",
-    "session.timeout.ms": "set `session_timeout_ms`",
-    "heartbeat.interval.ms": "it follows `session_timeout_ms`",
-    "group.instance.id": "set `instance` and `static_membership`",
-    "group.protocol": "set `group_protocol`",
-    "group.remote.assignor": "the broker's own choice keeps shards where they are",
-}
 
 
 def _setting(default: Any, meaning: str, **limits: Any) -> Any:
@@ -171,7 +143,7 @@ class Settings:
     traces: bool = _setting(False, "OpenTelemetry spans of batches, trainings, checkpoints and restores")
 
     def __post_init__(self) -> None:
-        for name, value in _checked(_from_mapping({name: getattr(self, name) for name in FIELDS}), []).items():
+        for name, value in checked(from_mapping({name: getattr(self, name) for name in FIELDS}), FIELDS, []).items():
             object.__setattr__(self, name, value)
 
     @property
@@ -231,7 +203,6 @@ class Settings:
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
-_PATHS = {name for name, field in FIELDS.items() if field.metadata.get("words") == _PATH["words"]}
 
 
 def load_settings(
@@ -246,104 +217,5 @@ def load_settings(
     """
     faults: list[str] = []
     asked = {name: value for name, value in overrides.items() if value is not None}
-    return Settings(**_checked([*_from_file(file, environ, faults), *_from_environment(environ), *_from_mapping(asked)], faults))
-
-
-class _Given(NamedTuple):
-    """A value as its source gave it; a librdkafka key is named `kafka.<key>`."""
-
-    label: str
-    name: str
-    value: object
-    typed: bool = True
-
-
-def _from_file(file: Path | None, environ: Mapping[str, str], faults: list[str]) -> Iterator[_Given]:
-    named = file or environ.get(_FILE_VARIABLE)
-    path = Path(named or "stream_retrain.toml")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")) if named or path.exists() else {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        faults.append(f"{path}: cannot be read as TOML: {getattr(error, 'strerror', None) or error}")
-        return
-    for name in _PATHS & table.keys():
-        if isinstance(table[name], str):
-            table[name] = path.parent / table[name]
-    yield from _from_mapping(table, f"{path}: ")
-
-
-def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
-    for variable, value in sorted(environ.items()):
-        if not variable.startswith(_PREFIX) or variable in _OTHERS or not value or _SERVICE_LINK.fullmatch(f"{variable}={value}"):
-            continue
-        name = variable.removeprefix(_PREFIX).lower()
-        if name.startswith("kafka_") and name not in FIELDS:
-            name = "kafka." + re.sub("_{1,3}", lambda run: " ._-"[len(run[0])], name.removeprefix("kafka_"))
-        yield _Given(variable, name, value, typed=False)
-
-
-def _from_mapping(values: Mapping[str, object], label: str = "", table: str = "") -> Iterator[_Given]:
-    """TOML reads an unquoted `sasl.password` as a table within a table: the dotted key is given back."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _from_mapping(value, label, f"{table}{key}.")
-        else:
-            yield _Given(f"{label}{table}{key}", f"{table}{key}", value)
-
-
-def _checked(given: Iterable[_Given], faults: list[str]) -> dict[str, Any]:
-    """The values by name, later ones winning. Raises SettingsError with `faults` and those found here."""
-    values: dict[str, Any] = {"kafka": {}}
-    for item in given:
-        try:
-            if item.name.startswith("kafka."):
-                key = item.name.removeprefix("kafka.")
-                values["kafka"][key] = _kafka_value(key, item.value)
-            else:
-                values[item.name] = _value(item)
-        except ValueError as error:
-            faults.append(f"{item.label}: {error}")
-    if faults:
-        listed = "".join(f"\n  - {fault}" for fault in faults)
-        raise SettingsError(f"the settings have {len(faults)} fault{'s' * (len(faults) > 1)}:{listed}")
-    return values
-
-
-def _kafka_value(key: str, value: object) -> str:
-    if key in _RESERVED:
-        raise ValueError(f"cannot be set here: {_RESERVED[key]}")
-    if not isinstance(value, str | int | float):
-        raise ValueError("must be text, a number, true or false")
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _value(item: _Given) -> Any:
-    field = FIELDS.get(item.name)
-    if field is None:
-        near = difflib.get_close_matches(item.name, FIELDS, n=1)
-        raise ValueError("no such setting" + "".join(f"; did you mean {name if item.typed else variable_of(name)}?" for name in near))
-    wrong = ValueError(f"must be {allowed_of(field)}" + ("" if item.name in ("redis_url", "kafka") else f", not {item.value!r}"))
-    raw = item.value.lower() if get_origin(field.type) is Literal and isinstance(item.value, str) else item.value
-    try:
-        value: Any = msgspec.convert(raw, field.type, strict=item.typed, dec_hook=lambda hint, given: hint(given))
-    except msgspec.ValidationError:
-        raise wrong from None
-    limits = field.metadata
-    outside = "low" in limits and value not in (None, limits.get("also")) and not limits["low"] <= value <= limits["high"]
-    if outside or ("pattern" in limits and value is not None and not re.fullmatch(limits["pattern"], value)):
-        raise wrong
-    return value
-
-
-def allowed_of(field: dataclasses.Field[Any]) -> str:
-    """What a setting may be, in words."""
-    limits = field.metadata
-    if "low" in limits:
-        kind = "a number" if field.type is float else "a whole number"
-        return f"{kind} from {limits['low']:,} to {limits['high']:,}" + (f", or {limits['also']}" if "also" in limits else "")
-    return limits.get("words") or ("true or false" if field.type is bool else " or ".join(get_args(field.type)))
-
-
-def variable_of(name: str) -> str:
-    """The variable of a setting."""
-    return _PREFIX + ("KAFKA_<KEY>" if name == "kafka" else name.upper())
+    given = [*from_file(file, environ, FIELDS, faults), *from_environment(environ, FIELDS), *from_mapping(asked)]
+    return Settings(**checked(given, FIELDS, faults))

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from stream_retrain.settings.declared import FIELDS, Settings, allowed_of, variable_of
+from stream_retrain.settings.declared import FIELDS, Settings
+from stream_retrain.settings.sources import allowed_of, variable_of
 
 __all__ = ["SettingRow", "describe", "settings_table_markdown"]
 
