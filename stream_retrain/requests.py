@@ -1,4 +1,4 @@
-"""Requests: where every door ends (the command line, HTTP), so that all of them take and answer the same.
+"""Requests: where every door ends (the command line, HTTP, a topic), so that all of them take and answer the same.
 
 Protocol of use, for a door:
 
@@ -88,9 +88,8 @@ class Requests:
 
         Raises `RequestError`; `RequestsFullError` where as many wait for a shard as may, after it was asked of those before it.
         """
-        _check(asked)
-        rules = [type(rule.do).__name__ for rule in self._rules(asked)]
-        numbers = self._partitions(asked, partitions)
+        answer = self.checked(asked, partitions)
+        numbers = answer.partitions
         shards = [ShardId(self.pipeline.name, self.pipeline.source, number) for number in numbers]
         for shard in shards if asked.do == "promote" and self.known is not None else ():
             self._known(shard, asked.version)
@@ -98,9 +97,14 @@ class Requests:
         held = {shard.partition: shard for worker in workers for shard in worker.status.shards}
         new = tuple(shard.partition for shard in shards if self._put(shard, asked, held.get(shard.partition)))
         notes = _notes(asked, numbers, new, held, self.group if not workers else None)
-        return Answer(
-            pipeline=self.pipeline.name, asked=asked, partitions=tuple(numbers), new=new, reactions=tuple(rules), notes=tuple(notes)
-        )
+        return dataclasses.replace(answer, new=new, notes=tuple(notes))
+
+    def checked(self, asked: Asked, partitions: Sequence[int] | None = None) -> Answer:
+        """What can be said of a request without the store; nothing is asked. Raises `RequestError`."""
+        _check(asked)
+        rules = [type(rule.do).__name__ for rule in self._rules(asked)]
+        numbers = tuple(self._partitions(asked, partitions))
+        return Answer(pipeline=self.pipeline.name, asked=asked, partitions=numbers, new=(), reactions=tuple(rules))
 
     def _known(self, shard: ShardId, version: str) -> None:
         try:
@@ -145,7 +149,7 @@ class Requests:
                 return store.pause(shard, asked)
             case "resume":
                 refused = held is not None and held.state == "paused"
-                return store.resume(shard, held.offset if refused and held is not None else None) or refused
+                return store.resume(shard, asked, held.offset if refused and held is not None else None)
             case _:
                 return store.ask(shard, asked)
 

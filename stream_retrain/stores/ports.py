@@ -54,6 +54,7 @@ from stream_retrain.stores.window import WindowChunk
 from stream_retrain.stores.worker_status import WorkerStatus
 
 __all__ = [
+    "PAUSE_TOKENS_MAX",
     "REQUESTS_MAX",
     "STATUS_EXPIRE_S",
     "WORKERS_MAX",
@@ -250,6 +251,8 @@ class JobStore(Protocol):
 
 REQUESTS_MAX: Final = 100
 """Requests that may wait for a shard."""
+PAUSE_TOKENS_MAX: Final = 100
+"""Of the pauses and resumes of a shard so many are remembered, for a week: the same one again does nothing."""
 
 
 class Looked(NamedTuple):
@@ -279,11 +282,11 @@ class RequestStore(Protocol):
         ...
 
     def pause(self, shard: ShardId, asked: Asked) -> bool:
-        """Have nothing taken until `resume`; False where somebody has paused it before."""
+        """Have nothing taken until `resume`; False where it is paused already, or where this token was had."""
         ...
 
-    def resume(self, shard: ShardId, offset: int | None = None) -> bool:
-        """Undo `pause`; whether it was paused. One that is paused for its refused records before `offset` may go on there, for a week."""
+    def resume(self, shard: ShardId, asked: Asked, offset: int | None = None) -> bool:
+        """Undo `pause`, and let a shard go on that is paused for its refused records before `offset`; whether that changed anything."""
         ...
 
 

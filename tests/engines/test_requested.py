@@ -157,7 +157,7 @@ def test_a_pause_holds_from_the_next_look_until_it_is_resumed_and_over_restarts(
     again = Run(stores=run.stores).open(100)
     assert again.of(ShardHeld) == run.of(ShardHeld)
     assert again.step().at == 100, "nothing is taken before the first look either"
-    again.stores.requests.resume(ID)
+    again.stores.requests.resume(ID, Asked(token="r", do="resume"))
     assert again.step().driver.paused == set()
     assert again.of(ShardHeld)[1:] == [ShardHeld(shard=ID, offset=100, asked=None)]
     assert again.step().at == 150
@@ -170,7 +170,7 @@ def test_a_paused_shard_takes_requests_and_carries_them_out_when_it_goes_on() ->
     run.step().ask("a", "promote", version="0-g1").step().step()
     assert run.asked_for() == []
     assert run.stores.requests.look(ID).waiting == [], "it is safe in a checkpoint"
-    run.stores.requests.resume(ID)
+    run.stores.requests.resume(ID, Asked(token="r", do="resume"))
     run.settle().step()
     assert run.asked_for() == [("model.promoted", 100, "a")]
 

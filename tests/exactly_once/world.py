@@ -11,6 +11,7 @@ import collections
 import copy
 import dataclasses
 import functools
+import itertools
 import json
 import random
 from collections.abc import Callable
@@ -249,6 +250,7 @@ class World:
             static_membership=static,
             shutdown_timeout_s=5.0,
         )
+        self._tokens = itertools.count()
         self._asked: list[list[Asked]] = [[] for _ in range(PARTITIONS)]
         self.taken: collections.Counter[str] = collections.Counter()
         """What was asked for and taken, by what came of it, once it was judged."""
@@ -290,7 +292,7 @@ class World:
         driver = slot.worker.driver if slot.worker is not None else None
         for partition in driver.paused if driver is not None else ():
             if driver is not None and self.rng.random() < 0.3:
-                self.stores.real.requests.resume(self._shard(partition), driver.position(partition))
+                self.stores.real.requests.resume(self._shard(partition), self._once("resume"), driver.position(partition))
                 self.let_go_on += 1
 
     def stop(self, slot: Slot) -> None:
@@ -338,11 +340,14 @@ class World:
 
     def pause(self, partition: int) -> None:
         """Somebody has a partition paused."""
-        self.stores.real.requests.pause(self._shard(partition), Asked(token="p", do="pause"))
+        self.stores.real.requests.pause(self._shard(partition), self._once("pause"))
+
+    def _once(self, do: Literal["pause", "resume"]) -> Asked:
+        return Asked(token=f"{do}.{next(self._tokens)}", do=do)
 
     def go_on(self, partition: int) -> None:
         """And has it go on."""
-        self.stores.real.requests.resume(self._shard(partition))
+        self.stores.real.requests.resume(self._shard(partition), self._once("resume"))
 
     def empty_store(self) -> None:
         self.stores.empty()

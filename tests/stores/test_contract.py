@@ -15,7 +15,7 @@ from stream_retrain.errors import RequestsFullError, StaleEpochError, StoreError
 from stream_retrain.facts.request import BY_BYTES_MAX, REASON_BYTES_MAX, Asked
 from stream_retrain.facts.values import Learned, ShardId
 from stream_retrain.stores import connect
-from stream_retrain.stores.ports import REQUESTS_MAX, Looked, Stores, WindowLimits, WindowSpan
+from stream_retrain.stores.ports import PAUSE_TOKENS_MAX, REQUESTS_MAX, Looked, Stores, WindowLimits, WindowSpan
 from stream_retrain.stores.window import WindowChunk
 from tests.stores.support import ROOMY, SHARD, chunk, offsets, rows
 
@@ -400,13 +400,27 @@ class TestRequests:
         assert not stores.requests.pause(SHARD, Asked(token="u", do="pause")), "who paused it first is kept"
         assert stores.requests.look(SHARD) == Looked([], who, None)
         assert stores.requests.look(SHARD._replace(partition=1)).paused is None
-        assert [stores.requests.resume(SHARD) for _ in range(2)] == [True, False]
+        assert [stores.requests.resume(SHARD, Asked(token=token, do="resume")) for token in "vw"] == [True, False]
         assert stores.requests.look(SHARD) == Looked([], None, None)
+
+    def test_a_pause_and_a_resume_that_come_again_do_nothing(self, stores: Stores) -> None:
+        pause, resume = Asked(token="p", do="pause"), Asked(token="r", do="resume")
+        assert stores.requests.pause(SHARD, pause)
+        assert stores.requests.resume(SHARD, resume)
+        assert not stores.requests.pause(SHARD, pause)
+        assert stores.requests.look(SHARD).paused is None
+        later = Asked(token="q", do="pause")
+        assert stores.requests.pause(SHARD, later)
+        assert not stores.requests.resume(SHARD, resume, 7)
+        assert stores.requests.look(SHARD) == Looked([], later, None)
+        for number in range(PAUSE_TOKENS_MAX):
+            stores.requests.resume(SHARD, Asked(token=f"t{number}", do="resume"))
+        assert stores.requests.pause(SHARD, pause), "so many are remembered"
 
     def test_where_a_paused_shard_may_go_on_is_kept_until_the_next_time(self, stores: Stores) -> None:
         assert stores.requests.look(SHARD).resumed is None
         for offset in (7, 0, 1_234_567):
-            stores.requests.resume(SHARD, offset)
+            assert stores.requests.resume(SHARD, Asked(token=f"t{offset}", do="resume"), offset)
             assert stores.requests.look(SHARD).resumed == offset
         assert stores.requests.look(SHARD._replace(partition=99)).resumed is None
 

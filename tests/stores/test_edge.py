@@ -242,10 +242,13 @@ def test_a_shard_is_paused_also_where_it_cannot_be_read_by_whom(own_valkey: str,
         paused = store.look(SHARD).paused
         assert paused is not None
         assert paused.reason == "what is stored of it cannot be read"
-        assert store.resume(SHARD)
+        assert store.resume(SHARD, Asked(token=value.hex(), do="resume"))
     raw.hset(f"{KEY}pause", "a", "b")
     assert store.look(SHARD).paused is None
+    raw.delete(f"{KEY}pause_tokens")
+    raw.hset(f"{KEY}pause_tokens", "a", "b")
     assert store.pause(SHARD, Asked(token="t", do="pause"))
+    assert raw.lrange(f"{KEY}pause_tokens", 0, -1) == [b"t"]
 
 
 def test_another_group_is_refused_with_the_reason_and_the_remedy() -> None:

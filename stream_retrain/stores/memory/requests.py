@@ -39,14 +39,20 @@ class MemoryRequestStore:
 
     def pause(self, shard: ShardId, asked: Asked) -> bool:
         with self._shards.locked(shard) as stored:
+            if asked.token in stored.pause_tokens:
+                return False
+            stored.pause_tokens.append(asked.token)
             if stored.paused is not None:
                 return False
             stored.paused = fitted(asked)
             return True
 
-    def resume(self, shard: ShardId, offset: int | None = None) -> bool:
+    def resume(self, shard: ShardId, asked: Asked, offset: int | None = None) -> bool:
         with self._shards.locked(shard) as stored:
+            if asked.token in stored.pause_tokens:
+                return False
+            stored.pause_tokens.append(asked.token)
             if offset is not None:
                 stored.resumed = offset
             paused, stored.paused = stored.paused, None
-            return paused is not None
+            return paused is not None or offset is not None

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.values import ShardId
-from stream_retrain.stores.ports import Ending, JobStatus
+from stream_retrain.stores.ports import PAUSE_TOKENS_MAX, Ending, JobStatus
 from stream_retrain.stores.refusals import stale_epoch
 from stream_retrain.stores.window import WindowChunk
 
@@ -43,6 +43,7 @@ class StoredShard:
     requests: list[Asked] = dataclasses.field(default_factory=list)
     paused: Asked | None = None
     resumed: int | None = None
+    pause_tokens: collections.deque[str] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=PAUSE_TOKENS_MAX))
     artifacts: dict[str, StoredArtifact] = dataclasses.field(default_factory=dict)
     """By name, oldest first."""
     versions: dict[bytes, bytes] = dataclasses.field(default_factory=dict)

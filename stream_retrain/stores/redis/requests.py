@@ -7,6 +7,7 @@ week after the last request.
 
 `sr:{pipeline/topic/partition}:pause` is who paused the shard, in the same JSON, until it is deleted. `...:resume` is the offset at
 which a shard may go on that is paused for its refused records, for a week.
+`...:pause_tokens` is a list of the last tokens that paused the shard or resumed it, for a week: one that comes again does nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import msgspec
 from stream_retrain.errors import RequestsFullError, StateError
 from stream_retrain.facts.request import TOKEN, Asked, fitted
 from stream_retrain.facts.values import ShardId
-from stream_retrain.stores.ports import REQUESTS_MAX, Looked
+from stream_retrain.stores.ports import PAUSE_TOKENS_MAX, REQUESTS_MAX, Looked
 from stream_retrain.stores.redis.parse import text, whole
 from stream_retrain.stores.redis.server import RedisServer, key_of
 
@@ -87,12 +88,53 @@ return 1
 """
 )
 """KEYS: requests. ARGV: how many are looked at, tokens."""
-PAUSE: Final = """
-if redis.call('TYPE', KEYS[1]).ok == 'string' then return 0 end
-redis.call('SET', KEYS[1], ARGV[1])
+_ONCE: Final = """
+local tokens, token = KEYS[1], ARGV[1]
+local function had()
+    local kind = redis.call('TYPE', tokens).ok
+    if kind ~= 'list' and kind ~= 'none' then redis.call('DEL', tokens) end
+    for _, each in ipairs(redis.call('LRANGE', tokens, 0, tonumber(ARGV[2]) - 1)) do
+        if each == token then return true end
+    end
+    return false
+end
+local function remember()
+    redis.call('LPUSH', tokens, token)
+    redis.call('LTRIM', tokens, 0, tonumber(ARGV[2]) - 1)
+    redis.call('EXPIRE', tokens, ARGV[3])
+end
+if had() then return 0 end
+"""
+PAUSE: Final = (
+    _ONCE
+    + """
+local paused = redis.call('TYPE', KEYS[2]).ok == 'string'
+if not paused then redis.call('SET', KEYS[2], ARGV[4]) end
+remember()
+if paused then return 0 end
 return 1
 """
-"""KEYS: pause. ARGV: who paused it. What is of another type is replaced."""
+)
+"""KEYS: pause tokens, pause. ARGV: token, how many are remembered, for how many seconds, who pauses it.
+
+What is of another type is replaced.
+"""
+RESUME: Final = (
+    _ONCE
+    + """
+local changed = redis.call('DEL', KEYS[2])
+if ARGV[4] ~= '' then
+    redis.call('SET', KEYS[3], ARGV[4], 'EX', ARGV[3])
+    changed = 1
+end
+remember()
+return changed
+"""
+)
+"""KEYS: pause tokens, pause, resume. ARGV: token, how many are remembered, for how many seconds, the offset to go on from or nothing.
+
+It deletes first, which a Redis out of memory does not refuse, so that it does not refuse what follows either.
+"""
 
 
 class RedisRequestStore:
@@ -101,7 +143,7 @@ class RedisRequestStore:
     def __init__(self, server: RedisServer) -> None:
         self._server = server
         script = server.client.register_script
-        self._ask, self._look, self._drop, self._pause = script(ASK), script(LOOK), script(DROP), script(PAUSE)
+        self._ask, self._look, self._drop, self._pause, self._resume = map(script, (ASK, LOOK, DROP, PAUSE, RESUME))
 
     def ask(self, shard: ShardId, asked: Asked) -> bool:
         args: list[Any] = [_member(asked), EXPIRE_S, REQUESTS_MAX, asked.token]
@@ -130,19 +172,22 @@ class RedisRequestStore:
             self._server.call(f"drop requests of shard {shard}", lambda: self._drop(keys=[key], args=[REQUESTS_MAX, *tokens]))
 
     def pause(self, shard: ShardId, asked: Asked) -> bool:
-        key, args = key_of(shard, "pause"), [_member(asked)]
-        return bool(self._server.call(f"pause shard {shard}", lambda: self._pause(keys=[key], args=args)))
+        keys, args = [key_of(shard, name) for name in ("pause_tokens", "pause")], [*_once(asked), _member(asked)]
+        return bool(self._server.call(f"pause shard {shard}", lambda: self._pause(keys=keys, args=args)))
 
-    def resume(self, shard: ShardId, offset: int | None = None) -> bool:
-        client = self._server.client
-        if offset is not None:
-            self._server.call(f"resume shard {shard}", lambda: client.set(key_of(shard, "resume"), offset, ex=EXPIRE_S))
-        return bool(self._server.call(f"resume shard {shard}", lambda: client.delete(key_of(shard, "pause"))))
+    def resume(self, shard: ShardId, asked: Asked, offset: int | None = None) -> bool:
+        keys = [key_of(shard, name) for name in ("pause_tokens", "pause", "resume")]
+        args = [*_once(asked), "" if offset is None else offset]
+        return bool(self._server.call(f"resume shard {shard}", lambda: self._resume(keys=keys, args=args)))
 
     def _remove(self, shard: ShardId, members: list[bytes]) -> None:
         if members:
             key = key_of(shard, "requests")
             self._server.call(f"drop the requests of shard {shard}", lambda: self._server.client.zrem(key, *members))
+
+
+def _once(asked: Asked) -> list[Any]:
+    return [asked.token, PAUSE_TOKENS_MAX, EXPIRE_S]
 
 
 def _member(asked: Asked) -> bytes:

@@ -16,6 +16,7 @@ The keys of a shard share the hash tag `{pipeline/topic/partition}`, so they are
     sr:{...}:requests              it expires too: requests that wait (`stores.redis.requests`)
     sr:{...}:pause                 who paused the shard
     sr:{...}:resume                it expires: where a paused shard may go on
+    sr:{...}:pause_tokens          it expires: who has paused and resumed it before
 
 Rules of every writing script, in this order:
  1. With an epoch below the stored one it changes nothing and returns `stale`. An epoch above the stored one replaces it: if Redis was
