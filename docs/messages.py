@@ -52,6 +52,8 @@ REASONS: Final[dict[str, str]] = {
     "duplicate": "a question with its id waits already",
     "model": "the model raised on it",
     "correction": 'a second answer with another label, where `Labels(corrections="dead_letter")` says so',
+    "signature": "a request of `orders.requests` that is not signed by one of its keys",
+    "request": "a request of `orders.requests` that is too old, of another pipeline, or asks what this one cannot do",
     "no_question": "a label of a topic of its own whose question never came, or had no place; `sr_topic` is that topic",
 }
 CARRIED: Final = """\

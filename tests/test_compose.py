@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from stream_retrain import compose
+from stream_retrain.compose.doors import requests_read
 from stream_retrain.compose.serving import pages_of, served_by
 from stream_retrain.engines.trainer import ProcessTrainer
 from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.errors import SettingsError
-from stream_retrain.facts.worker import Retrying, WorkerStateChanged
+from stream_retrain.facts.worker import Retrying, WorkerFact, WorkerStateChanged
 from stream_retrain.settings import Settings, load_settings
 from stream_retrain.stores import connect
 from stream_retrain.views.history import History
@@ -122,6 +123,28 @@ class TestServing:
         self.serve(http_host="0.0.0.0", http_write_token_file=str(token))
         assert "who reads the write token on its way may ask for anything" in caplog.text
         assert settings(http_write_token_file=str(token)).secrets() == ["0123456789abcdef"]
+
+    def test_the_topic_of_requests_is_not_read_without_being_asked_to_and_is_warned_of_without_keys(
+        self, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        facts: list[WorkerFact] = []
+        away = {"kafka_bootstrap_servers": "127.0.0.1:1"}
+
+        def read(**given: object) -> None:
+            watchdog = Watchdog(lambda: True, loop_timeout_s=60, shutdown_timeout_s=1)
+            assert watchdog(), "it is to stop, so no attempt is made"
+            with requests_read(PIPELINE, settings(**away | given), "i", watchdog, facts.append) as look:
+                look(1.0)
+
+        read()
+        assert (facts, caplog.text) == ([], "")
+        open_to_all = tmp_path / "requests.key"
+        open_to_all.write_text("k1:0123456789abcdef0123456789abcdef")
+        open_to_all.chmod(0o644)
+        with pytest.raises(SettingsError, match="is open to others"):
+            read(requests_key_file=str(open_to_all))
+        read(requests_unsigned=True)
+        assert "requests_unsigned is set: whoever can write to the topic of requests may ask for anything" in caplog.text
 
     def test_refuses_a_key_without_its_certificate_or_one_that_others_can_read(
         self, tmp_path: Path, certificate: tuple[Path, Path]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from river import linear_model, naive_bayes
 
@@ -25,6 +26,7 @@ from stream_retrain.cli import main
 from stream_retrain.engines.kafka.relay.label import LabelReader
 from stream_retrain.errors import EventError
 from stream_retrain.facts.records import RejectReason
+from stream_retrain.facts.sent import Sent
 from stream_retrain.facts.values import Predicted
 from stream_retrain.lane.asyncapi import asyncapi_document
 from stream_retrain.lane.batch import Record
@@ -215,7 +217,19 @@ def test_every_reference_of_the_document_leads_somewhere() -> None:
         "orders.predictions",
         "orders.decisions",
         "orders.dead_letters",
+        "orders.requests",
     }
+
+
+def test_a_request_as_the_command_line_writes_it_fits_its_schema_and_another_does_not() -> None:
+    made = document(PIPELINES["binary"])
+    schema = made["components"]["schemas"]["Request"]
+    sent = json.loads(msgspec.json.encode(Sent(pipeline="orders", do="promote", version="0-g1", token="t", at=5.0, partitions=[0])))
+    check(sent, schema, made)
+    for wrong in ({"verson": "0-g1"}, {"partitions": []}, {"at": "now"}):
+        with pytest.raises(jsonschema.ValidationError):
+            check(sent | wrong, schema, made)
+    assert "request-signature" in made["components"]["messages"]["request"]["headers"]["properties"]
 
 
 def test_the_command_prints_the_document_with_the_servers(

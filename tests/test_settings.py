@@ -283,12 +283,16 @@ def test_a_number_has_its_unit_in_its_name_or_counts_what_it_names(name: str) ->
 def test_every_secret_is_known_wherever_it_is(tmp_path: Path) -> None:
     keys = tmp_path / "signing.key"
     keys.write_text("\ufeffk2:bmV3  # since Monday\n\n# old ones\nk1:c0ffee00\n")
+    asking = tmp_path / "requests.key"
+    asking.write_text("airflow:decade01\n")
     found = Settings(
         redis_url="rediss://me:p%40ss@h/0?ssl_ca_certs=/etc/ca.pem&password=in-the-query",
         kafka={"sasl.password": "pw", "sasl.username": "u", "sasl.oauthbearer.method": "oidc", "ssl.key.pem": "PEM"},
         signing_key_file=keys,
+        requests_key_file=asking,
     ).secrets()
-    assert sorted(set(found)) == sorted({"p@ss", "in-the-query", "pw", "PEM", "k2:bmV3", "bmV3", "k1:c0ffee00", "c0ffee00"})
+    of_keys = {"k2:bmV3", "bmV3", "k1:c0ffee00", "c0ffee00", "airflow:decade01", "decade01"}
+    assert sorted(set(found)) == sorted({"p@ss", "in-the-query", "pw", "PEM"} | of_keys)
 
 
 def test_a_token_is_a_secret_as_a_whole_whatever_signs_it_has(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from stream_retrain.cli.by_topic import Refused, asked_by_topic, refused_as
 from stream_retrain.cli.output import configured, errors, loaded, print_json, user_name
 from stream_retrain.compose.doors import requests_of
 from stream_retrain.facts.request import Asked, RequestKind
@@ -60,13 +62,19 @@ def asks(
     timeout_s: float,
     json: bool,
     version: str = "",
+    by_topic: bool = False,
 ) -> None:
     """Ask, say so, and with `wait` end the program by the outcome."""
     wanted, requests = opened(pipeline, settings)
     of = requests.pipeline
     starts = _starts(wanted, of, anew=token is None) if wait else {}
     asked = Asked(token=new_token() if token is None else token, do=do, reason=reason, version=version, by=f"cli:{user_name()}")
-    answer = requests.ask(asked, partitions)
+    refused: contextlib.AbstractContextManager[Refused] = contextlib.nullcontext(lambda: None)
+    if by_topic:
+        answer, sent, letters_end = asked_by_topic(requests, wanted, asked, partitions)
+        refused = refused_as(wanted, of.name, sent, letters_end)
+    else:
+        answer = requests.ask(asked, partitions)
     listed = ", ".join(map(str, answer.partitions))
     what = ", ".join(answer.reactions) if do == "retrain" else f"{do} {version}".rstrip()
     errors().print(f"asked {of.name}, partition {listed}, for {what}; see stream-retrain status", markup=False)
@@ -76,12 +84,13 @@ def asks(
         _print(answer.shown(), json)
         return
     end_s = time.monotonic() + timeout_s
-    if do == "pause":
-        shown = _stand(requests, answer, end_s)
-    else:
-        folds = {number: RequestFold(asked.token) for number in answer.partitions}
-        _follow(wanted, of, folds, {number: starts.get(number, 0) for number in folds}, end_s)
-        shown = {number: _shown(fold) for number, fold in folds.items()}
+    with refused as found:
+        if do == "pause":
+            shown = _stand(requests, answer, end_s, found)
+        else:
+            folds = {number: RequestFold(asked.token) for number in answer.partitions}
+            _follow(wanted, of, folds, {number: starts.get(number, 0) for number in folds}, end_s, found)
+            shown = {number: _shown(fold) for number, fold in folds.items()}
     _print(answer.shown() | {"outcomes": shown}, json)
     raise typer.Exit(_exit_code([each["outcome"] for each in shown.values()]))
 
@@ -101,7 +110,14 @@ def _starts(settings: Settings, pipeline: Pipeline, *, anew: bool) -> dict[int, 
     return ends if anew else dict.fromkeys(ends, BEGINNING)
 
 
-def _follow(settings: Settings, pipeline: Pipeline, folds: Mapping[int, RequestFold], starts: Mapping[int, int], until_s: float) -> None:
+def _follow(
+    settings: Settings,
+    pipeline: Pipeline,
+    folds: Mapping[int, RequestFold],
+    starts: Mapping[int, int],
+    until_s: float,
+    refused: Refused,
+) -> None:
     """Read decisions until every request has its outcome, or the time is over."""
     from stream_retrain.engines.kafka.follow import following
     from stream_retrain.engines.kafka.topics import output_topic
@@ -109,6 +125,7 @@ def _follow(settings: Settings, pipeline: Pipeline, folds: Mapping[int, RequestF
     from stream_retrain.lane.step import DECISIONS
 
     with following(settings, output_topic(pipeline.name, DECISIONS), starts) as follower:
+        why: str | None = None
         while any(fold.outcome is None for fold in folds.values()) and time.monotonic() < until_s:
             came = follower.poll(min(POLL_S, max(0.0, until_s - time.monotonic())))
             for number, record in came:
@@ -118,17 +135,21 @@ def _follow(settings: Settings, pipeline: Pipeline, folds: Mapping[int, RequestF
             for number, fold in folds.items() if not came else ():
                 before = fold.outcome
                 fold.looked()
+                if fold.outcome is None and (why := why or refused()) is not None:
+                    fold.refuse(why)
                 if fold.outcome != before:
                     errors().print(f"partition {number}: {fold.detail}", markup=False, highlight=False)
 
 
-def _stand(requests: Requests, answer: Answer, until_s: float) -> dict[int, dict[str, Any]]:
+def _stand(requests: Requests, answer: Answer, until_s: float, refused: Refused) -> dict[int, dict[str, Any]]:
     """Wait until the workers say that the partitions are paused: it is no decision."""
     found: dict[int, dict[str, Any]] = {}
     while len(found) < len(answer.partitions) and time.monotonic() < until_s:
         told = requests.stores.workers.all(requests.group)
         held = {shard.partition: shard for worker in told for shard in worker.status.shards if shard.state == "paused"}
         found = {number: _paused(held[number].offset) for number in answer.partitions if number in held}
+        if (why := refused()) is not None:
+            return {number: {"outcome": "refused", "detail": why, "offset": None} for number in answer.partitions}
         time.sleep(POLL_S if len(found) < len(answer.partitions) else 0.0)
     waits = {"outcome": "timed_out", "detail": "no worker says that it is paused yet", "offset": None}
     return {number: found.get(number, waits) for number in answer.partitions}

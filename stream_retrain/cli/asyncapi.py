@@ -23,7 +23,7 @@ def asyncapi(
     ] = None,
     settings: SettingsFile = None,
 ) -> None:
-    """Print an AsyncAPI 3.0 document (JSON) of source, predictions, decisions and dead letters, with the schema of each message."""
+    """Print an AsyncAPI 3.0 document (JSON) of source, requests and outputs, with the schema of each message."""
     document = asyncapi_document(loaded(pipeline), stream_retrain.__version__, _servers(configured(settings)))
     text = json.dumps(document, indent=2)
     if out is None:

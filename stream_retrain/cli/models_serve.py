@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stream_retrain.cli.asking import ON_COMMAND_LINE, Partitions, Reason, Timeout, Token, Wait, asks
+from stream_retrain.cli.by_topic import ByTopic
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile
 
 __all__ = ["promote", "rollback"]
@@ -23,6 +24,7 @@ def promote(
     token: Token = None,
     wait: Wait = False,
     timeout: Timeout = 120.0,
+    by_topic: ByTopic = False,
     settings: SettingsFile = None,
     json: JsonFlag = False,
 ) -> None:
@@ -30,7 +32,9 @@ def promote(
 
     A version of a partition serves there; an import serves all, unless --partition says which.
     """
-    asks("promote", pipeline, settings, partition, reason, token, wait=wait, timeout_s=timeout, json=json, version=version)
+    asks(
+        "promote", pipeline, settings, partition, reason, token, wait=wait, timeout_s=timeout, json=json, version=version, by_topic=by_topic
+    )
 
 
 def rollback(
@@ -40,8 +44,9 @@ def rollback(
     token: Token = None,
     wait: Wait = False,
     timeout: Timeout = 120.0,
+    by_topic: ByTopic = False,
     settings: SettingsFile = None,
     json: JsonFlag = False,
 ) -> None:
     """Have what served before the present model serve again, in all partitions or in those that are named."""
-    asks("rollback", pipeline, settings, partition, reason, token, wait=wait, timeout_s=timeout, json=json)
+    asks("rollback", pipeline, settings, partition, reason, token, wait=wait, timeout_s=timeout, json=json, by_topic=by_topic)

@@ -7,6 +7,7 @@ import dataclasses
 import typer
 
 from stream_retrain.cli.asking import ON_COMMAND_LINE, Partitions, Reason, Timeout, Token, Wait, asks, opened
+from stream_retrain.cli.by_topic import ByTopic
 from stream_retrain.cli.group_status import nobody_runs
 from stream_retrain.cli.output import JsonFlag, PipelineArgument, SettingsFile, errors, print_json
 from stream_retrain.errors import SettingsError
@@ -25,11 +26,12 @@ def retrain(
     token: Token = None,
     wait: Wait = False,
     timeout: Timeout = 600.0,
+    by_topic: ByTopic = False,
     settings: SettingsFile = None,
     json: JsonFlag = False,
 ) -> None:
     """Ask a running pipeline to retrain; what that means, its rules on requests say. Each shard takes it up with its next event."""
-    asks("retrain", pipeline, settings, partition, reason, token, wait=wait, timeout_s=timeout, json=json)
+    asks("retrain", pipeline, settings, partition, reason, token, wait=wait, timeout_s=timeout, json=json, by_topic=by_topic)
 
 
 def reset(
@@ -39,11 +41,12 @@ def reset(
     token: Token = None,
     wait: Wait = False,
     timeout: Timeout = 60.0,
+    by_topic: ByTopic = False,
     settings: SettingsFile = None,
     json: JsonFlag = False,
 ) -> None:
     """Have the model begin afresh, with the next event of each shard; a duel under way ends."""
-    asks("reset", pipeline, settings, partition, reason, token, wait=wait, timeout_s=timeout, json=json)
+    asks("reset", pipeline, settings, partition, reason, token, wait=wait, timeout_s=timeout, json=json, by_topic=by_topic)
 
 
 def pause(
@@ -53,17 +56,19 @@ def pause(
     token: Token = None,
     wait: Wait = False,
     timeout: Timeout = 60.0,
+    by_topic: ByTopic = False,
     settings: SettingsFile = None,
     json: JsonFlag = False,
 ) -> None:
     """Have nothing of these partitions taken until `stream-retrain resume`, whoever has them; no record is lost meanwhile."""
-    asks("pause", pipeline, settings, partition, reason, token, wait=wait, timeout_s=timeout, json=json)
+    asks("pause", pipeline, settings, partition, reason, token, wait=wait, timeout_s=timeout, json=json, by_topic=by_topic)
 
 
 def resume(
     pipeline: PipelineArgument,
     partition: Partitions = None,
     reason: Reason = ON_COMMAND_LINE,
+    by_topic: ByTopic = False,
     settings: SettingsFile = None,
     json: JsonFlag = False,
 ) -> None:
@@ -71,6 +76,9 @@ def resume(
 
     Exit code 3 where nobody has paused one and no worker runs, which would know of one that is paused for its refused records.
     """
+    if by_topic:
+        asks("resume", pipeline, settings, partition, reason, None, wait=False, timeout_s=1.0, json=json, by_topic=True)
+        return
     _, requests = opened(pipeline, settings)
     workers = requests.stores.workers.all(requests.group)
     offsets = {shard.partition: shard.offset for worker in workers for shard in worker.status.shards if shard.state == "paused"}

@@ -143,6 +143,10 @@ def _show(number: str | None, found: dict[str, Any] | None) -> None:
     if relay := found.get("label_relay"):
         done = f"{relay['relayed']:,} relayed, {relay['waiting']:,} wait for their questions, {relay['rejected']:,} dead letters"
         console.print(plain(f"  relay of labels: {relay['state']}  {done}  {relay['detail']}"))
+    if read := found.get("request_topic"):
+        lag = "another worker reads" if read["lag_records"] is None else f"lag {read['lag_records']:,}"
+        done = f"{read['taken']:,} taken, {read['refused']:,} dead letters"
+        console.print(plain(f"  topic of requests: {read['state']}  {lag}  {done}  {read['detail']}"))
     if called := found.get("callbacks"):
         lag = "-" if called["lag_records"] is None else f"{called['lag_records']:,}"
         console.print(plain(f"  callbacks: {called['state']}  lag {lag}  {called['detail']}"))

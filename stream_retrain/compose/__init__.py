@@ -16,7 +16,7 @@ import stream_retrain
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.trial import checkpointable
 from stream_retrain.compose.callbacks import beside_worker
-from stream_retrain.compose.doors import requests_of
+from stream_retrain.compose.doors import requests_of, requests_read
 from stream_retrain.compose.serving import pages_of, served_by
 from stream_retrain.compose.trainers import serve_trainer, trainer_of
 from stream_retrain.core.callbacks import NamedHandler, handlers_of
@@ -147,8 +147,8 @@ def equipped(
         _check_start(pipeline, stores, keyring)
         stack.enter_context(Announcer(stores.workers, group, instance.name, status.snapshot, served.url_elsewhere if served else ""))
         tell = all_of(status, history, models, metrics, log_fact, *traces, watching)
-        relay = stack.enter_context(relayed(pipeline, settings, instance.name, watchdog, tell))
-        called = stack.enter_context(beside_worker(callbacks, settings, tell))
+        given = pipeline, settings, instance.name, watchdog, tell
+        beside = (relayed(*given), beside_worker(callbacks, settings, tell), requests_read(*given))
         yield Equipment(
             pipeline=pipeline,
             settings=settings,
@@ -159,7 +159,7 @@ def equipped(
             stores=stores,
             trainer=stack.enter_context(trainer_of(pipeline, settings, stores, keyring, target, watchdog.deadline_s)),
             pages=pages,
-            beside=lambda now_s: (relay(now_s), called(now_s))[-1],
+            beside=_all_looked_after([stack.enter_context(each) for each in beside]),
         )
 
 
@@ -167,6 +167,14 @@ def _check_start(pipeline: Pipeline, stores: Stores, keyring: Keyring) -> None:
     """Refuse at once what no shard could begin with; a store that is away is waited for, by whoever opens a shard."""
     with contextlib.suppress(StoreError):
         start_of(pipeline, stores, keyring)
+
+
+def _all_looked_after(beside: Sequence[Callable[[float], None]]) -> Callable[[float], None]:
+    def look(now_s: float) -> None:
+        for each in beside:
+            each(now_s)
+
+    return look
 
 
 @contextlib.contextmanager

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.facts.request import Asked
+from stream_retrain.facts.worker import Tell
 from stream_retrain.requests import Requests
 from stream_retrain.settings import Settings
 from stream_retrain.stores import connect
@@ -17,7 +21,9 @@ from stream_retrain.stores.registry import Registry
 if TYPE_CHECKING:
     from stream_retrain.views.door import Ask
 
-__all__ = ["ask_over_http", "requests_of"]
+__all__ = ["ask_over_http", "requests_of", "requests_read"]
+
+LOG: Final = logging.getLogger("stream_retrain.worker")
 
 
 def requests_of(pipeline: Pipeline, settings: Settings) -> Requests:
@@ -44,3 +50,23 @@ def ask_over_http(pipeline: Pipeline, settings: Settings) -> Ask:
         return requests().ask(asked, partitions).shown()
 
     return ask
+
+
+@contextlib.contextmanager
+def requests_read(
+    pipeline: Pipeline, settings: Settings, instance: str, watchdog: Watchdog, tell: Tell
+) -> Iterator[Callable[[float], None]]:
+    """The topic of requests, for as long as the worker runs; what the worker's loop calls every turn.
+
+    Raises `SettingsError` where the keys cannot be read.
+    """
+    from stream_retrain.engines.kafka.request_topic import RequestThread, asking_keys
+
+    if not settings.requests_by_topic:
+        yield lambda _: None
+        return
+    if asking_keys(settings) is None:
+        LOG.warning("requests_unsigned is set: whoever can write to the topic of requests may ask for anything; see that its ACLs say who")
+    requests = functools.cache(lambda: requests_of(pipeline, settings))
+    with RequestThread(pipeline, settings, instance, lambda *asked: requests().ask(*asked), watchdog, tell) as thread:
+        yield thread.look

@@ -10,7 +10,9 @@ from stream_retrain.facts.telling import Counter, Level
 
 __all__ = ["IntakePaused", "Passed", "RejectReason", "Rejected", "Unmatched", "UnmatchedReason"]
 
-RejectReason: TypeAlias = Literal["empty", "too_large", "decode", "schema", "duplicate", "model", "correction", "no_question"]
+RejectReason: TypeAlias = Literal[
+    "empty", "too_large", "decode", "schema", "duplicate", "model", "correction", "no_question", "signature", "request"
+]
 """Why a record was refused: a closed set, so that it can be a metric's label.
 
 - `empty`: no value (a tombstone)          - `too_large`: more bytes than `record_bytes_max`
@@ -18,6 +20,8 @@ RejectReason: TypeAlias = Literal["empty", "too_large", "decode", "schema", "dup
 - `duplicate`: a question with its id waits already
 - `model`: the model raised on it         - `correction`: an answer to a question that was answered before with another label
 - `no_question`: a label of another topic waited too long for its question
+- `signature`: a request of the topic of requests is not signed by who may ask
+- `request`: it is too old, or of another pipeline, or asks what the pipeline cannot do
 """
 UnmatchedReason: TypeAlias = Literal[
     "no_question",

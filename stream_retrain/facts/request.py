@@ -30,7 +30,7 @@ class Asked:
     version: str = ""
     """Of a promotion: which version (`VERSION`)."""
     by: str = ""
-    """Who asks and through which door: `cli:USER`, `http:ADDRESS`, or `schedule`."""
+    """Who asks and through which door: `cli:USER`, `http:ADDRESS`, `topic:KEY ID`, or `schedule`."""
     rule: int | None = None
     """The rule of the pipeline that asks; None: a person or a program does."""
 

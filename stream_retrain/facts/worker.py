@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from stream_retrain.facts.callbacks import CallbacksChanged, CallbacksTold
+from stream_retrain.facts.doors import DoorFact
 from stream_retrain.facts.kept import KeptFact
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.observation import Observation
@@ -341,6 +342,7 @@ WorkerFact: TypeAlias = (
     | RelayChanged
     | CallbacksTold
     | CallbacksChanged
+    | DoorFact
     | WorkerStateChanged
     | Retrying
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stream_retrain.core.pipeline import Pipeline
+from stream_retrain.facts.sent import sent_schema
 from stream_retrain.lane.messages import (
     PUBLISHED,
     decision_schemas,
@@ -50,6 +51,9 @@ def asyncapi_document(pipeline: Pipeline, release: str, servers: Mapping[str, Ma
     answers = pipeline.labels.topic
     if answers is not None:
         channels["labels"] = _channel(answers, "Labels that come later, each with the id of its question.", ["label"])
+    channels["requests"] = _channel(
+        f"{pipeline.name}.requests", "What programs ask of the pipeline; read where a worker has keys for it.", ["request"]
+    )
     channels |= {kind: _channel(f"{pipeline.name}.{kind}", f"{words} {READ}", held) for kind, (words, held) in outputs.items()}
     return {
         "asyncapi": VERSION,
@@ -64,6 +68,7 @@ def asyncapi_document(pipeline: Pipeline, release: str, servers: Mapping[str, Ma
         "operations": {
             "receiveEvents": _operation("receive", "source", "The pipeline takes events."),
             **({} if answers is None else {"receiveLabels": _operation("receive", "labels", "The pipeline takes labels.")}),
+            "receiveRequests": _operation("receive", "requests", "The pipeline takes requests."),
             **{_operation_name(kind): _operation("send", kind, words) for kind, (words, _) in outputs.items()},
         },
         "components": {
@@ -72,6 +77,7 @@ def asyncapi_document(pipeline: Pipeline, release: str, servers: Mapping[str, Ma
                 "Event": source_schema(pipeline),
                 **({} if answers is None else {"Label": label_schema(pipeline)}),
                 "Prediction": prediction_schema(pipeline),
+                "Request": sent_schema(),
                 **data,
             },
         },
@@ -83,6 +89,13 @@ def _messages(pipeline: Pipeline) -> dict[str, Any]:
     made: dict[str, Any] = {
         "event": _message("Event", "A question, an answer, or both in one.", {"$ref": "#/components/schemas/Event"}, _content(pipeline)),
         "prediction": _message("Prediction", "What the model said of one question.", {"$ref": "#/components/schemas/Prediction"}),
+        "request": {
+            **_message("Request", "What a program asks; docs/requests.md says how it is signed.", {"$ref": "#/components/schemas/Request"}),
+            "headers": {
+                "type": "object",
+                "properties": {"request-signature": {"type": "string", "description": "v1,KEY ID,HEX: the HMAC-SHA256 of the value"}},
+            },
+        },
         "deadLetter": {
             "name": "DeadLetter",
             "title": "DeadLetter",

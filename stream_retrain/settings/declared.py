@@ -134,6 +134,16 @@ class Settings:
         default=None, metadata=_PATH | {"meaning": "token that every request needs but those for /healthz and /readyz"}
     )
     http_write_token_file: Path | None = dataclasses.field(default=None, metadata=_PATH | {"meaning": "token that POST /v1/... needs"})
+    requests_key_file: Path | None = dataclasses.field(
+        default=None,
+        metadata=_PATH | {"meaning": "keys that sign requests in `<pipeline>.requests`; without them it is not read"},
+    )
+    requests_unsigned: bool = _setting(
+        False, "read `<pipeline>.requests` without keys and take what nobody signed: only where ACLs say who may write to it"
+    )
+    requests_age_max_s: float = _setting(
+        86_400.0, "seconds after which a request of that topic is too old, and refused", low=1, high=604_800
+    )
     faust_web_port: int | None = _setting(
         None, "port of Faust's own web server under `--engine faust`, on `http_host`; default: it is off", low=1, high=65_535
     )
@@ -167,6 +177,11 @@ class Settings:
         """Seconds an earlier model is kept; None: for ever."""
         return None if self.versions_retention_ms < 0 else self.versions_retention_ms / 1000
 
+    @property
+    def requests_by_topic(self) -> bool:
+        """Whether the topic of requests is read."""
+        return self.requests_key_file is not None or self.requests_unsigned
+
     def group_of(self, pipeline: str) -> str:
         """The consumer group of a pipeline's workers."""
         return self.group or f"stream_retrain.{pipeline}"
@@ -192,9 +207,9 @@ class Settings:
                 if file is not None:
                     text = file.read_text(encoding="utf-8-sig").strip()
                     found.append(text.partition(":")[2] if of_user else text)
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            if self.signing_key_file is not None:
-                lines = [line.partition("#")[0].strip() for line in self.signing_key_file.read_text(encoding="utf-8-sig").splitlines()]
+        for keys in filter(None, (self.signing_key_file, self.requests_key_file)):
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                lines = [line.partition("#")[0].strip() for line in keys.read_text(encoding="utf-8-sig").splitlines()]
                 found += [part.strip() for line in lines for part in (line, line.partition(":")[2])]
         return [secret for secret in found if secret]
 

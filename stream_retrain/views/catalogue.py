@@ -223,6 +223,14 @@ GROUPS: Final[tuple[Group, ...]] = (
         ),
     ),
     Group(
+        "The topic of requests; absent where it is not read",
+        (
+            Family("request_topic_up", "gauge", (), "1 while it is read, here or by another worker; 0 while it is tried again, or stopped"),
+            Family("request_topic_taken", "counter", (), "requests of it that were put into the store"),
+            Family("request_topic_lag_records", "gauge", (), "records of it that are not read; absent where another worker reads"),
+        ),
+    ),
+    Group(
         "Callbacks and webhooks, where a worker has started their process; absent where there are none",
         (
             Family("callbacks_up", "gauge", (), "1 while they are called; 0 while Kafka or their process is tried again"),

@@ -21,24 +21,24 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Annotated, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from stream_retrain.errors import BrokerError, RequestError, RequestsFullError, StoreError
 from stream_retrain.facts.request import REQUEST_KINDS, Asked
+from stream_retrain.facts.sent import SENT_BYTES_MAX, read_sent
 from stream_retrain.views.access import WriteAccess
 
 __all__ = ["ASKED_BYTES_MAX", "DOOR", "Ask", "Bucket", "Door", "Posted", "Told", "problem"]
 
 DOOR: Final = "/v1/"
-ASKED_BYTES_MAX: Final = 16_384
+ASKED_BYTES_MAX: Final = SENT_BYTES_MAX
 ASK_TIMEOUT_S: Final = 6.0
 """Shorter than a connection may last, so that who asks is told."""
 ASKED_AT_ONCE: Final = 4
 ASKED_PER_S, ASKED_BURST = 2.0, 60
 REFUSED_PER_S, REFUSED_BURST = 1.0, 20
-PARTITIONS_MAX: Final = 2_000
 KIND: Final = "application/problem+json"
 STATUS: Final = {"invalid": HTTPStatus.UNPROCESSABLE_ENTITY, "unknown": HTTPStatus.NOT_FOUND, "conflict": HTTPStatus.CONFLICT}
 CLOSED: Final = "the setting http_write_token_file is not given, so nothing can be asked over HTTP; use stream-retrain, or give it"
@@ -69,14 +69,6 @@ class Told(NamedTuple):
     kind: str
     content: bytes
     headers: tuple[tuple[str, str], ...] = ()
-
-
-class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    partition: int | None = None
-    partitions: Annotated[list[int], msgspec.Meta(min_length=1, max_length=PARTITIONS_MAX)] | None = None
-    version: str = ""
-    reason: str = "asked over HTTP"
-    token: str | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -160,25 +152,21 @@ class Door:
             raise RequestError("unknown", f"no such path; there is POST {DOOR}pipelines/{self._pipeline}/({'|'.join(REQUEST_KINDS)})")
         if parts[1] != self._pipeline:
             raise RequestError("unknown", f"no such pipeline here; there is {self._pipeline}")
-        try:
-            sent = msgspec.json.decode(posted.body or b"{}", type=_Body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise RequestError(
-                "invalid", f"the body is no JSON object of partition or partitions, version, reason, token: {error}"
-            ) from None
-        if sent.partition is not None and sent.partitions is not None:
-            raise RequestError("invalid", "give partition or partitions, not both")
+        sent = read_sent(posted.body or b"{}")
+        for name, said, here in (("pipeline", sent.pipeline, parts[1]), ("do", sent.do, parts[2])):
+            if said not in ("", here):
+                raise RequestError("invalid", f"the path says {here}, and {name} of the body {said[:40]!r}; give one of them")
         if sent.token is not None and posted.idempotency_key not in (None, sent.token):
             raise RequestError("invalid", "Idempotency-Key and the token of the body differ; give one of them")
         given = sent.token if sent.token is not None else posted.idempotency_key
         asked = Asked(
             token=uuid.uuid4().hex if given is None else given,
             do=parts[2],
-            reason=sent.reason,
+            reason="asked over HTTP" if sent.reason is None else sent.reason,
             version=sent.version,
             by=f"http:{posted.address}",
         )
-        return asked, [sent.partition] if sent.partition is not None else sent.partitions
+        return asked, sent.named
 
     def _within(self, asked: Asked, partitions: list[int] | None) -> Told:
         """Ask, for as long as that may take."""

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any, Final, assert_never
 
+from stream_retrain.facts.doors import RequestsRead, RequestTopicChanged
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyFact, CopyKept, VersionsKnown
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.request import Asked
@@ -54,6 +55,7 @@ __all__ = ["log_fact"]
 LOG: Final = logging.getLogger("stream_retrain.worker")
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 STATES: Final = {"failed": logging.ERROR, "degraded": logging.WARNING}
+READ: Final = {"starting": "not read yet", "running": "read", "degraded": "not read", "stopped": "no longer read"}
 REJECTIONS_A_BATCH: Final = 3
 """More of a batch are counted together: a line for each would cost more than what it is about."""
 WITHOUT_CHECKPOINT: Final = {
@@ -95,10 +97,10 @@ def log_fact(fact: WorkerFact) -> None:
             level = STATES.get(fact.state, logging.INFO)
             told = fields_with(kind=f"worker.{fact.state}")
             LOG.log(level, "worker is %s%s", fact.state, f": {fact.detail}" if fact.detail else "", extra=told)
-        case RelayChanged() | LabelsRelayed():
-            _log_relay(fact)
-        case Observed() | Lagging() | GroupSeen() | Committed() | VersionsKnown() | CallbacksTold() | CallbacksChanged():
-            pass  # of callbacks their own process logs
+        case RelayChanged() | LabelsRelayed() | RequestTopicChanged():
+            _log_beside(fact)
+        case Observed() | Lagging() | GroupSeen() | Committed() | VersionsKnown() | CallbacksTold() | CallbacksChanged() | RequestsRead():
+            pass  # of callbacks their own process logs, of requests each its own line
         case _:
             assert_never(fact)
 
@@ -187,8 +189,12 @@ def _log_copies(fact: CopyFact) -> None:
             LOG.debug("%s copies of models wait for the object store: %d", fact.shard, fact.waiting, extra=_of(fact.shard, "models.wait"))
 
 
-def _log_relay(fact: RelayChanged | LabelsRelayed) -> None:
+def _log_beside(fact: RelayChanged | LabelsRelayed | RequestTopicChanged) -> None:
     match fact:
+        case RequestTopicChanged():
+            told = fields_with(kind=f"requests.{fact.state}")
+            words = f": {fact.detail}" if fact.detail else ""
+            LOG.log(STATES.get(fact.state, logging.INFO), "the topic of requests is %s%s", READ[fact.state], words, extra=told)
         case RelayChanged():
             told = fields_with(kind=f"relay.{fact.state}")
             words = f": {fact.detail}" if fact.detail else ""

@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from stream_retrain.facts.doors import RequestsRead, RequestTopicChanged
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyFact, CopyKept, VersionsKnown
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.scheduled import ScheduleMissed
@@ -59,6 +60,7 @@ from stream_retrain.facts.worker import (
     WorkerFact,
     WorkerStateChanged,
 )
+from stream_retrain.views.beside import Beside, count_beside
 from stream_retrain.views.catalogue import CATALOGUE, STATES
 from stream_retrain.views.families import Histograms, PipelineLabels, exposed, infos, known_of_shard, known_of_worker
 from stream_retrain.views.histogram import Histogram
@@ -156,7 +158,7 @@ class Metrics:
                 self._count("restores", fact.how)
                 self._gauges["store_up", ()] = 1
                 self._counts["questions_dropped", ()] += fact.questions_dropped or 0
-            case LabelsRelayed() | RelayChanged() | CallbacksTold() | CallbacksChanged():
+            case LabelsRelayed() | RelayChanged() | CallbacksTold() | CallbacksChanged() | RequestsRead() | RequestTopicChanged():
                 self._beside(fact)
             case WentLive() | WindowCleared() | ShardHeld() | VersionsKnown():
                 pass
@@ -233,33 +235,11 @@ class Metrics:
                 self._shard(fact.shard).kept["model_copies_waiting", (str(fact.shard.partition),)] = fact.waiting
                 self._counts["model_copy_failures", ()] += bool(fact.error)
 
-    def _beside(self, fact: LabelsRelayed | RelayChanged | CallbacksTold | CallbacksChanged) -> None:
+    def _beside(self, fact: Beside) -> None:
         """What goes on beside the worker's loop."""
-        match fact:
-            case RelayChanged():
-                self._gauges["label_relay_up", ()] = float(fact.state == "running")
-            case CallbacksChanged():
-                self._gauges["callbacks_up", ()] = float(fact.state == "running")
-            case LabelsRelayed():
-                self._counts["labels_relayed", ()] += fact.relayed
-                for reason, count in fact.rejected.items():
-                    self._counts["dead_letters", (reason,)] += count
-                self._gauges["labels_waiting", ()] = fact.waiting
-                self._gauges["label_questions_known", ()] = fact.questions
-                self._lags("labels_lag_records", fact.lag_records)
-            case CallbacksTold():
-                for told in fact.handlers:
-                    handler = (told.name,)
-                    for name in ("called", "failed", "retried", "dead"):
-                        self._counts[f"callbacks_{name}", handler] += getattr(told, name)
-                    self._gauges["callbacks_waiting", handler] = told.waiting
-                    self._calls.setdefault(told.name, Histogram(self._call_bounds)).observe_all(told.seconds)
-                self._lags("callbacks_lag_records", fact.lag_records)
-
-    def _lags(self, name: str, records: int | None) -> None:
-        self._gauges.pop((name, ()), None)
-        if records is not None:
-            self._gauges[name, ()] = records
+        count_beside(fact, self._counts, self._gauges)
+        for told in fact.handlers if isinstance(fact, CallbacksTold) else ():
+            self._calls.setdefault(told.name, Histogram(self._call_bounds)).observe_all(told.seconds)
 
     def _processed(self, fact: Processed) -> None:
         counts, shard, partition = self._counts, self._shard(fact.shard), str(fact.shard.partition)

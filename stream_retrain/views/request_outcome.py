@@ -74,6 +74,10 @@ class RequestFold:
                 return False
         return True
 
+    def refuse(self, detail: str) -> None:
+        """It was refused before any shard had it."""
+        self._end("refused", detail, None)
+
     def looked(self) -> None:
         """Nothing more came for a moment: what was refused by then has no other rule that might be asked at the same event."""
         if self.outcome is None and self._refusals:

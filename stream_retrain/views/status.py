@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, assert_never
 
+from stream_retrain.facts.doors import RequestsRead, RequestTopicChanged
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept, VersionsKnown
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.scheduled import ScheduleMissed
@@ -48,6 +49,7 @@ from stream_retrain.facts.worker import (
     WorkerStateChanged,
 )
 from stream_retrain.views.callbacks import CallbacksStanding
+from stream_retrain.views.request_topic import RequestTopicStanding
 from stream_retrain.views.sentences import shown
 from stream_retrain.views.shard_status import ShardStatus, age
 
@@ -113,6 +115,7 @@ class Status:
         self._committed_at_s: float | None = None
         self._of_relay: dict[str, Any] | None = None
         self._of_callbacks = CallbacksStanding()
+        self._of_requests = RequestTopicStanding()
 
     def __call__(self, fact: WorkerFact) -> None:  # noqa: C901 - one arm a kind of fact
         """Take one fact."""
@@ -138,6 +141,8 @@ class Status:
                 self._relay(fact)
             case CallbacksTold() | CallbacksChanged():
                 self._of_callbacks(fact)
+            case RequestsRead() | RequestTopicChanged():
+                self._of_requests(fact)
             case WorkerStateChanged():
                 self._enter(fact.state, fact.detail)
                 if fact.state in ("stopped", "failed"):
@@ -207,6 +212,7 @@ class Status:
             "versions_told": self._versions_told,
             "label_relay": None if self._of_relay is None else dict(self._of_relay),
             "callbacks": self._of_callbacks.snapshot(),
+            "request_topic": self._of_requests.snapshot(),
             "shards": shards,
             "recent": list(self._decisions.copy()),
         }

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, assert_never
 
 from stream_retrain.errors import SettingsError
+from stream_retrain.facts.doors import RequestsRead, RequestTopicChanged
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept, VersionsKnown
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.scheduled import ScheduleMissed
@@ -99,7 +100,7 @@ class Traces:
                 pass
             case ArtifactsEvicted() | StoreLost() | StoreRegained() | WindowCleared() | WindowRefilled() | TrainingWaits() | MemoryHigh():
                 pass
-            case LabelsRelayed() | RelayChanged() | CallbacksTold() | CallbacksChanged():
+            case LabelsRelayed() | RelayChanged() | CallbacksTold() | CallbacksChanged() | RequestsRead() | RequestTopicChanged():
                 pass
             case ShardHeld() | ScheduleMissed() | CopyKept() | CopiesDropped() | CopiesWait() | VersionsKnown():
                 pass

@@ -94,6 +94,16 @@ def test_outputs_grow_with_the_source_and_what_is_wider_is_named(run: Run) -> No
     assert made["decisions"]["differs"][0] == "it has 4 partitions, and the source 2"
 
 
+def test_the_topic_of_requests_is_made_where_it_is_read_and_has_one_partition(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAM_RETRAIN_REQUESTS_UNSIGNED", "true")
+    made = run.made("--partitions", "2")["requests"]
+    assert (made["topic"], made["state"], made["partitions"], made["differs"]) == (f"{run.name}.requests", "made", 1, [])
+    run.source = f"{run.source}-wide"
+    create_topic(run.settings, f"{run.name}-wide.requests", 3)
+    run.file.write_text(FILE.format(name=f"{run.name}-wide", source=run.source))
+    assert run.made("--partitions", "2")["requests"]["differs"][0] == "it has 3 partitions, and needs one"
+
+
 def test_the_last_committed_records_are_shown_and_nothing_is_joined(run: Run) -> None:
     run.made("--partitions", "2")
     topic = f"{run.name}.predictions"

@@ -183,6 +183,12 @@ CASES: Final[dict[str, tuple[Case, ...]]] = {
         Case("Kafka came back", {f"label_relay_up{{{P}}}": "1x3 0x5 1x20"}, 15),
         Case("no relay is declared", {f"worker_state{{{P}}}": "2x20"}, 15),
     ),
+    "StreamRetrainRequestTopicDown": (
+        Case("no worker may read it", {f"request_topic_up{{{P}}}": "1x3 0x20"}, 15, (P,)),
+        Case("another worker reads it", {f"request_topic_up{{{P}}}": "0x20", f'request_topic_up{{{P},instance="b"}}': "1x20"}, 15),
+        Case("Redis came back", {f"request_topic_up{{{P}}}": "1x3 0x5 1x20"}, 15),
+        Case("the topic is not read by intent", {f"worker_state{{{P}}}": "2x20"}, 15),
+    ),
     "StreamRetrainQualityLow": (
         Case("accuracy fell", quality(P0, "Accuracy", "0.9x30 0.6x40", "0.9x70"), 50, (f'{P0},metric="Accuracy"',)),
         Case("a loss rose", quality(P1, "LogLoss", "0.3x30 0.6x40", "0.3x70"), 50, (f'{P1},metric="LogLoss"',)),

@@ -100,7 +100,9 @@ def send(
 
 
 def test_what_is_asked_waits_for_the_shards_and_the_answer_is_the_command_lines(server: HttpServer, shards: Shards) -> None:
-    status, told, headers = send(server, body={"partitions": [0, 2], "reason": "a new season", "token": "t1"})
+    status, told, headers = send(
+        server, body={"partitions": [0, 2], "reason": "a new season", "token": "t1", "do": "retrain", "pipeline": "p", "at": 5}
+    )
     assert (status, headers["Content-Type"]) == (202, "application/json")
     asked = Asked(token="t1", do="retrain", reason="a new season", by="http:127.0.0.1")
     assert shards.waits() == [[asked], [], [asked]]
@@ -162,11 +164,13 @@ def test_the_example_of_the_page_on_requests_is_taken(shards: Shards, tmp_path: 
         (RETRAIN, {"partition": 10**30}, 404, "partitions 0 to 2, and not 1000"),
         (RETRAIN, {"partition": -1}, 404, "partitions 0 to 2, and not -1"),
         (RETRAIN, {"partiton": 1}, 422, "partiton"),
-        (RETRAIN, [], 422, "the body is no JSON object"),
-        (RETRAIN, b"{", 422, "the body is no JSON object"),
-        (RETRAIN, b'{"reason": "\xff"}', 422, "the body is no JSON object"),
-        (RETRAIN, b'{"reason": "\\ud800"}', 422, "the body is no JSON object"),
-        (RETRAIN, b"[" * 5_000, 422, "the body is no JSON object"),
+        (RETRAIN, {"do": "reset"}, 422, "the path says retrain, and do of the body 'reset'"),
+        (RETRAIN, {"pipeline": "q"}, 422, "the path says p, and pipeline of the body 'q'"),
+        (RETRAIN, [], 422, "it is no JSON object of these fields"),
+        (RETRAIN, b"{", 422, "it is no JSON object of these fields"),
+        (RETRAIN, b'{"reason": "\xff"}', 422, "it is no JSON object of these fields"),
+        (RETRAIN, b'{"reason": "\\ud800"}', 422, "it is no JSON object of these fields"),
+        (RETRAIN, b"[" * 5_000, 422, "it is no JSON object of these fields"),
         (RETRAIN, b" " * (ASKED_BYTES_MAX + 1), 413, "at most 16,384 bytes"),
     ],
 )

@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from stream_retrain.facts.doors import RequestsRead, RequestTopicChanged
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.records import IntakePaused
@@ -195,6 +196,10 @@ WAITED = "nobody had it, or the request before waited; the newest was 4000 s ago
             LabelsRelayed(relayed=40, rejected={"schema": 2}, waiting=3, questions=900, lag_records=5),
             [(WARNING, "labels went to the dead-letter topic (schema): 2")],
         ),
+        (RequestTopicChanged(state="running", detail="go"), [(INFO, "the topic of requests is read: go")]),
+        (RequestTopicChanged(state="stopped"), [(INFO, "the topic of requests is no longer read")]),
+        (RequestTopicChanged(state="degraded", detail="away"), [(WARNING, "the topic of requests is not read: away")]),
+        (RequestsRead(taken=1, refused={"request": 1}, lag_records=0), []),
         (WorkerStateChanged(state="running"), [(INFO, "worker is running")]),
         (WorkerStateChanged(state="draining", detail="SIGTERM"), [(INFO, "worker is draining: SIGTERM")]),
         (WorkerStateChanged(state="degraded", detail="no broker"), [(WARNING, "worker is degraded: no broker")]),

@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_retrain.facts.callbacks import HandlerTold
+from stream_retrain.facts.doors import RequestsRead, RequestTopicChanged
 from stream_retrain.facts.kept import CopiesDropped, CopiesWait, CopyKept
 from stream_retrain.facts.memory import MemoryHigh
 from stream_retrain.facts.observation import Reading, Standing
@@ -133,6 +134,7 @@ def lines(metrics: Metrics, family: str) -> list[str]:
 
 HOOK = HandlerTold(name="webhook:ops", called=5, failed=3, retried=2, dead=1, seconds=(0.2, 40.0), waiting=4, error="it answered 500")
 CALLED = CallbacksTold(handlers=(HOOK,), lag_records=6)
+READ = RequestsRead(taken=3, refused={"signature": 2, "request": 1}, lag_records=5)
 RELAYED = LabelsRelayed(relayed=40, rejected={"schema": 2}, waiting=3, questions=900, lag_records=5)
 EVERYTHING: tuple[WorkerFact, ...] = (
     Assigned(shard=SHARD, offset=100, live_from=105),
@@ -148,6 +150,8 @@ EVERYTHING: tuple[WorkerFact, ...] = (
     CallbacksChanged(state="running"),
     CALLED,
     RELAYED,
+    RequestTopicChanged(state="running"),
+    READ,
     Committed(outputs=9, offsets={SHARD: 110}, seconds=0.03),
     Checkpointed(shard=SHARD, offset=110, bytes=2_048, seconds=0.002, at_s=1_500.5),
     CopyKept(shard=SHARD, version="0-g1", bytes=1_024),
@@ -199,6 +203,8 @@ class TestExposition:
             'stream_retrain_dead_letters_total{pipeline="flights",reason="model"} 0.0',
             'stream_retrain_dead_letters_total{pipeline="flights",reason="correction"} 0.0',
             'stream_retrain_dead_letters_total{pipeline="flights",reason="no_question"} 0.0',
+            'stream_retrain_dead_letters_total{pipeline="flights",reason="signature"} 0.0',
+            'stream_retrain_dead_letters_total{pipeline="flights",reason="request"} 0.0',
         ]
 
     def test_of_quality(self) -> None:
@@ -345,6 +351,15 @@ class TestCounters:
                 RELAYED,
                 {key_of("labels_relayed_total"): 40.0, key_of("dead_letters_total", reason="schema"): 2.0},
             ),
+            (RequestTopicChanged(state="degraded"), {}),
+            (
+                READ,
+                {
+                    key_of("request_topic_taken_total"): 3.0,
+                    key_of("dead_letters_total", reason="signature"): 2.0,
+                    key_of("dead_letters_total", reason="request"): 1.0,
+                },
+            ),
             (TrainerTold(shard=SHARD, training=1, rows=1, rows_total=None), {}),
         ],
         ids=lambda fact: type(fact).__name__,
@@ -402,6 +417,13 @@ class TestGauges:
             found(fact)
         assert value(found, "label_relay_up") == 0.0
         assert value(found, "labels_lag_records") is None, "it has no partition of the labels topic"
+
+    def test_of_the_topic_of_requests(self) -> None:
+        found = told(RequestTopicChanged(state="running"), READ)
+        assert (value(found, "request_topic_up"), value(found, "request_topic_lag_records")) == (1.0, 5.0)
+        for fact in (RequestTopicChanged(state="degraded"), RequestsRead(taken=0, refused={}, lag_records=None)):
+            found(fact)
+        assert (value(found, "request_topic_up"), value(found, "request_topic_lag_records")) == (0.0, None)
 
     def test_of_callbacks_calls_failures_dead_letters_and_what_waits_are_counted_by_handler(self) -> None:
         found = told(CallbacksChanged(state="running"), CALLED, CALLED)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from stream_retrain.facts.doors import RequestsRead, RequestTopicChanged
 from stream_retrain.facts.kept import VersionsKnown
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.scheduled import ScheduleMissed, ScheduleSeen
@@ -98,6 +99,13 @@ def test_a_relay_of_labels_is_shown_with_what_it_has_done() -> None:
     assert seen["state"] == "starting", "its trouble is not the worker's"
 
 
+def test_the_topic_of_requests_is_shown_with_what_came_of_it() -> None:
+    read = RequestsRead(taken=3, refused={"signature": 2, "request": 1}, lag_records=5)
+    seen = shown(read, read, RequestTopicChanged(state="degraded", detail="away"))
+    assert seen["request_topic"] == {"state": "degraded", "detail": "away", "taken": 6, "refused": 6, "lag_records": 5}
+    assert seen["state"] == "starting", "its trouble is not the worker's"
+
+
 def test_a_worker_that_has_just_started_shows_this() -> None:
     snapshot = shown()
     assert snapshot["uptime_s"] >= 0
@@ -122,6 +130,7 @@ def test_a_worker_that_has_just_started_shows_this() -> None:
         "versions_told": 0,
         "label_relay": None,
         "callbacks": None,
+        "request_topic": None,
         "shards": {},
         "recent": [],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from confluent_kafka import KafkaException
@@ -12,8 +13,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[at
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.kafka.clients import admin_client, broker_error
 from stream_retrain.engines.kafka.publish import create_topic
-from stream_retrain.engines.kafka.topics import output_topic, prepare_topics, retention_of
-from stream_retrain.lane.step import OUTPUT_KINDS
+from stream_retrain.engines.kafka.topics import REQUESTS, output_topic, prepare_topics, retention_of
 from stream_retrain.settings import Settings
 
 __all__ = ["MadeTopic", "make_topics"]
@@ -28,7 +28,7 @@ class MadeTopic:
 
     topic: str
     role: str
-    """source, predictions, decisions or dead_letters"""
+    """source, predictions, decisions, dead_letters or requests"""
     state: str
     """made, grown or there"""
     partitions: int
@@ -49,17 +49,18 @@ def make_topics(settings: Settings, pipeline: Pipeline, partitions: int | None, 
     if pipeline.source not in before:
         create_topic(settings, pipeline.source, partitions or 1, config)
     prepare_topics(admin, pipeline, settings)
-    names = {pipeline.source: "source"} | {output_topic(pipeline.name, kind): kind for kind in OUTPUT_KINDS}
+    names = {pipeline.source: "source"} | {output_topic(pipeline.name, kind): kind for kind in retention_of(settings)}
     wanted_ms = {"source": retention_ms} | retention_of(settings)
-    after, found_ms = _once_seen(admin, settings, pipeline.source, list(names)), _retentions(admin, list(names))
+    after, found_ms = _once_seen(admin, settings, pipeline.source, names), _retentions(admin, list(names))
     made = []
     for topic, role in names.items():
         count = after.get(topic, 0)
         differs = []
         if role == "source" and partitions is not None and count != partitions:
             differs.append(f"it has {count} partitions, and {partitions} were asked for")
-        if role != "source" and count > after[pipeline.source]:
-            differs.append(f"it has {count} partitions, and the source {after[pipeline.source]}")
+        fits = 1 if role == REQUESTS else after[pipeline.source]
+        if role != "source" and count > fits:
+            differs.append(f"it has {count} partitions, and {'needs one' if role == REQUESTS else f'the source {fits}'}")
         if wanted_ms[role] is not None and found_ms[topic] is not None and found_ms[topic] != wanted_ms[role]:
             differs.append(f"its records are kept {found_ms[topic]} ms, and {wanted_ms[role]} ms are asked for")
         state = "made" if topic not in before else "grown" if before[topic] < count else "there"
@@ -75,12 +76,14 @@ def _partitions(admin: AdminClient, settings: Settings) -> dict[str, int]:
     return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
 
 
-def _once_seen(admin: AdminClient, settings: Settings, source: str, topics: list[str]) -> dict[str, int]:
+def _once_seen(admin: AdminClient, settings: Settings, source: str, names: Mapping[str, str]) -> dict[str, int]:
     """The same once every broker that is asked knows of what was made: a moment after it was."""
     until_s = time.monotonic() + TIMEOUT_S
     while True:
         found = _partitions(admin, settings)
-        if time.monotonic() > until_s or all(found.get(topic, 0) >= found.get(source, 1) for topic in topics):
+        if time.monotonic() > until_s or all(
+            found.get(topic, 0) >= (1 if role == REQUESTS else found.get(source, 1)) for topic, role in names.items()
+        ):
             return found
         time.sleep(PAUSE_S)
 

@@ -21,6 +21,7 @@ from stream_retrain.lane.step import DEAD_LETTERS, DECISIONS, PREDICTIONS
 from stream_retrain.settings import Settings
 
 __all__ = [
+    "REQUESTS",
     "TRAININGS",
     "CommitNote",
     "KafkaSource",
@@ -37,6 +38,9 @@ __all__ = [
 
 TIMEOUT_S: Final = 5.0
 LOOK_EVERY_S: Final = 15.0
+REQUESTS: Final = "requests"
+REQUESTS_RETENTION_MS: Final = 7 * 86_400_000
+"""As long as a request may be old (`requests_age_max_s`)."""
 TRAININGS: Final = "trainings"
 TRAININGS_RETENTION_MS: Final = 2 * 86_400_000
 """Longer than a ticket can wait and its training can last."""
@@ -171,7 +175,7 @@ def _id_of(described: Any) -> str:
 
 
 def output_topic(pipeline: str, kind: str) -> str:
-    """`<pipeline>.predictions`, `<pipeline>.decisions`, `<pipeline>.dead_letters`; `<pipeline>.trainings`."""
+    """`<pipeline>.predictions`, `<pipeline>.decisions`, `<pipeline>.dead_letters`; `<pipeline>.trainings`, `<pipeline>.requests`."""
     return f"{pipeline}.{kind}"
 
 
@@ -181,7 +185,7 @@ def prepare_topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -
     An output stands in the partition of its input. Raises `BrokerError` where the source does not exist or Kafka does not answer.
     """
     topics, partitions = _topics(admin, pipeline, settings)
-    wanted = {kind: (partitions, kept_ms) for kind, kept_ms in retention_of(settings).items()}
+    wanted = {kind: (1 if kind == REQUESTS else partitions, kept_ms) for kind, kept_ms in retention_of(settings).items()}
     if settings.trainer == "pool":
         wanted[TRAININGS] = (settings.trainings_partitions, TRAININGS_RETENTION_MS)
     missing, short = [], []
@@ -197,12 +201,13 @@ def prepare_topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -
 
 
 def retention_of(settings: Settings) -> dict[str, int]:
-    """By kind, how many milliseconds outputs are kept."""
-    return {
+    """By kind, how many milliseconds outputs are kept, and requests where they are read."""
+    kept_ms = {
         PREDICTIONS: settings.predictions_retention_ms,
         DECISIONS: settings.decisions_retention_ms,
         DEAD_LETTERS: settings.dead_letters_retention_ms,
     }
+    return kept_ms | {REQUESTS: REQUESTS_RETENTION_MS} if settings.requests_by_topic else kept_ms
 
 
 def count_partitions(admin: AdminClient, pipeline: Pipeline, settings: Settings) -> int:
