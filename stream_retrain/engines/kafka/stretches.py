@@ -6,12 +6,14 @@ is not older than its end. Where timestamps run back inside of it, the records t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream_retrain.engines.kafka.clients import partitions_of
+from stream_retrain.engines.kafka.patiently import ELECTING, patiently
 from stream_retrain.engines.kafka.range_text import AtOffset, AtTime, Bound
 from stream_retrain.errors import SettingsError
 from stream_retrain.settings import Settings
@@ -19,6 +21,7 @@ from stream_retrain.settings import Settings
 __all__ = ["Stretch", "find_stretches", "known_partitions"]
 
 TIMEOUT_S: Final = 10.0
+PAUSE_S: Final = 0.2
 
 
 class Stretch(NamedTuple):
@@ -71,7 +74,10 @@ def _asked(consumer: Consumer, topic: str, partitions: Sequence[int], bound: Bou
 
 
 def _stretch(consumer: Consumer, topic: str, partition: int, start: Bound, first: int | None, end: int | None) -> Stretch:
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), TIMEOUT_S)
+    place, until_s = TopicPartition(topic, partition), time.monotonic() + TIMEOUT_S
+    low, high = patiently(  # a topic that was just made has no leader for a moment
+        lambda: consumer.get_watermark_offsets(place, TIMEOUT_S), lambda cause: cause.code() in ELECTING, until_s, pause_s=PAUSE_S
+    )
     stop = high if end is None else min(high, end)
     if isinstance(start, AtTime):
         begin = high if first is None else first
