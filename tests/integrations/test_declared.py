@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from stream_retrain.stores.versions_told import PipelineVersions, RegistryAccess
 from tests.engines.callbacks.support import place_of, until, value_of
 from tests.engines.past_support import COUNT, KEYRING, LiveRun
 from tests.engines.test_keeper import ALL, RACING, shard_of
+from tests.integrations.tools import ROOT
 
 FILE = """
 import dataclasses
@@ -142,6 +144,12 @@ class TestMlflow:
         raised = CliRunner().invoke(app(["callbacks"]), ["callbacks", str(written(tmp_path, "Noting()"))]).exception
         assert isinstance(raised, SettingsError)
         assert "signing_key_file" in str(raised)
+
+    def test_the_pipeline_of_the_page_is_one(self, tmp_path: Path) -> None:
+        found = re.search(r"cat > tracked.py <<'END'\n(.*?)END\n", (ROOT / "docs" / "mlflow.md").read_text(), re.DOTALL)
+        assert found is not None
+        (tmp_path / "tracked.py").write_text(found[1])
+        assert [each.name for each in handlers_of(load_pipeline(str(tmp_path / "tracked.py")))] == ["mlflow"]
 
     def test_where_it_is_has_to_be_known(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
