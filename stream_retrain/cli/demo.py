@@ -68,9 +68,9 @@ def _tell(result: DemoResult, keep: Path | None, why: str, json: bool) -> None:
 
 def _hold(page: str) -> None:
     """Until Ctrl-C or SIGTERM."""
-    sys.stdout.flush()
-    errors().print(f"The worker and its page stay until Ctrl-C: {page}", markup=False, highlight=False)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt):  # whoever reads the result may end it at once
+        sys.stdout.flush()
+        errors().print(f"The worker and its page stay until Ctrl-C: {page}", markup=False, highlight=False)
         while True:
             time.sleep(3_600)
 

@@ -42,8 +42,8 @@ class Run:
         return int(str(ended.value.code)), told.out, told.err
 
     def made(self, *options: str) -> dict[str, Any]:
-        code, out, _ = self("create", str(self.file), "--json", *options)
-        assert code == 0
+        code, out, err = self("create", str(self.file), "--json", *options)
+        assert code == 0, err
         return {each["role"]: each for each in json.loads(out)["topics"]}
 
     def put(self, topic: str, *values: bytes | None, partition: int = 0, committed: bool = True, headers: Any = None) -> None:

@@ -152,7 +152,7 @@ def driven(services: Services, folder: Path) -> Iterator[Driven]:
     with (
         publishing(settings, source),
         worker(services, Path(f"{file}:shop"), "--workers", "2", **limits) as two,
-        worker(services, Path(f"{file}:adaptive"), **limits) as one,
+        worker(services, Path(f"{file}:adaptive"), requests_unsigned=True, **limits) as one,
         prometheus(folder, _configuration(folder, [two, one])) as server,
     ):
         start_s = time.time()
