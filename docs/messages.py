@@ -156,7 +156,7 @@ def _decision() -> Iterator[str]:
     yield "## Decision"
     yield "Attributes of every decision:\n"
     yield from _table("attribute", ENVELOPE)
-    yield "The headers of its record say by what it was made: `sr_release`, `sr_river`, `sr_python`, `sr_numpy` (versions),"
+    yield "The headers of its record say what made it: `sr_release`, `sr_river`, `sr_python`, `sr_numpy`, `sr_arithmetic` (versions),"
     yield "`sr_pipeline_digest`, `sr_parts`, `sr_sources` (the user's own code) and `sr_record_bytes_max`; `verify` compares them.\n"
     for kind in PUBLISHED:
         yield f"### {kind.kind}"

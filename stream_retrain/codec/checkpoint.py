@@ -24,10 +24,11 @@ from stream_retrain.core.react.reactions import Race
 from stream_retrain.core.react.thresholds import Threshold
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
+from stream_retrain.models.arithmetic import ARITHMETIC
 
 __all__ = ["STATE_SCHEMA", "checkpoint_header", "header_misfit", "open_payload", "own_of", "versions_here"]
 
-STATE_SCHEMA: Final = 1
+STATE_SCHEMA: Final = 2
 """Of the layout of all that is pickled here: raised where classes in it move, so that no other release's state is opened by mistake.
 States of releases that did not count it have 0."""
 
@@ -46,6 +47,7 @@ def versions_here() -> Versions:
         river=river.__version__,
         python=platform.python_version(),
         numpy=numpy.__version__,
+        arithmetic=str(ARITHMETIC),
     )
 
 
@@ -98,6 +100,8 @@ def header_misfit(header: Header, wanted: Header) -> str | None:
         )
     if not theirs.unpickles_under(ours):
         return f"it was written by River {theirs.river} on Python {theirs.python}, and this is River {ours.river} on Python {ours.python}"
+    if theirs.arithmetic != ours.arithmetic:
+        return f"version {theirs.arithmetic or 0} of the models' arithmetic computed it, and this release has version {ours.arithmetic}"
     return None
 
 

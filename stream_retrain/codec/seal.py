@@ -41,6 +41,8 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True):
     river: str
     python: str
     numpy: str
+    arithmetic: str = ""
+    """Of the project's own models (`models.arithmetic`); empty: of a release whose models computed with the C library."""
 
     def unpickles_under(self, other: Versions) -> bool:
         """Whether what was pickled under these can be unpickled under `other`: the same River, the same minor version of Python."""

@@ -3,7 +3,8 @@
 Whoever replays a stretch of outputs compares the stamp of its decisions with its own. Another pipeline cannot repeat them. Under other
 software it may or may not, so it is tried, and a difference says nothing.
 
-    sr_release, sr_river, sr_python, sr_numpy    versions (`codec.seal.Versions`)
+    sr_release, sr_river, sr_python, sr_numpy,
+    sr_arithmetic                                versions (`codec.seal.Versions`)
     sr_pipeline_digest                           `Pipeline.digest`
     sr_parts                                     `Pipeline.parts` as JSON, digests cut short; absent where that is long
     sr_sources                                   `codec.sources.sources_digest`
@@ -45,6 +46,7 @@ _WORDS: Final = {
     "river": "River",
     "python": "Python",
     "numpy": "NumPy",
+    "arithmetic": "version of the models' arithmetic",
     "sources": "code of its own",
 }
 

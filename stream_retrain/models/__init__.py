@@ -16,7 +16,8 @@ from stream_retrain.models.additive import AdditiveClassifier, AdditiveRegressor
 from stream_retrain.models.fast_hddma import FastHDDMA
 from stream_retrain.models.fixed_share import FixedShareClassifier, FixedShareRegressor
 from stream_retrain.models.per_key import PerKey, PerKeyClassifier, PerKeyRegressor
-from stream_retrain.models.quick_tree import QuickTree, QuickTreeRegressor
+from stream_retrain.models.quick_tree import QuickTree
+from stream_retrain.models.quick_tree_regressor import QuickTreeRegressor
 from stream_retrain.models.recommended import adaptive_classifier, adaptive_regressor
 from stream_retrain.models.restarting import Restarting, RestartingClassifier, RestartingRegressor
 from stream_retrain.models.soft_bins import SoftBins

@@ -12,23 +12,20 @@ recently learned category is removed and its slot is reused.
 
 from __future__ import annotations
 
-import math
+from math import sqrt
 from typing import Any, Final, NamedTuple
 
+from stream_retrain.models import arithmetic
+from stream_retrain.models.block import Reader, Writer, damaged
 from stream_retrain.models.feature_values import HUGE, Features, checked, is_number
 from stream_retrain.models.usual import DEVIATIONS, RATE_MIN, WARM_UP, reach
 
-__all__ = ["STEEPNESS", "VARIANCE_MIN", "Bins", "Encoding", "Moments", "half_scale"]
+__all__ = ["STEEPNESS", "VARIANCE_MIN", "Bins", "Encoding", "Moments"]
 
 STEEPNESS: Final = 0.8
 """The squashing function is 1 / (1 + exp(-1.6 z)), written as (1 + tanh(0.8 z)) / 2, which cannot overflow."""
 VARIANCE_MIN: Final = 1e-300
 """Added to the variance: a constant feature stays at its middle bin, and its first different value goes to an outer bin."""
-
-
-def half_scale(bins: int) -> float:
-    """Half the length of the squashed scale, slightly reduced, so that its end still lies in the last pair of bins."""
-    return 0.5 * (bins - 1) * (1.0 - 1e-12)
 
 
 class Moments:
@@ -55,16 +52,33 @@ class Moments:
             off = max(-far, min(far, off))
         self.mean += rate * off
         self.variance = variance = (1.0 - rate) * (self.variance + rate * off * off)
-        self.scale = 1.0 / math.sqrt(variance + VARIANCE_MIN)
+        self.scale = 1.0 / sqrt(variance + VARIANCE_MIN)
+
+    def write(self, to: Writer) -> None:
+        """Its first slot, and count, mean and variance."""
+        to.count(self.base)
+        to.number(self.count, self.mean, self.variance)
+
+    @classmethod
+    def read(cls, reader: Reader, slots: int) -> Moments:
+        """What `write` wrote."""
+        moments = cls(reader.count(slots))
+        count, moments.mean, moments.variance = reader.row(3)
+        if not 0.0 <= count < 2.0**53 or not moments.variance >= 0.0:
+            damaged()
+        moments.count = int(count)
+        if moments.count:
+            moments.scale = 1.0 / sqrt(moments.variance + VARIANCE_MIN)
+        return moments
 
 
 class Encoding(NamedTuple):
     """An event as slots."""
 
     numbers: list[tuple[Moments, float, int, float]]
-    """For each number: its feature, the value, the lower of its two slots, and the weight of the upper one."""
+    """For each number: its feature, the value, the lower of its two slots, and the weight of the upper one; by slot."""
     categories: list[int]
-    """The slot of each category."""
+    """The slot of each category, in order."""
     complete: bool
     """Whether every value has slots; False until `Bins.admit` has been called with the event."""
 
@@ -78,7 +92,8 @@ class Bins:
         self.numbers: dict[Any, Moments] = {}
         self.categories: dict[Any, dict[Any, int]] = {}
         self.slots = 0
-        self._half = half_scale(bins)
+        self._half = 0.5 * (bins - 1) * (1.0 - 1e-12)
+        """Half the length of the squashed scale, slightly reduced, so that its end still lies in the last pair of bins."""
 
     def encode(self, x: Features) -> Encoding:
         """The encoding of an event; a value without slots is left out.
@@ -89,7 +104,8 @@ class Bins:
         numbers: list[tuple[Moments, float, int, float]] = []
         categories: list[int] = []
         complete = True
-        known, half, tanh = self.numbers, self._half, math.tanh
+        last, in_order = 0, True
+        known, half, tanh = self.numbers, self._half, arithmetic.tanh
         for name, value in x.items():
             kind = value.__class__
             if kind is float or kind is int:
@@ -99,6 +115,9 @@ class Bins:
                 if moments is None:
                     complete = False
                     continue
+                value = float(value)
+                in_order = in_order and last <= moments.base
+                last = moments.base
                 position = half + half * tanh(STEEPNESS * ((value - moments.mean) * moments.scale))
                 lower = int(position)
                 numbers.append((moments, value, moments.base + lower, position - lower))
@@ -110,6 +129,10 @@ class Bins:
                     categories.append(slot)
             else:
                 return self._encode_unusual(x)
+        if not in_order:
+            numbers.sort(key=_slot)
+        if len(categories) > 1:
+            categories.sort()
         return Encoding(numbers, categories, complete)
 
     def _encode_unusual(self, x: Features) -> Encoding:
@@ -126,6 +149,7 @@ class Bins:
         encoding = self.encode(usual)
         slots = [self.categories.get(name, {}).get(value) for name, value in others.items()]
         encoding.categories.extend(slot for slot in slots if slot is not None)
+        encoding.categories.sort()
         return encoding._replace(complete=encoding.complete and None not in slots)
 
     def admit(self, x: Features) -> list[int]:
@@ -155,3 +179,25 @@ class Bins:
         """Update the running means and variances with one event."""
         for moments, value, _, _ in encoding.numbers:
             moments.update(value)
+
+    def write(self, to: Writer) -> None:
+        """The number of slots, each number, and the slots of the categories of each feature, the least recently learned first."""
+        to.count(self.slots)
+        for moments in self.numbers.values():
+            moments.write(to)
+        for slots in self.categories.values():
+            to.count(*slots.values())
+
+    def read(self, names: list[Any], categories: list[tuple[Any, list[Any]]], reader: Reader) -> None:
+        """What `write` wrote, by the names of the numbers, and the names and values of the categories."""
+        self.slots = slots = reader.count()
+        for name in names:
+            moments = self.numbers[name] = Moments.read(reader, slots)
+            if moments.base + self.bins > slots:
+                damaged()
+        for name, values in categories:
+            self.categories[name] = {value: reader.count(slots) for value in values}
+
+
+def _slot(number: tuple[Moments, float, int, float]) -> int:
+    return number[2]

@@ -1,7 +1,7 @@
 """HDDM-A for a rising error, fast enough to run at every event.
 
-River's HDDMA keeps its means as objects and clones them. Here the same dozen float operations are written out. Alarms and warnings come
-at the same events as those of River's one-sided test, its default.
+River's HDDMA keeps its means as objects and clones them. Here the same dozen float operations are written out, with the models'
+`arithmetic`. Alarms and warnings come at the same events as those of River's one-sided test, its default.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 
 from river import base
+
+from stream_retrain.models import arithmetic
 
 __all__ = ["FastHDDMA"]
 
@@ -37,9 +39,9 @@ class FastHDDMA(base.BinaryDriftAndWarningDetector):  # type: ignore[misc]
         self._drift_detected: bool = False
         self.drift_confidence = drift_confidence
         self.warning_confidence = warning_confidence
-        self._drift_log = math.log(2.0 / drift_confidence)
-        self._warning_log = math.log(2.0 / warning_confidence)
-        self._bound_log = math.log(1.0 / drift_confidence)
+        self._drift_log = arithmetic.log(2.0 / drift_confidence)
+        self._warning_log = arithmetic.log(2.0 / warning_confidence)
+        self._bound_log = arithmetic.log(1.0 / drift_confidence)
         self._reset()
 
     def _reset(self) -> None:

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from river import base, dummy, linear_model, preprocessing, tree
 
+from stream_retrain.models import arithmetic
 from stream_retrain.models.adaptive import Standing
 from stream_retrain.models.feature_values import checked
 from stream_retrain.models.mixture import Members, Mixture, Predictions
@@ -167,14 +168,16 @@ class FixedShareClassifier(_FixedShare, base.Classifier):  # type: ignore[misc]
 
     def _predict_member(self, member: Any, x: Any) -> dict[Any, float] | None:
         proba = probabilities(member, x)
-        total = sum(proba.values())
+        total = 0.0
+        for p in proba.values():
+            total += p
         if 0.999999 < total < 1.000001:
             return proba
         return {label: p / total for label, p in proba.items()} if 0.0 < total < math.inf else None
 
     def _factor(self, total: float, weight: float) -> float:
         probability = total / weight  # exp(-log loss)
-        return probability if self.eta == 1.0 else probability**self.eta
+        return probability if self.eta == 1.0 else arithmetic.power(probability, self.eta)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -227,9 +230,7 @@ class FixedShareRegressor(_FixedShare, base.Regressor):  # type: ignore[misc]
         targets.check(y)
         predictions = self._predictions_at_label(x)
         if variance := targets.variance:
-            self._reweight(
-                [None if y_pred is None else SQUARES_SCALE * min(SQUARES_MAX, (y - y_pred) ** 2 / variance) for y_pred in predictions]
-            )
+            self._reweight([None if y_pred is None else _half_squares(y - y_pred, variance) for y_pred in predictions])
         usual = targets.usual(y)
         targets.update(y)
         self._mixture.learn(x, usual)
@@ -238,8 +239,12 @@ class FixedShareRegressor(_FixedShare, base.Regressor):  # type: ignore[misc]
         return self._targets.clip(float(member.predict_one(x)))
 
     def _factor(self, total: float, weight: float) -> float:
-        return math.exp(-self.eta * total / weight)
+        return arithmetic.exp(-self.eta * total / weight)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {"members": [tree.HoeffdingTreeRegressor(), preprocessing.StandardScaler() | linear_model.LinearRegression()]}
+
+
+def _half_squares(error: float, variance: float) -> float:
+    return SQUARES_SCALE * min(SQUARES_MAX, error * error / variance)

@@ -87,7 +87,10 @@ class Mixture:
         """Multiply each weight by its factor, scale the sum to 1 - share, and add an equal part of `share` to each weight."""
         weights = self.weights
         scaled = [weight * factor for weight, factor in zip(weights, factors, strict=True)]
-        scale = (1.0 - share) / sum(scaled)
+        total = 0.0
+        for weight in scaled:
+            total += weight
+        scale = (1.0 - share) / total
         floor = share / len(scaled)
         self.weights = weights = [scale * weight + floor for weight in scaled]
         highest = max(weights)

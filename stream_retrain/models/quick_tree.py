@@ -1,73 +1,31 @@
-"""River's Hoeffding trees, with parameters for fast learning, and faster to run.
+"""River's Hoeffding tree for classes, with parameters for fast learning, an arithmetic of its own, and limits.
 
-`QuickTree` equals River's classifier to the last digit. It saves time in its leaves (`quick_leaf`), in their splitters
-(`quick_splitter`), and by going down the tree in a plain loop instead of River's nested generators. `QuickTreeRegressor` saves most
-of it in its splitters (`binned_splitter`), which are others than River's.
-
-Both trees exclude category features with very many values (`category_filter`), take a number outside its usual range as the end of that
-range (`usual`), and grow to `LEAVES_MAX` leaves at most; River's do not. So one value cannot ruin a leaf, and state and cost are bounded.
+There are two of it: compiled (`native/src/tree.rs`) and in Python (`plain_tree`). They predict the same to the last bit, and a state of
+one resumes in the other. `stream_retrain.native` says which of them serves.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from river import tree
-from river.tree.hoeffding_tree import HoeffdingTree
+from river import base
 
-from stream_retrain.models.binned_splitter import BinnedSplitter
-from stream_retrain.models.category_filter import CategoryFilter
 from stream_retrain.models.feature_values import Features
-from stream_retrain.models.quick_leaf import NumericLinearRegression, QuickLeaf
-from stream_retrain.models.quick_splitter import QuickSplitter
-from stream_retrain.models.targets import Targets
-from stream_retrain.models.usual import UsualRanges
+from stream_retrain.models.implementation import models, resumed, saved
 
-__all__ = ["QuickTree", "QuickTreeRegressor"]
+__all__ = ["QuickTree"]
 
 CATEGORIES_MAX: Final = 64
-LEAVES_MAX: Final = 500
-"""A tree with so many leaves does not grow any more; each goes on learning."""
-LEAF_EVENTS_MAX: Final = 20_000
-"""A leaf that has not been split after so many events is not split any more: no feature tells its events apart."""
 
 
-class _QuickTree(HoeffdingTree):  # type: ignore[misc]
-    """What both trees share: their parameters and the category filter.
+class QuickTree(base.Classifier):  # type: ignore[misc]
+    """A Hoeffding tree whose leaves vote by naive Bayes or by class weights, whichever was right more often.
 
-    It stands before River's tree in the bases, so that `super().__init__` is that of River's tree.
-    """
+    Takes numbers, booleans as the numbers 0 and 1, and strings as categories. A missing value (None, NaN, or absent) is left out; a branch
+    that asks for it sends the event the way of most others. Features, categories and classes may appear at any time.
 
-    def __init__(
-        self,
-        grace_period: int = 50,
-        delta: float = 1e-3,
-        tau: float = 0.1,
-        max_depth: int | None = None,
-        categories_max: int = CATEGORIES_MAX,
-    ) -> None:
-        super().__init__(grace_period=grace_period, delta=delta, tau=tau, max_depth=max_depth, **self._parts())
-        self.categories_max = categories_max
-        self._filter = CategoryFilter(categories_max)
-        self._usual = UsualRanges()
-
-    @staticmethod
-    def _parts() -> dict[str, Any]:
-        """Further arguments of River's constructor; they are not parameters of this tree."""
-        return {}
-
-    def _attempt_to_split(self, leaf: Any, *where: Any, **kwargs: Any) -> None:
-        if self._n_active_leaves + self._n_inactive_leaves < LEAVES_MAX and leaf.total_weight < LEAF_EVENTS_MAX:
-            super()._attempt_to_split(leaf, *where, **kwargs)
-        else:
-            self._stop_growing(leaf)
-
-    def _stop_growing(self, leaf: Any) -> None:
-        """A leaf will not be split any more."""
-
-
-class QuickTree(_QuickTree, tree.HoeffdingTreeClassifier):  # type: ignore[misc]
-    """`river.tree.HoeffdingTreeClassifier`, equal to the last digit, in about four fifths of the time.
+    It equals `river.tree.HoeffdingTreeClassifier` as far as a C library's arithmetic allows, and has limits: a tree of 500 leaves does not
+    grow any more, a number outside its usual range counts as the end of that range, and a feature of very many categories is withheld.
 
     Parameters
     ----------
@@ -80,7 +38,7 @@ class QuickTree(_QuickTree, tree.HoeffdingTreeClassifier):  # type: ignore[misc]
     max_depth
         The greatest depth of the tree.
     categories_max
-        A feature of strings with more values than this is excluded.
+        A feature of strings with more values than this is withheld.
 
     References
     ----------
@@ -88,110 +46,76 @@ class QuickTree(_QuickTree, tree.HoeffdingTreeClassifier):  # type: ignore[misc]
 
     """
 
-    @staticmethod
-    def _parts() -> dict[str, Any]:
-        return {"splitter": QuickSplitter()}
-
-    def predict_proba_one(self, x: Features) -> dict[Any, float]:
-        """Probability of every class seen so far."""
-        proba = dict.fromkeys(sorted(self.classes), 0.0)
-        node = self._root
-        if node is None:
-            return proba
-        x = self._usual.apply(self._filter.apply(x))
-        try:
-            while node.__class__ is not QuickLeaf:
-                node = node.next(x)
-        except KeyError:  # a feature is missing, or a category is new
-            node = self._root.traverse(x, until_leaf=True)
-        proba.update(node.prediction(x, tree=self))
-        return proba
-
-    def learn_one(self, x: Features, y: Any, *, w: float = 1.0) -> None:
-        """Learn one event."""
-        x = self._usual.learn(self._filter.learn(x))
-        branch, leaf = None, self._root
-        if leaf is None:
-            super().learn_one(x, y, w=w)
-            return
-        try:
-            while leaf.__class__ is not QuickLeaf:
-                branch, leaf = leaf, leaf.next(x)
-        except KeyError:  # a feature is missing, or a category is new
-            super().learn_one(x, y, w=w)
-            return
-        self.classes.add(y)
-        self._train_weight_seen_by_model += w
-        leaf.learn_one(x, y, w=w, tree=self)
-        if self._growth_allowed and leaf.is_active():
-            self._grow(x, leaf, branch)
-        if self._train_weight_seen_by_model % self.memory_estimate_period == 0:
-            self._estimate_model_size()
-
-    def _grow(self, x: Features, leaf: Any, branch: Any) -> None:
-        """Try to split a leaf that has learned enough since the last attempt."""
-        if leaf.depth >= self.max_depth:
-            leaf.deactivate()
-            self._n_active_leaves -= 1
-            self._n_inactive_leaves += 1
-            return
-        weight = leaf.total_weight
-        if weight - leaf.last_split_attempt_at >= self.grace_period:
-            self._attempt_to_split(leaf, branch, None if branch is None else branch.branch_no(x))
-            leaf.last_split_attempt_at = weight
-
-    def _new_leaf(self, initial_stats: dict[Any, float] | None = None, parent: Any = None) -> Any:
-        return QuickLeaf({} if initial_stats is None else initial_stats, 0 if parent is None else parent.depth + 1, self.splitter)
-
-
-class QuickTreeRegressor(_QuickTree, tree.HoeffdingTreeRegressor):  # type: ignore[misc]
-    """`river.tree.HoeffdingTreeRegressor`, which can split on strings, and with leaves that stay small (`binned_splitter`).
-
-    The linear models in its leaves leave strings out. The parameters are those of `QuickTree`; ties are split sooner, because the merits of
-    two features are rarely far apart in regression.
-
-    References
-    ----------
-    [^1]: Ikonomovska, E., Gama, J. and Dzeroski, S., 2011. Learning model trees from evolving data streams. Data Mining and
-    Knowledge Discovery, 23(1), 128-168.
-
-    """
-
-    @staticmethod
-    def _parts() -> dict[str, Any]:
-        return {"leaf_model": NumericLinearRegression(), "splitter": BinnedSplitter()}
-
     def __init__(
         self,
         grace_period: int = 50,
         delta: float = 1e-3,
-        tau: float = 0.2,
+        tau: float = 0.1,
         max_depth: int | None = None,
         categories_max: int = CATEGORIES_MAX,
     ) -> None:
-        super().__init__(grace_period, delta, tau, max_depth, categories_max)
-        self._targets = Targets()
+        if grace_period < 1 or not 0.0 < delta < 1.0 or categories_max < 1 or (max_depth is not None and max_depth < 0):
+            raise ValueError(
+                f"grace_period is {grace_period}, delta is {delta}, max_depth is {max_depth}, categories_max is {categories_max}; "
+                "use a grace period and categories of at least 1, a delta between 0 and 1, and a depth of at least 0"
+            )
+        self.grace_period = grace_period
+        self.delta = delta
+        self.tau = tau
+        self.max_depth = max_depth
+        self.categories_max = categories_max
+        self._core = self._new_core()
 
-    def predict_one(self, x: Features) -> float:
-        """The prediction of the leaf that `x` belongs to."""
-        prediction: float = super().predict_one(self._usual.apply(self._filter.apply(x)))
-        return prediction
+    def _new_core(self) -> Any:
+        return models().Tree(self.grace_period, self.delta, self.tau, self.max_depth, self.categories_max)
 
-    def learn_one(self, x: Features, y: float, *, w: float = 1.0) -> None:
-        """Learn one event.
+    def __getstate__(self) -> dict[str, Any]:
+        return saved(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        resumed(self, state)
+
+    @property
+    def _multiclass(self) -> bool:
+        return True
+
+    def predict_proba_one(self, x: Features) -> dict[base.typing.ClfTarget, float]:
+        """Probability of every class seen so far, in the order of the labels.
 
         Raises:
-            ValueError: the target is not a finite number.
+            ValueError: a value is infinite.
         """
-        targets = self._targets
-        targets.check(y)
-        usual = targets.usual(y)
-        targets.update(y)
-        super().learn_one(self._usual.learn(self._filter.learn(x)), usual, w=w)
+        proba: dict[base.typing.ClfTarget, float] = self._core.predict(x)
+        return proba
 
-    def _stop_growing(self, leaf: Any) -> None:
-        """It keeps its linear model and its mean, and drops what only splits are chosen by, which grows with the values seen."""
-        if leaf.is_active():
-            leaf.deactivate()
-            self._n_active_leaves -= 1
-            self._n_inactive_leaves += 1
+    def learn_one(self, x: Features, y: base.typing.ClfTarget, *, w: float = 1.0) -> None:
+        """Learn one event, which counts `w` times.
+
+        Raises:
+            ValueError: a value is infinite, or the weight is not above 0.
+        """
+        self._core.learn(x, y, w)
+
+    @property
+    def n_nodes(self) -> int:
+        """Branches and leaves."""
+        return self._shape()[0]
+
+    @property
+    def n_leaves(self) -> int:
+        """Leaves."""
+        return self._shape()[1]
+
+    @property
+    def height(self) -> int:
+        """Nodes on the longest way down."""
+        return self._shape()[2]
+
+    @property
+    def withheld(self) -> tuple[Any, ...]:
+        """The features of very many categories, which are left out."""
+        return tuple(self._core.withheld())
+
+    def _shape(self) -> tuple[int, int, int]:
+        shape: tuple[int, int, int] = self._core.shape()
+        return shape

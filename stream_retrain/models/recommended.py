@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from stream_retrain.models.additive import AdditiveClassifier, AdditiveRegressor
 from stream_retrain.models.fixed_share import FixedShareClassifier, FixedShareRegressor
-from stream_retrain.models.quick_tree import QuickTree, QuickTreeRegressor
+from stream_retrain.models.quick_tree import QuickTree
+from stream_retrain.models.quick_tree_regressor import QuickTreeRegressor
 from stream_retrain.models.restarting import RestartingClassifier, RestartingRegressor
 
 __all__ = ["adaptive_classifier", "adaptive_regressor"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from stream_retrain.models.block import Reader, Writer
 from stream_retrain.models.usual import RATE_MIN, WARM_UP, reach
 
 __all__ = ["RATE_MIN", "Targets"]
@@ -30,6 +31,15 @@ class Targets:
         self.variance = 0.0
         self.low = math.inf
         self.high = -math.inf
+
+    def write(self, to: Writer) -> None:
+        """Count, mean, variance and range."""
+        to.number(self._count, self.mean, self.variance, self.low, self.high)
+
+    def read(self, reader: Reader) -> None:
+        """What `write` wrote."""
+        count, self.mean, self.variance, self.low, self.high = reader.row(5)
+        self._count = int(count)
 
     @property
     def deviation(self) -> float:

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args, get_origin
 import msgspec
 
 from stream_retrain.errors import SettingsError
+from stream_retrain.native import NATIVE_SETTING
 
 __all__ = ["PATH_WORDS", "Given", "allowed_of", "checked", "from_environment", "from_file", "from_mapping", "variable_of"]
 
@@ -23,7 +24,7 @@ PATH_WORDS = "a path"
 """Of a setting that is a path: a relative one in a file is relative to the file's folder."""
 _PREFIX = "STREAM_RETRAIN_"
 _FILE_VARIABLE = "STREAM_RETRAIN_SETTINGS"
-_OTHERS = (_FILE_VARIABLE, "STREAM_RETRAIN_FAILPOINT")
+_OTHERS = (_FILE_VARIABLE, "STREAM_RETRAIN_FAILPOINT", NATIVE_SETTING)
 
 # A Service named stream-retrain makes Kubernetes give its pods variables that begin as ours do; none of them is a setting.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=.*|.*PORT=(tcp|udp|sctp)://.*", re.DOTALL)

@@ -81,6 +81,7 @@ def test_where_there_are_too_many_parts_the_digest_alone_tells() -> None:
         ({"river": "0.1"}, "River 0.1, and this is"),
         ({"python": "3.8.0"}, "Python 3.8.0"),
         ({"numpy": "1.0"}, "NumPy 1.0"),
+        ({"arithmetic": "0"}, "version of the models' arithmetic 0, and this is"),
         ({"sources": "ff"}, "another code of its own"),
         ({"record_bytes_max": "5"}, "a worker with the setting record_bytes_max = 5"),
     ],

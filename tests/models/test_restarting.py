@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from river import base, drift, dummy, linear_model, tree
+from river import base, drift, dummy, linear_model
 from river.drift import binary
 
 from stream_retrain.models import FastHDDMA, QuickTree, QuickTreeRegressor, Restarting, RestartingClassifier, RestartingRegressor
@@ -26,28 +26,6 @@ def test_the_fast_hddma_fires_and_warns_exactly_as_rivers(seed: int, rates: list
             ours.update(missed)
             rivers.update(missed)
             assert (ours.drift_detected, ours.warning_detected) == (rivers.drift_detected, rivers.warning_detected)
-
-
-def test_the_quick_tree_equals_rivers_to_the_last_digit() -> None:
-    for rows in (streams.binary(2500), streams.multiclass(1500), streams.mixed(1000)):
-        ours, rivers = QuickTree(), tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-3, tau=0.1)
-        for number, (x, y) in enumerate(rows):
-            if number % 5:
-                assert ours.predict_proba_one(x) == rivers.predict_proba_one(x)
-            ours.learn_one(x, y)
-            rivers.learn_one(x, y)
-        assert ours.n_nodes == rivers.n_nodes
-
-
-@pytest.mark.parametrize("kind", [QuickTree, QuickTreeRegressor])
-def test_a_feature_of_very_many_values_is_excluded_from_a_quick_tree(kind: Any) -> None:
-    rng, model = random.Random(2), kind(categories_max=20)
-    for number in range(1500):
-        x = {"user": f"u{rng.randrange(700)}", "few": rng.choice("ab"), "a": rng.random()}
-        model.predict_one(x)
-        model.learn_one(x, float((x["a"] > 0.5) != (x["few"] == "a")) if number % 9 else 0.0)
-    assert model._filter.excluded == {"user": None}
-    assert model.n_leaves < 60
 
 
 @pytest.mark.parametrize("detector", [None, binary.HDDMA(drift_confidence=0.005), drift.ADWIN(), drift.PageHinkley(threshold=15)])

@@ -1,0 +1,35 @@
+"""The compiled models: whether they are installed, and whether they are wanted.
+
+`STREAM_RETRAIN_NATIVE=off` makes every model that is made from then on compute in Python.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from types import ModuleType
+from typing import Final
+
+__all__ = ["NATIVE_SETTING", "REMEDY", "extension", "in_use"]
+
+NATIVE_SETTING: Final = "STREAM_RETRAIN_NATIVE"
+REMEDY: Final = "install cargo (Rust) and install stream_retrain again, or install a wheel that has the compiled models"
+
+
+def extension() -> ModuleType | None:
+    """The compiled models; None where Python's serve."""
+    return None if os.environ.get(NATIVE_SETTING, "").lower() in ("off", "0", "false", "no") else _loaded()
+
+
+def in_use() -> str:
+    """Which serve: `compiled` or `Python`."""
+    return "compiled" if extension() else "Python"
+
+
+@functools.cache
+def _loaded() -> ModuleType | None:
+    try:
+        return importlib.import_module("stream_retrain._native")
+    except ImportError:
+        return None
