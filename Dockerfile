@@ -6,6 +6,11 @@
 # The pipeline is not in it: mount it, or make an image of your own from this one (docs/operations.md).
 # It needs no place to write but /tmp: run it with a root file system that is read-only.
 
+FROM rust:1.90.0-slim-bookworm AS native
+WORKDIR /native
+COPY native ./
+RUN cargo build --release
+
 FROM python:3.11.14-slim-bookworm AS build
 ARG EXTRAS=
 ENV PIP_NO_CACHE_DIR=1 \
@@ -16,9 +21,10 @@ ENV PATH=/opt/stream_retrain/bin:$PATH
 COPY constraints.txt ./
 # What builds the wheel is pinned as well, so it is installed here and not in an isolated environment.
 RUN pip install --constraint constraints.txt hatchling && mkdir /wheels
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE hatch_build.py ./
 COPY stream_retrain stream_retrain
-RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+COPY --from=native /native/target/release/libstream_retrain_native.so /native/
+RUN STREAM_RETRAIN_NATIVE=/native/libstream_retrain_native.so pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && python -m venv --clear /opt/stream_retrain \
     && set -- /wheels/*.whl \
     && pip install --constraint constraints.txt "$1${EXTRAS:+[$EXTRAS]}" \

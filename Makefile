@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast test-integrations check bench bench-quality bench-backtest chaos bench-recovery bench-metrics bench-scale docs dashboards manifests clean
+.PHONY: help demo test test-fast test-integrations native nightly check bench bench-quality bench-backtest chaos bench-recovery bench-metrics bench-scale docs dashboards manifests clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,19 @@ test-integrations: $(READY) ## The examples of examples/orchestration in real Ai
 test-fast: $(READY) ## The part of the suite without services, processes and long histories: under a minute and a half
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) 2 -m 'not services and not slow and not integrations'
 
-check: $(READY) ## Style, types and layers
+native: $(READY) ## Build the compiled models again, after a change in native/ (it needs cargo)
+	$(BIN)/python hatch_build.py
+
+nightly: $(READY) ## What takes minutes: compiled models and Python's on a million events
+	$(BIN)/python -m benchmarks.equality
+
+check: $(READY) ## Style, types and layers; and the compiled models where cargo (Rust) is
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@if command -v cargo >/dev/null; then set -ex; cd native; cargo fmt --check; cargo clippy --quiet --release -- -D warnings; \
+	cargo test --quiet --no-default-features; else echo "cargo is not installed: native/ was not checked"; fi
 
 bench: $(READY) ## Throughput beside the bare River loop
 	$(BIN)/python -m benchmarks.throughput
@@ -80,4 +88,4 @@ manifests: $(READY) ## Make the Kubernetes manifests that hold rules and dashboa
 	$(BIN)/python -m deploy
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf native/target native/Cargo.lock stream_retrain/_native*.so $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -54,7 +54,7 @@ def _cleaned(x: Features) -> Features:
         if not is_number(value):
             if not isinstance(value, Hashable):
                 raise ValueError(f"feature {name!r} is a {type(value).__name__}; use a number, a string or a boolean")
-            clean[name] = bool(value) if value.__class__.__name__ == "bool_" else value
+            clean[name] = bool(value) if value.__class__.__name__ in ("bool", "bool_") else value
             continue
         number = _float(value)
         if math.isinf(number):

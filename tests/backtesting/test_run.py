@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from river import forest
 
 from stream_retrain import Pipeline
 from stream_retrain.backtesting import workplace
@@ -25,7 +26,6 @@ from stream_retrain.backtesting.run import Options, Ran, run_backtest
 from stream_retrain.backtesting.variants import Chosen, Variant, choose
 from stream_retrain.errors import BacktestError, SettingsError
 from stream_retrain.lane.batch import Record
-from stream_retrain.models import adaptive_classifier
 from tests.backtesting.support import Log, drifting, log_of, retrains, slow, spooled, trains
 from tests.core import streams
 
@@ -224,7 +224,7 @@ class TestGroups:
     def test_the_dearest_variant_has_a_group_of_its_own(self, tmp_path: Path) -> None:
         cheap = streams.pipeline(watch=(), react=())
         variants = [Variant(name=str(number), pipeline=cheap) for number in range(4)]
-        variants[2] = Variant(name="dear", pipeline=dataclasses.replace(cheap, model=adaptive_classifier()))
+        variants[2] = Variant(name="dear", pipeline=dataclasses.replace(cheap, model=forest.ARFClassifier(seed=1)))
         [partition] = spooled(drifting(600, 300), tmp_path).partitions
         assert sorted(grouped(variants, 2, partition)) == [(0, 1, 3), (2,)]
         assert grouped(variants, 1, partition) == [(0, 1, 2, 3)]

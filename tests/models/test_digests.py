@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from stream_retrain.models import AdditiveClassifier, AdditiveRegressor, QuickTree, adaptive_classifier
+from tests.models.twins import computing, needs_extension
 
 EVENTS = 2_000
 
@@ -53,7 +54,9 @@ DIGESTS = {
 MODELS: dict[str, Any] = {"tree": QuickTree, "additive": AdditiveClassifier, "adaptive": adaptive_classifier}
 
 
+@pytest.mark.parametrize("where", ["Python", pytest.param("compiled", marks=needs_extension)])
 @pytest.mark.parametrize(("name", "task"), DIGESTS)
-def test_a_long_run_has_the_same_predictions_everywhere(name: str, task: str) -> None:
-    model = AdditiveRegressor() if task == "regression" else MODELS[name]()
-    assert run(model, task) == DIGESTS[name, task]
+def test_a_long_run_has_the_same_predictions_everywhere(name: str, task: str, where: str) -> None:
+    with computing(where):
+        model = AdditiveRegressor() if task == "regression" else MODELS[name]()
+        assert run(model, task) == DIGESTS[name, task]

@@ -1,0 +1,13 @@
+//! The models of stream_retrain, compiled. Each equals its twin in `stream_retrain/models` to the last bit, and reads and writes its states.
+//!
+//! `tree` and `additive` know rows of numbers and classes by number. `python` gives them names, labels and categories.
+#![forbid(unsafe_code)]
+
+pub mod additive;
+pub mod arithmetic;
+pub mod block;
+#[cfg(feature = "python")]
+mod python;
+pub mod targets;
+pub mod tree;
+pub mod usual;

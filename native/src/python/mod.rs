@@ -1,0 +1,80 @@
+//! The classes that Python sees: names, labels and categories around the models.
+
+mod additive;
+mod labels;
+mod tree;
+mod values;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+
+use crate::arithmetic;
+use crate::block::{Damaged, Reader, Writer};
+
+impl From<Damaged> for PyErr {
+    fn from(_: Damaged) -> PyErr {
+        PyValueError::new_err("the state of this model is damaged: it is shorter, longer or otherwise than such a model writes it")
+    }
+}
+
+type Names = Vec<Py<PyAny>>;
+
+/// The counts and floats of a state.
+struct Block<'py>(Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+
+impl<'py> Block<'py> {
+    fn of(value: &Bound<'py, PyAny>) -> PyResult<Block<'py>> {
+        let (counts, floats) = value.extract::<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>().map_err(|_| Damaged)?;
+        Ok(Block(counts, floats))
+    }
+
+    fn reader(&self) -> PyResult<Reader<'_>> {
+        Ok(Reader::new(self.0.as_bytes(), self.1.as_bytes())?)
+    }
+
+    fn written(py: Python<'py>, to: Writer) -> PyResult<Bound<'py, PyTuple>> {
+        let (counts, floats) = to.block();
+        (PyBytes::new(py, &counts), PyBytes::new(py, &floats)).into_pyobject(py)
+    }
+}
+
+/// The values of a Python function of the models' package; it is called where nothing is pressing.
+fn call<'py>(py: Python<'py>, module: &str, function: &str, argument: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    py.import(module)?.getattr(function)?.call1((argument,))
+}
+
+/// The numbers of values in their order (`tree_features.ordered`).
+fn ranked(py: Python, values: &Names, numbers: &Bound<PyDict>) -> PyResult<Vec<u32>> {
+    let held = PyList::new(py, values)?;
+    let ordered = call(py, "stream_retrain.models.tree_features", "ordered", held.as_any())?;
+    ordered.try_iter()?.map(|value| numbers.get_item(value?)?.ok_or(Damaged)?.extract()).collect()
+}
+
+fn listed<'py>(py: Python<'py>, values: &Names) -> PyResult<Bound<'py, PyList>> {
+    PyList::new(py, values)
+}
+
+/// A function of the arithmetic, for the test that it equals Python's.
+#[pyfunction]
+fn compute(function: &str, x: f64) -> PyResult<f64> {
+    match function {
+        "exp" => Ok(arithmetic::exp(x)),
+        "log" => Ok(arithmetic::log(x)),
+        "log2" => Ok(arithmetic::log2(x)),
+        "tanh" => Ok(arithmetic::tanh(x)),
+        "erf" => Ok(arithmetic::erf(x)),
+        _ => Err(PyValueError::new_err(format!("no function {function:?}"))),
+    }
+}
+
+/// The models of stream_retrain, compiled; `stream_retrain.native` says whether they serve.
+#[pymodule]
+fn _native(module: &Bound<PyModule>) -> PyResult<()> {
+    module.add("ARITHMETIC", arithmetic::VERSION)?;
+    module.add("SOURCES", option_env!("STREAM_RETRAIN_SOURCES").unwrap_or_default())?;
+    module.add_class::<tree::Tree>()?;
+    module.add_class::<additive::AdditiveClassifier>()?;
+    module.add_class::<additive::AdditiveRegressor>()?;
+    module.add_function(wrap_pyfunction!(compute, module)?)
+}

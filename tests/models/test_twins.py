@@ -1,0 +1,207 @@
+"""A compiled model and its twin in Python: equal predictions and states to the last bit, and a state of one resumes in the other."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import random
+import struct
+from decimal import Decimal
+from typing import Any
+
+import numpy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hatch_build
+from stream_retrain.core.digest import digest
+from stream_retrain.models import AdditiveClassifier, AdditiveRegressor, QuickTree, arithmetic
+from stream_retrain.native import extension
+from tests.models import streams
+from tests.models.twins import bits, computing, exchanged, needs_extension, predict, stream, twins
+
+pytestmark = needs_extension
+
+CLASSIFIERS: dict[str, Any] = {
+    "tree": QuickTree,
+    "eager tree": lambda: QuickTree(grace_period=10, delta=0.1, tau=0.5, categories_max=4),
+    "low tree": lambda: QuickTree(grace_period=20, tau=0.3, max_depth=2),
+    "additive": AdditiveClassifier,
+    "small additive": lambda: AdditiveClassifier(bins=3, rate=1.0, categories_max=3),
+}
+REGRESSORS: dict[str, Any] = {"additive": AdditiveRegressor, "small additive": lambda: AdditiveRegressor(bins=3, categories_max=2)}
+MODELS = [*(("classifier", name) for name in CLASSIFIERS), *(("regressor", name) for name in REGRESSORS)]
+
+
+def maker(task: str, name: str) -> Any:
+    return (CLASSIFIERS if task == "classifier" else REGRESSORS)[name]
+
+
+def test_the_extension_is_built_from_these_sources() -> None:
+    built = extension()
+    assert built is not None
+    assert hatch_build.sources() == built.SOURCES, "the sources have changed since: make native"
+    assert built.ARITHMETIC == arithmetic.ARITHMETIC
+
+
+@given(st.sampled_from(["exp", "log", "tanh", "erf"]), st.one_of(st.floats(), st.floats(-50, 50), st.floats(-0.5, 2.0)))
+def test_the_arithmetic_is_equal_to_the_last_bit(function: str, x: float) -> None:
+    built = extension()
+    assert built is not None
+    ours, theirs = getattr(arithmetic, function)(x), built.compute(function, x)
+    assert struct.pack("<d", ours) == struct.pack("<d", theirs) or (math.isnan(ours) and math.isnan(theirs))
+    if math.isfinite(x) and x != 0.0:
+        assert arithmetic.log2(abs(x)) == built.compute("log2", abs(x))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(MODELS),
+    st.integers(0, 10**6),
+    st.integers(1, 6),
+    st.sampled_from([0.0, 0.05, 0.5]),
+    st.integers(1, 9),
+    st.booleans(),
+    st.sampled_from([0, 0, 7, 60]),
+)
+def test_twins_are_equal_over_cuts_gaps_late_labels_and_exchanged_states(
+    model: tuple[str, str], seed: int, classes: int, gaps: float, categories: int, wild: bool, delay: int
+) -> None:
+    compiled, plain = twins(maker(*model))
+    rows = stream(seed, 400, classes=0 if model[0] == "regressor" else classes, gaps=gaps, categories=categories, wild=wild)
+    rng = random.Random(seed)
+    for step, number in streams.delayed(rows, delay):
+        x, y = rows[number]
+        if step == "predict":
+            assert predict(compiled, x) == predict(plain, x)
+        else:
+            compiled.learn_one(x, y)
+            plain.learn_one(x, y)
+        if rng.random() < 0.01:
+            assert digest(compiled) == digest(plain)
+            compiled, plain = exchanged(compiled, plain)
+    assert digest(compiled) == digest(plain)
+
+
+@pytest.mark.parametrize(("task", "name"), MODELS)
+@pytest.mark.parametrize("count", [3_000, pytest.param(25_000, marks=pytest.mark.slow)])
+def test_twins_are_equal_over_a_long_stream(task: str, name: str, count: int) -> None:
+    if count > 10_000 and (task, name) not in (("classifier", "tree"), ("classifier", "additive")):
+        pytest.skip("a million events of each are for the night: make nightly")
+    compiled, plain = twins(maker(task, name))
+    for x, y in stream(17, count, classes=0 if task == "regressor" else 3, gaps=0.02, categories=5, wild=True):
+        assert predict(compiled, x) == predict(plain, x)
+        compiled.learn_one(x, y)
+        plain.learn_one(x, y)
+    assert digest(compiled) == digest(plain)
+
+
+def test_trees_are_equal_with_weights_and_many_classes() -> None:
+    compiled, plain = twins(lambda: QuickTree(grace_period=15, tau=0.3))
+    for number, (x, y) in enumerate(stream(5, 3_000, classes=40, gaps=0.1, categories=12, wild=True)):
+        assert predict(compiled, x) == predict(plain, x)
+        w = (1.0, 0.3, 4.0)[number % 3]
+        compiled.learn_one(x, y, w=w)
+        plain.learn_one(x, y, w=w)
+    assert digest(compiled) == digest(plain)
+    assert (compiled.n_nodes, compiled.n_leaves, compiled.height) == (plain.n_nodes, plain.n_leaves, plain.height)
+    assert compiled.n_leaves > 5
+
+
+@pytest.mark.parametrize(("task", "name"), MODELS)
+def test_values_of_any_kind_are_taken_alike(task: str, name: str) -> None:
+    odd: list[Any] = [1, 2.5, numpy.float32(0.1), numpy.int64(7), numpy.bool_(True), Decimal("1.25"), True, None, "text", ("a", 1), 10**30]
+    odd += [float("nan"), numpy.float64("nan"), 1e149, 10**150, -(10**200), b"bytes", frozenset({1})]
+    compiled, plain = twins(maker(task, name))
+    rng = random.Random(1)
+    for number in range(600):
+        x = {f"f{place}": rng.choice(odd) for place in range(3)} | {"a": float(number % 5)}
+        assert predict(compiled, x) == predict(plain, x)
+        y = float(number % 5) if task == "regressor" else number % 2 == 0
+        compiled.learn_one(x, y)
+        plain.learn_one(x, y)
+    assert digest(compiled) == digest(plain)
+
+
+@pytest.mark.parametrize(("task", "name"), MODELS)
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [({"a": math.inf}, "'a' is infinite"), ({"s": [1]}, "'s' is a list"), ({"b": 1.0, "a": -math.inf}, "'a' is infinite")],
+)
+def test_what_is_refused_is_refused_alike_and_changes_nothing(task: str, name: str, bad: dict[str, Any], message: str) -> None:
+    for model in twins(maker(task, name)):
+        before = digest(model)
+        for act in (model.predict_one, lambda x, model=model: model.learn_one(x, 1.0)):
+            with pytest.raises(ValueError, match=message):
+                act({"new": 3.0, **bad})
+        assert digest(model) == before
+
+
+@pytest.mark.parametrize("y", [float("nan"), float("inf"), 1e200, -1e150])
+def test_a_target_that_is_no_number_is_refused_in_the_same_words(y: float) -> None:
+    words = []
+    for model in twins(AdditiveRegressor):
+        with pytest.raises(ValueError, match="not a finite number") as refused:
+            model.learn_one({"a": 1.0}, y)
+        words.append(str(refused.value))
+    assert words[0] == words[1]
+
+
+def test_labels_of_any_kind_and_in_any_order() -> None:
+    for labels in ([3, 1, 2], ["b", "a"], [True, False], [1.5, 1, "text", None], [(1, 2), (0, 1)]):
+        for kind in (QuickTree, AdditiveClassifier):
+            compiled, plain = twins(kind)
+            for number in range(60):
+                y = labels[number * number % 7 % len(labels)]
+                for model in (compiled, plain):
+                    model.learn_one({"a": float(number % 4)}, y)
+                assert predict(compiled, {"a": 1.0}) == predict(plain, {"a": 1.0})
+
+
+@pytest.mark.parametrize(("task", "name"), MODELS)
+def test_a_damaged_state_is_refused_or_harmless_in_both(task: str, name: str) -> None:
+    make = maker(task, name)
+    with computing("Python"):
+        model = make()
+    rows = stream(3, 800, classes=0 if task == "regressor" else 3, gaps=0.05, categories=5, wild=False)
+    for x, y in rows:
+        model.learn_one(x, y)
+    whole = model._core.state()
+    rng, refused = random.Random(5), 0
+    for _ in range(150):
+        *tables, (counts, floats) = whole
+        cut = rng.randrange(3)
+        changed = bytearray(counts)
+        changed[rng.randrange(len(changed))] = rng.randrange(256)
+        block = (
+            (bytes(changed), floats) if cut == 0 else (counts[: rng.randrange(len(counts))], floats) if cut == 1 else (counts, floats[8:])
+        )
+        for where in ("compiled", "Python"):
+            with computing(where):
+                other = make()
+            try:
+                other._core.restore((*tables, block))
+            except ValueError:
+                refused += 1
+            else:
+                bits(predict(other, rows[0][0]))
+    assert refused > 150
+
+
+def test_a_state_of_another_arithmetic_or_of_an_earlier_release_is_refused() -> None:
+    model = QuickTree()
+    state = model.__getstate__()
+    with pytest.raises(ValueError, match="version 99 of the models' arithmetic"):
+        QuickTree().__setstate__({**state, "_core": (99, state["_core"][1])})
+    with pytest.raises(ValueError, match="earlier release"):
+        QuickTree().__setstate__({"grace_period": 50})
+
+
+def test_the_setting_chooses_where_a_model_computes() -> None:
+    compiled, plain = twins(QuickTree)
+    assert type(compiled._core).__module__ == "stream_retrain._native"
+    assert type(plain._core).__module__ == "stream_retrain.models.plain_tree"
+    with computing("Python"):
+        assert type(pickle.loads(pickle.dumps(compiled))._core).__module__ == "stream_retrain.models.plain_tree"
+        assert type(compiled.clone()._core).__module__ == "stream_retrain.models.plain_tree"
