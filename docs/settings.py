@@ -31,6 +31,9 @@ signing_key_file = "signing.key"
 Any librdkafka key goes in the table `[kafka]`, or in `STREAM_RETRAIN_KAFKA_<KEY>` with `_` for `.`, as in
 `STREAM_RETRAIN_KAFKA_SECURITY_PROTOCOL`.
 
+`STREAM_RETRAIN_NATIVE=off`, in the environment alone, makes the project's models compute in Python though the compiled ones are installed.
+Both predict the same to the last bit, and a state of one resumes in the other ([models.md](models.md)).
+
 A `signing_key_file` has lines such as `k1:<64 hexadecimal digits>`, and must be closed to others (`chmod 600`). Checkpoints are pickles,
 so they are signed: give the same keys to every worker of a pipeline. [operations.md](operations.md) tells how keys are changed. With
 `allow_unsigned` whoever can write to Redis can run code in the worker.

@@ -14,7 +14,10 @@ from typing import Final
 __all__ = ["NATIVE_SETTING", "REMEDY", "extension", "in_use"]
 
 NATIVE_SETTING: Final = "STREAM_RETRAIN_NATIVE"
-REMEDY: Final = "install cargo (Rust) and install stream_retrain again, or install a wheel that has the compiled models"
+REMEDY: Final = (
+    "install a wheel that has the compiled models, or cargo (Rust) and then stream_retrain again;"
+    f" where they are installed, see that {NATIVE_SETTING} is not off"
+)
 
 
 def extension() -> ModuleType | None:

@@ -65,6 +65,17 @@ def test_help_names_every_command() -> None:
     assert [name for name in COMMANDS if f" {name} " not in shown] == []
 
 
+def test_check_says_where_the_models_compute_and_warns_where_that_is_slow(tmp_path: Path) -> None:
+    file = tmp_path / "shop.py"
+    file.write_text(GOOD.replace("linear_model.LogisticRegression()", "adaptive_classifier()"))
+    file.write_text("from stream_retrain.models import adaptive_classifier\n" + file.read_text())
+    slow = run("check", str(file), STREAM_RETRAIN_NATIVE="off")
+    assert slow.returncode == 0, slow.stderr
+    assert "warning: the models compute in Python" in slow.stdout
+    described = json.loads(run("check", str(file), "--json", STREAM_RETRAIN_NATIVE="off").stdout)
+    assert described["pipeline"]["models_compute"] == "Python"
+
+
 def test_check_prints_one_json_object_with_the_resolved_settings_and_no_secret(pipeline: Path) -> None:
     ran = run(
         "check", str(pipeline), "--json", STREAM_RETRAIN_KAFKA_SASL_PASSWORD="hunter2", STREAM_RETRAIN_REDIS_URL="redis://:hunter3@h:1/0"

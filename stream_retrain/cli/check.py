@@ -13,9 +13,10 @@ from stream_retrain.cli.output import JsonFlag, SettingsFile, configured, loaded
 from stream_retrain.cli.streams import own_output
 from stream_retrain.compose.callbacks import not_installed
 from stream_retrain.core.callbacks import handlers_of
-from stream_retrain.core.inside import named
+from stream_retrain.core.inside import computing_in, named
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.errors import SettingsError
+from stream_retrain.native import REMEDY
 from stream_retrain.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def _show(found: Pipeline, wanted: Settings, *, json: bool) -> None:
         for name, value in values.items():
             table.add_row(name, str(value))
         console.print(table)
+    if described.get("models_compute") == "Python":
+        console.print(plain(f"warning: the models compute in Python, at a tenth of the speed: {REMEDY}"), style="yellow")
     console.print("ok", style="green")
 
 
@@ -135,6 +138,8 @@ def _described(pipeline: Pipeline) -> dict[str, Any]:
         shown["schema"]["format"] = schema.decode.__qualname__ if schema.decode is not None else str(schema.format)
     shown["carry_headers"] = list(pipeline.carry_headers)
     shown["model"] = named(pipeline.model)
+    if models := computing_in(pipeline):
+        shown["models_compute"] = models
     shown["watch"] = [f"{watch.signal}: {watch.detector_name} ({watch.wanted})" for watch in pipeline.watch]
     shown["react"] = [f"{rule.trigger} -> {rule.do}" for rule in pipeline.react]
     shown["metrics"] = [type(metric).__name__ for metric in pipeline.scores.metrics]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from stream_retrain.compose.doors import requests_of, requests_read
 from stream_retrain.compose.serving import pages_of, served_by
 from stream_retrain.compose.trainers import serve_trainer, trainer_of
 from stream_retrain.core.callbacks import NamedHandler, handlers_of
+from stream_retrain.core.inside import computing_in
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.engines.announce import Announcer
 from stream_retrain.engines.collector import spare_the_collector
@@ -34,6 +36,7 @@ from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.errors import StoreError
 from stream_retrain.facts.worker import Tell, WorkerFact
 from stream_retrain.logs import identify
+from stream_retrain.native import REMEDY
 from stream_retrain.settings import Settings
 from stream_retrain.stores import connect
 from stream_retrain.stores.keys import keyring_of
@@ -64,6 +67,8 @@ __all__ = [
     "verify_pipeline",
     "warm_start_pipeline",
 ]
+
+LOG = logging.getLogger(__name__)
 
 
 def run_pipeline(
@@ -134,9 +139,9 @@ def equipped(
         group = settings.group_of(pipeline.name)
         instance = stack.enter_context(claim_instance(group, settings.instance))
         identify(instance=instance.name, pipeline=pipeline.name)
-        labels = _labels(pipeline, handlers_of(declared) if callbacks is not None else ())
+        labels, where = _labels(pipeline, handlers_of(declared) if callbacks is not None else ()), _models_of(pipeline)
         limit_s, release = settings.ready_commit_timeout_s, stream_retrain.__version__
-        status = Status(pipeline.name, instance.name, metrics=labels.metrics, commit_timeout_s=limit_s, version=release)
+        status = Status(pipeline.name, instance.name, metrics=labels.metrics, commit_timeout_s=limit_s, version=release, models=where)
         metrics, history, models = Metrics(labels, release), History(), Models(pipeline.name)
         traces = [Traces(group, release)] if settings.traces else []
         pages = pages_of(settings, status, history, metrics, models, watchdog)
@@ -175,6 +180,14 @@ def _all_looked_after(beside: Sequence[Callable[[float], None]]) -> Callable[[fl
             each(now_s)
 
     return look
+
+
+def _models_of(pipeline: Pipeline) -> str:
+    """Where the project's models of the pipeline compute; a warning where that is the slow one."""
+    models = computing_in(pipeline)
+    if models == "Python":
+        LOG.warning("the models compute in Python, at a tenth of the speed: %s", REMEDY)
+    return models
 
 
 @contextlib.contextmanager

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from river import preprocessing, proba
 
-__all__ = ["fills_nulls", "inside", "named", "unseeded"]
+from stream_retrain.models.implementation import computing
+
+__all__ = ["computing_in", "fills_nulls", "inside", "named", "unseeded"]
 
 NAME_CHARACTERS_MAX: Final = 200
 SEEDS: Final = ("seed", "random_state")
@@ -55,6 +57,11 @@ def unseeded(declared: Any) -> Iterator[str]:
 def fills_nulls(declared: Any) -> bool:
     """Whether there is an imputer inside."""
     return any(isinstance(value, IMPUTERS) for value, _ in inside(declared))
+
+
+def computing_in(declared: Any) -> str:
+    """Where the project's models inside compute: `compiled`, `Python`, or nothing if there is none."""
+    return computing(value for value, _ in inside(declared))
 
 
 def named(model: Any) -> str:

@@ -6,13 +6,14 @@ wrote it, but for the version of the arithmetic: a state of another version is r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from stream_retrain.models import python_cores
 from stream_retrain.models.arithmetic import ARITHMETIC
 from stream_retrain.native import extension
 
-__all__ = ["models", "resumed", "saved"]
+__all__ = ["computing", "models", "resumed", "saved"]
 
 
 def models() -> Any:
@@ -47,3 +48,12 @@ def resumed(model: Any, state: dict[str, Any]) -> None:
     model.__dict__.update(state)
     model._core = model._new_core()
     model._core.restore(core)
+
+
+def computing(objects: Iterable[Any]) -> str:
+    """Where the project's models among these compute: `compiled`, `Python`, or nothing if there is none."""
+    cores = {type(core).__module__ for each in objects if (core := getattr(each, "_core", None)) is not None}
+    ours = {module for module in cores if module.startswith("stream_retrain.")}
+    if not ours:
+        return ""
+    return "compiled" if ours == {"stream_retrain._native"} else "Python"

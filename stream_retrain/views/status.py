@@ -95,10 +95,11 @@ class Status:
         metrics: Sequence[tuple[str, bool]] = (),
         commit_timeout_s: float = 30.0,
         version: str = "",
+        models: str = "",
         clock_s: Callable[[], float] = time.time,
     ) -> None:
-        """`metrics` are those the pipeline declares, and whether a larger value is better."""
-        self._pipeline, self._instance, self._version = pipeline, instance, version
+        """`metrics` are those the pipeline declares, and whether a larger value is better; `models`: where the project's compute."""
+        self._pipeline, self._instance, self._version, self._models = pipeline, instance, version, models
         self._metrics = [{"name": name, "bigger_is_better": bigger} for name, bigger in metrics]
         self._commit_timeout_s = commit_timeout_s
         self._started_s = time.monotonic()
@@ -193,6 +194,7 @@ class Status:
             "pipeline": self._pipeline,
             "instance": self._instance,
             "version": self._version,
+            "models": self._models or None,
             "state": self.state,
             "state_since_s": self._state_since_s,
             "detail": self.detail,

@@ -133,9 +133,12 @@ def test_the_image_runs_as_nobody_in_particular_and_stops_as_it_should() -> None
     assert json.loads(last["HEALTHCHECK"].partition("CMD ")[2]) == ["python", "-m", "stream_retrain.ops.healthcheck"]
     assert SERVICES["worker"]["healthcheck"]["test"][1:] == json.loads(last["HEALTHCHECK"].partition("CMD ")[2])
     bases = [rest.split()[0] for name, rest in found if name == "FROM"]
-    assert len(bases) == 2
-    assert len(set(bases)) == 1
-    assert all(re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+", base) for base in bases)
+    native, *pythons = bases
+    assert re.fullmatch(r"rust:\d+\.\d+\.\d+-slim-\w+", native)
+    assert len(pythons) == 2
+    assert len(set(pythons)) == 1
+    assert all(re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+", base) for base in pythons)
+    assert native.rpartition("-")[2] == pythons[0].rpartition("-")[2], "what is compiled runs on the C library of the image"
     assert not re.search(r"https?://|index-url|trusted-host", DOCKERFILE), "where packages come from is the builder's to say"
 
 

@@ -69,7 +69,7 @@ def opened(shard: ShardId = SHARD) -> Assigned:
 
 
 def told(*facts: WorkerFact) -> Status:
-    status = Status("flights", "flights-0", metrics=[("Accuracy", True)], version="1.2")
+    status = Status("flights", "flights-0", metrics=[("Accuracy", True)], version="1.2", models="compiled")
     for fact in facts:
         status(fact)
     return status
@@ -115,6 +115,7 @@ def test_a_worker_that_has_just_started_shows_this() -> None:
         "pipeline": "flights",
         "instance": "flights-0",
         "version": "1.2",
+        "models": "compiled",
         "state": "starting",
         "detail": "",
         "store": "unknown",
