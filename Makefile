@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast test-integrations native nightly check bench bench-quality bench-backtest chaos bench-recovery bench-metrics bench-scale docs dashboards manifests clean
+.PHONY: help demo test test-fast test-integrations native nightly check bench bench-models bench-quality bench-backtest chaos bench-recovery bench-metrics bench-scale docs dashboards manifests clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ check: $(READY) ## Style, types and layers; and the compiled models where cargo 
 
 bench: $(READY) ## Throughput beside the bare River loop
 	$(BIN)/python -m benchmarks.throughput
+
+bench-models: $(READY) ## CPU an event and checkpoints of every model: compiled, in Python, and River's
+	$(BIN)/python -m benchmarks.models
 
 bench-quality: $(READY) ## Accuracy and cost of every reaction and model, to build/quality (STREAMS=FOLDER: also on its files)
 	@mkdir -p build/quality

@@ -1,0 +1,132 @@
+"""What the models cost: CPU an event (predict, then learn) and checkpoints; compiled, in Python, and River's, in one run.
+
+    python -m benchmarks.models [--events 20000] [--json FILE]
+
+All models of a row see the same events, in blocks by turns, so that a machine that slows down slows all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+import random
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from river import linear_model, preprocessing, tree
+from river.datasets import synth
+
+from stream_retrain.models import (
+    AdditiveClassifier,
+    AdditiveRegressor,
+    QuickTree,
+    QuickTreeRegressor,
+    RestartingClassifier,
+    adaptive_classifier,
+    adaptive_regressor,
+)
+from stream_retrain.native import extension
+from tests.models.twins import computing
+
+BLOCK = 500
+RIVERS_TREE = "River's tree"
+CLASSIFIERS: dict[str, Any] = {
+    "QuickTree": QuickTree,
+    "AdditiveClassifier": AdditiveClassifier,
+    "RestartingClassifier(QuickTree)": lambda: RestartingClassifier(QuickTree()),
+    "adaptive_classifier": adaptive_classifier,
+}
+REGRESSORS: dict[str, Any] = {
+    "QuickTreeRegressor": QuickTreeRegressor,
+    "AdditiveRegressor": AdditiveRegressor,
+    "adaptive_regressor": adaptive_regressor,
+}
+
+
+def agrawal(count: int) -> list[tuple[dict[str, Any], Any]]:
+    """9 features, the concept changes half way."""
+    half = count // 2
+    first = synth.Agrawal(classification_function=0, seed=3, perturbation=0.05).take(half)
+    return [*first, *synth.Agrawal(classification_function=3, seed=4, perturbation=0.05).take(count - half)]
+
+
+def wide(count: int) -> list[tuple[dict[str, Any], Any]]:
+    """50 numbers."""
+    rng, made = random.Random(3), []
+    for _ in range(count):
+        x = {f"f{place}": rng.gauss(0, 1) for place in range(50)}
+        made.append((x, x["f0"] + x["f1"] * x["f2"] + rng.gauss(0, 0.5) > 0))
+    return made
+
+
+def friedman(count: int) -> list[tuple[dict[str, Any], Any]]:
+    """10 features, numbers as labels."""
+    return list(synth.FriedmanDrift(drift_type="gra", position=(count // 3, 2 * count // 3), seed=9).take(count))
+
+
+def contestants(models: dict[str, Any], rivers: dict[str, Any]) -> dict[tuple[str, str], Any]:
+    made = {(name, "River"): make() for name, make in rivers.items()}
+    for where in ("Python", "compiled") if extension() else ("Python",):
+        with computing(where):
+            made |= {(name, where): make() for name, make in models.items()}
+    return made
+
+
+def measured(stream: str, rows: list[tuple[dict[str, Any], Any]], made: dict[tuple[str, str], Any]) -> list[dict[str, Any]]:
+    taken: dict[tuple[str, str], list[float]] = {key: [] for key in made}
+    for first in range(0, len(rows), BLOCK):
+        block = rows[first : first + BLOCK]
+        for key, model in made.items():
+            with computing("compiled" if key[1] == "compiled" else "Python"):  # a restart makes a new model
+                started = time.process_time()
+                for x, y in block:
+                    model.predict_one(x)
+                    model.learn_one(x, y)
+                taken[key].append((time.process_time() - started) / len(block) * 1e6)
+    river = statistics.median(taken[RIVERS_TREE, "River"])
+    found = []
+    for (name, where), times in taken.items():
+        with computing("compiled" if where == "compiled" else "Python"):
+            size, dumps_us, loads_us = checkpoint(made[name, where])
+        us = statistics.median(times)
+        costs = {"us": round(us, 2), "of_rivers_tree": round(us / river, 3), "bytes": size, "dumps_us": dumps_us, "loads_us": loads_us}
+        found.append({"stream": stream, "model": name, "computes": where, **costs})
+    return found
+
+
+def checkpoint(model: Any) -> tuple[int, int, int]:
+    """Bytes, and microseconds of pickling and unpickling, the best of five."""
+    dumps, loads = [], []
+    for _ in range(5):
+        started = time.process_time()
+        state = pickle.dumps(model, 5)
+        dumps.append(time.process_time() - started)
+        started = time.process_time()
+        pickle.loads(state)
+        loads.append(time.process_time() - started)
+    return len(state), round(min(dumps) * 1e6), round(min(loads) * 1e6)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=20_000)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    trees = {RIVERS_TREE: lambda: tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-3, tau=0.1)}
+    logistic = {"scaler, logistic regression": lambda: preprocessing.StandardScaler() | linear_model.LogisticRegression()}
+    regression = {RIVERS_TREE: lambda: tree.HoeffdingTreeRegressor(grace_period=50, delta=1e-3, tau=0.2)}
+    rows = measured("Agrawal", agrawal(given.events), contestants(CLASSIFIERS, trees | logistic))
+    rows += measured("50 numbers", wide(given.events // 4), contestants(CLASSIFIERS, trees | logistic))
+    rows += measured("Friedman", friedman(given.events // 4), contestants(REGRESSORS, regression))
+    print("| stream | model | computes | us an event | of River's tree | bytes | dumps us | loads us |\n|---|---|---|---|---|---|---|---|")
+    for row in rows:
+        print("|", " | ".join(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()), "|")
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
