@@ -18,8 +18,8 @@ from typing import Any, Final, TypeAlias
 from stream_retrain.models import arithmetic
 from stream_retrain.models.block import Block, Reader, Writer
 from stream_retrain.models.feature_values import Features
-from stream_retrain.models.tree_branch import Branch
-from stream_retrain.models.tree_features import FeatureTable, Row, ordered
+from stream_retrain.models.tree_branch import Branch, down, leaves_below, shape_of
+from stream_retrain.models.tree_features import FeatureTable, ordered
 from stream_retrain.models.tree_leaf import Leaf
 from stream_retrain.models.tree_observers import NO_SPLIT, Split, entropy
 from stream_retrain.models.tree_state import read_nodes, write_nodes
@@ -49,7 +49,7 @@ class PlainTree:
         self._labels: dict[Any, int] = {}
         self._ranked: list[Any] = []
         """The labels in order."""
-        self._root: Leaf | Branch | None = None
+        self._root: Any = None
         self._leaves = 0
 
     def predict(self, x: Features) -> dict[Any, float]:
@@ -57,7 +57,7 @@ class PlainTree:
         row = self._table.row(x)
         proba = dict.fromkeys(self._ranked, 0.0)
         if self._root is not None:
-            proba.update(self._down(row)[0].vote(row))
+            proba.update(down(self._root, row).leaf.vote(row))
         return proba
 
     def learn(self, x: Features, y: Any, w: float) -> None:
@@ -67,14 +67,14 @@ class PlainTree:
         new = y not in self._labels
         row, withheld = self._table.learn(x)
         for name in withheld:
-            self._withhold(name)
+            for leaf in leaves_below(self._root):
+                leaf.withhold(name)
         if new:
             self._labels[y] = len(self._labels)
             self._ranked = ordered(self._labels)
         if self._root is None:
-            self._root = Leaf({}, 0)
-            self._leaves = 1
-        leaf, parent, at, detour = self._down(row, grow=True)
+            self._root = self._new_leaf(0)
+        leaf, parent, at, detour = down(self._root, row, self._new_leaf)
         leaf.learn(row, y, w, self._table.features)
         if detour or leaf.observers is None:
             return
@@ -89,15 +89,7 @@ class PlainTree:
 
     def shape(self) -> tuple[int, int, int]:
         """Nodes, leaves and height."""
-        nodes = height = 0
-        stack: list[tuple[Leaf | Branch, int]] = [] if self._root is None else [(self._root, 1)]
-        while stack:
-            node, level = stack.pop()
-            nodes += 1
-            height = max(height, level)
-            if node.__class__ is Branch:
-                stack.extend((child, level + 1) for child in node.children)
-        return nodes, self._leaves, height
+        return shape_of(self._root)
 
     def withheld(self) -> list[Any]:
         """The features that are withheld."""
@@ -107,7 +99,7 @@ class PlainTree:
         """All that was learned."""
         to = Writer()
         self._table.write(to)
-        write_nodes(self._root, to, self._table, self._labels)
+        write_nodes(self._root, to, self._table, lambda leaf: leaf.write(to, self._table.features, self._labels))
         return self._table.names(), self._table.values(), list(self._labels), to.block()
 
     def restore(self, state: TreeState) -> None:
@@ -121,28 +113,14 @@ class PlainTree:
         self._table.read(names, values, reader)
         self._labels = {label: number for number, label in enumerate(labels)}
         self._ranked = ordered(labels)
-        self._root, self._leaves = read_nodes(reader, self._table, labels)
+        features = list(self._table.features.items())
+        self._root = read_nodes(reader, self._table, lambda depth: Leaf.read(reader, features, labels, depth))
+        self._leaves = shape_of(self._root)[1]
         reader.end()
 
-    def _down(self, row: Row, *, grow: bool = False) -> tuple[Leaf, Branch | None, int, bool]:
-        """The leaf of an event, the branch above it and its place there, and whether the event took the branch of the greatest weight.
-
-        With `grow`, a category that is new at a branch for each value gets a leaf there.
-        """
-        node, parent, at, detour = self._root, None, 0, False
-        while node.__class__ is Branch:
-            parent, found = node, node.place(row)
-            if found is None:
-                detour = True
-                if grow and node.many and node.name in row:
-                    leaf = Leaf({}, node.depth + 1)
-                    self._leaves += 1
-                    return leaf, parent, node.add(row[node.name], leaf), True
-                found = node.heaviest()
-            at = found
-            node = node.children[at]
-        assert node.__class__ is Leaf
-        return node, parent, at, detour
+    def _new_leaf(self, depth: int) -> Leaf:
+        self._leaves += 1
+        return Leaf({}, depth)
 
     def _try_to_split(self, leaf: Leaf, total: float, parent: Branch | None, at: int) -> None:
         highest, classes = -math.inf, 0
@@ -159,7 +137,7 @@ class PlainTree:
         if name is None:
             leaf.forget()
             return
-        branch = Branch(name, split, leaf.depth, [Leaf(stats, leaf.depth + 1) for stats in split.children])
+        branch = Branch(name, split.by, split.many, leaf.depth, [Leaf(stats, leaf.depth + 1) for stats in split.children])
         self._leaves += len(branch.children) - 1
         if parent is None:
             self._root = branch
@@ -183,12 +161,3 @@ class PlainTree:
         span = arithmetic.log2(max(len(leaf.stats), 2))
         bound = math.sqrt(span * span * self._delta_log / (2.0 * total))
         return name, best, best.merit - second > bound or bound < self._tau
-
-    def _withhold(self, name: Any) -> None:
-        stack: list[Leaf | Branch] = [] if self._root is None else [self._root]
-        while stack:
-            node = stack.pop()
-            if isinstance(node, Branch):
-                stack.extend(node.children)
-            else:
-                node.withhold(name)

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from stream_retrain.models import arithmetic
+from stream_retrain.models.block import Reader, Writer
 from stream_retrain.models.probabilities import most_probable
 from stream_retrain.models.tree_features import Feature, Row
 from stream_retrain.models.tree_observers import Categories, Numbers, Weights
@@ -80,6 +81,41 @@ class Leaf:
         if self.observers is not None:
             self.observers.pop(name, None)
             self._last = None
+
+    def write(self, to: Writer, features: dict[Any, Feature], labels: dict[Any, int]) -> None:
+        """Whether it observes, its classes, its counters, and what it keeps of the features."""
+        to.count(self.observers is not None, len(self.stats))
+        to.number(self.majority_right, self.bayes_right, self.tried_at)
+        for label, weight in self.stats.items():
+            to.count(labels[label])
+            to.number(weight)
+        if self.observers is None:
+            return
+        to.count(len(self.observers))
+        for name, observer in self.observers.items():
+            to.count(features[name].index)
+            observer.write(to, labels, features[name])
+
+    @classmethod
+    def read(cls, reader: Reader, features: list[tuple[Any, Feature]], labels: list[Any], depth: int) -> Leaf:
+        """What `write` wrote."""
+        active = reader.count(2) == 1
+        classes = reader.count(len(labels) + 1)
+        leaf = cls({}, depth)
+        leaf.majority_right, leaf.bayes_right, leaf.tried_at = reader.row(3)
+        for _ in range(classes):
+            label = labels[reader.count(len(labels))]
+            leaf.stats[label] = reader.number()
+        if not active:
+            leaf.observers = None
+            return leaf
+        observers: dict[Any, Numbers | Categories] = {}
+        for _ in range(reader.count(len(features) + 1)):
+            name, feature = features[reader.count(len(features))]
+            kind = Numbers if feature.categories is None else Categories
+            observers[name] = kind.read(reader, labels, feature)
+        leaf.observers = observers
+        return leaf
 
     def _majority(self) -> Weights:
         total = self.total()

@@ -131,7 +131,7 @@ class Numbers:
                 right[label] = normal.count - below
         return [left, right]
 
-    def write(self, to: Writer, labels: dict[Any, int]) -> None:
+    def write(self, to: Writer, labels: dict[Any, int], _feature: Feature) -> None:
         """Each class."""
         to.count(len(self.classes))
         for label, normal in self.classes.items():
