@@ -13,9 +13,22 @@ from river import base
 from stream_retrain.models.feature_values import Features
 from stream_retrain.models.implementation import models, resumed, saved
 
-__all__ = ["QuickTree"]
+__all__ = ["CATEGORIES_MAX", "QuickTree", "check_parameters"]
 
 CATEGORIES_MAX: Final = 64
+
+
+def check_parameters(grace_period: int, delta: float, max_depth: int | None, categories_max: int) -> None:
+    """Refuse parameters that no tree can have.
+
+    Raises:
+        ValueError: one of them is out of range.
+    """
+    if grace_period < 1 or not 0.0 < delta < 1.0 or categories_max < 1 or (max_depth is not None and max_depth < 0):
+        raise ValueError(
+            f"grace_period is {grace_period}, delta is {delta}, max_depth is {max_depth}, categories_max is {categories_max}; "
+            "use a grace period and categories of at least 1, a delta between 0 and 1, and a depth of at least 0"
+        )
 
 
 class QuickTree(base.Classifier):  # type: ignore[misc]
@@ -54,11 +67,7 @@ class QuickTree(base.Classifier):  # type: ignore[misc]
         max_depth: int | None = None,
         categories_max: int = CATEGORIES_MAX,
     ) -> None:
-        if grace_period < 1 or not 0.0 < delta < 1.0 or categories_max < 1 or (max_depth is not None and max_depth < 0):
-            raise ValueError(
-                f"grace_period is {grace_period}, delta is {delta}, max_depth is {max_depth}, categories_max is {categories_max}; "
-                "use a grace period and categories of at least 1, a delta between 0 and 1, and a depth of at least 0"
-            )
+        check_parameters(grace_period, delta, max_depth, categories_max)
         self.grace_period = grace_period
         self.delta = delta
         self.tau = tau

@@ -1,33 +1,25 @@
-"""River's Hoeffding tree for numbers, with parameters for fast learning, and limits.
-
-It saves most of its time in its splitters (`binned_splitter`), which are others than River's. It excludes category features with very many
-values (`category_filter`), takes a number outside its usual range as the end of that range (`usual`), and grows to `LEAVES_MAX` leaves at
-most; River's do not. So one value cannot ruin a leaf, and state and cost are bounded.
-"""
+"""River's Hoeffding tree for numbers, with parameters for fast learning, an arithmetic of its own, and limits."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from river import tree
+from river import base
 
-from stream_retrain.models.binned_splitter import BinnedSplitter
-from stream_retrain.models.category_filter import CategoryFilter
 from stream_retrain.models.feature_values import Features
-from stream_retrain.models.numeric_regression import NumericLinearRegression
-from stream_retrain.models.plain_tree import LEAF_EVENTS_MAX, LEAVES_MAX
-from stream_retrain.models.quick_tree import CATEGORIES_MAX
-from stream_retrain.models.targets import Targets
-from stream_retrain.models.usual import UsualRanges
+from stream_retrain.models.implementation import resumed, saved
+from stream_retrain.models.plain_tree_regressor import PlainTreeRegressor
+from stream_retrain.models.quick_tree import CATEGORIES_MAX, check_parameters
 
 __all__ = ["QuickTreeRegressor"]
 
 
-class QuickTreeRegressor(tree.HoeffdingTreeRegressor):  # type: ignore[misc]
-    """`river.tree.HoeffdingTreeRegressor`, which can split on strings, and with leaves that stay small (`binned_splitter`).
+class QuickTreeRegressor(base.Regressor):  # type: ignore[misc]
+    """A Hoeffding tree whose leaves predict by the mean of their targets or by a linear model, whichever was nearer of late.
 
-    The linear models in its leaves leave strings out. The parameters are those of `QuickTree`; ties are split sooner, because the merits of
-    two features are rarely far apart in regression.
+    It takes the same features as `QuickTree`, has its parameters and its limits, and needs a scaler only for the linear models. Ties are
+    split sooner, because the merits of two features are rarely far apart in regression. Unlike `river.tree.HoeffdingTreeRegressor` it
+    keeps the targets of a leaf in at most 64 bins of each feature.
 
     References
     ----------
@@ -44,50 +36,51 @@ class QuickTreeRegressor(tree.HoeffdingTreeRegressor):  # type: ignore[misc]
         max_depth: int | None = None,
         categories_max: int = CATEGORIES_MAX,
     ) -> None:
-        super().__init__(
-            grace_period=grace_period,
-            delta=delta,
-            tau=tau,
-            max_depth=max_depth,
-            leaf_model=NumericLinearRegression(),
-            splitter=BinnedSplitter(),
-        )
+        check_parameters(grace_period, delta, max_depth, categories_max)
+        self.grace_period = grace_period
+        self.delta = delta
+        self.tau = tau
+        self.max_depth = max_depth
         self.categories_max = categories_max
-        self._filter = CategoryFilter(categories_max)
-        self._usual = UsualRanges()
-        self._targets = Targets()
+        self._core = self._new_core()
+
+    def _new_core(self) -> Any:
+        return PlainTreeRegressor(self.grace_period, self.delta, self.tau, self.max_depth, self.categories_max)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return saved(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        resumed(self, state)
+
+    def predict_one(self, x: Features) -> float:
+        """The prediction of the leaf that `x` belongs to.
+
+        Raises:
+            ValueError: a value is infinite.
+        """
+        prediction: float = self._core.predict(x)
+        return prediction
+
+    def learn_one(self, x: Features, y: float, *, w: float = 1.0) -> None:
+        """Learn one event, which counts `w` times.
+
+        Raises:
+            ValueError: a value is infinite, the target is not a finite number, or the weight is not above 0.
+        """
+        self._core.learn(x, y, w)
+
+    @property
+    def n_nodes(self) -> int:
+        """Branches and leaves."""
+        return int(self._core.shape()[0])
+
+    @property
+    def n_leaves(self) -> int:
+        """Leaves."""
+        return int(self._core.shape()[1])
 
     @property
     def withheld(self) -> tuple[Any, ...]:
         """The features of very many categories, which are left out."""
-        return tuple(self._filter.excluded)
-
-    def predict_one(self, x: Features) -> float:
-        """The prediction of the leaf that `x` belongs to."""
-        prediction: float = super().predict_one(self._usual.apply(self._filter.apply(x)))
-        return prediction
-
-    def learn_one(self, x: Features, y: float, *, w: float = 1.0) -> None:
-        """Learn one event.
-
-        Raises:
-            ValueError: the target is not a finite number.
-        """
-        targets = self._targets
-        targets.check(y)
-        usual = targets.usual(y)
-        targets.update(y)
-        super().learn_one(self._usual.learn(self._filter.learn(x)), usual, w=w)
-
-    def _attempt_to_split(self, leaf: Any, *where: Any, **kwargs: Any) -> None:
-        if self._n_active_leaves + self._n_inactive_leaves < LEAVES_MAX and leaf.total_weight < LEAF_EVENTS_MAX:
-            super()._attempt_to_split(leaf, *where, **kwargs)
-        else:
-            self._stop_growing(leaf)
-
-    def _stop_growing(self, leaf: Any) -> None:
-        """It keeps its linear model and its mean, and drops what only splits are chosen by, which grows with the values seen."""
-        if leaf.is_active():
-            leaf.deactivate()
-            self._n_active_leaves -= 1
-            self._n_inactive_leaves += 1
+        return tuple(self._core.withheld())

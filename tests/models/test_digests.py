@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stream_retrain.models import AdditiveClassifier, AdditiveRegressor, QuickTree, adaptive_classifier
+from stream_retrain.models import AdditiveClassifier, AdditiveRegressor, QuickTree, QuickTreeRegressor, adaptive_classifier
 from tests.models.twins import computing, needs_extension
 
 EVENTS = 2_000
@@ -47,16 +47,18 @@ DIGESTS = {
     ("tree", "multiclass"): "39cfb97597cbcf37",
     ("additive", "binary"): "ecd6f1ab205d04e3",
     ("additive", "multiclass"): "5aa6e4f82715890f",
+    ("tree", "regression"): "e28fb1bd37f81246",
     ("additive", "regression"): "b8b9f9b2369d8495",
     ("adaptive", "binary"): "fb08cb317a24d920",
     ("adaptive", "multiclass"): "ee75dfad0b7aee6d",
 }
 MODELS: dict[str, Any] = {"tree": QuickTree, "additive": AdditiveClassifier, "adaptive": adaptive_classifier}
+REGRESSORS: dict[str, Any] = {"tree": QuickTreeRegressor, "additive": AdditiveRegressor}
 
 
 @pytest.mark.parametrize("where", ["Python", pytest.param("compiled", marks=needs_extension)])
 @pytest.mark.parametrize(("name", "task"), DIGESTS)
 def test_a_long_run_has_the_same_predictions_everywhere(name: str, task: str, where: str) -> None:
     with computing(where):
-        model = AdditiveRegressor() if task == "regression" else MODELS[name]()
+        model = (REGRESSORS if task == "regression" else MODELS)[name]()
         assert run(model, task) == DIGESTS[name, task]

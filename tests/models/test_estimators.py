@@ -129,8 +129,6 @@ def test_it_works_at_the_end_of_a_pipeline_and_a_clone_is_fresh(name: str, make:
 
 @pytest.mark.parametrize(("name", "make", "rows"), ALL, ids=IDS)
 def test_infinities_are_refused_by_name_and_leave_the_model_as_it_was(name: str, make: Any, rows: streams.Rows) -> None:
-    if name == "quick_tree" and isinstance(make(), base.Regressor):
-        pytest.skip("River's tree takes any value")
     if name == "per_key":
         pytest.skip("a question is a use of its key, whatever the key's model says of it")
     model = make()
