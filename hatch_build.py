@@ -23,6 +23,8 @@ except ImportError:  # `make native`, in an environment that builds no wheel
 ROOT = Path(__file__).parent
 CRATE = ROOT / "native"
 MODULE = "stream_retrain/_native.abi3.so"
+BUILD_TIMEOUT_S = 900
+"""Building takes half a minute; waiting for a registry that cannot be reached may have no end."""
 PURE = "the models will compute in Python, at a tenth of the speed"
 
 
@@ -63,14 +65,18 @@ def _built() -> tuple[Path | None, str]:
         return None, "cargo (Rust) is not installed"
     target = Path(os.environ.get("CARGO_TARGET_DIR", CRATE / "target"))
     flags = "-C link-arg=-undefined -C link-arg=dynamic_lookup" if sys.platform == "darwin" else ""
-    done = subprocess.run(
-        [cargo, "build", "--release", "--quiet", "--target-dir", str(target)],
-        cwd=CRATE,
-        env={**os.environ, "STREAM_RETRAIN_SOURCES": sources(), "RUSTFLAGS": f"{os.environ.get('RUSTFLAGS', '')} {flags}".strip()},
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [cargo, "build", "--release", "--quiet", "--target-dir", str(target)],
+            cwd=CRATE,
+            env={**os.environ, "STREAM_RETRAIN_SOURCES": sources(), "RUSTFLAGS": f"{os.environ.get('RUSTFLAGS', '')} {flags}".strip()},
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=BUILD_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"cargo took more than {BUILD_TIMEOUT_S} s; it may not reach its registry"
     if done.returncode:
         return None, f"cargo failed: {' / '.join(done.stderr.strip().splitlines()[-3:])}"
     suffix = "dylib" if sys.platform == "darwin" else "so"

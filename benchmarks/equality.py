@@ -14,7 +14,14 @@ import time
 from typing import Any
 
 from stream_retrain.core.digest import digest
-from stream_retrain.models import AdditiveClassifier, AdditiveRegressor, QuickTree, adaptive_classifier
+from stream_retrain.models import (
+    AdditiveClassifier,
+    AdditiveRegressor,
+    QuickTree,
+    QuickTreeRegressor,
+    adaptive_classifier,
+    adaptive_regressor,
+)
 from stream_retrain.native import REMEDY, extension
 from tests.models.twins import exchanged, predict, stream, twins
 
@@ -24,6 +31,8 @@ MODELS: dict[str, tuple[Any, int]] = {
     "additive": (AdditiveClassifier, 3),
     "additive regressor": (AdditiveRegressor, 0),
     "adaptive": (adaptive_classifier, 2),
+    "tree regressor": (QuickTreeRegressor, 0),
+    "adaptive regressor": (adaptive_regressor, 0),
 }
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from river import tree
 
+import hatch_build
 from stream_retrain import Pipeline, Schema, native
 from stream_retrain.compose import _models_of
 from stream_retrain.core.inside import computing_in
-from stream_retrain.models import QuickTree, adaptive_classifier
+from stream_retrain.models import FastHDDMA, FixedShareClassifier, QuickTree, Restarting, adaptive_classifier, adaptive_regressor
 from tests.models.twins import computing, needs_extension
 
 ROOT = Path(__file__).parent.parent
@@ -63,6 +64,17 @@ def test_one_model_in_python_makes_the_whole_slow() -> None:
     assert (computing_in([fast]), computing_in([slow]), computing_in([fast, slow])) == ("compiled", "Python", "Python")
 
 
+@needs_extension
+def test_what_is_made_of_others_computes_where_they_do() -> None:
+    with computing("compiled"):
+        mixture = FixedShareClassifier([QuickTree(), tree.HoeffdingTreeClassifier()])
+        watched = [adaptive_classifier(), adaptive_regressor(), Restarting(QuickTree()), mixture]
+    with computing("Python"):
+        slow, detector = adaptive_classifier(), FastHDDMA()
+    assert [computing_in(each) for each in watched] == ["compiled"] * 4
+    assert (computing_in(slow), computing_in(detector)) == ("Python", "")
+
+
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a person gets who clones the repository."""
@@ -102,6 +114,19 @@ def test_a_wheel_without_the_compiled_models_serves_those_in_python(sources: Pat
     made = wheel(sources, tmp_path / "wheels", PATH=without_cargo)
     assert made.name.endswith("-py3-none-any.whl")
     assert tried(made, tmp_path / "empty")[0] == "Python"
+
+
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo is not installed")
+def test_where_the_crates_cannot_be_had_nothing_is_built_and_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in (("CARGO_HOME", tmp_path / "home"), ("CARGO_TARGET_DIR", tmp_path / "target"), ("CARGO_NET_OFFLINE", "true")):
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.delenv(native.NATIVE_SETTING, raising=False)
+    built, why = hatch_build.build()
+    assert built is None
+    assert why.startswith("cargo failed: ")
+    monkeypatch.setenv(native.NATIVE_SETTING, "on")
+    with pytest.raises(SystemExit, match="cargo failed"):
+        hatch_build.build()
 
 
 @pytest.mark.slow

@@ -6,8 +6,12 @@
 pub mod additive;
 pub mod arithmetic;
 pub mod block;
+pub mod detector;
+pub mod features;
+pub mod nodes;
 #[cfg(feature = "python")]
 mod python;
+pub mod regression;
 pub mod targets;
 pub mod tree;
 pub mod usual;

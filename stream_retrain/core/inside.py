@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from river import preprocessing, proba
 
-from stream_retrain.models.implementation import computing
+from stream_retrain.models.implementation import computing, parts
 
 __all__ = ["computing_in", "fills_nulls", "inside", "named", "unseeded"]
 
@@ -74,7 +74,7 @@ def named(model: Any) -> str:
 
 
 def _attributes(value: Any) -> dict[str, Any]:
-    found = dict(getattr(value, "__dict__", {}))
+    found = dict(getattr(value, "__dict__", {})) | parts(value)
     for kind in type(value).__mro__:
         slots = kind.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:

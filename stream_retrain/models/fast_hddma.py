@@ -6,11 +6,11 @@ River's HDDMA keeps its means as objects and clones them. Here the same dozen fl
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 from river import base
 
-from stream_retrain.models import arithmetic
+from stream_retrain.models.implementation import models, resumed, saved
 
 __all__ = ["FastHDDMA"]
 
@@ -35,38 +35,32 @@ class FastHDDMA(base.BinaryDriftAndWarningDetector):  # type: ignore[misc]
     """
 
     def __init__(self, drift_confidence: float = 0.001, warning_confidence: float = 0.005) -> None:
-        super().__init__()
-        self._drift_detected: bool = False
         self.drift_confidence = drift_confidence
         self.warning_confidence = warning_confidence
-        self._drift_log = arithmetic.log(2.0 / drift_confidence)
-        self._warning_log = arithmetic.log(2.0 / warning_confidence)
-        self._bound_log = arithmetic.log(1.0 / drift_confidence)
-        self._reset()
+        self._core = self._new_core()
+
+    def _new_core(self) -> Any:
+        return models().Hddma(self.drift_confidence, self.warning_confidence)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return saved(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        resumed(self, state)
 
     def _reset(self) -> None:
-        super()._reset()
-        self._n = 0.0
-        self._mean = 0.0
-        self._cut_n = 0.0
-        self._cut_mean = 0.0
-        self._cut_line = math.inf  # mean plus bound at the cut: the lowest seen since the start
+        self._core.reset()
+
+    @property
+    def drift_detected(self) -> bool:
+        """Whether the last error was an alarm."""
+        return bool(self._core.drift)
+
+    @property
+    def warning_detected(self) -> bool:
+        """Whether the last error was a warning."""
+        return bool(self._core.warning)
 
     def update(self, x: float) -> None:
         """Add an error."""
-        if self._drift_detected:
-            self._reset()
-        self._n = n = self._n + 1.0
-        self._mean = mean = self._mean + (1.0 / n) * (x - self._mean)
-        line = mean + math.sqrt(1.0 / (2 * n) * self._bound_log)
-        if self._cut_line >= line:
-            self._cut_n, self._cut_mean, self._cut_line = n, mean, line
-            self._warning_detected = False
-            return
-        rise = mean - self._cut_mean
-        if rise <= 0.0:
-            self._warning_detected = False
-            return
-        spread = (n - self._cut_n) / self._cut_n * (1.0 / n) / 2
-        self._drift_detected = rise >= math.sqrt(spread * self._drift_log)
-        self._warning_detected = not self._drift_detected and rise >= math.sqrt(spread * self._warning_log)
+        self._core.update(x)

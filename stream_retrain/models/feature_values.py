@@ -9,7 +9,6 @@ invalid     infinite (a running mean never recovers from it), or unhashable: Val
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from typing import Any, Final, TypeAlias
 
 __all__ = ["HUGE", "Features", "checked", "is_number"]
@@ -52,8 +51,10 @@ def _cleaned(x: Features) -> Features:
         if value is None:
             continue
         if not is_number(value):
-            if not isinstance(value, Hashable):
-                raise ValueError(f"feature {name!r} is a {type(value).__name__}; use a number, a string or a boolean")
+            try:
+                hash(value)  # a tuple is hashable only if its items are
+            except TypeError:
+                raise ValueError(f"feature {name!r} is a {type(value).__name__}; use a number, a string or a boolean") from None
             clean[name] = bool(value) if value.__class__.__name__ in ("bool", "bool_") else value
             continue
         number = _float(value)

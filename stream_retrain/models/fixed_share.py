@@ -15,98 +15,83 @@ Each member predicts an event once. Its prediction is kept until the label comes
 weights depend on the predictions that were served. A member without a prediction (untrained, or it raised) is left out of the mean,
 and its loss counts as the mean loss of the others. A member that raises is counted and restarted; the exception does not reach the
 caller.
+
+Where all members are compiled models of the project, the mixture is compiled too, and asks or teaches all of them in one call. Else
+`mixture` does it in Python, so that any River estimator can be a member. Both do the same to the last bit.
 """
 
 from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
 
 from river import base, dummy, linear_model, preprocessing, tree
 
-from stream_retrain.models import arithmetic
-from stream_retrain.models.adaptive import Standing
-from stream_retrain.models.feature_values import checked
-from stream_retrain.models.mixture import Members, Mixture, Predictions
-from stream_retrain.models.prediction_cache import PredictionCache
-from stream_retrain.models.probabilities import probabilities
-from stream_retrain.models.targets import Targets
+from stream_retrain.models.adaptive import Adaptive, Standing
+from stream_retrain.models.implementation import cores_for, resumed, saved
+from stream_retrain.models.probabilities import last_step
 
-__all__ = ["FixedShareClassifier", "FixedShareRegressor"]
+__all__ = ["FixedShareClassifier", "FixedShareRegressor", "Members"]
 
-PROBABILITY_MIN: Final = 0.02
-"""A member's probability of the true label is clipped to this and 1 minus this, so that one event cannot decide the weights."""
-SQUARES_MAX: Final = 4.0
-"""A member's squared error counts as at most this many variances of the target."""
-SQUARES_SCALE: Final = 0.5
-"""A regressor's loss is half its squared error in variances of the target: the log loss of normal errors with that variance."""
+Members: TypeAlias = Mapping[str, Any] | Sequence[Any]
+"""Models by name, or in a list."""
 
 
 class _FixedShare(abc.ABC):
-    """What both mixtures share: parameters, members, kept predictions, and the update of the weights."""
+    """What both mixtures share: parameters and members."""
+
+    _CORE: ClassVar[str]
+    """The class of its core."""
 
     def __init__(self, members: Members, eta: float, share: float) -> None:
         if not 0.0 < eta < math.inf or not 0.0 <= share < 1.0:
             raise ValueError(f"eta is {eta}, share is {share}; use an eta above 0 and a share of at least 0 and below 1")
+        if not members:
+            raise ValueError("a mixture needs at least one member")
+        named = dict(members) if isinstance(members, Mapping) else _named(members)
         self.eta = eta
         self.share = share
-        self._mixture = Mixture(members)
-        self._cache: PredictionCache[Predictions] = PredictionCache()
+        self._names = tuple(named)
+        self._untrained: dict[str, Any] | None = None
+        self._core = self._new_core(list(named.values()))
+
+    def _new_core(self, models: list[Any]) -> Any:
+        return getattr(cores_for(models), self._CORE)(models, self.eta, self.share)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**saved(self), "_untrained": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        def new_core() -> Any:
+            return self._new_core(state["_core"][1][0])
+
+        resumed(self, state, new_core)
 
     @property
     def members(self) -> dict[str, Any]:
         """The running members by name."""
-        return dict(zip(self._mixture.names, self._mixture.models, strict=True))
+        return dict(zip(self._names, self._core.models, strict=True))
 
     @property
     def changes(self) -> int:
         """Restarts of members and changes of the leader so far."""
-        return self._mixture.changes
+        changes: int = self._core.changes
+        return changes
 
     def standing(self) -> Standing:
-        """Members, weights, restarts, failures and leader."""
-        return self._mixture.standing()
+        """Names, weights, restarts, failures and leader."""
+        weights, leader, _, failures, restarts = self._core.standing()
+        inside = [sum(model.standing().restarts) if isinstance(model, Adaptive) else 0 for model in self._core.models]
+        counts = tuple(map(sum, zip(restarts, inside, strict=True)))
+        return Standing(self._names, tuple(weights), counts, tuple(failures), self._names[leader], self.changes)
 
     def _get_params(self) -> dict[str, Any]:
         """River's hook for `clone`: the parameters, with untrained members."""
-        return {"members": self._mixture.templates(), "eta": self.eta, "share": self.share}
-
-    def _predict_members(self, x: Any) -> Predictions:
-        """Every member's prediction, kept until the label comes."""
-        predictions = self._mixture.predict(self._predict_member, x)
-        self._cache.put(x, predictions)
-        return predictions
-
-    def _predictions_at_label(self, x: Any) -> Predictions:
-        """The predictions kept for `x`, else new ones; members that raise are restarted."""
-        predictions = self._cache.take(x)
-        if predictions is None:
-            predictions = self._mixture.predict(self._predict_member, x)
-        if None in predictions:
-            self._mixture.restart_failing(predictions, self._predict_member, x)
-        return predictions
-
-    def _reweight(self, scores: list[float | None]) -> None:
-        """Update the weights by each member's score; None, for a member without a prediction, counts as the mean of the others."""
-        mixture = self._mixture
-        total = weights = 0.0
-        for weight, score in zip(mixture.weights, scores, strict=True):
-            if score is not None:
-                total += weight * score
-                weights += weight
-        if weights:
-            of_mean = self._factor(total, weights)
-            mixture.reweight([of_mean if score is None else self._factor(score, 1.0) for score in scores], self.share)
-
-    @abc.abstractmethod
-    def _predict_member(self, member: Any, x: Any) -> Any:
-        """The member's prediction; None if it cannot be used."""
-
-    @abc.abstractmethod
-    def _factor(self, total: float, weight: float) -> float:
-        """What the weight of a member with the score total / weight is multiplied by."""
+        if self._untrained is None:
+            self._untrained = {name: model.clone() for name, model in self.members.items()}
+        return {"members": self._untrained, "eta": self.eta, "share": self.share}
 
 
 class FixedShareClassifier(_FixedShare, base.Classifier):  # type: ignore[misc]
@@ -129,13 +114,14 @@ class FixedShareClassifier(_FixedShare, base.Classifier):  # type: ignore[misc]
 
     """
 
+    _CORE: ClassVar[str] = "ClassifierMixture"
+
     def __init__(self, members: Members, eta: float = 1.0, share: float = 0.01) -> None:
         super().__init__(members, eta, share)
-        self._classes: dict[base.typing.ClfTarget, float] = {}
 
     @property
     def _multiclass(self) -> bool:
-        return all(member._multiclass for member in self._mixture.models)
+        return all(member._multiclass for member in self._core.models)
 
     def predict_proba_one(self, x: Any) -> dict[base.typing.ClfTarget, float]:
         """Probability of every class seen so far; {} while no member has a prediction.
@@ -143,15 +129,8 @@ class FixedShareClassifier(_FixedShare, base.Classifier):  # type: ignore[misc]
         Raises:
             ValueError: a value is infinite.
         """
-        predictions = self._predict_members(checked(x))
-        mixed = self._classes.copy()
-        weights = 0.0
-        for weight, proba in zip(self._mixture.weights, predictions, strict=True):
-            if proba:
-                weights += weight
-                for label, p in proba.items():
-                    mixed[label] = mixed.get(label, 0.0) + weight * p
-        return {label: p / weights for label, p in mixed.items()} if weights else {}
+        proba: dict[base.typing.ClfTarget, float] = self._core.predict(x)
+        return proba
 
     def learn_one(self, x: Any, y: base.typing.ClfTarget) -> None:
         """Update the weights by the members' predictions for `x`, then let the members learn.
@@ -159,25 +138,7 @@ class FixedShareClassifier(_FixedShare, base.Classifier):  # type: ignore[misc]
         Raises:
             ValueError: a value is infinite.
         """
-        x = checked(x)
-        predictions = self._predictions_at_label(x)
-        self._classes.setdefault(y, 0.0)
-        low, high = PROBABILITY_MIN, 1.0 - PROBABILITY_MIN
-        self._reweight([min(max(proba.get(y, 0.0), low), high) if proba else None for proba in predictions])
-        self._mixture.learn(x, y)
-
-    def _predict_member(self, member: Any, x: Any) -> dict[Any, float] | None:
-        proba = probabilities(member, x)
-        total = 0.0
-        for p in proba.values():
-            total += p
-        if 0.999999 < total < 1.000001:
-            return proba
-        return {label: p / total for label, p in proba.items()} if 0.0 < total < math.inf else None
-
-    def _factor(self, total: float, weight: float) -> float:
-        probability = total / weight  # exp(-log loss)
-        return probability if self.eta == 1.0 else arithmetic.power(probability, self.eta)
+        self._core.learn(x, y)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -201,9 +162,10 @@ class FixedShareRegressor(_FixedShare, base.Regressor):  # type: ignore[misc]
 
     """
 
+    _CORE: ClassVar[str] = "RegressorMixture"
+
     def __init__(self, members: Members, eta: float = 1.0, share: float = 0.01) -> None:
         super().__init__(members, eta, share)
-        self._targets = Targets()
 
     def predict_one(self, x: Any) -> float:
         """The weighted mean; the running mean of the target while no member has a prediction, and 0 before any target.
@@ -211,13 +173,8 @@ class FixedShareRegressor(_FixedShare, base.Regressor):  # type: ignore[misc]
         Raises:
             ValueError: a value is infinite.
         """
-        predictions = self._predict_members(checked(x))
-        total = weights = 0.0
-        for weight, y_pred in zip(self._mixture.weights, predictions, strict=True):
-            if y_pred is not None:
-                total += weight * y_pred
-                weights += weight
-        return total / weights if weights else self._targets.mean
+        prediction: float = self._core.predict(x)
+        return prediction
 
     def learn_one(self, x: Any, y: float) -> None:
         """Update the weights by the members' predictions for `x`, then let the members learn.
@@ -225,26 +182,21 @@ class FixedShareRegressor(_FixedShare, base.Regressor):  # type: ignore[misc]
         Raises:
             ValueError: a value is infinite, or the target is not a finite number.
         """
-        x = checked(x)
-        targets = self._targets
-        targets.check(y)
-        predictions = self._predictions_at_label(x)
-        if variance := targets.variance:
-            self._reweight([None if y_pred is None else _half_squares(y - y_pred, variance) for y_pred in predictions])
-        usual = targets.usual(y)
-        targets.update(y)
-        self._mixture.learn(x, usual)
-
-    def _predict_member(self, member: Any, x: Any) -> float:
-        return self._targets.clip(float(member.predict_one(x)))
-
-    def _factor(self, total: float, weight: float) -> float:
-        return arithmetic.exp(-self.eta * total / weight)
+        self._core.learn(x, y)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {"members": [tree.HoeffdingTreeRegressor(), preprocessing.StandardScaler() | linear_model.LinearRegression()]}
 
 
-def _half_squares(error: float, variance: float) -> float:
-    return SQUARES_SCALE * min(SQUARES_MAX, error * error / variance)
+def _named(members: Sequence[Any]) -> dict[str, Any]:
+    """The members by the name of their class; a name that occurs again gets a number."""
+    named: dict[str, Any] = {}
+    for member in members:
+        kind = name = str(last_step(member))
+        count = 2
+        while name in named:
+            name = f"{kind}_{count}"
+            count += 1
+        named[name] = member
+    return named

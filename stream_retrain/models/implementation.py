@@ -6,19 +6,42 @@ wrote it, but for the version of the arithmetic: a state of another version is r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from stream_retrain.models import python_cores
 from stream_retrain.models.arithmetic import ARITHMETIC
 from stream_retrain.native import extension
 
-__all__ = ["computing", "models", "resumed", "saved"]
+__all__ = ["computing", "cores_for", "is_compiled", "models", "parts", "resumed", "saved"]
+
+ALONE: Final = ("AdditiveClassifier", "AdditiveRegressor", "Tree", "TreeRegressor")
+"""The cores of models that are not made of others."""
 
 
 def models() -> Any:
     """Where the cores are: the extension, or `python_cores`."""
     return extension() or python_cores
+
+
+def cores_for(members: Iterable[Any]) -> Any:
+    """Where the cores are of a model that is made of others: the extension where all of them have a core there."""
+    compiled = extension()
+    if compiled is None:
+        return python_cores
+    return compiled if all(_has_core(member) for member in members) else python_cores
+
+
+def _has_core(member: Any) -> bool:
+    """Whether compiled models take this one as a member. A subclass may do otherwise than its core, and a mixture is no member."""
+    core = getattr(member, "_core", None)
+    ours = type(member).__module__.startswith("stream_retrain.models.")
+    return ours and is_compiled(core) and not type(core).__name__.endswith("Mixture")
+
+
+def is_compiled(core: Any) -> bool:
+    """Whether this is a core of the extension."""
+    return type(core).__module__ == "stream_retrain._native"
 
 
 def saved(model: Any) -> dict[str, Any]:
@@ -28,8 +51,8 @@ def saved(model: Any) -> dict[str, Any]:
     return state
 
 
-def resumed(model: Any, state: dict[str, Any]) -> None:
-    """Go on from what `saved` returned.
+def resumed(model: Any, state: dict[str, Any], new_core: Callable[[], Any] | None = None) -> None:
+    """Go on from what `saved` returned; `new_core` makes an untrained core where the model's own method cannot.
 
     Raises:
         ValueError: it is damaged, or of another arithmetic.
@@ -46,14 +69,25 @@ def resumed(model: Any, state: dict[str, Any]) -> None:
             f"version {ARITHMETIC}; use the release that wrote it, or train it anew"
         )
     model.__dict__.update(state)
-    model._core = model._new_core()
+    model._core = (new_core or model._new_core)()
     model._core.restore(core)
 
 
 def computing(objects: Iterable[Any]) -> str:
-    """Where the project's models among these compute: `compiled`, `Python`, or nothing if there is none."""
-    cores = {type(core).__module__ for each in objects if (core := getattr(each, "_core", None)) is not None}
-    ours = {module for module in cores if module.startswith("stream_retrain.")}
+    """Where the project's models among these compute: `compiled`, `Python`, or nothing if there is none.
+
+    What is made of others (a mixture, a model that restarts) computes where they do; one with a member of River's goes row by row.
+    """
+    cores = [core for each in objects if (core := getattr(each, "_core", None)) is not None]
+    ours = [
+        core for core in cores if type(core).__name__.removeprefix("Plain") in ALONE and type(core).__module__.startswith("stream_retrain.")
+    ]
     if not ours:
         return ""
-    return "compiled" if ours == {"stream_retrain._native"} else "Python"
+    return "compiled" if all(map(is_compiled, ours)) else "Python"
+
+
+def parts(core: Any) -> dict[str, Any]:
+    """The Python objects in a compiled core: models and detectors. Nothing of any other object."""
+    held = getattr(core, "parts", None) if is_compiled(core) else None
+    return {str(number): part for number, part in enumerate(held())} if held else {}

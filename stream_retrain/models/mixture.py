@@ -1,53 +1,56 @@
-"""The members of a mixture: their models, their weights, which of them leads, and what happens when one raises."""
+"""The cores of mixtures in Python: the readable reference, which serves mixtures with a member that is not compiled.
+
+They hold the members' models and their weights, know which of them leads, and what to do when one raises.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
-from stream_retrain.models.adaptive import Adaptive, Standing
-from stream_retrain.models.probabilities import last_step
+from stream_retrain.models import arithmetic
+from stream_retrain.models.adaptive import Adaptive
+from stream_retrain.models.block import Block, Reader, Writer, damaged
+from stream_retrain.models.feature_values import checked
+from stream_retrain.models.prediction_cache import PredictionCache
+from stream_retrain.models.probabilities import probabilities
+from stream_retrain.models.targets import Targets
 
-__all__ = ["Members", "Mixture", "PredictMember", "Predictions"]
+__all__ = ["MixtureStanding", "PlainClassifierMixture", "PlainRegressorMixture", "Predictions"]
 
-Members: TypeAlias = Mapping[str, Any] | Sequence[Any]
-"""Models by name, or in a list."""
 Predictions: TypeAlias = list[Any]
 """Each member's prediction for one event; None for a member that has none."""
-PredictMember: TypeAlias = Callable[[Any, Any], Any]
-"""A function of one member and one event that returns the member's prediction."""
+MixtureStanding: TypeAlias = "tuple[list[float], int, int, list[int], list[int]]"
+"""Weights, leader, changes, failures and restarts; without what members that adapt count themselves."""
+MixtureState: TypeAlias = "tuple[list[Any], MixtureStanding, dict[Any, Any], Any]"
+"""The models, the standing, the predictions that are kept, and the classes or the numbers of the targets."""
 
 LEAD: Final = 2.0
 """A member becomes the leader when its weight is more than this many times the leader's."""
+PROBABILITY_MIN: Final = 0.02
+"""A member's probability of the true label is clipped to this and 1 minus this, so that one event cannot decide the weights."""
+SQUARES_MAX: Final = 4.0
+"""A member's squared error counts as at most this many variances of the target."""
+SQUARES_SCALE: Final = 0.5
+"""A regressor's loss is half its squared error in variances of the target: the log loss of normal errors with that variance."""
 
 
-class Mixture:
-    """The running members of a mixture, and an untrained template of each for its restarts."""
+class _PlainMixture:
+    """The members of both tasks."""
 
-    __slots__ = ("_adaptive", "_changes", "_failures", "_leader", "_restarts", "_templates", "models", "names", "weights")
-
-    def __init__(self, members: Members) -> None:
-        """Start with equal weights.
-
-        Raises:
-            ValueError: there is no member.
-        """
-        if not members:
-            raise ValueError("a mixture needs at least one member")
-        named = dict(members) if isinstance(members, Mapping) else _named(members)
-        self.names = tuple(named)
-        self.models: list[Any] = list(named.values())
-        self.weights = [1.0 / len(named)] * len(named)
-        self._templates = [model.clone() for model in self.models]
+    def __init__(self, models: Sequence[Any], eta: float, share: float) -> None:
+        """Start with equal weights."""
+        self.models: list[Any] = list(models)
+        self._eta = eta
+        self._share = share
+        self._weights = [1.0 / len(self.models)] * len(self.models)
         self._adaptive = [index for index, model in enumerate(self.models) if isinstance(model, Adaptive)]
-        self._failures = [0] * len(named)
-        self._restarts = [0] * len(named)
+        self._failures = [0] * len(self.models)
+        self._restarts = [0] * len(self.models)
         self._leader = 0
         self._changes = 0
-
-    def templates(self) -> dict[str, Any]:
-        """Untrained members by name; the caller must not train them."""
-        return dict(zip(self.names, self._templates, strict=True))
+        self._cache: PredictionCache[Predictions] = PredictionCache()
 
     @property
     def changes(self) -> int:
@@ -56,80 +59,216 @@ class Mixture:
         changes: int = sum(models[index].changes for index in self._adaptive)
         return self._changes + changes
 
-    def standing(self) -> Standing:
-        """Names, weights, restarts, failures and leader."""
-        restarts = list(self._restarts)
-        for index in self._adaptive:
-            restarts[index] += sum(self.models[index].standing().restarts)
-        weights, failures = tuple(self.weights), tuple(self._failures)
-        return Standing(self.names, weights, tuple(restarts), failures, self.names[self._leader], self.changes)
+    def standing(self) -> MixtureStanding:
+        """What is not in the members."""
+        return list(self._weights), self._leader, self._changes, list(self._failures), list(self._restarts)
 
-    def predict(self, predict_member: PredictMember, x: Any) -> Predictions:
+    def waiting(self) -> int:
+        """How many predictions are kept."""
+        return len(self._cache)
+
+    def state(self) -> MixtureState:
+        """All that was learned."""
+        return list(self.models), self.standing(), self._cache.kept(), self._own_state()
+
+    def restore(self, state: MixtureState) -> None:
+        """Go on from a state, with the models of then.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        _, (self._weights, self._leader, self._changes, self._failures, self._restarts), kept, own = state
+        if not len(self._weights) == len(self._failures) == len(self._restarts) == len(self.models) > self._leader:
+            damaged()
+        self._cache = PredictionCache(kept)
+        self._restore_own(own)
+
+    def _own_state(self) -> Any:
+        raise NotImplementedError
+
+    def _restore_own(self, own: Any) -> None:
+        raise NotImplementedError
+
+    def _predict_member(self, member: Any, x: Any) -> Any:
+        """The member's prediction; None if it cannot be used."""
+        raise NotImplementedError
+
+    def _factor(self, total: float, weight: float) -> float:
+        """What the weight of a member with the score total / weight is multiplied by."""
+        raise NotImplementedError
+
+    def _ask(self, x: Any) -> Predictions:
         """Every member's prediction for `x`; None for a member that raises."""
         predictions: Predictions = []
         for model in self.models:
             try:
-                predictions.append(predict_member(model, x))
+                predictions.append(self._predict_member(model, x))
             except Exception:  # noqa: BLE001  a member is the user's choice and may raise anything; the others must go on
                 predictions.append(None)
         return predictions
 
-    def restart_failing(self, predictions: Predictions, predict_member: PredictMember, x: Any) -> None:
-        """Let the members without a prediction predict again, and restart those that raise."""
+    def _asked_and_kept(self, x: Any) -> Predictions:
+        """Every member's prediction, kept until the label comes."""
+        predictions = self._ask(x)
+        self._cache.put(x, predictions)
+        return predictions
+
+    def _at_label(self, x: Any) -> Predictions:
+        """The predictions kept for `x`, else new ones. Members without one predict again, and those that raise are restarted."""
+        predictions = self._cache.take(x)
+        if predictions is None:
+            predictions = self._ask(x)
         for index, prediction in enumerate(predictions):
             if prediction is None:
                 try:
-                    predict_member(self.models[index], x)
-                except Exception:  # noqa: BLE001  as in `predict`
+                    self._predict_member(self.models[index], x)
+                except Exception:  # noqa: BLE001  as in `_ask`
                     self._restart(index)
+        return predictions
 
-    def reweight(self, factors: Sequence[float], share: float) -> None:
-        """Multiply each weight by its factor, scale the sum to 1 - share, and add an equal part of `share` to each weight."""
-        weights = self.weights
-        scaled = [weight * factor for weight, factor in zip(weights, factors, strict=True)]
+    def _reweight(self, scores: list[float | None]) -> None:
+        """Update the weights by each member's score; None, for a member without a prediction, counts as the mean of the others.
+
+        Each weight is multiplied by its factor, the sum is scaled to 1 - share, and an equal part of `share` is added to each weight.
+        """
+        total = weights = 0.0
+        for weight, score in zip(self._weights, scores, strict=True):
+            if score is not None:
+                total += weight * score
+                weights += weight
+        if not weights:
+            return
+        of_mean = self._factor(total, weights)
+        factors = [of_mean if score is None else self._factor(score, 1.0) for score in scores]
+        scaled = [weight * factor for weight, factor in zip(self._weights, factors, strict=True)]
         total = 0.0
         for weight in scaled:
             total += weight
-        scale = (1.0 - share) / total
-        floor = share / len(scaled)
-        self.weights = weights = [scale * weight + floor for weight in scaled]
-        highest = max(weights)
-        if highest > LEAD * weights[self._leader]:
-            self._leader = weights.index(highest)
+        scale = (1.0 - self._share) / total
+        floor = self._share / len(scaled)
+        self._weights = [scale * weight + floor for weight in scaled]
+        highest = max(self._weights)
+        if highest > LEAD * self._weights[self._leader]:
+            self._leader = self._weights.index(highest)
             self._changes += 1
 
-    def learn(self, x: Any, y: Any) -> None:
+    def _learn(self, x: Any, y: Any) -> None:
         """Let every member learn; one that raises is restarted and learns this event first."""
         for index, model in enumerate(self.models):
             try:
                 model.learn_one(x, y)
-            except Exception:  # noqa: BLE001  as in `predict`
+            except Exception:  # noqa: BLE001  as in `_ask`
                 self._restart(index)
                 try:
                     self.models[index].learn_one(x, y)
                 except Exception:  # noqa: BLE001  an untrained member cannot learn this event either; it skips the event
-                    self.models[index] = self._templates[index].clone()
+                    self.models[index] = self.models[index].clone()
 
     def _restart(self, index: int) -> None:
         """Count a failure of this member, and replace it by an untrained one."""
         model = self.models[index]
+        lost = 0
         if index in self._adaptive:  # a new model counts from 0
             self._restarts[index] += sum(model.standing().restarts)
-            self._changes += model.changes
+            lost = model.changes
         self._failures[index] += 1
         self._restarts[index] += 1
-        self._changes += 1
-        self.models[index] = self._templates[index].clone()
+        self._changes += lost + 1
+        self.models[index] = model.clone()
 
 
-def _named(members: Sequence[Any]) -> dict[str, Any]:
-    """The members by the name of their class; a name that occurs again gets a number."""
-    named: dict[str, Any] = {}
-    for member in members:
-        kind = name = str(last_step(member))
-        count = 2
-        while name in named:
-            name = f"{kind}_{count}"
-            count += 1
-        named[name] = member
-    return named
+class PlainClassifierMixture(_PlainMixture):
+    """A mixture of classifiers."""
+
+    def __init__(self, models: Sequence[Any], eta: float, share: float) -> None:
+        super().__init__(models, eta, share)
+        self._classes: dict[Any, float] = {}
+
+    def predict(self, x: Any) -> dict[Any, float]:
+        """Probability of every class seen so far; {} while no member has a prediction."""
+        predictions = self._asked_and_kept(checked(x))
+        mixed = self._classes.copy()
+        weights = 0.0
+        for weight, proba in zip(self._weights, predictions, strict=True):
+            if proba:
+                weights += weight
+                for label, p in proba.items():
+                    mixed[label] = mixed.get(label, 0.0) + weight * p
+        return {label: p / weights for label, p in mixed.items()} if weights else {}
+
+    def learn(self, x: Any, y: Any) -> None:
+        """Update the weights by the members' predictions for `x`, then let the members learn."""
+        x = checked(x)
+        predictions = self._at_label(x)
+        self._classes.setdefault(y, 0.0)
+        low, high = PROBABILITY_MIN, 1.0 - PROBABILITY_MIN
+        self._reweight([min(max(proba.get(y, 0.0), low), high) if proba else None for proba in predictions])
+        self._learn(x, y)
+
+    def _own_state(self) -> list[Any]:
+        return list(self._classes)
+
+    def _restore_own(self, own: list[Any]) -> None:
+        self._classes = dict.fromkeys(own, 0.0)
+
+    def _predict_member(self, member: Any, x: Any) -> dict[Any, float] | None:
+        proba = probabilities(member, x)
+        total = 0.0
+        for p in proba.values():
+            total += p
+        if 0.999999 < total < 1.000001:
+            return proba
+        return {label: p / total for label, p in proba.items()} if 0.0 < total < math.inf else None
+
+    def _factor(self, total: float, weight: float) -> float:
+        probability = total / weight  # exp(-log loss)
+        return probability if self._eta == 1.0 else arithmetic.power(probability, self._eta)
+
+
+class PlainRegressorMixture(_PlainMixture):
+    """A mixture of regressors."""
+
+    def __init__(self, models: Sequence[Any], eta: float, share: float) -> None:
+        super().__init__(models, eta, share)
+        self._targets = Targets()
+
+    def predict(self, x: Any) -> float:
+        """The weighted mean; the running mean of the target while no member has a prediction, and 0 before any target."""
+        predictions = self._asked_and_kept(checked(x))
+        total = weights = 0.0
+        for weight, y_pred in zip(self._weights, predictions, strict=True):
+            if y_pred is not None:
+                total += weight * y_pred
+                weights += weight
+        return total / weights if weights else self._targets.mean
+
+    def learn(self, x: Any, y: float) -> None:
+        """Update the weights by the members' predictions for `x`, then let the members learn."""
+        x, targets = checked(x), self._targets
+        targets.check(y)
+        predictions = self._at_label(x)
+        if variance := targets.variance:
+            self._reweight([None if y_pred is None else _half_squares(y - y_pred, variance) for y_pred in predictions])
+        usual = targets.usual(y)
+        targets.update(y)
+        self._learn(x, usual)
+
+    def _own_state(self) -> Block:
+        to = Writer()
+        self._targets.write(to)
+        return to.block()
+
+    def _restore_own(self, own: Block) -> None:
+        reader = Reader(own)
+        self._targets.read(reader)
+        reader.end()
+
+    def _predict_member(self, member: Any, x: Any) -> float:
+        return self._targets.clip(float(member.predict_one(x)))
+
+    def _factor(self, total: float, weight: float) -> float:
+        return arithmetic.exp(-self._eta * total / weight)
+
+
+def _half_squares(error: float, variance: float) -> float:
+    return SQUARES_SCALE * min(SQUARES_MAX, error * error / variance)

@@ -26,9 +26,10 @@ class PredictionCache(Generic[Prediction]):
 
     __slots__ = ("_predictions",)
 
-    def __init__(self) -> None:
+    def __init__(self, kept: dict[Any, Any] | None = None) -> None:
+        """An empty one, or with what another one had `kept`."""
         # The key is the event's values; its names stand beside the prediction. That hashes faster than pairs of name and value.
-        self._predictions: dict[Any, tuple[tuple[Any, ...], Prediction]] = {}
+        self._predictions: dict[Any, tuple[tuple[Any, ...], Prediction]] = {} if kept is None else dict(kept)
 
     def __len__(self) -> int:
         return len(self._predictions)
@@ -64,3 +65,7 @@ class PredictionCache(Generic[Prediction]):
     def clear(self) -> None:
         """Remove every prediction."""
         self._predictions.clear()
+
+    def kept(self) -> dict[Any, Any]:
+        """Every prediction, as a plain dict."""
+        return self._predictions.copy()

@@ -2,6 +2,22 @@
 
 from stream_retrain.models.additive_cores import PlainAdditiveClassifier as AdditiveClassifier
 from stream_retrain.models.additive_cores import PlainAdditiveRegressor as AdditiveRegressor
+from stream_retrain.models.mixture import PlainClassifierMixture as ClassifierMixture
+from stream_retrain.models.mixture import PlainRegressorMixture as RegressorMixture
+from stream_retrain.models.plain_hddma import PlainHDDMA as Hddma
+from stream_retrain.models.plain_restarting import PlainRestartingClassifier as RestartingClassifier
+from stream_retrain.models.plain_restarting import PlainRestartingRegressor as RestartingRegressor
 from stream_retrain.models.plain_tree import PlainTree as Tree
+from stream_retrain.models.plain_tree_regressor import PlainTreeRegressor as TreeRegressor
 
-__all__ = ["AdditiveClassifier", "AdditiveRegressor", "Tree"]
+__all__ = [
+    "AdditiveClassifier",
+    "AdditiveRegressor",
+    "ClassifierMixture",
+    "Hddma",
+    "RegressorMixture",
+    "RestartingClassifier",
+    "RestartingRegressor",
+    "Tree",
+    "TreeRegressor",
+]

@@ -7,8 +7,7 @@ from typing import Any
 from river import base
 
 from stream_retrain.models.feature_values import Features
-from stream_retrain.models.implementation import resumed, saved
-from stream_retrain.models.plain_tree_regressor import PlainTreeRegressor
+from stream_retrain.models.implementation import models, resumed, saved
 from stream_retrain.models.quick_tree import CATEGORIES_MAX, check_parameters
 
 __all__ = ["QuickTreeRegressor"]
@@ -45,7 +44,7 @@ class QuickTreeRegressor(base.Regressor):  # type: ignore[misc]
         self._core = self._new_core()
 
     def _new_core(self) -> Any:
-        return PlainTreeRegressor(self.grace_period, self.delta, self.tau, self.max_depth, self.categories_max)
+        return models().TreeRegressor(self.grace_period, self.delta, self.tau, self.max_depth, self.categories_max)
 
     def __getstate__(self) -> dict[str, Any]:
         return saved(self)

@@ -7,6 +7,8 @@ Only a rise of the error counts. The error of an untrained model falls for a whi
 the model again and again. One-sided detectors (the defaults, and River's DDM, EDDM, HDDMA and HDDMW) fire only on a rise. An alarm of any
 other detector counts if the recent error is above the mean error since the last alarm.
 
+A model of the project is restarted by compiled code where it is itself compiled, and any other row by row (`plain_restarting`).
+
 A restart loses everything learned. Inside a mixture a wrong restart costs little, because the other members still predict.
 """
 
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from river import base, drift, linear_model, preprocessing, tree
 from river.drift import binary
@@ -22,15 +24,12 @@ from river.drift import binary
 from stream_retrain.models.adaptive import Standing
 from stream_retrain.models.fast_hddma import FastHDDMA
 from stream_retrain.models.feature_values import checked
-from stream_retrain.models.prediction_cache import PredictionCache
+from stream_retrain.models.implementation import cores_for, resumed, saved
 from stream_retrain.models.probabilities import most_probable, probabilities
-from stream_retrain.models.targets import Targets
 
 __all__ = ["Restarting", "RestartingClassifier", "RestartingRegressor"]
 
 ONE_SIDED: Final = (FastHDDMA, binary.DDM, binary.EDDM, binary.HDDMA, binary.HDDMW)
-RECENT_RATE: Final = 1 / 30
-"""Rate of the running mean that is the recent error."""
 
 
 class Restarting(base.Wrapper, base.Estimator, abc.ABC):  # type: ignore[misc]
@@ -49,6 +48,9 @@ class Restarting(base.Wrapper, base.Estimator, abc.ABC):  # type: ignore[misc]
 
     """
 
+    _CORE: ClassVar[str]
+    """The class of its core."""
+
     def __new__(cls, model: Any = None, *_: Any, **__: Any) -> Restarting:
         """Choose the class for the model; unpickling gives no model, and then the class is already the right one."""
         if cls is Restarting:
@@ -59,22 +61,43 @@ class Restarting(base.Wrapper, base.Estimator, abc.ABC):  # type: ignore[misc]
     def __init__(self, model: Any, detector: Any = None) -> None:
         if detector is not None and not isinstance(detector, base.DriftDetector | base.BinaryDriftDetector):
             raise ValueError(f"{detector!r} is not a River drift detector")
-        self.model = model
-        self.detector = self._default_detector() if detector is None else detector
-        self.changes = 0
-        self._cache: PredictionCache[Any] = PredictionCache()
-        self._one_sided = isinstance(self.detector, ONE_SIDED) and not getattr(self.detector, "two_sided_test", False)
-        self._errors = 0
-        self._error_sum = 0.0
-        self._recent_error = 0.0
+        self._core = self._new_core(model, self._default_detector() if detector is None else detector)
+
+    def _new_core(self, model: Any, detector: Any) -> Any:
+        one_sided = isinstance(detector, ONE_SIDED) and not getattr(detector, "two_sided_test", False)
+        return getattr(cores_for([model]), self._CORE)(model, detector, one_sided)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**saved(self), "model": self.model, "detector": self.detector}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        known = dict(state)
+        model, detector = known.pop("model", None), known.pop("detector", None)
+        resumed(self, known, lambda: self._new_core(model, detector))
 
     @staticmethod
     def _default_detector() -> Any:
         return FastHDDMA(drift_confidence=0.005, warning_confidence=0.01)
 
     @property
+    def model(self) -> Any:
+        """The model that learns now."""
+        return self._core.model
+
+    @property
+    def detector(self) -> Any:
+        """The detector that watches it."""
+        return self._core.detector
+
+    @property
     def _wrapped_model(self) -> Any:
         return self.model
+
+    @property
+    def changes(self) -> int:
+        """How often the model has restarted."""
+        changes: int = self._core.changes
+        return changes
 
     @property
     def restarts(self) -> int:
@@ -85,23 +108,6 @@ class Restarting(base.Wrapper, base.Estimator, abc.ABC):  # type: ignore[misc]
         """One member, and its restarts."""
         name = str(self.model)
         return Standing((name,), (1.0,), (self.changes,), (0,), name, self.changes)
-
-    def _score(self, error: float) -> None:
-        """Pass an error to the detector; restart if it fires on a rise."""
-        self.detector.update(error)
-        if not self._one_sided:
-            self._errors += 1
-            self._error_sum += error
-            self._recent_error += max(RECENT_RATE, 1.0 / self._errors) * (error - self._recent_error)
-        if not self.detector.drift_detected:
-            return
-        rose = self._one_sided or self._recent_error > self._error_sum / self._errors
-        self._errors, self._error_sum, self._recent_error = 0, 0.0, 0.0
-        if rose:
-            self.model = self.model.clone()
-            self.detector = self.detector.clone()
-            self._cache.clear()  # predictions of the old model must not count as errors of the new one
-            self.changes += 1
 
 
 class RestartingClassifier(Restarting, base.Classifier):  # type: ignore[misc]
@@ -121,15 +127,21 @@ class RestartingClassifier(Restarting, base.Classifier):  # type: ignore[misc]
 
     """
 
+    _CORE: ClassVar[str] = "RestartingClassifier"
+
     def predict_proba_one(self, x: Any, **kwargs: Any) -> dict[base.typing.ClfTarget, float]:
         """The model's probabilities; 1 for its label if it predicts only labels.
 
         Raises:
             ValueError: a value is infinite.
         """
-        x = checked(x)
-        proba = probabilities(self.model, x, **kwargs)
-        self._cache.put(x, most_probable(proba))
+        proba: dict[base.typing.ClfTarget, float]
+        if kwargs:
+            x = checked(x)
+            proba = probabilities(self.model, x, **kwargs)
+            self._core.keep(x, most_probable(proba))
+        else:
+            proba = self._core.predict(x)
         return proba
 
     def learn_one(self, x: Any, y: base.typing.ClfTarget, **kwargs: Any) -> None:
@@ -138,13 +150,12 @@ class RestartingClassifier(Restarting, base.Classifier):  # type: ignore[misc]
         Raises:
             ValueError: a value is infinite.
         """
-        x = checked(x)
-        y_pred = self._cache.take(x)
-        if y_pred is None:
-            y_pred = most_probable(probabilities(self.model, x))
-        if y_pred is not None:
-            self._score(float(y_pred != y))
-        self.model.learn_one(x, y, **kwargs)
+        if kwargs:
+            x = checked(x)
+            y = self._core.score(x, y)
+            self.model.learn_one(x, y, **kwargs)
+        else:
+            self._core.learn(x, y)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -171,11 +182,12 @@ class RestartingRegressor(Restarting, base.Regressor):  # type: ignore[misc]
 
     """
 
+    _CORE: ClassVar[str] = "RestartingRegressor"
+
     def __init__(self, model: Any, detector: Any = None) -> None:
+        if isinstance(detector, base.BinaryDriftDetector) and not isinstance(detector, FastHDDMA):
+            raise ValueError(f"{type(detector).__name__} takes 0 and 1 only; use FastHDDMA or a detector of numbers")
         super().__init__(model, detector)
-        if isinstance(self.detector, base.BinaryDriftDetector) and not isinstance(self.detector, FastHDDMA):
-            raise ValueError(f"{type(self.detector).__name__} takes 0 and 1 only; use FastHDDMA or a detector of numbers")
-        self._targets = Targets()
 
     @staticmethod
     def _default_detector() -> Any:
@@ -187,9 +199,12 @@ class RestartingRegressor(Restarting, base.Regressor):  # type: ignore[misc]
         Raises:
             ValueError: a value is infinite.
         """
-        x = checked(x)
-        y_pred = self._targets.clip(self.model.predict_one(x, **kwargs))
-        self._cache.put(x, y_pred)
+        y_pred: float
+        if kwargs:
+            x = checked(x)
+            y_pred = self._core.keep(x, self.model.predict_one(x, **kwargs))
+        else:
+            y_pred = self._core.predict(x)
         return y_pred
 
     def learn_one(self, x: Any, y: float, **kwargs: Any) -> None:
@@ -198,17 +213,12 @@ class RestartingRegressor(Restarting, base.Regressor):  # type: ignore[misc]
         Raises:
             ValueError: a value is infinite, or the target is not a finite number.
         """
-        x = checked(x)
-        targets = self._targets
-        targets.check(y)
-        y_pred = self._cache.take(x)
-        if y_pred is None:
-            y_pred = targets.clip(self.model.predict_one(x))
-        if targets.variance:
-            self._score(min(1.0, abs(y - y_pred) / targets.deviation))
-        usual = targets.usual(y)
-        targets.update(y)
-        self.model.learn_one(x, usual, **kwargs)
+        if kwargs:
+            x = checked(x)
+            y = self._core.score(x, y)
+            self.model.learn_one(x, y, **kwargs)
+        else:
+            self._core.learn(x, y)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:

@@ -106,10 +106,11 @@ def test_an_event_that_was_changed_is_predicted_again() -> None:
 
 
 def test_predictions_without_a_label_are_kept_up_to_a_limit() -> None:
-    model = FixedShareClassifier([Fixed(0.7)])
-    for number in range(PREDICTIONS_MAX + 500):
-        model.predict_one({"a": number})
-    assert len(model._cache) == PREDICTIONS_MAX
+    for member in (Fixed(0.7), AdditiveClassifier()):
+        model = FixedShareClassifier([member])
+        for number in range(PREDICTIONS_MAX + 500):
+            model.predict_one({"a": number})
+        assert model._core.waiting() == PREDICTIONS_MAX
 
 
 @pytest.mark.parametrize("broken", ["predict", "learn", "predict learn"])

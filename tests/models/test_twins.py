@@ -13,10 +13,23 @@ import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from river import drift, linear_model, preprocessing
 
 import hatch_build
 from stream_retrain.core.digest import digest
-from stream_retrain.models import AdditiveClassifier, AdditiveRegressor, QuickTree, arithmetic
+from stream_retrain.models import (
+    AdditiveClassifier,
+    AdditiveRegressor,
+    FastHDDMA,
+    FixedShareClassifier,
+    FixedShareRegressor,
+    QuickTree,
+    QuickTreeRegressor,
+    Restarting,
+    adaptive_classifier,
+    adaptive_regressor,
+    arithmetic,
+)
 from stream_retrain.native import extension
 from tests.models import streams
 from tests.models.twins import bits, computing, exchanged, needs_extension, predict, stream, twins
@@ -29,8 +42,30 @@ CLASSIFIERS: dict[str, Any] = {
     "low tree": lambda: QuickTree(grace_period=20, tau=0.3, max_depth=2),
     "additive": AdditiveClassifier,
     "small additive": lambda: AdditiveClassifier(bins=3, rate=1.0, categories_max=3),
+    "restarting": lambda: Restarting(QuickTree(grace_period=20), FastHDDMA(0.2, 0.3)),
+    "restarting by ADWIN": lambda: Restarting(AdditiveClassifier(bins=4), drift.ADWIN(delta=0.5, clock=1, grace_period=2)),
+    "adaptive": adaptive_classifier,
+    "mixture": lambda: FixedShareClassifier(
+        [
+            QuickTree(tau=0.5),
+            Restarting(Restarting(QuickTree(), FastHDDMA(0.3, 0.4)), drift.PageHinkley(threshold=5)),
+            AdditiveClassifier(3),
+        ],
+        eta=0.5,
+        share=0.1,
+    ),
 }
-REGRESSORS: dict[str, Any] = {"additive": AdditiveRegressor, "small additive": lambda: AdditiveRegressor(bins=3, categories_max=2)}
+REGRESSORS: dict[str, Any] = {
+    "tree": QuickTreeRegressor,
+    "eager tree": lambda: QuickTreeRegressor(grace_period=10, delta=0.5, tau=0.9, categories_max=4),
+    "low tree": lambda: QuickTreeRegressor(grace_period=20, tau=0.9, max_depth=2),
+    "additive": AdditiveRegressor,
+    "small additive": lambda: AdditiveRegressor(bins=3, categories_max=2),
+    "restarting": lambda: Restarting(QuickTreeRegressor(grace_period=20), FastHDDMA(0.3, 0.4)),
+    "adaptive": adaptive_regressor,
+    "mixture": lambda: FixedShareRegressor([QuickTreeRegressor(tau=0.9), Restarting(AdditiveRegressor(3))], eta=2.0, share=0.1),
+}
+MADE_OF_OTHERS = ("restarting", "restarting by ADWIN", "adaptive", "mixture")
 MODELS = [*(("classifier", name) for name in CLASSIFIERS), *(("regressor", name) for name in REGRESSORS)]
 
 
@@ -55,7 +90,7 @@ def test_the_arithmetic_is_equal_to_the_last_bit(function: str, x: float) -> Non
         assert arithmetic.log2(abs(x)) == built.compute("log2", abs(x))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.sampled_from(MODELS),
     st.integers(0, 10**6),
@@ -69,7 +104,7 @@ def test_twins_are_equal_over_cuts_gaps_late_labels_and_exchanged_states(
     model: tuple[str, str], seed: int, classes: int, gaps: float, categories: int, wild: bool, delay: int
 ) -> None:
     compiled, plain = twins(maker(*model))
-    rows = stream(seed, 400, classes=0 if model[0] == "regressor" else classes, gaps=gaps, categories=categories, wild=wild)
+    rows = stream(seed, 300, classes=0 if model[0] == "regressor" else classes, gaps=gaps, categories=categories, wild=wild)
     rng = random.Random(seed)
     for step, number in streams.delayed(rows, delay):
         x, y = rows[number]
@@ -85,7 +120,7 @@ def test_twins_are_equal_over_cuts_gaps_late_labels_and_exchanged_states(
 
 
 @pytest.mark.parametrize(("task", "name"), MODELS)
-@pytest.mark.parametrize("count", [3_000, pytest.param(25_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2_000, pytest.param(15_000, marks=pytest.mark.slow)])
 def test_twins_are_equal_over_a_long_stream(task: str, name: str, count: int) -> None:
     if count > 10_000 and (task, name) not in (("classifier", "tree"), ("classifier", "additive")):
         pytest.skip("a million events of each are for the night: make nightly")
@@ -127,7 +162,12 @@ def test_values_of_any_kind_are_taken_alike(task: str, name: str) -> None:
 @pytest.mark.parametrize(("task", "name"), MODELS)
 @pytest.mark.parametrize(
     ("bad", "message"),
-    [({"a": math.inf}, "'a' is infinite"), ({"s": [1]}, "'s' is a list"), ({"b": 1.0, "a": -math.inf}, "'a' is infinite")],
+    [
+        ({"a": math.inf}, "'a' is infinite"),
+        ({"s": [1]}, "'s' is a list"),
+        ({"s": ("b", [1])}, "'s' is a tuple"),
+        ({"b": 1.0, "a": -math.inf}, "'a' is infinite"),
+    ],
 )
 def test_what_is_refused_is_refused_alike_and_changes_nothing(task: str, name: str, bad: dict[str, Any], message: str) -> None:
     for model in twins(maker(task, name)):
@@ -159,7 +199,7 @@ def test_labels_of_any_kind_and_in_any_order() -> None:
                 assert predict(compiled, {"a": 1.0}) == predict(plain, {"a": 1.0})
 
 
-@pytest.mark.parametrize(("task", "name"), MODELS)
+@pytest.mark.parametrize(("task", "name"), [each for each in MODELS if each[1] not in MADE_OF_OTHERS])
 def test_a_damaged_state_is_refused_or_harmless_in_both(task: str, name: str) -> None:
     make = maker(task, name)
     with computing("Python"):
@@ -205,3 +245,81 @@ def test_the_setting_chooses_where_a_model_computes() -> None:
     with computing("Python"):
         assert type(pickle.loads(pickle.dumps(compiled))._core).__module__ == "stream_retrain.models.plain_tree"
         assert type(compiled.clone()._core).__module__ == "stream_retrain.models.plain_tree"
+
+
+def test_what_is_made_of_others_is_compiled_only_where_all_of_them_are() -> None:
+    class Own(QuickTree):
+        """It may do otherwise than its core."""
+
+    with computing("compiled"):
+        made = {
+            "RestartingClassifier": Restarting(QuickTree()),
+            "ClassifierMixture": adaptive_classifier(),
+            "RegressorMixture": adaptive_regressor(),
+            "PlainRestartingClassifier": Restarting(preprocessing.StandardScaler() | linear_model.LogisticRegression()),
+            "PlainClassifierMixture": FixedShareClassifier([QuickTree(), Restarting(Own())]),
+            "PlainRegressorMixture": FixedShareRegressor([QuickTreeRegressor(), linear_model.LinearRegression()]),
+        }
+        made["PlainClassifierMixture "] = FixedShareClassifier([adaptive_classifier(), QuickTree()])
+    assert [type(model._core).__name__ for model in made.values()] == [name.strip() for name in made]
+
+
+def test_a_model_goes_on_where_it_began_after_a_restart_under_another_setting() -> None:
+    compiled, plain = twins(maker("classifier", "restarting"))
+    for number in range(800):
+        x, y = {"a": float(number * 7919 % 100)}, (number * 7919 % 100 > 50) == (number % 400 < 200)
+        with computing("Python"):
+            compiled.learn_one(x, y)
+        plain.learn_one(x, y)
+    assert compiled.changes == plain.changes > 0
+    assert type(compiled.model._core).__module__ == "stream_retrain._native"
+    assert digest(compiled) == digest(plain)
+
+
+@pytest.mark.parametrize("where", ["compiled", "Python"])
+def test_members_that_were_trained_before_have_labels_of_their_own(where: str) -> None:
+    with computing(where):
+        known = QuickTree()
+        for number in range(200):
+            known.learn_one({"a": float(number % 3)}, "xyz"[number % 3])
+        mixture = FixedShareClassifier([known, AdditiveClassifier()])
+        assert list(mixture.predict_proba_one({"a": 2.0})) == ["x", "y", "z"]
+        for number in range(4):
+            mixture.learn_one({"a": 2.0}, "zw"[number % 2])
+    assert list(mixture.predict_proba_one({"a": 2.0})) == ["z", "w", "x", "y"]
+    assert sum(mixture.predict_proba_one({"a": 2.0}).values()) == pytest.approx(1.0)
+
+
+def test_the_weight_of_an_event_reaches_the_model_that_restarts() -> None:
+    classifier = twins(maker("classifier", "restarting"))
+    regressor = twins(maker("regressor", "restarting"))
+    for number, (x, y) in enumerate(stream(9, 500, classes=0, gaps=0.1, categories=3, wild=False)):
+        for model in classifier:
+            model.predict_one(x)
+            model.learn_one(x, y > 0.0, w=1.0 + number % 3)
+        for model in regressor:
+            model.predict_one(x)
+            model.learn_one(x, y, w=1.0 + number % 3)
+    assert digest(classifier[0]) == digest(classifier[1])
+    assert digest(regressor[0]) == digest(regressor[1])
+
+
+@pytest.mark.parametrize(("task", "name"), [each for each in MODELS if each[1] in MADE_OF_OTHERS])
+def test_a_damaged_state_of_what_is_made_of_others_is_refused(task: str, name: str) -> None:
+    for where in ("compiled", "Python"):
+        with computing(where):
+            model = maker(task, name)()
+            for x, y in stream(3, 40, classes=0 if task == "regressor" else 3, gaps=0.0, categories=2, wild=False):
+                model.learn_one(x, y)
+            state = model.__getstate__()
+            version, (first, *rest) = state["_core"]
+            bad = [(first, *rest[:-1], 5)]
+            if type(model._core).__name__.endswith("Regressor"):
+                bad.append((first, *rest[:-1], (b"", b"12345678")))
+            if "Mixture" in type(model._core).__name__:
+                bad += [(first, ([1.0], 0, 0, [0], [0]), *rest[1:]), (first, (*rest[0][:1], 9, *rest[0][2:]), *rest[1:])]
+            for core in bad:
+                with pytest.raises((ValueError, TypeError)):
+                    type(model).__new__(type(model)).__setstate__({**state, "_core": (version, core)})
+            again = pickle.loads(pickle.dumps(model))
+        assert digest(again) == digest(model)

@@ -1,15 +1,14 @@
 //! The cores of the additive models: `stream_retrain/models/additive_cores.py` has the same ones in Python.
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use super::labels::Labels;
-use super::values::{values, Kind, Table, Value};
+use super::values::{target, values, Kind, Table, Value};
 use super::{listed, Block, Names};
 use crate::additive::{softmax, Additive};
 use crate::block::{Damaged, Reader, Writer};
-use crate::targets::{Targets, TARGET_MAX};
+use crate::targets::Targets;
 
 type State<'py> = (Bound<'py, PyList>, Bound<'py, PyList>, Bound<'py, PyList>, Bound<'py, PyAny>);
 
@@ -48,6 +47,10 @@ impl Model {
         Model { additive: Additive::new(bins, rate), bins, rate, categories_max, numbers, names, kept: vec![], learned: 0 }
     }
 
+    fn untrained(&self, py: Python) -> Model {
+        Model::new(py, self.bins, self.rate, self.categories_max)
+    }
+
     /// Encode and score an event; whether every value has slots.
     fn score(&mut self, values: &[Value]) -> PyResult<bool> {
         self.additive.begin();
@@ -73,9 +76,10 @@ impl Model {
     }
 
     fn slot(&self, value: &Value) -> PyResult<Option<u32>> {
-        let (Some(feature), Some(object)) = (self.names.find(&value.name)?, &value.object) else {
+        let Some(feature) = self.names.find(&value.name)? else {
             return Ok(None);
         };
+        let object = &value.object;
         let kept = &self.kept[feature as usize];
         let place = kept.places.bind(object.py()).get_item(object)?;
         place.map(|place| Ok(kept.held[place.extract::<usize>()?].slot)).transpose()
@@ -84,14 +88,11 @@ impl Model {
     /// Give slots to every value, and mark the categories as the most recent.
     fn admit(&mut self, values: &[Value]) -> PyResult<()> {
         for value in values {
-            match &value.object {
-                Some(object) if value.kind != Kind::Number => self.admit_category(&value.name, object)?,
-                _ => {
-                    if self.numbers.find(&value.name)?.is_none() {
-                        self.numbers.add(&value.name)?;
-                        self.additive.add_number();
-                    }
-                }
+            if value.kind != Kind::Number {
+                self.admit_category(&value.name, &value.object)?;
+            } else if self.numbers.find(&value.name)?.is_none() {
+                self.numbers.add(&value.name)?;
+                self.additive.add_number();
             }
         }
         Ok(())
@@ -193,31 +194,34 @@ impl Model {
 pub struct AdditiveClassifier {
     model: Model,
     labels: Labels,
-    proba: Vec<f64>,
 }
 
-#[pymethods]
 impl AdditiveClassifier {
-    #[new]
-    fn new(py: Python, bins: usize, rate: f64, categories_max: usize) -> AdditiveClassifier {
-        AdditiveClassifier { model: Model::new(py, bins, rate, categories_max), labels: Labels(Table::new(py)), proba: vec![] }
+    /// One with the same parameters that has learned nothing.
+    pub fn untrained(&self, py: Python) -> AdditiveClassifier {
+        AdditiveClassifier { model: self.model.untrained(py), labels: Labels(Table::new(py)) }
     }
 
-    fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
-        self.model.score(&values(x)?)?;
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// The probability of every class, by its number.
+    pub fn predict_values(&mut self, values: &[Value], proba: &mut Vec<f64>) -> PyResult<()> {
+        self.model.score(values)?;
         let classes = self.labels.0.names.len();
         if classes < 2 {
-            self.proba = vec![1.0; classes];
+            proba.clear();
+            proba.resize(classes, 1.0);
         } else {
-            softmax(&self.model.additive.scores, &mut self.proba);
+            softmax(&self.model.additive.scores, proba);
         }
-        self.labels.proba(x.py(), 0..classes as u32, &self.proba)
+        Ok(())
     }
 
-    fn learn(&mut self, x: &Bound<PyAny>, y: &Bound<PyAny>) -> PyResult<()> {
+    pub fn learn_values(&mut self, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
         let known = self.labels.0.find(y)?;
-        let values = values(x)?;
-        let complete = self.model.score(&values)?;
+        let complete = self.model.score(values)?;
         let class = match known {
             Some(class) => class as usize,
             None => {
@@ -228,7 +232,8 @@ impl AdditiveClassifier {
         };
         let additive = &mut self.model.additive;
         if self.labels.0.names.len() < 2 {
-            additive.errors = vec![0.0];
+            additive.errors.clear();
+            additive.errors.push(0.0);
         } else {
             softmax(&additive.scores, &mut additive.errors);
             if additive.scores.len() == 1 {
@@ -239,7 +244,25 @@ impl AdditiveClassifier {
                 additive.errors[class] -= 1.0;
             }
         }
-        self.model.learn(&values, complete)
+        self.model.learn(values, complete)
+    }
+}
+
+#[pymethods]
+impl AdditiveClassifier {
+    #[new]
+    fn new(py: Python, bins: usize, rate: f64, categories_max: usize) -> AdditiveClassifier {
+        AdditiveClassifier { model: Model::new(py, bins, rate, categories_max), labels: Labels(Table::new(py)) }
+    }
+
+    fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        let mut proba = vec![];
+        self.predict_values(&values(x)?, &mut proba)?;
+        self.labels.proba(x.py(), 0..proba.len() as u32, &proba)
+    }
+
+    fn learn(&mut self, x: &Bound<PyAny>, y: &Bound<PyAny>) -> PyResult<()> {
+        self.learn_values(&values(x)?, y)
     }
 
     fn state<'py>(&self, py: Python<'py>) -> PyResult<State<'py>> {
@@ -260,6 +283,30 @@ pub struct AdditiveRegressor {
     targets: Targets,
 }
 
+impl AdditiveRegressor {
+    /// One with the same parameters that has learned nothing.
+    pub fn untrained(&self, py: Python) -> AdditiveRegressor {
+        AdditiveRegressor { model: self.model.untrained(py), targets: Targets::default() }
+    }
+
+    pub fn predict_values(&mut self, values: &[Value]) -> PyResult<f64> {
+        self.model.score(values)?;
+        let targets = &self.targets;
+        Ok(targets.clip(targets.mean + targets.deviation() * self.model.additive.scores[0]))
+    }
+
+    pub fn learn_values(&mut self, values: &[Value], y: f64) -> PyResult<()> {
+        let complete = self.model.score(values)?;
+        let target = self.targets.usual(y);
+        self.targets.update(target);
+        let error = self.model.additive.scores[0] - (target - self.targets.mean) / self.targets.deviation();
+        let error = if error < ERROR_MAX { error } else { ERROR_MAX };
+        self.model.additive.errors.clear();
+        self.model.additive.errors.push(if error > -ERROR_MAX { error } else { -ERROR_MAX });
+        self.model.learn(values, complete)
+    }
+}
+
 #[pymethods]
 impl AdditiveRegressor {
     #[new]
@@ -268,24 +315,12 @@ impl AdditiveRegressor {
     }
 
     fn predict(&mut self, x: &Bound<PyAny>) -> PyResult<f64> {
-        self.model.score(&values(x)?)?;
-        let targets = &self.targets;
-        Ok(targets.clip(targets.mean + targets.deviation() * self.model.additive.scores[0]))
+        self.predict_values(&values(x)?)
     }
 
     fn learn(&mut self, x: &Bound<PyAny>, y: &Bound<PyAny>) -> PyResult<()> {
-        let target: f64 = y.extract()?;
-        if !(-TARGET_MAX < target && target < TARGET_MAX) {
-            return Err(PyValueError::new_err(format!("the target {} is not a finite number below 1e+150", y.repr()?)));
-        }
-        let values = values(x)?;
-        let complete = self.model.score(&values)?;
-        let target = self.targets.usual(target);
-        self.targets.update(target);
-        let error = self.model.additive.scores[0] - (target - self.targets.mean) / self.targets.deviation();
-        let error = if error < ERROR_MAX { error } else { ERROR_MAX };
-        self.model.additive.errors = vec![if error > -ERROR_MAX { error } else { -ERROR_MAX }];
-        self.model.learn(&values, complete)
+        let y = target(y)?;
+        self.learn_values(&values(x)?, y)
     }
 
     fn state<'py>(&self, py: Python<'py>) -> PyResult<State<'py>> {

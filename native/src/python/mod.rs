@@ -1,9 +1,18 @@
 //! The classes that Python sees: names, labels and categories around the models.
 
 mod additive;
+mod answers;
+mod cache;
+mod detector;
 mod labels;
+mod member;
+mod mixture;
+mod regression;
+mod restarting;
+mod rows;
 mod tree;
 mod values;
+mod weights;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -74,7 +83,13 @@ fn _native(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("ARITHMETIC", arithmetic::VERSION)?;
     module.add("SOURCES", option_env!("STREAM_RETRAIN_SOURCES").unwrap_or_default())?;
     module.add_class::<tree::Tree>()?;
+    module.add_class::<regression::TreeRegressor>()?;
     module.add_class::<additive::AdditiveClassifier>()?;
     module.add_class::<additive::AdditiveRegressor>()?;
+    module.add_class::<detector::Hddma>()?;
+    module.add_class::<restarting::RestartingClassifier>()?;
+    module.add_class::<restarting::RestartingRegressor>()?;
+    module.add_class::<mixture::ClassifierMixture>()?;
+    module.add_class::<mixture::RegressorMixture>()?;
     module.add_function(wrap_pyfunction!(compute, module)?)
 }

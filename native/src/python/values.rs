@@ -1,10 +1,12 @@
 //! The values of an event: numbers, booleans, categories, and what is missing (`stream_retrain/models/feature_values.py`).
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 
 use super::call;
 use crate::block::Damaged;
+use crate::targets::TARGET_MAX;
 
 const HUGE: f64 = 1e150;
 const MODULE: &str = "stream_retrain.models.feature_values";
@@ -22,8 +24,14 @@ pub struct Value<'py> {
     pub kind: Kind,
     /// Of a number or a switch.
     pub number: f64,
-    /// Of a switch or a category.
-    pub object: Option<Bound<'py, PyAny>>,
+    pub object: Bound<'py, PyAny>,
+}
+
+impl Value<'_> {
+    /// Whether it can surely be hashed.
+    pub fn is_plain(&self) -> bool {
+        self.kind != Kind::Category || self.object.is_exact_instance_of::<PyString>()
+    }
 }
 
 /// The values of an event. Raises ValueError where one is infinite or unhashable, before anything is learned.
@@ -45,7 +53,7 @@ pub fn values<'py>(x: &Bound<'py, PyAny>) -> PyResult<Vec<Value<'py>>> {
             () => Kind::Category,
         };
         let number = if kind == Kind::Category { 0.0 } else { value.extract()? };
-        found.push(Value { name, kind, number, object: (kind != Kind::Number).then_some(value) });
+        found.push(Value { name, kind, number, object: value });
     }
     Ok(found)
 }
@@ -54,30 +62,39 @@ pub fn values<'py>(x: &Bound<'py, PyAny>) -> PyResult<Vec<Value<'py>>> {
 fn usual<'py>(x: &Bound<'py, PyDict>) -> PyResult<Option<Vec<Value<'py>>>> {
     let mut found = Vec::with_capacity(x.len());
     for (name, value) in x.iter() {
-        if let Ok(number) = value.cast_exact::<PyFloat>() {
-            let number = number.value();
+        if let Ok(float) = value.cast_exact::<PyFloat>() {
+            let number = float.value();
             if number.is_nan() {
                 continue;
             }
             if !(-HUGE < number && number < HUGE) {
                 return Ok(None);
             }
-            found.push(Value { name, kind: Kind::Number, number, object: None });
+            found.push(Value { name, kind: Kind::Number, number, object: value });
         } else if value.is_exact_instance_of::<PyString>() {
-            found.push(Value { name, kind: Kind::Category, number: 0.0, object: Some(value) });
+            found.push(Value { name, kind: Kind::Category, number: 0.0, object: value });
         } else if value.is_exact_instance_of::<PyInt>() {
             match value.extract::<f64>() {
-                Ok(number) if -HUGE < number && number < HUGE => found.push(Value { name, kind: Kind::Number, number, object: None }),
+                Ok(number) if -HUGE < number && number < HUGE => found.push(Value { name, kind: Kind::Number, number, object: value }),
                 _ => return Ok(None),
             }
         } else if let Ok(switch) = value.cast_exact::<PyBool>() {
             let number = f64::from(u8::from(switch.is_true()));
-            found.push(Value { name, kind: Kind::Switch, number, object: Some(value) });
+            found.push(Value { name, kind: Kind::Switch, number, object: value });
         } else if !value.is_none() {
             return Ok(None);
         }
     }
     Ok(Some(found))
+}
+
+/// A target that can be learned.
+pub fn target(y: &Bound<PyAny>) -> PyResult<f64> {
+    let target: f64 = y.extract()?;
+    if -TARGET_MAX < target && target < TARGET_MAX {
+        return Ok(target);
+    }
+    Err(PyValueError::new_err(format!("the target {} is not a finite number below 1e+150", y.repr()?)))
 }
 
 /// Python values by number, and their numbers.
@@ -102,6 +119,15 @@ impl Table {
             table.add(&value)?;
         }
         Ok(table)
+    }
+
+    /// The number of a value that is often the very object of one of the first few.
+    #[inline]
+    pub fn find_same(&self, value: &Bound<PyAny>) -> PyResult<Option<u32>> {
+        match self.names.iter().take(4).position(|name| name.is(value)) {
+            Some(number) => Ok(Some(number as u32)),
+            None => self.find(value),
+        }
     }
 
     /// The number of a value; `hint` is where it is likely to be.

@@ -2,8 +2,10 @@
 
 use super::leaf::Leaf;
 use super::observers::Counts;
-use super::{Each, Feature, Node, Tree};
+use super::Tree;
 use crate::arithmetic::log2;
+use crate::features::Feature;
+use crate::nodes::{By, Way};
 
 pub const LEAVES_MAX: usize = 500;
 pub const LEAF_EVENTS_MAX: f64 = 20_000.0;
@@ -18,13 +20,6 @@ type Weights = Vec<(usize, f64)>;
 pub struct Scratch {
     classes: Vec<usize>,
     sides: [Weights; 2],
-}
-
-enum By {
-    Nothing,
-    Number(f64),
-    One(u32),
-    Each(Vec<u32>),
 }
 
 struct Best {
@@ -43,12 +38,12 @@ impl Best {
 impl Tree {
     /// Try to split a leaf; whether it is a branch now.
     #[inline(never)]
-    pub(super) fn split(&mut self, node: u32, slot: u32, total: f64) -> bool {
-        if self.leaves.len() >= LEAVES_MAX || total >= LEAF_EVENTS_MAX {
+    pub(super) fn split(&mut self, way: &Way, total: f64) -> bool {
+        if self.nodes.leaves.len() >= LEAVES_MAX || total >= LEAF_EVENTS_MAX {
             return false;
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        let leaf = &self.leaves[slot as usize];
+        let leaf = &self.nodes.leaves[way.slot];
         let highest = leaf.weights.iter().fold(f64::NEG_INFINITY, |most, &weight| if weight > most { weight } else { most });
         let several = leaf.weights.iter().filter(|&&weight| weight != 0.0).count() >= 2;
         let found = match several {
@@ -60,11 +55,11 @@ impl Tree {
         match found {
             None => false,
             Some(Best { by: By::Nothing, .. }) => {
-                self.leaves[slot as usize].forget();
+                self.nodes.leaves[way.slot].forget();
                 false
             }
             Some(best) => {
-                self.branch(node, slot, &best);
+                self.branch(way, &best);
                 true
             }
         }
@@ -130,32 +125,12 @@ impl Tree {
         }
     }
 
-    fn branch(&mut self, node: u32, slot: u32, best: &Best) {
-        let leaf = &self.leaves[slot as usize];
+    fn branch(&mut self, way: &Way, best: &Best) {
+        let leaf = &self.nodes.leaves[way.slot];
         let (feature, depth) = (leaf.met[best.place], leaf.depth + 1);
         let named = |weights: &Weights| weights.iter().map(|&(class, weight)| (leaf.classes[class], weight)).collect::<Vec<_>>();
-        let leaves: Vec<Leaf> = best.children.iter().map(|weights| Leaf::with(depth, &named(weights))).collect();
-        let mut children = vec![];
-        for (number, leaf) in leaves.into_iter().enumerate() {
-            children.push(self.nodes.len() as u32);
-            if number == 0 {
-                self.nodes.push(Node::Leaf(slot));
-                self.leaves[slot as usize] = leaf;
-            } else {
-                self.nodes.push(Node::Leaf(self.leaves.len() as u32));
-                self.leaves.push(leaf);
-            }
-        }
-        self.nodes[node as usize] = match &best.by {
-            By::Number(threshold) => Node::Number { feature, threshold: *threshold, children: [children[0], children[1]] },
-            By::One(category) => Node::One { feature, category: *category, children: [children[0], children[1]] },
-            By::Each(values) => {
-                let mut each = Each { feature, categories: vec![], children: vec![], places: vec![] };
-                values.iter().zip(children).for_each(|(&category, child)| each.add(category, child));
-                Node::Each(Box::new(each))
-            }
-            By::Nothing => return,
-        };
+        let leaves = best.children.iter().map(|weights| Leaf::with(depth, &named(weights))).collect();
+        self.nodes.branch(way, feature, &best.by, leaves);
     }
 }
 

@@ -4,8 +4,9 @@
 //! a place for each of these features.
 
 use super::observers::{Cell, Counts};
-use super::{Feature, NOWHERE};
 use crate::arithmetic::{exp, log};
+use crate::features::{Feature, NOWHERE};
+use crate::nodes::Weighed;
 
 pub struct Leaf {
     pub depth: u32,
@@ -23,6 +24,13 @@ pub struct Leaf {
     width: usize,
     /// By place, of categories.
     pub counts: Vec<Option<Box<Counts>>>,
+}
+
+impl Weighed for Leaf {
+    #[inline]
+    fn total(&self) -> f64 {
+        self.weights.iter().fold(0.0, |total, weight| total + weight)
+    }
 }
 
 impl Leaf {
@@ -50,11 +58,6 @@ impl Leaf {
         leaf.weights.extend(weights.iter().map(|each| each.1));
         leaf.tried_at = leaf.total();
         leaf
-    }
-
-    #[inline]
-    pub fn total(&self) -> f64 {
-        self.weights.iter().fold(0.0, |total, weight| total + weight)
     }
 
     pub fn votes_by_bayes(&self) -> bool {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::block::{Reader, Writer};
+use crate::usual::Range;
 
 fn params() -> Params {
     Params { grace_period: 50.0, delta: 1e-3, tau: 0.1, depth_max: None }
@@ -117,7 +118,7 @@ fn a_feature_that_is_withheld_is_forgotten_by_every_leaf() {
     let mut tree = grown(1000);
     tree.features[2] = Feature::Category { ranked: vec![0, 1, 2], withheld: true };
     tree.withhold(2);
-    assert!(tree.leaves.iter().all(|leaf| !leaf.met.contains(&2)));
+    assert!(tree.nodes.leaves.iter().all(|leaf| !leaf.met.contains(&2)));
     let mut seed = 5;
     for number in 0..1000 {
         let mut row = row(&mut seed);
