@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from river import compose, feature_extraction, forest, linear_model, naive_bayes, neighbors, preprocessing, tree
 
 from stream_retrain.core.digest import digest
+from stream_retrain.core.inside import computing_in
 from stream_retrain.models import AdditiveClassifier, QuickTree, adaptive_classifier
 from stream_retrain.models.packing import NAMES_MAX, Names, memory_bytes_of
 from tests.models import streams
@@ -161,7 +162,8 @@ def test_the_measure_of_memory_is_near_what_is_allocated(name: str) -> None:
     again = pickle.loads(packed)
     allocated, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert 0.55 * allocated <= memory_bytes_of(again) <= 1.7 * allocated
+    in_python = computing_in(again) == "Python"  # the project's are measured as if they were compiled, because equal models measure equal
+    assert (0.14 if in_python else 0.55) * allocated <= memory_bytes_of(again) <= 1.7 * allocated
 
 
 def test_memory_grows_with_a_model_that_keeps_events() -> None:
