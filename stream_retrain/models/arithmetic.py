@@ -9,7 +9,7 @@ of `math` but what IEEE 754 defines exactly (sqrt, frexp, ldexp, copysign, compa
 - a square is x * x, never a power;
 - nothing follows the order of a set, because it depends on the hash seed.
 
-Every function is within about one unit in the last place, and `erf` within 2e-16; tests hold them against the C library.
+Every function is within about one unit in the last place, and `erf` within 1e-15; tests hold them against the C library.
 
 exp     x = k log(2) + r, and exp(r) = 1 + r + r c / (2 - c) with c = r - (r coth(r/2) - 2), whose series is that of the Bernoulli numbers
 log     x = 2^k (1 + f), and log(1 + f) = 2 artanh(s) with s = f / (2 + f)

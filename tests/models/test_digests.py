@@ -13,7 +13,14 @@ from typing import Any
 
 import pytest
 
-from stream_retrain.models import AdditiveClassifier, AdditiveRegressor, QuickTree, QuickTreeRegressor, adaptive_classifier
+from stream_retrain.models import (
+    AdditiveClassifier,
+    AdditiveRegressor,
+    QuickTree,
+    QuickTreeRegressor,
+    adaptive_classifier,
+    adaptive_regressor,
+)
 from tests.models.twins import computing, needs_extension
 
 EVENTS = 2_000
@@ -49,11 +56,12 @@ DIGESTS = {
     ("additive", "multiclass"): "5aa6e4f82715890f",
     ("tree", "regression"): "e28fb1bd37f81246",
     ("additive", "regression"): "b8b9f9b2369d8495",
+    ("adaptive", "regression"): "39aa361071e6cca6",
     ("adaptive", "binary"): "fb08cb317a24d920",
     ("adaptive", "multiclass"): "ee75dfad0b7aee6d",
 }
 MODELS: dict[str, Any] = {"tree": QuickTree, "additive": AdditiveClassifier, "adaptive": adaptive_classifier}
-REGRESSORS: dict[str, Any] = {"tree": QuickTreeRegressor, "additive": AdditiveRegressor}
+REGRESSORS: dict[str, Any] = {"tree": QuickTreeRegressor, "additive": AdditiveRegressor, "adaptive": adaptive_regressor}
 
 
 @pytest.mark.parametrize("where", ["Python", pytest.param("compiled", marks=needs_extension)])
