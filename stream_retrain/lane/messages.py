@@ -69,7 +69,7 @@ FIELDS: Final = {
     "rejected": "how many of the last records were refused",
     "over_records": "of how many records (`rejects_over_records`)",
     "reason": "what the person or program that asked said; empty where nobody asked",
-    "by": "who asked, and by which door: `cli:USER`, `http:ADDRESS`, or `schedule`; empty: nobody, or it is not known",
+    "by": "who asked, and by which door: `cli:USER`, `http:ADDRESS`, `topic:KEY` or `schedule`; empty: nobody, or it is not known",
     "do": "what was asked for: `retrain`, `reset`, `promote`, `rollback`, `pause` or `resume`",
     "version": "id of the version that serves from here on: `2-g14` is generation 14 of partition 2, `2-t3` its training 3",
     "family": "the challenger that the model came as; empty: it is the pipeline's own model",
