@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stream_retrain import Ignore, On, Pipeline, Reset
-from stream_retrain.engines.driver import Driver, DriverLimits, Log
+from stream_retrain.engines.driver import Driver, DriverLimits, Log, window_feed
 from stream_retrain.engines.replay.replay import replay
 from stream_retrain.facts.request import Asked, due_token
 from stream_retrain.facts.scheduled import ScheduleMissed, ScheduleSeen
@@ -84,7 +84,9 @@ def test_it_is_asked_when_it_is_due_and_once_whoever_has_the_shard() -> None:
     assert first.missed == again.missed == []
 
 
-def test_what_was_due_while_nobody_was_there_is_asked_at_the_start_if_it_is_young() -> None:
+@pytest.mark.parametrize("chunk_rows", [500, 4])
+def test_what_was_due_while_nobody_was_there_is_asked_at_the_start_if_it_is_young(chunk_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window_feed, "CHUNK_ROWS", chunk_rows)  # of 4: rows of the replay wait for the window at its end
     stores = connect("memory://", keyring=KEYRING)
     owner = Owner(stores, BEGIN_S).step().look(FIRST).step()
     later = Owner(stores, SECOND + 3_000, owner.committed).step()

@@ -278,7 +278,7 @@ class Driver:
 
     def _checkpoint_one(self, now_s: float) -> None:
         for opened in self._open.values():
-            if opened.lane.replaying and opened.feed.waiting:
+            if opened.feed.waiting and opened.settled:  # of a replay, also of one that is over
                 self._saver.fill(opened, "replay.window_appended")
             old = now_s - opened.checkpointed_at_s >= self._limits.checkpoint_interval_s and opened.replay_debt > 0
             if (old or opened.learned >= self._limits.checkpoint_events) and opened.settled and self._outage.may_ask():
