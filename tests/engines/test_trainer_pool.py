@@ -51,12 +51,15 @@ def test_trainings_are_done_limited_begun_again_given_back_and_done_by_the_next_
         asker.submit(job(of, epoch, 399, "hungry"))
         assert "more memory than train_memory_bytes_max" in support.until(asker, JobFailed).error
         asker.submit(job(of, epoch, 399, "slow"))
-        for number in range(2):
-            support.until(asker, JobProgressed)
-            process.says(f"attempt {number + 1}")
-            if number == 0:
-                assert process.child
-                process.child.kill()
+        support.until(asker, JobProgressed)
+        process.says("attempt 1")
+        assert process.child
+        process.child.kill()
+        until_s = time.monotonic() + 90
+        while not any("attempt 2" in line for line in process.lines):  # who asked repeats it, and looks while it waits
+            assert time.monotonic() < until_s, process.lines
+            assert all(isinstance(result, JobProgressed) for result in asker.poll())
+            time.sleep(0.02)
         code, printed = process.end()
     assert code == 0, process.lines
     assert json.loads(printed) == {"trained": 2, "failed": 2, "unwanted": 0, "given_back": 1, "dropped": 0}
@@ -103,9 +106,7 @@ def test_two_trainers_share_the_load_and_one_takes_up_what_the_other_was_at_when
         child = first.child
         assert child
         first.process.kill()
-        killed_s = time.monotonic()
         support.wait_until_ended(child, 15.0)
         until(lambda: any("attempt 2" in line for line in second.lines))
-        assert time.monotonic() - killed_s < 20
         until(lambda: len(done) == len(shards))
         assert sum("attempt 2" in line for line in second.lines) == 1
