@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from river import linear_model, preprocessing
 
-from stream_retrain.codec.checkpoint import checkpoint_header
+from stream_retrain.codec.checkpoint import STATE_SCHEMA, checkpoint_header
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.codec.seal import seal, unseal
 from stream_retrain.codec.state import dump_state
@@ -223,7 +223,7 @@ class TestAliases:
 
 def test_it_says_by_what_it_was_made() -> None:
     made = software()
-    assert (made.river[:3], made.state_schema) == ("0.2", 1)
+    assert (made.river[:3], made.state_schema) == ("0.2", STATE_SCHEMA)
 
 
 def test_stores_say_where_copies_belong() -> None:
