@@ -50,6 +50,14 @@ class Services:
             "COLUMNS": "160",
         }
 
+    def given_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """For commands that are run in this process; only they are its settings then."""
+        for name in ("KAFKA", "REDIS"):
+            monkeypatch.delenv(f"STREAM_RETRAIN_TEST_{name}", raising=False)
+        for name, value in self.environment.items():
+            if name.startswith("STREAM_RETRAIN_"):
+                monkeypatch.setenv(name, value)
+
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:

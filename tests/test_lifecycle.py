@@ -58,7 +58,7 @@ def night(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Itera
     typed, worker = Terminal(folder), Terminal(folder)
     said: dict[str, str] = {}
     try:
-        typed.paste(". venv/bin/activate && . ./local.env\necho 'allow_unsigned = false' > stream_retrain.toml\n" + key())
+        typed.paste(". venv/bin/activate && . ./local.env\n" + key())
         typed.paste(of_its_own(blocks(PAGE.partition("\n## ")[0])))
         worker.type(blocks(PAGE, "run"))
         address = re.search(r"http://127.0.0.1:\d+", worker.until("serving http"))

@@ -95,11 +95,7 @@ class Letters:
 
 @pytest.fixture
 def letters(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Letters:
-    for name in ("KAFKA", "REDIS"):
-        monkeypatch.delenv(f"STREAM_RETRAIN_TEST_{name}", raising=False)
-    for name, value in services.environment.items():
-        if name.startswith("STREAM_RETRAIN_"):
-            monkeypatch.setenv(name, value)
+    services.given_here(monkeypatch)
     return Letters(services, tmp_path)
 
 

@@ -118,12 +118,8 @@ def ran(*arguments: str) -> None:
 
 @pytest.fixture
 def doors(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
-    for name in ("KAFKA", "REDIS"):
-        monkeypatch.delenv(f"STREAM_RETRAIN_TEST_{name}", raising=False)
+    services.given_here(monkeypatch)
     doors = Doors(services, tmp_path)
-    for name, value in services.environment.items():
-        if name.startswith("STREAM_RETRAIN_"):
-            monkeypatch.setenv(name, value)
     monkeypatch.setenv("STREAM_RETRAIN_REQUESTS_KEY_FILE", str(doors.secrets["requests_key_file"]))
     doors.feeder.start()
     yield doors

@@ -43,11 +43,7 @@ def is_paused(running: Worker) -> bool:
 def test_it_pauses_stays_so_and_goes_on_and_verifies(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("KAFKA", "REDIS"):
-        monkeypatch.delenv(f"STREAM_RETRAIN_TEST_{name}", raising=False)
-    for name, value in services.environment.items():
-        if name.startswith("STREAM_RETRAIN_"):
-            monkeypatch.setenv(name, value)
+    services.given_here(monkeypatch)
     place = Place(services, tmp_path, partitions=2)
     limited(place)
     place.send(20)

@@ -22,11 +22,7 @@ Ran = Callable[..., tuple[int, dict[str, Any], str]]
 
 @pytest.fixture
 def ran(services: Services, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ran:
-    for name in ("KAFKA", "REDIS"):
-        monkeypatch.delenv(f"STREAM_RETRAIN_TEST_{name}", raising=False)
-    for name, value in services.environment.items():
-        if name.startswith("STREAM_RETRAIN_"):
-            monkeypatch.setenv(name, value)
+    services.given_here(monkeypatch)
 
     def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
         capsys.readouterr()

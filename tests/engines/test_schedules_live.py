@@ -26,11 +26,7 @@ def asked(place: Place) -> list[str]:
 def test_each_time_is_asked_once_through_a_kill(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("KAFKA", "REDIS"):
-        monkeypatch.delenv(f"STREAM_RETRAIN_TEST_{name}", raising=False)
-    for name, value in services.environment.items():
-        if name.startswith("STREAM_RETRAIN_"):
-            monkeypatch.setenv(name, value)
+    services.given_here(monkeypatch)
     place = Place(services, tmp_path)
     rule = 'On.cron("* * * * * *", do=Ignore(), timezone="Europe/Berlin")'
     text = place.file.read_text().replace("import Pipeline", "import Ignore, On, Pipeline")

@@ -59,11 +59,7 @@ class Run:
 
 @pytest.fixture
 def run(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    for name in ("KAFKA", "REDIS"):
-        monkeypatch.delenv(f"STREAM_RETRAIN_TEST_{name}", raising=False)
-    for name, value in services.environment.items():
-        if name.startswith("STREAM_RETRAIN_"):
-            monkeypatch.setenv(name, value)
+    services.given_here(monkeypatch)
     return Run(services, tmp_path, capsys)
 
 
