@@ -11,13 +11,14 @@ import os
 from types import ModuleType
 from typing import Final
 
-__all__ = ["NATIVE_SETTING", "REMEDY", "extension", "in_use"]
+__all__ = ["NATIVE_SETTING", "REMEDY", "SLOW", "extension", "in_use"]
 
 NATIVE_SETTING: Final = "STREAM_RETRAIN_NATIVE"
 REMEDY: Final = (
     "install a wheel that has the compiled models, or cargo (Rust) and then stream_retrain again;"
     f" where they are installed, see that {NATIVE_SETTING} is not off"
 )
+SLOW: Final = f"the models compute in Python, at a twentieth of the speed: {REMEDY}"
 
 
 def extension() -> ModuleType | None:

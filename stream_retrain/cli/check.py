@@ -16,7 +16,7 @@ from stream_retrain.core.callbacks import handlers_of
 from stream_retrain.core.inside import computing_in, named
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.errors import SettingsError
-from stream_retrain.native import REMEDY
+from stream_retrain.native import SLOW
 from stream_retrain.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _show(found: Pipeline, wanted: Settings, *, json: bool) -> None:
             table.add_row(name, str(value))
         console.print(table)
     if described.get("models_compute") == "Python":
-        console.print(plain(f"warning: the models compute in Python, at a tenth of the speed: {REMEDY}"), style="yellow")
+        console.print(plain(f"warning: {SLOW}"), style="yellow")
     console.print("ok", style="green")
 
 

@@ -36,7 +36,7 @@ from stream_retrain.engines.watchdog import Watchdog
 from stream_retrain.errors import StoreError
 from stream_retrain.facts.worker import Tell, WorkerFact
 from stream_retrain.logs import identify
-from stream_retrain.native import REMEDY
+from stream_retrain.native import SLOW
 from stream_retrain.settings import Settings
 from stream_retrain.stores import connect
 from stream_retrain.stores.keys import keyring_of
@@ -186,7 +186,7 @@ def _models_of(pipeline: Pipeline) -> str:
     """Where the project's models of the pipeline compute; a warning where that is the slow one."""
     models = computing_in(pipeline)
     if models == "Python":
-        LOG.warning("the models compute in Python, at a tenth of the speed: %s", REMEDY)
+        LOG.warning(SLOW)
     return models
 
 
