@@ -67,8 +67,8 @@ OTHERS = {
 }
 """Names with an underscore that are public: error codes of confluent-kafka, of namedtuples, `os._exit`, `sys._current_frames`."""
 
-OWN = {"_new_core"}
-"""Of the project's models, for each other."""
+OWN = {"_core"}
+"""Of the project's models, whose base is in another file (`models.implementation.Cored`)."""
 OF_AIOKAFKA = {"_coordinator": "a member's coordinator", "_pending_exception": "why a group refuses a member"}
 
 

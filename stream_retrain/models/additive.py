@@ -18,12 +18,12 @@ from typing import Any
 from river import base
 
 from stream_retrain.models.feature_values import Features
-from stream_retrain.models.implementation import models, resumed, saved
+from stream_retrain.models.implementation import Cored, models
 
 __all__ = ["AdditiveClassifier", "AdditiveRegressor"]
 
 
-class _Additive:
+class _Additive(Cored):
     """What both tasks share: the parameters."""
 
     def __init__(self, bins: int, rate: float, categories_max: int) -> None:
@@ -36,15 +36,6 @@ class _Additive:
         self.rate = rate
         self.categories_max = categories_max
         self._core = self._new_core()
-
-    def _new_core(self) -> Any:
-        raise NotImplementedError
-
-    def __getstate__(self) -> dict[str, Any]:
-        return saved(self)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        resumed(self, state)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:

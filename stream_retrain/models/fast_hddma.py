@@ -10,12 +10,12 @@ from typing import Any
 
 from river import base
 
-from stream_retrain.models.implementation import models, resumed, saved
+from stream_retrain.models.implementation import Cored, models
 
 __all__ = ["FastHDDMA"]
 
 
-class FastHDDMA(base.BinaryDriftAndWarningDetector):  # type: ignore[misc]
+class FastHDDMA(Cored, base.BinaryDriftAndWarningDetector):  # type: ignore[misc]
     """Detects a rise of the average error by Hoeffding's bound.
 
     Its input is errors: 0 and 1, or any number between them. After an alarm it starts again with the next value.
@@ -41,12 +41,6 @@ class FastHDDMA(base.BinaryDriftAndWarningDetector):  # type: ignore[misc]
 
     def _new_core(self) -> Any:
         return models().Hddma(self.drift_confidence, self.warning_confidence)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return saved(self)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        resumed(self, state)
 
     def _reset(self) -> None:
         self._core.reset()

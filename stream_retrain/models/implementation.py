@@ -13,7 +13,7 @@ from stream_retrain.models import python_cores
 from stream_retrain.models.arithmetic import ARITHMETIC
 from stream_retrain.native import extension
 
-__all__ = ["computing", "cores_for", "is_compiled", "models", "parts", "resumed", "saved"]
+__all__ = ["Cored", "computing", "cores_for", "is_compiled", "models", "parts", "resumed", "saved"]
 
 ALONE: Final = ("AdditiveClassifier", "AdditiveRegressor", "Tree", "TreeRegressor")
 """The cores of models that are not made of others."""
@@ -71,6 +71,22 @@ def resumed(model: Any, state: dict[str, Any], new_core: Callable[[], Any] | Non
     model.__dict__.update(state)
     model._core = (new_core or model._new_core)()
     model._core.restore(core)
+
+
+class Cored:
+    """A public model that is all in its core: how it is pickled."""
+
+    _core: Any
+
+    def __getstate__(self) -> dict[str, Any]:
+        return saved(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        resumed(self, state)
+
+    def _new_core(self) -> Any:
+        """An untrained core with the model's parameters."""
+        raise NotImplementedError
 
 
 def computing(objects: Iterable[Any]) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 from stream_retrain.models import arithmetic
 from stream_retrain.models.block import Block, Reader, Writer
 from stream_retrain.models.feature_values import Features
-from stream_retrain.models.tree_branch import Branch, down, leaves_below, shape_of
+from stream_retrain.models.tree_branch import Branch, down, leaves_below, replaced, shape_of
 from stream_retrain.models.tree_features import FeatureTable, ordered
 from stream_retrain.models.tree_leaf import Leaf
 from stream_retrain.models.tree_observers import NO_SPLIT, Split, entropy
@@ -93,7 +93,7 @@ class PlainTree:
 
     def withheld(self) -> list[Any]:
         """The features that are withheld."""
-        return [name for name, feature in self._table.features.items() if feature.withheld]
+        return self._table.withheld()
 
     def state(self) -> TreeState:
         """All that was learned."""
@@ -139,10 +139,7 @@ class PlainTree:
             return
         branch = Branch(name, split.by, split.many, leaf.depth, [Leaf(stats, leaf.depth + 1) for stats in split.children])
         self._leaves += len(branch.children) - 1
-        if parent is None:
-            self._root = branch
-        else:
-            parent.children[at] = branch
+        self._root = replaced(self._root, parent, at, branch)
 
     def _best_split(self, leaf: Leaf, total: float) -> tuple[Any, Split, bool]:
         """The feature and its split, None for none; and whether it is surely the best. Of equal ones the last counts."""

@@ -16,7 +16,7 @@ from stream_retrain.models.feature_values import Features
 from stream_retrain.models.plain_tree import LEAF_EVENTS_MAX, LEAVES_MAX
 from stream_retrain.models.targets import Targets
 from stream_retrain.models.tree_bins import NOTHING
-from stream_retrain.models.tree_branch import Branch, down, leaves_below, shape_of
+from stream_retrain.models.tree_branch import Branch, down, leaves_below, replaced, shape_of
 from stream_retrain.models.tree_features import FeatureTable
 from stream_retrain.models.tree_state import read_nodes, write_nodes
 from stream_retrain.models.tree_targets import Linear, TargetLeaf
@@ -80,7 +80,7 @@ class PlainTreeRegressor:
 
     def withheld(self) -> list[Any]:
         """The features that are withheld."""
-        return [name for name, feature in self._table.features.items() if feature.withheld]
+        return self._table.withheld()
 
     def state(self) -> State:
         """All that was learned."""
@@ -118,7 +118,4 @@ class PlainTreeRegressor:
             return
         branch = Branch(name, best.by, best.many, leaf.depth, [leaf.child(targets) for targets in best.children])
         self._leaves += len(branch.children) - 1
-        if parent is None:
-            self._root = branch
-        else:
-            parent.children[at] = branch
+        self._root = replaced(self._root, parent, at, branch)

@@ -11,27 +11,46 @@ from typing import Any, Final
 from river import base
 
 from stream_retrain.models.feature_values import Features
-from stream_retrain.models.implementation import models, resumed, saved
+from stream_retrain.models.implementation import Cored, models
 
-__all__ = ["CATEGORIES_MAX", "QuickTree", "check_parameters"]
+__all__ = ["CATEGORIES_MAX", "QuickTree", "QuickTreeCore"]
 
 CATEGORIES_MAX: Final = 64
 
 
-def check_parameters(grace_period: int, delta: float, max_depth: int | None, categories_max: int) -> None:
-    """Refuse parameters that no tree can have.
+class QuickTreeCore(Cored):
+    """What trees of both tasks share: the parameters, and what can be asked of the tree."""
 
-    Raises:
-        ValueError: one of them is out of range.
-    """
-    if grace_period < 1 or not 0.0 < delta < 1.0 or categories_max < 1 or (max_depth is not None and max_depth < 0):
-        raise ValueError(
-            f"grace_period is {grace_period}, delta is {delta}, max_depth is {max_depth}, categories_max is {categories_max}; "
-            "use a grace period and categories of at least 1, a delta between 0 and 1, and a depth of at least 0"
-        )
+    def __init__(self, grace_period: int, delta: float, tau: float, max_depth: int | None, categories_max: int) -> None:
+        if grace_period < 1 or not 0.0 < delta < 1.0 or categories_max < 1 or (max_depth is not None and max_depth < 0):
+            raise ValueError(
+                f"grace_period is {grace_period}, delta is {delta}, max_depth is {max_depth}, categories_max is {categories_max}; "
+                "use a grace period and categories of at least 1, a delta between 0 and 1, and a depth of at least 0"
+            )
+        self.grace_period = grace_period
+        self.delta = delta
+        self.tau = tau
+        self.max_depth = max_depth
+        self.categories_max = categories_max
+        self._core = self._new_core()
+
+    @property
+    def n_nodes(self) -> int:
+        """Branches and leaves."""
+        return int(self._core.shape()[0])
+
+    @property
+    def n_leaves(self) -> int:
+        """Leaves."""
+        return int(self._core.shape()[1])
+
+    @property
+    def withheld(self) -> tuple[Any, ...]:
+        """The features of very many categories, which are left out."""
+        return tuple(self._core.withheld())
 
 
-class QuickTree(base.Classifier):  # type: ignore[misc]
+class QuickTree(QuickTreeCore, base.Classifier):  # type: ignore[misc]
     """A Hoeffding tree whose leaves vote by naive Bayes or by class weights, whichever was right more often.
 
     Takes numbers, booleans as the numbers 0 and 1, and strings as categories. A missing value (None, NaN, or absent) is left out; a branch
@@ -67,22 +86,10 @@ class QuickTree(base.Classifier):  # type: ignore[misc]
         max_depth: int | None = None,
         categories_max: int = CATEGORIES_MAX,
     ) -> None:
-        check_parameters(grace_period, delta, max_depth, categories_max)
-        self.grace_period = grace_period
-        self.delta = delta
-        self.tau = tau
-        self.max_depth = max_depth
-        self.categories_max = categories_max
-        self._core = self._new_core()
+        super().__init__(grace_period, delta, tau, max_depth, categories_max)
 
     def _new_core(self) -> Any:
         return models().Tree(self.grace_period, self.delta, self.tau, self.max_depth, self.categories_max)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return saved(self)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        resumed(self, state)
 
     @property
     def _multiclass(self) -> bool:
@@ -106,25 +113,6 @@ class QuickTree(base.Classifier):  # type: ignore[misc]
         self._core.learn(x, y, w)
 
     @property
-    def n_nodes(self) -> int:
-        """Branches and leaves."""
-        return self._shape()[0]
-
-    @property
-    def n_leaves(self) -> int:
-        """Leaves."""
-        return self._shape()[1]
-
-    @property
     def height(self) -> int:
         """Nodes on the longest way down."""
-        return self._shape()[2]
-
-    @property
-    def withheld(self) -> tuple[Any, ...]:
-        """The features of very many categories, which are left out."""
-        return tuple(self._core.withheld())
-
-    def _shape(self) -> tuple[int, int, int]:
-        shape: tuple[int, int, int] = self._core.shape()
-        return shape
+        return int(self._core.shape()[2])

@@ -7,13 +7,13 @@ from typing import Any
 from river import base
 
 from stream_retrain.models.feature_values import Features
-from stream_retrain.models.implementation import models, resumed, saved
-from stream_retrain.models.quick_tree import CATEGORIES_MAX, check_parameters
+from stream_retrain.models.implementation import models
+from stream_retrain.models.quick_tree import CATEGORIES_MAX, QuickTreeCore
 
 __all__ = ["QuickTreeRegressor"]
 
 
-class QuickTreeRegressor(base.Regressor):  # type: ignore[misc]
+class QuickTreeRegressor(QuickTreeCore, base.Regressor):  # type: ignore[misc]
     """A Hoeffding tree whose leaves predict by the mean of their targets or by a linear model, whichever was nearer of late.
 
     It takes the same features as `QuickTree`, has its parameters and its limits, and needs a scaler only for the linear models. Ties are
@@ -35,22 +35,10 @@ class QuickTreeRegressor(base.Regressor):  # type: ignore[misc]
         max_depth: int | None = None,
         categories_max: int = CATEGORIES_MAX,
     ) -> None:
-        check_parameters(grace_period, delta, max_depth, categories_max)
-        self.grace_period = grace_period
-        self.delta = delta
-        self.tau = tau
-        self.max_depth = max_depth
-        self.categories_max = categories_max
-        self._core = self._new_core()
+        super().__init__(grace_period, delta, tau, max_depth, categories_max)
 
     def _new_core(self) -> Any:
         return models().TreeRegressor(self.grace_period, self.delta, self.tau, self.max_depth, self.categories_max)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return saved(self)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        resumed(self, state)
 
     def predict_one(self, x: Features) -> float:
         """The prediction of the leaf that `x` belongs to.
@@ -68,18 +56,3 @@ class QuickTreeRegressor(base.Regressor):  # type: ignore[misc]
             ValueError: a value is infinite, the target is not a finite number, or the weight is not above 0.
         """
         self._core.learn(x, y, w)
-
-    @property
-    def n_nodes(self) -> int:
-        """Branches and leaves."""
-        return int(self._core.shape()[0])
-
-    @property
-    def n_leaves(self) -> int:
-        """Leaves."""
-        return int(self._core.shape()[1])
-
-    @property
-    def withheld(self) -> tuple[Any, ...]:
-        """The features of very many categories, which are left out."""
-        return tuple(self._core.withheld())

@@ -95,6 +95,14 @@ def down(root: Any, row: Row, new_leaf: Callable[[int], Any] | None = None) -> W
     return Way(node, parent, at, detour)
 
 
+def replaced(root: Any, parent: Branch | None, at: int, branch: Branch) -> Any:
+    """The root, once a branch stands where a leaf was."""
+    if parent is None:
+        return branch
+    parent.children[at] = branch
+    return root
+
+
 def leaves_below(root: Any) -> list[Any]:
     """Every leaf."""
     stack, leaves = [] if root is None else [root], []

@@ -156,6 +156,10 @@ class FeatureTable:
         features = self.features
         return dict(sorted(row.items(), key=lambda held: features[held[0]].index))
 
+    def withheld(self) -> list[Any]:
+        """The features that are withheld."""
+        return [name for name, feature in self.features.items() if feature.withheld]
+
     def names(self) -> list[Any]:
         """The features' names."""
         return list(self.features)
