@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from stream_retrain.codec.models import seal_model
 from stream_retrain.core.contest.training import train
@@ -18,7 +20,7 @@ from stream_retrain.facts.values import ShardId
 from stream_retrain.stores.ports import Stores
 from tests.conftest import Services
 from tests.engines import trainer_support as support
-from tests.engines.pool_support import asking, job, made, stores_of, trainer_process
+from tests.engines.pool_support import Trainer, asking, job, made, stores_of, trainer_process
 from tests.engines.trainer_support import KEYRING, MODEL
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
@@ -81,6 +83,18 @@ def test_trainings_are_done_limited_begun_again_given_back_and_done_by_the_next_
     assert stores.jobs.look(support.shard_of(of)) is None, "a result that was returned is not kept"
 
 
+def wait_for_shares(services: Services, trainer: Trainer, members: int) -> None:
+    """Until so many are in the group of a trainer, and each has partitions."""
+    [group] = {found[1] for line in trainer.lines if (found := re.search(r"\(group (\S+)\)", line))}
+    admin, until_s = AdminClient({"bootstrap.servers": services.bootstrap_servers}), time.monotonic() + 60
+    while True:
+        there = admin.describe_consumer_groups([group], request_timeout=20)[group].result().members
+        if len(there) == members and all(each.assignment.topic_partitions for each in there):
+            return
+        assert time.monotonic() < until_s, there
+        time.sleep(0.1)
+
+
 def test_two_trainers_share_the_load_and_one_takes_up_what_the_other_was_at_when_it_was_killed(
     stores: Stores, services: Services, tmp_path: Path
 ) -> None:
@@ -91,6 +105,8 @@ def test_two_trainers_share_the_load_and_one_takes_up_what_the_other_was_at_when
         support.append_to(stores, shard, epochs[shard], support.rows(400))
     asker = asking(of, services)
     with trainer_process(services, tmp_path, of) as first, trainer_process(services, tmp_path, of) as second:
+        first.says("takes the trainings of")
+        wait_for_shares(services, first, members=2)  # the first one alone would take them all
         for shard in shards:
             asker.submit(job(of, epochs[shard], 399, "slow", partition=shard.partition))
         done: set[ShardId] = set()
