@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod additive;
+pub mod adwin;
 pub mod arithmetic;
 pub mod block;
 pub mod detector;

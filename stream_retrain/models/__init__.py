@@ -7,12 +7,13 @@ PerKey                                         a model for each value of a field
 AdditiveClassifier, AdditiveRegressor          a learned function of each feature; old events fade out
 SoftBins                                       the basis of those, as a transformer
 QuickTree, QuickTreeRegressor                  River's Hoeffding trees, faster
-FastHDDMA                                      River's HDDM-A, faster
+FastHDDMA, FastADWIN                           River's HDDM-A, faster; River's ADWIN with the same digits everywhere
 Adaptive, Standing                             how such a model reports its restarts, weights and leader
 """
 
 from stream_retrain.models.adaptive import Adaptive, Standing
 from stream_retrain.models.additive import AdditiveClassifier, AdditiveRegressor
+from stream_retrain.models.fast_adwin import FastADWIN
 from stream_retrain.models.fast_hddma import FastHDDMA
 from stream_retrain.models.fixed_share import FixedShareClassifier, FixedShareRegressor
 from stream_retrain.models.per_key import PerKey, PerKeyClassifier, PerKeyRegressor
@@ -26,6 +27,7 @@ __all__ = [
     "Adaptive",
     "AdditiveClassifier",
     "AdditiveRegressor",
+    "FastADWIN",
     "FastHDDMA",
     "FixedShareClassifier",
     "FixedShareRegressor",

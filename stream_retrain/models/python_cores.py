@@ -4,6 +4,7 @@ from stream_retrain.models.additive_cores import PlainAdditiveClassifier as Addi
 from stream_retrain.models.additive_cores import PlainAdditiveRegressor as AdditiveRegressor
 from stream_retrain.models.mixture import PlainClassifierMixture as ClassifierMixture
 from stream_retrain.models.mixture import PlainRegressorMixture as RegressorMixture
+from stream_retrain.models.plain_adwin import PlainADWIN as Adwin
 from stream_retrain.models.plain_hddma import PlainHDDMA as Hddma
 from stream_retrain.models.plain_restarting import PlainRestartingClassifier as RestartingClassifier
 from stream_retrain.models.plain_restarting import PlainRestartingRegressor as RestartingRegressor
@@ -13,6 +14,7 @@ from stream_retrain.models.plain_tree_regressor import PlainTreeRegressor as Tre
 __all__ = [
     "AdditiveClassifier",
     "AdditiveRegressor",
+    "Adwin",
     "ClassifierMixture",
     "Hddma",
     "RegressorMixture",

@@ -22,6 +22,7 @@ from river import base, drift, linear_model, preprocessing, tree
 from river.drift import binary
 
 from stream_retrain.models.adaptive import Standing
+from stream_retrain.models.fast_adwin import FastADWIN
 from stream_retrain.models.fast_hddma import FastHDDMA
 from stream_retrain.models.feature_values import checked
 from stream_retrain.models.implementation import cores_for, resumed, saved
@@ -44,7 +45,7 @@ class Restarting(base.Wrapper, base.Estimator, abc.ABC):  # type: ignore[misc]
     detector
         A River drift detector. Its input is the error of each prediction: 0 or 1 for a classifier; for a regressor the absolute error
         in standard deviations of the target, at most 1. None: `FastHDDMA(drift_confidence=0.005)` for a classifier,
-        `ADWIN(delta=0.05, clock=8)` for a regressor.
+        `FastADWIN(delta=0.05, clock=8)` for a regressor.
 
     """
 
@@ -174,7 +175,7 @@ class RestartingRegressor(Restarting, base.Regressor):  # type: ignore[misc]
         The regressor; a restart replaces it by an untrained clone.
     detector
         A River drift detector. Its input is the absolute error in standard deviations of the target, at most 1. None:
-        `ADWIN(delta=0.05, clock=8)`.
+        `FastADWIN(delta=0.05, clock=8)`.
 
     References
     ----------
@@ -191,7 +192,7 @@ class RestartingRegressor(Restarting, base.Regressor):  # type: ignore[misc]
 
     @staticmethod
     def _default_detector() -> Any:
-        return drift.ADWIN(delta=0.05, clock=8)
+        return FastADWIN(delta=0.05, clock=8)
 
     def predict_one(self, x: Any, **kwargs: Any) -> float:
         """The model's prediction, clipped; 0 before any target.

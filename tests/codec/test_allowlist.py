@@ -19,7 +19,7 @@ from river.drift import binary
 from stream_retrain.codec.allowlist import modules_of
 from stream_retrain.codec.state import dump_state, load_state
 from stream_retrain.core.digest import digest
-from stream_retrain.models import adaptive_classifier, adaptive_regressor
+from stream_retrain.models import FastADWIN, FastHDDMA, adaptive_classifier, adaptive_regressor
 
 
 class Mine(linear_model.LogisticRegression):  # type: ignore[misc]
@@ -55,6 +55,7 @@ MODELS: dict[str, Any] = {
     "a user's": Mine(),
 }
 DETECTORS = [drift.ADWIN(), drift.PageHinkley(), drift.KSWIN(seed=1), binary.DDM(), binary.EDDM(), binary.HDDMA(), binary.HDDMW()]
+DETECTORS += [FastADWIN(), FastHDDMA()]
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -14,6 +14,7 @@ from stream_retrain import Watch
 from stream_retrain.core.watch.guards import Wanted
 from stream_retrain.core.watch.signals import classification_loss
 from stream_retrain.core.watch.watch import reading
+from stream_retrain.models import FastADWIN
 
 
 def errors(rates: list[float], each: int, seed: int = 5) -> list[int]:
@@ -49,6 +50,7 @@ class Custom(base.DriftDetector):
 
 DETECTORS = {
     "ADWIN": drift.ADWIN(),
+    "FastADWIN": FastADWIN(),
     "PageHinkley": drift.PageHinkley(),
     "KSWIN": drift.KSWIN(seed=3, alpha=1e-5, window_size=300, stat_size=100),
     "DDM": binary.DDM(),
@@ -75,7 +77,7 @@ def test_asked_for_the_other_side_it_sees_that(name: str) -> None:
     assert "up" not in fired(watch, WORSE)
 
 
-@pytest.mark.parametrize("name", ["ADWIN", "PageHinkley", "KSWIN", "HDDMA two-sided", "a user's"])
+@pytest.mark.parametrize("name", ["ADWIN", "FastADWIN", "PageHinkley", "KSWIN", "HDDMA two-sided", "a user's"])
 def test_both_sides_are_told_apart(name: str) -> None:
     watch = Watch("error", DETECTORS[name], every=1, direction="both")
     assert fired(watch, WORSE)[0] == "up"
@@ -98,6 +100,21 @@ def test_an_alarm_that_is_passed_over_does_not_blind_adwin() -> None:
     worse = errors([0.9], 200, seed=9)
     watch = Watch("error", drift.ADWIN())
     assert fired(watch, better[: at + 1] + worse, since=at + 1) == ["up"]
+
+
+@pytest.mark.parametrize("direction", ["up", "down", "both"])
+def test_the_projects_adwin_is_watched_as_rivers(direction: Wanted) -> None:
+    """Alarms, warnings and readings at each value; its warner is ten times as sensitive, too."""
+    watches = [Watch("error", kind(clock=8), direction=direction) for kind in (drift.ADWIN, FastADWIN)]
+    (rivers, ours), told = [watch.build() for watch in watches], []
+    rivers_warner, ours_warner = [watch.build_warner(guard) for watch, guard in zip(watches, (rivers, ours), strict=True)]
+    assert ours_warner.detector.delta == rivers_warner.detector.delta == 0.02
+    for value in errors([0.2, 0.5, 0.1, 0.4], 500):
+        alarm, warning = ours.update(value), ours_warner.update(value)
+        assert (alarm, warning) == (rivers.update(value), rivers_warner.update(value))
+        assert reading(ours.detector) == reading(rivers.detector)
+        told += [alarm, warning]
+    assert set(told) - {None} == ({"up", "down"} if direction == "both" else {direction})
 
 
 def update(detector: Any, value: Any) -> bool:
@@ -125,7 +142,7 @@ def test_restored_guards_go_on_as_if_never_stopped(name: str) -> None:
 
 
 WARNS = {
-    **{name: Watch("error", DETECTORS[name]) for name in ("ADWIN", "PageHinkley", "DDM", "HDDMA", "HDDMW", "FHDDM")},
+    **{name: Watch("error", DETECTORS[name]) for name in ("ADWIN", "FastADWIN", "PageHinkley", "DDM", "HDDMA", "HDDMW", "FHDDM")},
     "EDDM": Watch("error", binary.EDDM()),
     "a warner of its own": Watch("error", DETECTORS["a user's"], warning=drift.ADWIN(delta=0.5), every=2),
 }

@@ -18,6 +18,7 @@ from stream_retrain.errors import StateError
 from stream_retrain.facts.shard import ChallengerJoined, Decided, DuelEnded, DuelStarted, Unmatched
 from stream_retrain.facts.values import Event
 from stream_retrain.lane.change import Change, adapted, unfit_parts
+from stream_retrain.models import AdditiveRegressor, FixedShareRegressor, QuickTreeRegressor, RestartingRegressor, adaptive_regressor
 from tests.core import streams
 from tests.lane.support import contestants, of, succession, wanted
 
@@ -440,3 +441,13 @@ def test_so_is_a_state_that_lacks_a_part(part: str) -> None:
     del saved[part]
     with pytest.raises(StateError, match="--rebuild"):
         adapted(saved, pipeline().parts(), pipeline())
+
+
+def test_states_of_the_recommended_regressor_from_before_it_had_an_adwin_of_its_own() -> None:
+    """They are refused by name, and go on where the detector of then is declared."""
+    restarting = RestartingRegressor(QuickTreeRegressor(), drift.ADWIN(delta=0.05, clock=8))
+    declared = FixedShareRegressor({"restarting_tree": restarting, "additive": AdditiveRegressor()})
+    now, then = (streams.pipeline(task="regression", model=model, watch=[], react=[]) for model in (adaptive_regressor(), declared))
+    headers = {**then.parts(), "model": "31e07b9b47b50a2767c4b3f308323803d5fbcf27bce57b966570cb187d1d2014"}
+    assert unfit_parts(headers, now) == ["model"]
+    assert unfit_parts(headers, then) == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from river import base, drift, dummy, linear_model
 from river.drift import binary
 
-from stream_retrain.models import FastHDDMA, QuickTree, QuickTreeRegressor, Restarting, RestartingClassifier, RestartingRegressor
+from stream_retrain.models import FastADWIN, FastHDDMA, QuickTree, QuickTreeRegressor, Restarting, RestartingClassifier, RestartingRegressor
 from tests.models import streams
 
 
@@ -28,7 +28,9 @@ def test_the_fast_hddma_fires_and_warns_exactly_as_rivers(seed: int, rates: list
             assert (ours.drift_detected, ours.warning_detected) == (rivers.drift_detected, rivers.warning_detected)
 
 
-@pytest.mark.parametrize("detector", [None, binary.HDDMA(drift_confidence=0.005), drift.ADWIN(), drift.PageHinkley(threshold=15)])
+@pytest.mark.parametrize(
+    "detector", [None, binary.HDDMA(drift_confidence=0.005), drift.ADWIN(), FastADWIN(), drift.PageHinkley(threshold=15)]
+)
 def test_a_classifier_restarts_once_its_labels_are_inverted(detector: Any) -> None:
     rng, model = random.Random(4), Restarting(QuickTree(), detector)
     restarts = []

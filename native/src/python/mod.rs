@@ -87,6 +87,7 @@ fn _native(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<additive::AdditiveClassifier>()?;
     module.add_class::<additive::AdditiveRegressor>()?;
     module.add_class::<detector::Hddma>()?;
+    module.add_class::<detector::Adwin>()?;
     module.add_class::<restarting::RestartingClassifier>()?;
     module.add_class::<restarting::RestartingRegressor>()?;
     module.add_class::<mixture::ClassifierMixture>()?;

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
 
 from stream_retrain.core.state import Part, Saved
+from stream_retrain.models import FastADWIN
 
 __all__ = [
     "AdwinGuard",
@@ -64,7 +65,8 @@ class AdwinGuard:
     After an alarm that is passed over it must not begin afresh: with an empty window it would be blind to a drift that comes
     next. It goes on with what the cut has left, which is what ADWIN's authors do.
 
-    It feeds the window inside River's object, whose own `update` only adds two calls an event to it and the reset after an alarm.
+    It feeds the window itself: `FastADWIN.add`, or what is inside River's object, whose own `update` only adds two calls an event to it
+    and the reset after an alarm.
     """
 
     PART: ClassVar = Part.of("guard of ADWIN", "detector", "count", "total")
@@ -75,7 +77,7 @@ class AdwinGuard:
         self.wanted = wanted
         self._count = count
         self._total = total
-        self._update: Callable[[float], bool] = detector._helper.update
+        self._update = _window_of(detector)
 
     def update(self, value: float) -> Direction | None:
         if not self._update(value):
@@ -88,13 +90,19 @@ class AdwinGuard:
         if direction is not None:
             self._count, self._total = 0, 0.0
             detector._reset()
-            self._update = detector._helper.update
+            self._update = _window_of(detector)
         else:
             self._count, self._total = detector.width, detector.total
         return direction
 
     def snapshot(self) -> Saved:
         return self.PART.save(detector=self.detector, count=self._count, total=self._total)
+
+
+def _window_of(detector: Any) -> Callable[[float], bool]:
+    """What adds a value to the window of an ADWIN, cuts it, and says whether it was cut."""
+    add: Callable[[float], bool] = detector.add if isinstance(detector, FastADWIN) else detector._helper.update
+    return add
 
 
 class PageHinkleyGuard:

@@ -6,7 +6,7 @@ must not fire because the model improves: a reset makes the error fall a little 
 each detector gets a guard that tells the direction of the change it reports, and an alarm in another direction than the one
 asked for is passed over:
 
-- ADWIN: its estimate after the cut against the one before (as in MOA's ADWINChangeDetector);
+- ADWIN, River's or `FastADWIN`: its estimate after the cut against the one before (as in MOA's ADWINChangeDetector);
 - PageHinkley: built with the `mode` that fits; in both directions, the test statistic that crossed the threshold;
 - the binary detectors: one-sided by construction; their input is flipped where they watch the other side;
 - `rank` has a detector of its own, which sees ranks get worse only;
@@ -43,6 +43,7 @@ from stream_retrain.core.watch.guards import (
 from stream_retrain.core.watch.rank import RankDetector, RankGuard
 from stream_retrain.core.watch.signals import CATEGORIES, FEATURE, MISSING, OF_FEATURES, OF_QUESTIONS, OF_THE_MODEL
 from stream_retrain.facts.observation import Reading
+from stream_retrain.models import FastADWIN
 
 __all__ = ["RANK", "Watch", "reading"]
 
@@ -50,6 +51,7 @@ KSWIN_EVERY: Final = 50
 MISSING_ADWIN: Final[dict[str, Any]] = {"delta": 0.02, "clock": 8}
 """Fewer than one false alarm in 100,000 events (`core.watch.calibration_table`)."""
 RANK: Final = "rank"
+ADWINS: Final = (drift.ADWIN, FastADWIN)
 RISING: Final = (binary.DDM, binary.EDDM, binary.HDDMA, binary.HDDMW)
 FALLING: Final = (binary.FHDDM,)
 
@@ -148,7 +150,7 @@ class Watch:
         """The class of the guard that suits a detector, and what else it is built with."""
         if isinstance(spec, drift.PageHinkley):
             return PageHinkleyGuard, {}
-        if isinstance(spec, drift.ADWIN):
+        if isinstance(spec, ADWINS):
             return AdwinGuard, {"wanted": self.wanted}
         if isinstance(spec, FALLING):
             return BinaryGuard, {"wanted": self.wanted, "flipped": self.wanted == "up"}
@@ -164,7 +166,7 @@ class Watch:
     def _warner(self) -> Any:
         if self.warning is not None:
             return self.warning
-        if isinstance(self.detector, drift.ADWIN):
+        if isinstance(self.detector, ADWINS):
             return self.detector.clone({"delta": min(0.5, self.detector.delta * 10)})
         if isinstance(self.detector, drift.PageHinkley):
             return self.detector.clone({"threshold": self.detector.threshold / 2})
@@ -244,7 +246,7 @@ def _values(part: Part, saved: Saved | None) -> Saved:
 def reading(detector: Any) -> Reading:
     """What a detector shows now, for metrics and status. Private attributes of River are read with care: absent is None."""
     warning = bool(getattr(detector, "warning_detected", False))
-    if isinstance(detector, drift.ADWIN):
+    if isinstance(detector, ADWINS):
         return Reading(estimate=detector.estimation, width=detector.width, warning=warning)
     if isinstance(detector, drift.PageHinkley):
         rise, fall = page_hinkley_statistics(detector)
