@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast test-integrations native nightly check bench bench-models bench-quality bench-backtest chaos bench-recovery bench-metrics bench-scale docs dashboards manifests clean
+.PHONY: help demo test test-fast test-integrations native nightly digests check bench bench-models bench-quality bench-backtest chaos bench-recovery bench-metrics bench-scale docs dashboards manifests clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ native: $(READY) ## Build the compiled models again, after a change in native/ (
 
 nightly: $(READY) ## What takes minutes: compiled models and Python's on a million events
 	$(BIN)/python -m benchmarks.equality
+
+digests: $(READY) ## Digests of a million events of each model: with and without FMA in the C library, on other interpreters too (PYTHONS="PATH PATH")
+	$(BIN)/python -m benchmarks.digests --compare $(PYTHONS:%=--python %)
 
 check: $(READY) ## Style, types and layers; and the compiled models where cargo (Rust) is
 	$(BIN)/ruff check .
