@@ -100,7 +100,9 @@ class Scores:
         pairs = zip(values["metrics"], spec.metrics, strict=True)
         self._metrics: list[Any] = [metric.clone() if kept is None else kept for kept, metric in pairs]
         self._recent: collections.deque[Scored] = collections.deque(values["recent"], maxlen=spec.rolling_events)
-        self._updates = [(type(metric).__name__, metric.update, needs_proba(metric)) for metric in self._metrics]
+        self._counts = [metric for metric in self._metrics if _is_count(metric)]
+        others = [metric for metric in self._metrics if not _is_count(metric)]
+        self._updates = [(type(metric).__name__, metric.update, needs_proba(metric)) for metric in others]
         self._failing: set[str] = set(values["failing"])
         """Metrics that raised on the last prediction."""
 
@@ -108,6 +110,9 @@ class Scores:
         """Score predictions, in order; the metrics that raised. A batch at a time, because a tight loop over one metric is several
         times quicker than coming back to it between two models' lessons."""
         failures: list[Failure] = []
+        counted = _counted(scored) if self._counts else ()
+        for metric in self._counts:
+            _count(metric, counted)
         for name, update, of_proba in self._updates:
             rows, before = iter(scored), -1
             while operator.length_hint(rows):  # once, where it does not raise
@@ -144,6 +149,27 @@ class Scores:
             except Exception:  # noqa: BLE001, S112 - it was told when the prediction was scored
                 continue
         return fresh.get()
+
+
+def _is_count(metric: Any) -> bool:
+    """Whether a metric is no more than a count of labels and predictions, which can be raised by many at a time."""
+    counts = getattr(type(metric), "update", None) in (metrics.base.ClassificationMetric.update, metrics.base.BinaryMetric.update)
+    return counts and not needs_proba(metric) and type(metric.cm) is metrics.ConfusionMatrix
+
+
+def _counted(scored: Sequence[Scored]) -> Sequence[tuple[Any, int]]:
+    """How often each label met each prediction, in the order in which they first did."""
+    return list(collections.Counter(map(_LABELS, scored)).items())
+
+
+def _count(metric: Any, counted: Sequence[tuple[Any, int]]) -> None:
+    """The same as an update for each: whole numbers are added, so nothing is rounded."""
+    for (y, y_pred), times in counted:
+        metric.update(y, y_pred, w=float(times))
+        metric.cm.n_samples += times - 1
+
+
+_LABELS: Final = operator.itemgetter(0, 1)
 
 
 def _feed(update: Callable[[Any, Any], Any], of_proba: bool, rows: Iterator[Scored]) -> None:

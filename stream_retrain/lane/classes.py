@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stream_retrain.facts.values import Label
+from stream_retrain.facts.records import Rejected
+from stream_retrain.facts.shard import ShardFact
+from stream_retrain.facts.values import Event, Label
 
 __all__ = ["Classes"]
 
@@ -12,9 +14,11 @@ __all__ = ["Classes"]
 class Classes:
     """The labels learned so far, in the order in which they came."""
 
-    def __init__(self, known: Iterable[Label], classes_max: int) -> None:
+    def __init__(self, known: Iterable[Label], classes_max: int, field: str) -> None:
+        """`field`: where labels stand, for whom it concerns."""
         self.known: dict[Label, None] = dict.fromkeys(known)
         self._max = classes_max
+        self._field = field
         self._newest_at = -1
         """The offset of the last event that brought a new class."""
 
@@ -27,6 +31,23 @@ class Classes:
         if y not in self.known and len(self.known) >= self._max:
             return f"the label is a new class, and there are classes_max = {self._max} already"
         return None
+
+    def is_none(self, event: Event, facts: list[ShardFact]) -> bool:
+        """Whether the label of an event cannot be a class, which is told."""
+        detail = None if event.y is None else self.fault(event.y)
+        if detail is not None:
+            told = Rejected(offset=event.offset, reason="schema", detail=detail, field=self._field, time_s=event.time_s)
+            facts.append(told)
+        return detail is not None
+
+    def is_odd(self, event: Event, facts: list[ShardFact]) -> bool:
+        """Whether a label that is new cannot be a class; else it is one, unless its event is refused."""
+        if event.y is None:
+            return False
+        if self.is_none(event, facts):
+            return True
+        self.add(event.y, event.offset)
+        return False
 
     def add(self, y: Label, offset: int) -> None:
         """A label that is new is a class from now on, unless its event is refused."""

@@ -8,6 +8,7 @@ at the next label, as they are about a request: no reaction can do anything befo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final, assert_never
 
@@ -25,6 +26,7 @@ from stream_retrain.core.react.triggers import Memory, MetricFailure, Moment
 from stream_retrain.core.serve.adaptation import Adaptation
 from stream_retrain.core.serve.keys import keys_held_by
 from stream_retrain.core.serve.predictor import Prediction, has_failed, predictor
+from stream_retrain.core.serve.step import step_of
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.core.watch.signals import signal_of
 from stream_retrain.core.watch.watches import Seen, Watches
@@ -73,9 +75,9 @@ class Reactor:
         self._pipeline = pipeline
         self._policy = pipeline.policy.build(values["policy"])
         self._every_event = pipeline.policy.every_event
-        self._watches = Watches(pipeline, values["watches"])
-        self._sees, self._see = self._watches.of_model, self._watches.see
-        self.notices, self._notice = self._watches.of_questions, self._watches.notice
+        self.watches = Watches(pipeline, values["watches"])
+        self._sees, self._see = self.watches.of_model, self.watches.see
+        self.notices, self._notice = self.watches.of_questions, self.watches.notice
         self._error = signal_of("error", pipeline.task)
         self._requested: bool = values["requested"]
         self._scheduled = frozenset[int](values["scheduled"])
@@ -100,7 +102,7 @@ class Reactor:
         """What is to be seen of it, by the names of an `Observation`."""
         training = self.succession.training
         return {
-            "readings": self._watches.readings(),
+            "readings": self.watches.readings(),
             "duel": self.duel,
             "training": None if training is None else training.number,
             "members": self._adaptation.standing(),
@@ -119,6 +121,7 @@ class Reactor:
         seen: tuple[int, float],
         facts: list[ShardFact],
         at_once: bool,
+        signs: Sequence[Seen] | None = None,
     ) -> bool:
         """What follows on a label that was learned; whether it changed who serves or races. What happened is added to `facts`.
 
@@ -128,22 +131,39 @@ class Reactor:
             Labelled events the shard has learned, this one included, and the newest event time.
         at_once
             The label came with the question, which nobody has noticed yet.
+        signs
+            What the detectors said of it; None: they have not seen it.
         """
         if self._remembers:
             y_pred, proba = prediction
-            worst = self._watches.worst_error() if proba is False else 1.0
-            self.succession.remember(x, y, self._error(y, y_pred, proba) if y_pred is not None else worst)
+            worst = self.watches.worst_error() if proba is False else 1.0
+            self.succession.remember([(x, y, self._error(y, y_pred, proba) if y_pred is not None else worst)])
         now = self.generation
         if self._adapts and self._adaptation.changed():
             facts += self._adaptation.tell(offset, time_s, now)
-        signs = self._see(offset, time_s, y, prediction, now) if self._sees and asked == now else ()
+        if signs is None:
+            signs = self._see(offset, time_s, y, prediction, now) if self._sees and asked == now else ()
+            if at_once and self.notices:
+                signs = [*signs, *self._notice(offset, time_s, x, prediction, now)]
         measured = seen[0] >= self._ceiling.next_at and self._measure(offset, time_s, seen[0], facts)
-        if at_once and self.notices:
-            signs = [*signs, *self._notice(offset, time_s, x, prediction, now)]
         if not (signs or self._every_event or self._requested or self._scheduled or self._noticed or measured):
             return False
         facts += signs
         return self._consider(offset, time_s, y, prediction, signs, seen, facts)
+
+    def room(self, events_seen: int) -> float:
+        """How many events the model may take in one call: none while rules are to be asked at each."""
+        if self.succession.duel is not None or self._every_event or self._requested or self._scheduled or self._noticed:
+            return 0
+        return max(1.0, min(self._ceiling.next_at - events_seen, self._adaptation.room() if self._adapts else math.inf))
+
+    def passed(self, xs: Sequence[Features], ys: Sequence[Label], predictions: Sequence[Label | None]) -> None:
+        """Events were learned at which nothing happened."""
+        if self._remembers:
+            errors = [1.0 if y_pred is None else self._error(y, y_pred, None) for y, y_pred in zip(ys, predictions, strict=True)]
+            self.succession.remember(zip(xs, ys, errors, strict=True))
+        if self._adapts:
+            self._adaptation.passed(len(xs))
 
     def _measure(self, offset: int, time_s: float, events_seen: int, facts: list[ShardFact]) -> bool:
         """Measure the models; the rules are to be asked about it: True."""
@@ -175,7 +195,7 @@ class Reactor:
             self._policy.acted(duel.rule, events_seen)
         if any(isinstance(fact, LeadChanged | DuelEnded) for fact in happened):
             self._serve()
-            self._watches.begin_afresh()
+            self.watches.begin_afresh()
         return facts
 
     def receive(self, given: Input, offset: int, time_s: float, events_seen: int) -> list[ShardFact]:
@@ -211,14 +231,14 @@ class Reactor:
             case Promote():
                 facts = succession.promote(offset, time_s, given)
         self._serve()
-        self._watches.begin_afresh()
+        self.watches.begin_afresh()
         return facts
 
     def snapshot(self) -> Saved:
         """What is needed to go on from here; shares the models, so serialise it at once."""
         return PART.save(
             policy=self._policy.snapshot(),
-            watches=self._watches.snapshot(),
+            watches=self.watches.snapshot(),
             requested=self._requested,
             scheduled=tuple(sorted(self._scheduled)),
             noticed=tuple(self._noticed),
@@ -259,7 +279,7 @@ class Reactor:
         self._requested, self._scheduled, self._memory, carried_out = False, frozenset(), None, False
         succession, in_training = self.succession, self.succession.training is not None
         decisions = self._policy.decide(moment, in_duel=succession.busy, in_training=in_training, replaceable=succession.replaceable)
-        facts += _failures(offset, time_s, failures)
+        facts += [MetricFailed(offset=offset, time_s=time_s, **each._asdict()) for each in failures]
         for decision in decisions:
             rule = decision.rule
             facts.append(
@@ -313,7 +333,7 @@ class Reactor:
     def _reset(self, cause: Cause) -> list[ShardFact]:
         facts = self.succession.reset(cause)
         self._serve()
-        self._watches.begin_afresh()
+        self.watches.begin_afresh()
         return facts
 
     def _serve(self, adaptation: Saved | None = None) -> None:
@@ -324,9 +344,6 @@ class Reactor:
         self.succession.want(self.keeping.serves(self.generation, served))
         of = self._pipeline
         self.predict = predictor(served, of.task, proba=of.needs_proba, threshold=of.threshold)
+        self.step = step_of(served, of.task, self.predict, proba=of.needs_proba or of.probabilities, threshold=of.threshold)
         self._adaptation = Adaptation(served, adaptation)
         self._adapts = self._adaptation.adapts
-
-
-def _failures(offset: int, time_s: float, failures: Sequence[MetricFailure]) -> list[MetricFailed]:
-    return [MetricFailed(offset=offset, time_s=time_s, metric=each.metric, detail=each.detail, repeated=each.repeated) for each in failures]

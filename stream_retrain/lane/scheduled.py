@@ -13,7 +13,7 @@ from typing import Any, Final
 from stream_retrain.core.contest.inputs import Input, Request
 from stream_retrain.facts.request import due_in, due_token
 
-__all__ = ["forget_older", "last_due", "moved_inputs", "moved_tokens", "oldest_of"]
+__all__ = ["last_due", "moved_inputs", "moved_tokens", "remember"]
 
 KEPT_OF_A_RULE: Final = 10
 
@@ -23,7 +23,15 @@ def last_due(taken: Iterable[str], rule: int) -> int | None:
     return max((due[1] for token in taken if (due := due_in(token)) is not None and due[0] == rule), default=None)
 
 
-def forget_older(taken: dict[str, None], token: str) -> None:
+def remember(taken: dict[str, None], token: str, tokens_max: int) -> None:
+    """Remember a token with those that were taken before, and forget what is too old."""
+    taken[token] = None
+    _forget_older(taken, token)
+    if len(taken) > tokens_max:
+        del taken[_oldest_of(taken)]
+
+
+def _forget_older(taken: dict[str, None], token: str) -> None:
     """Where `token` is of a schedule: forget the oldest of its rule, so that those of others are remembered for as long as before."""
     if (due := due_in(token)) is None:
         return
@@ -32,7 +40,7 @@ def forget_older(taken: dict[str, None], token: str) -> None:
         del taken[each]
 
 
-def oldest_of(taken: Iterable[str]) -> str:
+def _oldest_of(taken: Iterable[str]) -> str:
     """The oldest token that may be forgotten."""
     tokens = list(taken)
     return next((token for token in tokens if due_in(token) is None), tokens[0])

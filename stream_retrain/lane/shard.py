@@ -29,7 +29,9 @@ Where a multiclass pipeline declares no classes, the first label fixes their typ
 type, or one class more, is refused (reason "schema").
 
 A batch is cut where something happens: what is called at each event is bound at the beginning of a *stretch*, and whatever changes it
-(an input, a decision that is carried out, a change of lead, the end of a duel) ends the stretch.
+(an input, a decision that is carried out, a change of lead, the end of a duel) ends the stretch. Where labels come with their questions,
+no rule has to be asked at every event, and no duel is on, the model takes a *run* of events in one call (`core.serve.step`); it ends
+where something happens, too.
 """
 
 from __future__ import annotations
@@ -51,17 +53,18 @@ from stream_retrain.core.serve.predictor import FAILED, Prediction, Unusable
 from stream_retrain.core.state import Saved
 from stream_retrain.facts.observation import DuelStanding, Observation
 from stream_retrain.facts.shard import DuelFact, PredictionFailed, Rejected
-from stream_retrain.facts.telling import cut, raised
+from stream_retrain.facts.telling import raised
 from stream_retrain.facts.values import Event, Predicted
 from stream_retrain.lane.class_probabilities import class_probabilities
-from stream_retrain.lane.classes import Classes
 from stream_retrain.lane.event_id import text_of_id
 from stream_retrain.lane.intake import Intake
+from stream_retrain.lane.labelling import Labelling
 from stream_retrain.lane.outcome import Done, Outcome
 from stream_retrain.lane.questions import Question, Questions
 from stream_retrain.lane.raced import raced
 from stream_retrain.lane.reactor import Reactor
-from stream_retrain.lane.scheduled import forget_older, oldest_of
+from stream_retrain.lane.run import Run
+from stream_retrain.lane.scheduled import remember
 from stream_retrain.lane.shard_state import FRESH, SHARD
 from stream_retrain.models.segments import Segment
 
@@ -82,9 +85,7 @@ class Shard:
         self.events_seen: int = values["events_seen"]
         self.questions_seen: int = values["questions_seen"]
         self._newest_time_s: float = values["newest_time_s"]
-        self._questions = Questions.of(pipeline, values["questions"])
-        self._classes = Classes(values["classes"], pipeline.classes_max)
-        self._open_classes = self._classes.known if pipeline.task == "multiclass" and pipeline.schema.classes is None else None
+        self._labels = Labelling(pipeline, values["questions"], values["classes"])
         self._failed_through: int = values["failed_through"]
         """How many questions there had been with the last one whose prediction failed."""
         self._scores = pipeline.scores.build(values["scores"])
@@ -119,17 +120,14 @@ class Shard:
     @property
     def waiting(self) -> int:
         """Questions that wait for their labels."""
-        return len(self._questions.waiting)
+        return len(self._labels.questions.waiting)
 
     def receive(self, given: Input) -> None:
         """Take an input; it takes effect with the next event (see `core.contest.inputs`)."""
         if isinstance(given, ASKED) and given.token:
             if given.token in self.requests_taken:
                 return
-            self.requests_taken[given.token] = None
-            forget_older(self.requests_taken, given.token)
-            if len(self.requests_taken) > REQUESTS_KEPT:
-                del self.requests_taken[oldest_of(self.requests_taken)]
+            remember(self.requests_taken, given.token, REQUESTS_KEPT)
         self._inputs.append(given)
 
     @property
@@ -139,8 +137,8 @@ class Shard:
 
     def take_over(self, questions: Saved) -> int:
         """Wait for the labels of the questions another shard left; how many. Their predictions are of no generation of this one."""
-        self._questions = Questions.of(self._pipeline, questions)
-        waiting = self._questions.waiting
+        self._labels.questions = Questions.of(self._pipeline, questions)
+        waiting = self._labels.questions.waiting
         for id_, (time_s, x, prediction, _, _) in list(waiting.items()):
             waiting[id_] = (time_s, x, prediction, -1, None)
         return len(waiting)
@@ -161,7 +159,7 @@ class Shard:
         while at < end:
             if self._inputs:
                 self._take_inputs(coming[at], done)
-            at = self._take_stretch(coming, at, done)
+            at = self._take_run(coming, at, done) or self._take_stretch(coming, at, done)
         if failures := self._scores.update(done.scored):
             done.tell(failures)
         return done.outcome(self._reactor.succession.take_commands())
@@ -172,12 +170,12 @@ class Shard:
             events_seen=self.events_seen,
             questions_seen=self.questions_seen,
             newest_time_s=self._newest_time_s,
-            questions=self._questions.snapshot(),
+            questions=self._labels.questions.snapshot(),
             scores=self._scores.snapshot(),
             inputs=tuple(self._inputs),
             requests_taken=tuple(self.requests_taken),
             reactions=self._reactor.snapshot(),
-            classes=tuple(self._classes.known),
+            classes=tuple(self._labels.classes.known),
             failed_through=self._failed_through,
             intake=self.intake.snapshot(),
         )
@@ -193,7 +191,7 @@ class Shard:
             events_seen=self.events_seen,
             questions_seen=self.questions_seen,
             pending=self.waiting,
-            labels=self._questions.answers.counts,
+            labels=self._labels.questions.answers.counts,
             newest_time_s=self._newest_time_s,
             running=self._scores.running(),
             rolling=self._scores.rolling(),
@@ -204,17 +202,50 @@ class Shard:
         """Of its models those that were put away, in pieces that never change."""
         return [each for model in self._reactor.succession.models() for each in segments_of(model)]
 
-    def _take_stretch(self, events: list[Any], start: int, done: Done) -> int:  # noqa: C901 - one loop, so that there is one law
+    def _take_run(self, events: list[Event], start: int, done: Done) -> int:
+        """Let the model take events with their labels in one call, until something happens; where the next one is, 0: there is none such.
+
+        At none but the last one anything happens; that one is told as any other.
+        """
+        reactor, labels = self._reactor, self._labels
+        room = 0 if labels.wait else reactor.room(self.events_seen)
+        if not room or (run := Run.of(events, start, room, labels.open_classes)) is None:
+            return 0
+        taken = reactor.step(run.xs, run.ys, reactor.watches.looks(itertools.islice(events, start, None), reactor.generation))
+        last = len(taken.predictions) - 1
+        at = start + last + 1
+        if last >= 0:
+            asked, (offset, time_s, x, y, y_pred) = reactor.generation, (*run.at(last), taken.predictions[last])
+            done.predicted += run.predicted(taken, asked, f"{self._model}-{asked}", shows=self._pipeline.probabilities)
+            done.learned += run.learned(taken)
+            done.scored += run.scored(taken, keeps_proba=self._keeps_proba)
+            self._newest_time_s = max(self._newest_time_s, *run.times_s[: last + 1])
+            reactor.passed(run.xs[:last], run.ys[:last], taken.predictions[:last])
+            self.questions_seen += last
+            prediction: Prediction = y_pred, taken.of_classes[last] if taken.of_classes else None
+            signs = None if taken.failed else reactor.watches.signs_of(taken.said, offset, time_s, y, y_pred, asked)
+            if taken.failed:
+                prediction = self._none(events[at - 1], prediction, asked, done)
+            self.questions_seen += 1
+            self.events_seen += last + 1
+            reactor.label(offset, time_s, x, y, prediction, asked, (self.events_seen, self._newest_time_s), done.facts, True, signs)
+        if taken.error is not None:
+            self._refuse(events[at], taken.error, _NOTHING, done)
+            return at + 1
+        return self._take_stretch(events, at, done, at + 1) if taken.odd else at
+
+    def _take_stretch(self, events: list[Any], start: int, done: Done, end: int | None = None) -> int:  # noqa: C901 - one loop, one law
         """Take events from `start` on, until something happens that changes what is bound here, or to the end; where the next one is."""
-        reactor, duel, binary, keeps_proba = self._reactor, self._reactor.succession.duel, self._binary, self._keeps_proba
-        predict, learn, generation, follow, classes = reactor.predict, reactor.learn, reactor.generation, reactor.label, self._open_classes
-        waiting, predicted, learned, scored = self._questions.waiting, done.predicted.append, done.learned.append, done.scored.append
-        model, shows, early = f"{self._model}-{generation}", self._pipeline.probabilities, self._questions.answers.early
-        for at, given in enumerate(itertools.islice(events, start, None), start + 1):
-            event, known, delay_s = self._matched(given, done) if waiting or early else (given, None, None)
+        reactor, labels, binary, keeps_proba = self._reactor, self._labels, self._binary, self._keeps_proba
+        predict, learn, generation, follow = reactor.predict, reactor.learn, reactor.generation, reactor.label
+        waiting, early, duel = labels.questions.waiting, labels.questions.answers.early, reactor.succession.duel
+        classes, is_odd, shows = labels.open_classes, labels.classes.is_odd, self._pipeline.probabilities
+        predicted, learned, scored, model = done.predicted.append, done.learned.append, done.scored.append, f"{self._model}-{generation}"
+        for at, given in enumerate(itertools.islice(events, start, end), start + 1):
+            event, known, delay_s = labels.matched(given, self._newest_time_s, done.facts) if waiting or early else (given, None, None)
             offset, id_, time_s, x, y = event
-            if (x if known is None else y) is None or (classes is not None and y not in classes and self._odd(event, done)):
-                self._pass_over(event, known is not None, done)
+            if (x if known is None else y) is None or (classes is not None and y not in classes and is_odd(event, done.facts)):
+                self._newest_time_s = labels.pass_over(event, known is not None, self._newest_time_s, done.facts)
                 continue
             happened: list[DuelFact] = _NOTHING if duel is None else []
             try:
@@ -230,10 +261,9 @@ class Shard:
                 if self._refuse(event, error, happened, done):
                     return at
                 continue
-            if time_s > self._newest_time_s:
-                self._newest_time_s = time_s
+            self._newest_time_s = max(self._newest_time_s, time_s)
             if waiting or early:
-                self._settle(event, delay_s, done)
+                labels.settle(event, delay_s, self._newest_time_s, done)
             y_pred, proba = prediction if prediction[0] is not None else (prediction := self._none(event, prediction, asked, done))
             if known is None:
                 probability = (proba.get(True, 0.0) if binary else proba.get(y_pred)) if proba else None
@@ -255,77 +285,20 @@ class Shard:
                 return at
         return at
 
-    def _settle(self, event: Event, delay_s: float | None, done: Done) -> None:
-        """An event was taken, which brought a question and its answer together where there is a time between them."""
-        if delay_s is not None:
-            done.delays_s.append(delay_s)
-        done.facts += self._questions.settle(event.offset, self._newest_time_s, None if delay_s is None else text_of_id(event.id), event.y)
-
-    def _matched(self, event: Any, done: Done) -> tuple[Any, Question | None, float | None]:
-        """The event with what waits under its id: the question that it answers, or the answer that came first; and the time between."""
-        offset, id_, time_s, x, y = event
-        text = text_of_id(id_)
-        question = self._questions.waiting.get(text)
-        if question is not None and text not in self._questions.expired(max(time_s, self._newest_time_s)):
-            return event, question, time_s - question[0]
-        answers = self._questions.answers
-        if not answers.early or y is not None or x is None or (kept := answers.came_first(text, max(time_s, self._newest_time_s))) is None:
-            return event, None, None
-        first_s, y = kept
-        if self._open_classes is not None and y not in self._open_classes:
-            if self._classes.fault(y) is not None:
-                done.facts.append(answers.drop(offset, text))
-                return event, None, None
-            self._classes.add(y, offset)
-        return event._replace(y=y), None, first_s - time_s
-
     def _ask(self, event: Event, question: Question, done: Done) -> None:
         """A question without a label waits, and the detectors of questions see it."""
-        done.facts += self._questions.ask(event.offset, text_of_id(event.id), question)
+        done.facts += self._labels.questions.ask(event.offset, text_of_id(event.id), question)
         if self._reactor.notices:
             self._reactor.question(event.offset, event.time_s, question[1], question[2], done.facts)
 
-    def _pass_over(self, event: Event, known: bool, done: Done) -> None:
-        """A question that waits already is asked again; the answer to one that does not wait; or a label that was refused."""
-        if event.y is not None and (known or event.x is not None):
-            return
-        if known:
-            detail = f"question {cut(text_of_id(event.id), 200)!r} was asked before and waits for its answer"
-            done.facts.append(Rejected(offset=event.offset, reason="duplicate", detail=detail, time_s=event.time_s))
-            return
-        answers, time_s = self._questions.answers, max(self._newest_time_s, event.time_s)
-        if (refusal := answers.refusal(event)) is not None:
-            done.facts.append(refusal)
-        elif self._open_classes is None or not self._is_no_class(event, done):
-            self._newest_time_s = time_s
-            done.facts += self._questions.settle(event.offset, time_s)
-            done.facts += answers.take(event)
-
     def _refuse(self, event: Event, error: Exception, happened: Sequence[DuelFact], done: Done) -> bool:
         """The model raised; whether that changed who serves or races."""
-        self._classes.refused(event.offset)
+        self._labels.classes.refused(event.offset)
         if happened:
             done.facts += self._reactor.take_over(happened, self.events_seen)
         detail = f"the model raised {raised(error)}"
         done.facts.append(Rejected(offset=event.offset, reason="model", detail=detail, time_s=event.time_s))
         return bool(happened)
-
-    def _odd(self, event: Event, done: Done) -> bool:
-        """Whether a label that is new cannot be a class of the task; else it is one, unless the model raises on it."""
-        if event.y is None:
-            return False
-        if self._is_no_class(event, done):
-            return True
-        self._classes.add(event.y, event.offset)
-        return False
-
-    def _is_no_class(self, event: Event, done: Done) -> bool:
-        """Whether a label cannot be a class of the task, which is told."""
-        detail = None if event.y is None else self._classes.fault(event.y)
-        if detail is not None:
-            field = self._pipeline.schema.label_name
-            done.facts.append(Rejected(offset=event.offset, reason="schema", detail=detail, field=field, time_s=event.time_s))
-        return detail is not None
 
     def _none(self, event: Event, prediction: Prediction, generation: int, done: Done) -> Prediction:
         """Where there is no label or number: what is kept of it, which for a failed prediction is told."""

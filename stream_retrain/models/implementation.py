@@ -13,7 +13,7 @@ from stream_retrain.models import python_cores
 from stream_retrain.models.arithmetic import ARITHMETIC
 from stream_retrain.native import extension
 
-__all__ = ["Cored", "computing", "cores_for", "is_compiled", "models", "parts", "resumed", "saved"]
+__all__ = ["Cored", "computing", "cores_for", "is_compiled", "models", "parts", "resumed", "saved", "steps"]
 
 ALONE: Final = ("AdditiveClassifier", "AdditiveRegressor", "Tree", "TreeRegressor")
 """The cores of models that are not made of others."""
@@ -33,10 +33,13 @@ def cores_for(members: Iterable[Any]) -> Any:
 
 
 def _has_core(member: Any) -> bool:
-    """Whether compiled models take this one as a member. A subclass may do otherwise than its core, and a mixture is no member."""
-    core = getattr(member, "_core", None)
-    ours = type(member).__module__.startswith("stream_retrain.models.")
-    return ours and is_compiled(core) and not type(core).__name__.endswith("Mixture")
+    """Whether compiled models take this one as a member; a mixture is none."""
+    return steps(member) and not type(member._core).__name__.endswith("Mixture")
+
+
+def steps(model: Any) -> bool:
+    """Whether the model is all in a compiled core, which takes many events in one call. A subclass may do otherwise than its core."""
+    return type(model).__module__.startswith("stream_retrain.models.") and is_compiled(getattr(model, "_core", None))
 
 
 def is_compiled(core: Any) -> bool:

@@ -13,6 +13,7 @@ from river import active, base, linear_model, metrics, neighbors, preprocessing
 
 from stream_retrain import Challenge, Evidence, Ignore, On, Pipeline, Reset, Schema, Shard
 from stream_retrain.core.serve.predictor import FAILED, Unusable, has_failed, predictor
+from stream_retrain.core.serve.step import step_of
 from stream_retrain.facts.shard import Decided, DriftDetected, LeadChanged, MetricFailed, ModelReset, PredictionFailed, Rejected
 from stream_retrain.facts.values import Event
 from stream_retrain.lane.encoder import encode_predictions
@@ -296,8 +297,7 @@ def test_what_a_model_raises_is_cut() -> None:
         def predict_one(self, _: Any) -> Any:
             raise ValueError("x" * 1_000_000)
 
-    pipeline = streams.pipeline(watch=[], react=[])
-    shard = Shard(pipeline)
-    shard._reactor.predict = predictor(Loud(), "binary", proba=False)
+    shard, loud = Shard(streams.pipeline(watch=[], react=[])), Loud()
+    shard._reactor.step = step_of(loud, "binary", predictor(loud, "binary", proba=False), proba=False, threshold=None)
     [fact] = of(Rejected, shard.process(streams.events(streams.rows(1))).facts)
     assert len(fact.detail.encode()) < 2_100

@@ -6,7 +6,7 @@ from stream_retrain import Ignore, On, Reset, Shard
 from stream_retrain.core.contest.inputs import Request
 from stream_retrain.facts.request import due_in, due_token
 from stream_retrain.lane.change import adapted
-from stream_retrain.lane.scheduled import forget_older, last_due, oldest_of
+from stream_retrain.lane.scheduled import last_due, remember
 from stream_retrain.lane.shard import REQUESTS_KEPT
 from tests.core import streams
 
@@ -35,14 +35,18 @@ def test_the_newest_of_each_rule_is_kept_and_tokens_of_others_are_not_crowded_ou
 
 
 def test_forgetting_touches_one_rule() -> None:
-    taken = dict.fromkeys([due_token(0, 1), "a", *(due_token(1, at_s) for at_s in range(11))])
-    forget_older(taken, "a")
-    assert len(taken) == 13
-    forget_older(taken, due_token(1, 10))
+    taken = dict.fromkeys([due_token(0, 1), "a", *(due_token(1, at_s) for at_s in range(10))])
+    remember(taken, "b", 13)
+    assert len(taken) == 13, "none is too old"
+    remember(taken, due_token(1, 10), 13)
     assert due_token(1, 0) not in taken
     assert due_token(0, 1) in taken
-    assert oldest_of(taken) == "a"
-    assert oldest_of([due_token(0, 1)]) == due_token(0, 1), "where there is nothing else"
+    remember(taken, "c", 13)
+    assert "a" not in taken, "the oldest one that is of no schedule"
+    assert due_token(0, 1) in taken
+    taken = {due_token(0, 1): None}
+    remember(taken, due_token(1, 1), 1)
+    assert list(taken) == [due_token(1, 1)], "where there is nothing else"
 
 
 def test_a_rule_that_moves_takes_what_it_was_asked_with_it() -> None:

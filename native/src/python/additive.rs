@@ -1,9 +1,11 @@
 //! The cores of the additive models: `stream_retrain/models/additive_cores.py` has the same ones in Python.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::answers::Answers;
 use super::labels::Labels;
+use super::step::{classify, regress, Classifies, Regresses, Wanted};
 use super::values::{target, values, Kind, Table, Value};
 use super::{listed, Block, Names};
 use crate::additive::{softmax, Additive};
@@ -39,12 +41,14 @@ struct Model {
     names: Table,
     kept: Vec<Kept>,
     learned: u64,
+    /// Of the event that is learned next, which was scored: whether every value has slots.
+    next: Option<bool>,
 }
 
 impl Model {
     fn new(py: Python, bins: usize, rate: f64, categories_max: usize) -> Model {
         let (numbers, names) = (Table::new(py), Table::new(py));
-        Model { additive: Additive::new(bins, rate), bins, rate, categories_max, numbers, names, kept: vec![], learned: 0 }
+        Model { additive: Additive::new(bins, rate), bins, rate, categories_max, numbers, names, kept: vec![], learned: 0, next: None }
     }
 
     fn untrained(&self, py: Python) -> Model {
@@ -202,13 +206,10 @@ impl AdditiveClassifier {
         AdditiveClassifier { model: self.model.untrained(py), labels: Labels(Table::new(py)) }
     }
 
-    pub fn labels(&self) -> &Labels {
-        &self.labels
-    }
-
     /// The probability of every class, by its number.
-    pub fn predict_values(&mut self, values: &[Value], proba: &mut Vec<f64>) -> PyResult<()> {
-        self.model.score(values)?;
+    fn predict_values(&mut self, values: &[Value], proba: &mut Vec<f64>) -> PyResult<()> {
+        self.model.next = None;
+        self.model.next = Some(self.model.score(values)?);
         let classes = self.labels.0.names.len();
         if classes < 2 {
             proba.clear();
@@ -220,9 +221,12 @@ impl AdditiveClassifier {
     }
 
     pub fn learn_values(&mut self, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
-        let known = self.labels.0.find(y)?;
         let complete = self.model.score(values)?;
-        let class = match known {
+        self.learn_scored(values, y, complete)
+    }
+
+    fn learn_scored(&mut self, values: &[Value], y: &Bound<PyAny>, complete: bool) -> PyResult<()> {
+        let class = match self.labels.0.find_same(y)? {
             Some(class) => class as usize,
             None => {
                 let class = self.labels.0.add(y)? as usize;
@@ -248,6 +252,26 @@ impl AdditiveClassifier {
     }
 }
 
+impl Classifies for AdditiveClassifier {
+    fn predict_next(&mut self, py: Python, values: &[Value], to: &mut Answers) -> PyResult<()> {
+        self.predict_values(values, &mut to.scratch)?;
+        let labels = &self.labels.0.names;
+        to.extend(py, labels, 0..labels.len());
+        Ok(())
+    }
+
+    fn learn_next(&mut self, _: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
+        match self.model.next.take() {
+            Some(complete) => self.learn_scored(values, y, complete),
+            None => self.learn_values(values, y),
+        }
+    }
+
+    fn changes(&self, _: Python) -> PyResult<u64> {
+        Ok(0)
+    }
+}
+
 #[pymethods]
 impl AdditiveClassifier {
     #[new]
@@ -263,6 +287,10 @@ impl AdditiveClassifier {
 
     fn learn(&mut self, x: &Bound<PyAny>, y: &Bound<PyAny>) -> PyResult<()> {
         self.learn_values(&values(x)?, y)
+    }
+
+    fn step<'py>(&mut self, xs: &Bound<'py, PyList>, ys: &Bound<'py, PyList>, wanted: Wanted<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        classify(self, xs, ys, &wanted)
     }
 
     fn state<'py>(&self, py: Python<'py>) -> PyResult<State<'py>> {
@@ -290,13 +318,18 @@ impl AdditiveRegressor {
     }
 
     pub fn predict_values(&mut self, values: &[Value]) -> PyResult<f64> {
-        self.model.score(values)?;
+        self.model.next = None;
+        self.model.next = Some(self.model.score(values)?);
         let targets = &self.targets;
         Ok(targets.clip(targets.mean + targets.deviation() * self.model.additive.scores[0]))
     }
 
     pub fn learn_values(&mut self, values: &[Value], y: f64) -> PyResult<()> {
         let complete = self.model.score(values)?;
+        self.learn_scored(values, y, complete)
+    }
+
+    fn learn_scored(&mut self, values: &[Value], y: f64, complete: bool) -> PyResult<()> {
         let target = self.targets.usual(y);
         self.targets.update(target);
         let error = self.model.additive.scores[0] - (target - self.targets.mean) / self.targets.deviation();
@@ -304,6 +337,23 @@ impl AdditiveRegressor {
         self.model.additive.errors.clear();
         self.model.additive.errors.push(if error > -ERROR_MAX { error } else { -ERROR_MAX });
         self.model.learn(values, complete)
+    }
+}
+
+impl Regresses for AdditiveRegressor {
+    fn predict_next(&mut self, _: Python, values: &[Value]) -> PyResult<f64> {
+        self.predict_values(values)
+    }
+
+    fn learn_next(&mut self, _: Python, values: &[Value], y: f64) -> PyResult<()> {
+        match self.model.next.take() {
+            Some(complete) => self.learn_scored(values, y, complete),
+            None => self.learn_values(values, y),
+        }
+    }
+
+    fn changes(&self, _: Python) -> PyResult<u64> {
+        Ok(0)
     }
 }
 
@@ -321,6 +371,10 @@ impl AdditiveRegressor {
     fn learn(&mut self, x: &Bound<PyAny>, y: &Bound<PyAny>) -> PyResult<()> {
         let y = target(y)?;
         self.learn_values(&values(x)?, y)
+    }
+
+    fn step<'py>(&mut self, xs: &Bound<'py, PyList>, ys: &Bound<'py, PyList>, wanted: Wanted<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        regress(self, xs, ys, &wanted)
     }
 
     fn state<'py>(&self, py: Python<'py>) -> PyResult<State<'py>> {

@@ -73,6 +73,41 @@ impl Answers {
         best.map(|(at, _)| self.labels[at].clone_ref(py)).filter(|label| !label.is_none(py))
     }
 
+    /// Of the answers of the only member: the most probable label, the first of equal ones, and its probability.
+    pub fn best<'py>(&self, py: Python<'py>) -> Option<(Bound<'py, PyAny>, f64)> {
+        let mut best = self.proba.first().map(|&p| (0, p));
+        for (at, &p) in self.proba.iter().enumerate().skip(1) {
+            if best.is_some_and(|(_, most)| p > most) {
+                best = Some((at, p));
+            }
+        }
+        best.map(|(at, p)| (self.labels[at].bind(py).clone(), p))
+    }
+
+    /// Of the answers of the only member: what it gives a label.
+    pub fn probability_of(&self, label: &Bound<PyAny>) -> PyResult<Option<f64>> {
+        for (each, &p) in self.labels.iter().zip(&self.proba) {
+            if each.is(label) || each.bind(label.py()).eq(label)? {
+                return Ok(Some(p));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether every number can be shown.
+    pub fn is_finite(&self) -> bool {
+        self.proba.iter().all(|p| p.is_finite())
+    }
+
+    /// Take the answers that Python gives as a dict.
+    pub fn take(&mut self, proba: &Bound<PyDict>) -> PyResult<()> {
+        for (label, p) in proba.iter() {
+            self.labels.push(label.unbind());
+            self.proba.push(p.extract()?);
+        }
+        Ok(())
+    }
+
     /// By member: labels and probabilities, where they can be used.
     pub fn each(&self) -> impl Iterator<Item = Option<(&[Py<PyAny>], &[f64])>> {
         let mut begin = 0;
@@ -114,10 +149,7 @@ impl Kept for Answers {
             let each = each?;
             let usable = !each.is_none();
             if usable {
-                for (label, p) in each.cast::<PyDict>()?.iter() {
-                    answers.labels.push(label.unbind());
-                    answers.proba.push(p.extract()?);
-                }
+                answers.take(each.cast::<PyDict>()?)?;
             }
             answers.members.push((answers.proba.len(), usable));
         }

@@ -72,6 +72,15 @@ impl<P: Kept> Cache<P> {
         P::read(&prediction).map(Some)
     }
 
+    /// Keep a prediction and take it again at once, as it is where nothing else waits; None where it cannot be kept.
+    pub fn pass(&mut self, py: Python, values: &[Value], prediction: P) -> PyResult<Option<P>> {
+        if self.len(py) == 0 {
+            return Ok(Some(prediction));
+        }
+        self.put(py, values, prediction)?;
+        self.take(py, values)
+    }
+
     pub fn clear(&mut self, py: Python) {
         self.pending = None;
         self.kept.bind(py).clear();

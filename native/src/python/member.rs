@@ -7,6 +7,7 @@ use super::additive::{AdditiveClassifier, AdditiveRegressor};
 use super::answers::Answers;
 use super::regression::TreeRegressor;
 use super::restarting::{RestartingClassifier, RestartingRegressor};
+use super::step::{Classifies, Regresses};
 use super::tree::Tree;
 use super::values::Value;
 
@@ -51,50 +52,65 @@ impl Member {
         Ok(Member { estimator: estimator.clone().unbind(), core })
     }
 
-    /// The probabilities by label, in the order in which the estimator gives them.
-    pub fn predict_proba(&self, py: Python, values: &[Value], to: &mut Answers) -> PyResult<()> {
+    /// The probabilities by label, in the order in which the estimator gives them. `next`: the event is learned next.
+    pub fn predict_proba(&self, py: Python, values: &[Value], to: &mut Answers, next: bool) -> PyResult<()> {
         match &self.core {
-            Core::Tree(core) => {
+            Core::Tree(core) => core.try_borrow_mut(py)?.predict_next(py, values, to)?,
+            Core::Additive(core) => core.try_borrow_mut(py)?.predict_next(py, values, to)?,
+            Core::Restarting(core) => {
                 let core = &mut *core.try_borrow_mut(py)?;
-                core.predict_values(values, &mut to.scratch)?;
-                let (labels, ranked) = core.ordered();
-                to.extend(py, &labels.0.names, ranked.iter().map(|&class| class as usize));
+                match next {
+                    true => core.predict_next(py, values, to)?,
+                    false => core.predict_values(py, values, to)?,
+                }
             }
-            Core::Additive(core) => {
-                let core = &mut *core.try_borrow_mut(py)?;
-                core.predict_values(values, &mut to.scratch)?;
-                let names = &core.labels().0.names;
-                to.extend(py, names, 0..names.len());
-            }
-            Core::Restarting(core) => core.try_borrow_mut(py)?.predict_values(py, values, to)?,
             _ => return Err(other()),
         }
         Ok(())
     }
 
-    pub fn learn_label(&self, py: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
+    /// `next`: the event was predicted last.
+    pub fn learn_label(&self, py: Python, values: &[Value], y: &Bound<PyAny>, next: bool) -> PyResult<()> {
         match &self.core {
             Core::Tree(core) => core.try_borrow_mut(py)?.learn_values(values, y, 1.0),
             Core::Additive(core) => core.try_borrow_mut(py)?.learn_values(values, y),
-            Core::Restarting(core) => core.try_borrow_mut(py)?.learn_values(py, values, y),
+            Core::Restarting(core) => {
+                let core = &mut *core.try_borrow_mut(py)?;
+                match next {
+                    true => core.learn_next(py, values, y),
+                    false => core.learn_values(py, values, y),
+                }
+            }
             _ => Err(other()),
         }
     }
 
-    pub fn predict_number(&self, py: Python, values: &[Value]) -> PyResult<f64> {
+    pub fn predict_number(&self, py: Python, values: &[Value], next: bool) -> PyResult<f64> {
         match &self.core {
             Core::TreeRegressor(core) => core.try_borrow_mut(py)?.predict_values(values),
             Core::AdditiveRegressor(core) => core.try_borrow_mut(py)?.predict_values(values),
-            Core::RestartingRegressor(core) => core.try_borrow_mut(py)?.predict_values(py, values),
+            Core::RestartingRegressor(core) => {
+                let core = &mut *core.try_borrow_mut(py)?;
+                match next {
+                    true => core.predict_next(py, values),
+                    false => core.predict_values(py, values),
+                }
+            }
             _ => Err(other()),
         }
     }
 
-    pub fn learn_number(&self, py: Python, values: &[Value], y: f64) -> PyResult<()> {
+    pub fn learn_number(&self, py: Python, values: &[Value], y: f64, next: bool) -> PyResult<()> {
         match &self.core {
             Core::TreeRegressor(core) => core.try_borrow_mut(py)?.learn_values(values, y, 1.0),
             Core::AdditiveRegressor(core) => core.try_borrow_mut(py)?.learn_values(values, y),
-            Core::RestartingRegressor(core) => core.try_borrow_mut(py)?.learn_values(py, values, y),
+            Core::RestartingRegressor(core) => {
+                let core = &mut *core.try_borrow_mut(py)?;
+                match next {
+                    true => core.learn_next(py, values, y),
+                    false => core.learn_values(py, values, y),
+                }
+            }
             _ => Err(other()),
         }
     }

@@ -1,22 +1,20 @@
-//! The cores of mixtures whose members are all compiled: see `stream_retrain/models/mixture.py`.
+//! The core of mixtures of classifiers whose members are all compiled: see `stream_retrain/models/mixture.py`.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::answers::Answers;
 use super::cache::Cache;
-use super::values::{target, values, Table, Value};
+use super::listed;
+use super::step::{classify, Classifies, Wanted};
+use super::values::{values, Table, Value};
 use super::weights::{failed, Standing, Weights};
-use super::{listed, Block};
-use crate::arithmetic::{exp, power};
-use crate::block::{Damaged, Writer};
-use crate::targets::Targets;
+use crate::arithmetic::power;
+use crate::block::Damaged;
 
 const PROBABILITY_MIN: f64 = 0.02;
-const SQUARES_MAX: f64 = 4.0;
-const SQUARES_SCALE: f64 = 0.5;
 
-/// The models, what is not in them, what is kept, and the classes or the numbers of the targets.
+/// The models, what is not in them, what is kept, and the classes.
 type State = (Vec<Py<PyAny>>, Standing, Py<PyDict>, Py<PyAny>);
 
 #[pyclass(module = "stream_retrain._native")]
@@ -26,16 +24,18 @@ pub struct ClassifierMixture {
     cache: Cache<Answers>,
     classes: Table,
     mixed: Vec<f64>,
+    /// What the members said to the event that is learned next.
+    next: Option<Answers>,
     /// The memory of answers that were used.
     spare: Answers,
 }
 
 impl ClassifierMixture {
-    fn ask(&mut self, py: Python, values: &[Value]) -> PyResult<Answers> {
+    fn ask(&mut self, py: Python, values: &[Value], next: bool) -> PyResult<Answers> {
         let mut answers = std::mem::take(&mut self.spare);
         answers.clear();
         for member in &self.weights.members {
-            match failed(py, member.predict_proba(py, values, &mut answers))? {
+            match failed(py, member.predict_proba(py, values, &mut answers, next))? {
                 true => answers.fail_member(),
                 false => answers.end_member(),
             }
@@ -107,15 +107,19 @@ impl ClassifierMixture {
     fn learn_values(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
         let answers = match self.cache.take(py, values)? {
             Some(answers) => answers,
-            None => self.ask(py, values)?,
+            None => self.ask(py, values, false)?,
         };
+        self.learn_answers(py, values, y, answers, false)
+    }
+
+    fn learn_answers(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>, answers: Answers, next: bool) -> PyResult<()> {
         for (index, each) in answers.each().enumerate() {
             let again = &mut Answers::default();
-            if each.is_none() && failed(py, self.weights.members[index].predict_proba(py, values, again))? {
+            if each.is_none() && failed(py, self.weights.members[index].predict_proba(py, values, again, next))? {
                 self.weights.restart(py, index)?;
             }
         }
-        if self.classes.find(y)?.is_none() {
+        if self.classes.find_same(y)?.is_none() {
             self.classes.add(y)?;
         }
         let scores = Self::scores(py, &answers, y)?;
@@ -129,7 +133,37 @@ impl ClassifierMixture {
                 power(probability, eta)
             }
         });
-        self.weights.learn(py, |member| member.learn_label(py, values, y))
+        self.weights.learn(py, |member| member.learn_label(py, values, y, next))
+    }
+}
+
+impl Classifies for ClassifierMixture {
+    fn predict_next(&mut self, py: Python, values: &[Value], to: &mut Answers) -> PyResult<()> {
+        self.next = None;
+        let answers = self.ask(py, values, true)?;
+        let (weights, known) = self.mix(py, &answers)?;
+        if !known {
+            to.take(&self.mixed_with_others(py, &answers)?)?;
+        } else if weights != 0.0 {
+            to.scratch.clear();
+            to.scratch.extend(self.mixed.iter().map(|p| p / weights));
+            let classes = &self.classes.names;
+            to.extend(py, classes, 0..classes.len());
+        }
+        self.next = self.cache.pass(py, values, answers)?;
+        Ok(())
+    }
+
+    fn learn_next(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
+        let answers = match self.next.take() {
+            Some(answers) => answers,
+            None => self.ask(py, values, true)?,
+        };
+        self.learn_answers(py, values, y, answers, true)
+    }
+
+    fn changes(&self, py: Python) -> PyResult<u64> {
+        self.weights.changes(py)
     }
 }
 
@@ -144,7 +178,7 @@ fn scaled<'py>(py: Python<'py>, classes: &Table, mixed: &[f64], weights: f64) ->
 }
 
 /// Update the weights by each member's score; None, for a member without a prediction, counts as the mean of the others.
-fn reweight(weights: &mut Weights, scores: &[Option<f64>], factor: impl Fn(f64, f64) -> f64) {
+pub fn reweight(weights: &mut Weights, scores: &[Option<f64>], factor: impl Fn(f64, f64) -> f64) {
     let (mut total, mut sum) = (0.0, 0.0);
     for (weight, score) in weights.weights.iter().zip(scores) {
         if let Some(score) = score {
@@ -163,13 +197,13 @@ impl ClassifierMixture {
     #[new]
     fn new(py: Python, models: Vec<Bound<PyAny>>, eta: f64, share: f64) -> PyResult<ClassifierMixture> {
         let (cache, classes) = (Cache::new(py), Table::new(py));
-        Ok(ClassifierMixture { weights: Weights::new(models, share)?, eta, cache, classes, mixed: vec![], spare: Answers::default() })
+        Ok(ClassifierMixture { weights: Weights::new(models, share)?, eta, cache, classes, mixed: vec![], next: None, spare: Answers::default() })
     }
 
     fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let py = x.py();
         let values = values(x)?;
-        let answers = self.ask(py, &values)?;
+        let answers = self.ask(py, &values, false)?;
         let (weights, known) = self.mix(py, &answers)?;
         let proba = match known {
             true => scaled(py, &self.classes, &self.mixed, weights)?,
@@ -181,6 +215,10 @@ impl ClassifierMixture {
 
     fn learn(&mut self, x: &Bound<PyAny>, y: &Bound<PyAny>) -> PyResult<()> {
         self.learn_values(x.py(), &values(x)?, y)
+    }
+
+    fn step<'py>(&mut self, xs: &Bound<'py, PyList>, ys: &Bound<'py, PyList>, wanted: Wanted<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        classify(self, xs, ys, &wanted)
     }
 
     #[getter]
@@ -217,124 +255,9 @@ impl ClassifierMixture {
     }
 }
 
-fn restored(weights: &mut Weights, standing: Standing) -> PyResult<()> {
+pub fn restored(weights: &mut Weights, standing: Standing) -> PyResult<()> {
     match weights.restore(standing) {
         true => Ok(()),
         false => Err(Damaged.into()),
-    }
-}
-
-#[pyclass(module = "stream_retrain._native")]
-pub struct RegressorMixture {
-    weights: Weights,
-    eta: f64,
-    cache: Cache<Vec<Option<f64>>>,
-    targets: Targets,
-}
-
-impl RegressorMixture {
-    fn ask(&self, py: Python, values: &[Value]) -> PyResult<Vec<Option<f64>>> {
-        let mut predictions = vec![];
-        for member in &self.weights.members {
-            let found = member.predict_number(py, values);
-            predictions.push(match found {
-                Ok(number) => Some(self.targets.clip(number)),
-                Err(error) => {
-                    failed::<()>(py, Err(error))?;
-                    None
-                }
-            });
-        }
-        Ok(predictions)
-    }
-
-    fn learn_values(&mut self, py: Python, values: &[Value], y: f64) -> PyResult<()> {
-        let predictions = match self.cache.take(py, values)? {
-            Some(predictions) => predictions,
-            None => self.ask(py, values)?,
-        };
-        for (index, each) in predictions.iter().enumerate() {
-            if each.is_none() && failed(py, self.weights.members[index].predict_number(py, values))? {
-                self.weights.restart(py, index)?;
-            }
-        }
-        let variance = self.targets.variance;
-        if variance != 0.0 {
-            let half_squares = |error: f64| {
-                let squares = error * error / variance;
-                SQUARES_SCALE * if squares < SQUARES_MAX { squares } else { SQUARES_MAX }
-            };
-            let scores: Vec<Option<f64>> = predictions.iter().map(|each| each.map(|prediction| half_squares(y - prediction))).collect();
-            let eta = self.eta;
-            reweight(&mut self.weights, &scores, |total, weight| exp(-eta * total / weight));
-        }
-        let usual = self.targets.usual(y);
-        self.targets.update(y);
-        self.weights.learn(py, |member| member.learn_number(py, values, usual))
-    }
-}
-
-#[pymethods]
-impl RegressorMixture {
-    #[new]
-    fn new(py: Python, models: Vec<Bound<PyAny>>, eta: f64, share: f64) -> PyResult<RegressorMixture> {
-        Ok(RegressorMixture { weights: Weights::new(models, share)?, eta, cache: Cache::new(py), targets: Targets::default() })
-    }
-
-    fn predict(&mut self, x: &Bound<PyAny>) -> PyResult<f64> {
-        let py = x.py();
-        let values = values(x)?;
-        let predictions = self.ask(py, &values)?;
-        let (mut total, mut weights) = (0.0, 0.0);
-        for (weight, prediction) in self.weights.weights.iter().zip(&predictions) {
-            if let Some(prediction) = prediction {
-                total += weight * prediction;
-                weights += weight;
-            }
-        }
-        self.cache.put(py, &values, predictions)?;
-        Ok(if weights != 0.0 { total / weights } else { self.targets.mean })
-    }
-
-    fn learn(&mut self, x: &Bound<PyAny>, y: &Bound<PyAny>) -> PyResult<()> {
-        let values = values(x)?;
-        self.learn_values(x.py(), &values, target(y)?)
-    }
-
-    #[getter]
-    fn models(&self, py: Python) -> Vec<Py<PyAny>> {
-        self.weights.models(py)
-    }
-
-    #[getter]
-    fn changes(&self, py: Python) -> PyResult<u64> {
-        self.weights.changes(py)
-    }
-
-    fn standing(&self) -> Standing {
-        self.weights.standing()
-    }
-
-    fn waiting(&self, py: Python) -> usize {
-        self.cache.len(py)
-    }
-
-    fn parts(&self, py: Python) -> Vec<Py<PyAny>> {
-        self.weights.models(py)
-    }
-
-    fn state(&mut self, py: Python) -> PyResult<State> {
-        let mut to = Writer::default();
-        self.targets.write(&mut to);
-        Ok((self.weights.models(py), self.weights.standing(), self.cache.state(py)?, Block::written(py, to)?.into_any().unbind()))
-    }
-
-    fn restore(&mut self, py: Python, state: State) -> PyResult<()> {
-        let block = Block::of(state.3.bind(py))?;
-        let mut reader = block.reader()?;
-        self.targets = Targets::read(&mut reader)?;
-        reader.end()?;
-        restored(&mut self.weights, state.1)?;
-        self.cache.restore(state.2.bind(py))
     }
 }

@@ -7,9 +7,11 @@ mod detector;
 mod labels;
 mod member;
 mod mixture;
+mod mixture_regressor;
 mod regression;
 mod restarting;
 mod rows;
+mod step;
 mod tree;
 mod values;
 mod weights;
@@ -91,6 +93,6 @@ fn _native(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<restarting::RestartingClassifier>()?;
     module.add_class::<restarting::RestartingRegressor>()?;
     module.add_class::<mixture::ClassifierMixture>()?;
-    module.add_class::<mixture::RegressorMixture>()?;
+    module.add_class::<mixture_regressor::RegressorMixture>()?;
     module.add_function(wrap_pyfunction!(compute, module)?)
 }

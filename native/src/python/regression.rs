@@ -1,9 +1,10 @@
 //! `QuickTreeRegressor`'s core: `stream_retrain/models/plain_tree_regressor.py` has the same one in Python.
 
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyTuple};
 
 use super::rows::Rows;
+use super::step::{regress, Regresses, Wanted};
 use super::tree::{check_weight, Made};
 use super::values::{target, values, Value};
 use super::{Block, Names};
@@ -49,6 +50,20 @@ impl TreeRegressor {
     }
 }
 
+impl Regresses for TreeRegressor {
+    fn predict_next(&mut self, _: Python, values: &[Value]) -> PyResult<f64> {
+        self.predict_values(values)
+    }
+
+    fn learn_next(&mut self, _: Python, values: &[Value], y: f64) -> PyResult<()> {
+        self.learn_values(values, y, 1.0)
+    }
+
+    fn changes(&self, _: Python) -> PyResult<u64> {
+        Ok(0)
+    }
+}
+
 #[pymethods]
 impl TreeRegressor {
     #[new]
@@ -64,6 +79,10 @@ impl TreeRegressor {
         check_weight(w)?;
         let y = target(y)?;
         self.learn_values(&values(x)?, y, w)
+    }
+
+    fn step<'py>(&mut self, xs: &Bound<'py, PyList>, ys: &Bound<'py, PyList>, wanted: Wanted<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        regress(self, xs, ys, &wanted)
     }
 
     fn shape(&self) -> (usize, usize, usize) {

@@ -1,12 +1,13 @@
 //! The cores of models that restart when their error rises: see `stream_retrain/models/plain_restarting.py`.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::answers::Answers;
 use super::cache::Cache;
 use super::detector::Detector;
 use super::member::Member;
+use super::step::{classify, is_equal, regress, Classifies, Regresses, Wanted};
 use super::values::{target, values, Value};
 use super::Block;
 use crate::block::Writer;
@@ -79,34 +80,40 @@ pub struct RestartingClassifier {
     #[pyo3(get)]
     pub changes: u64,
     cache: Cache<Option<Py<PyAny>>>,
+    /// The label that was predicted for the event that is learned next.
+    next: Option<Py<PyAny>>,
     answers: Answers,
 }
 
 impl RestartingClassifier {
     pub fn untrained(&self, py: Python) -> PyResult<RestartingClassifier> {
-        Ok(RestartingClassifier { watched: self.watched.untrained(py)?, changes: 0, cache: Cache::new(py), answers: Answers::default() })
+        Ok(RestartingClassifier { watched: self.watched.untrained(py)?, changes: 0, cache: Cache::new(py), next: None, answers: Answers::default() })
     }
 
     pub fn predict_values(&mut self, py: Python, values: &[Value], to: &mut Answers) -> PyResult<()> {
-        self.watched.member.predict_proba(py, values, to)?;
+        self.watched.member.predict_proba(py, values, to, false)?;
         self.cache.put(py, values, to.most_probable(py))
     }
 
     pub fn learn_values(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
         self.score_values(py, values, y)?;
-        self.watched.member.learn_label(py, values, y)
+        self.watched.member.learn_label(py, values, y, false)
     }
 
     fn score_values(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
-        let mut label = self.cache.take(py, values)?.flatten();
+        let label = self.cache.take(py, values)?.flatten();
+        self.score_label(py, values, y, label)
+    }
+
+    /// Score a label that was predicted; None: there is none, and the model is asked again.
+    fn score_label(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>, mut label: Option<Py<PyAny>>) -> PyResult<()> {
         if label.is_none() {
             self.answers.clear();
-            self.watched.member.predict_proba(py, values, &mut self.answers)?;
+            self.watched.member.predict_proba(py, values, &mut self.answers, false)?;
             label = self.answers.most_probable(py);
         }
         let Some(label) = label else { return Ok(()) };
-        // Equal objects are equal labels, but for NaN.
-        let missed = (!label.is(y) || y.is_instance_of::<PyFloat>()) && label.bind(py).ne(y)?;
+        let missed = !is_equal(label.bind(py), y)?;
         if self.watched.score(py, f64::from(u8::from(missed)))? {
             self.cache.clear(py);
             self.changes += 1;
@@ -115,12 +122,31 @@ impl RestartingClassifier {
     }
 }
 
+impl Classifies for RestartingClassifier {
+    fn predict_next(&mut self, py: Python, values: &[Value], to: &mut Answers) -> PyResult<()> {
+        self.next = None;
+        self.watched.member.predict_proba(py, values, to, true)?;
+        self.next = self.cache.pass(py, values, to.most_probable(py))?.flatten();
+        Ok(())
+    }
+
+    fn learn_next(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
+        let label = self.next.take();
+        self.score_label(py, values, y, label)?;
+        self.watched.member.learn_label(py, values, y, true)
+    }
+
+    fn changes(&self, _: Python) -> PyResult<u64> {
+        Ok(self.changes)
+    }
+}
+
 #[pymethods]
 impl RestartingClassifier {
     #[new]
     fn new(py: Python, model: &Bound<PyAny>, detector: &Bound<PyAny>, one_sided: bool) -> PyResult<RestartingClassifier> {
         let watched = Watched::new(model, detector, one_sided)?;
-        Ok(RestartingClassifier { watched, changes: 0, cache: Cache::new(py), answers: Answers::default() })
+        Ok(RestartingClassifier { watched, changes: 0, cache: Cache::new(py), next: None, answers: Answers::default() })
     }
 
     fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
@@ -133,6 +159,10 @@ impl RestartingClassifier {
 
     fn learn(&mut self, x: &Bound<PyAny>, y: &Bound<PyAny>) -> PyResult<()> {
         self.learn_values(x.py(), &values(x)?, y)
+    }
+
+    fn step<'py>(&mut self, xs: &Bound<'py, PyList>, ys: &Bound<'py, PyList>, wanted: Wanted<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        classify(self, xs, ys, &wanted)
     }
 
     /// Keep a prediction that was made with the model itself.
@@ -184,29 +214,37 @@ pub struct RestartingRegressor {
     #[pyo3(get)]
     pub changes: u64,
     cache: Cache<f64>,
+    /// What was predicted for the event that is learned next.
+    next: Option<f64>,
     targets: Targets,
 }
 
 impl RestartingRegressor {
     pub fn untrained(&self, py: Python) -> PyResult<RestartingRegressor> {
-        Ok(RestartingRegressor { watched: self.watched.untrained(py)?, changes: 0, cache: Cache::new(py), targets: Targets::default() })
+        Ok(RestartingRegressor { watched: self.watched.untrained(py)?, changes: 0, cache: Cache::new(py), next: None, targets: Targets::default() })
     }
 
     pub fn predict_values(&mut self, py: Python, values: &[Value]) -> PyResult<f64> {
-        let prediction = self.targets.clip(self.watched.member.predict_number(py, values)?);
+        let prediction = self.targets.clip(self.watched.member.predict_number(py, values, false)?);
         self.cache.put(py, values, prediction)?;
         Ok(prediction)
     }
 
     pub fn learn_values(&mut self, py: Python, values: &[Value], y: f64) -> PyResult<()> {
         let usual = self.score_values(py, values, y)?;
-        self.watched.member.learn_number(py, values, usual)
+        self.watched.member.learn_number(py, values, usual, false)
     }
 
     fn score_values(&mut self, py: Python, values: &[Value], y: f64) -> PyResult<f64> {
-        let prediction = match self.cache.take(py, values)? {
+        let prediction = self.cache.take(py, values)?;
+        self.score_number(py, values, y, prediction)
+    }
+
+    /// Score a number that was predicted; None: there is none, and the model is asked again.
+    fn score_number(&mut self, py: Python, values: &[Value], y: f64, prediction: Option<f64>) -> PyResult<f64> {
+        let prediction = match prediction {
             Some(prediction) => prediction,
-            None => self.targets.clip(self.watched.member.predict_number(py, values)?),
+            None => self.targets.clip(self.watched.member.predict_number(py, values, false)?),
         };
         if self.targets.variance != 0.0 {
             let error = (y - prediction).abs() / self.targets.deviation();
@@ -221,12 +259,31 @@ impl RestartingRegressor {
     }
 }
 
+impl Regresses for RestartingRegressor {
+    fn predict_next(&mut self, py: Python, values: &[Value]) -> PyResult<f64> {
+        self.next = None;
+        let prediction = self.targets.clip(self.watched.member.predict_number(py, values, true)?);
+        self.next = self.cache.pass(py, values, prediction)?;
+        Ok(prediction)
+    }
+
+    fn learn_next(&mut self, py: Python, values: &[Value], y: f64) -> PyResult<()> {
+        let prediction = self.next.take();
+        let usual = self.score_number(py, values, y, prediction)?;
+        self.watched.member.learn_number(py, values, usual, true)
+    }
+
+    fn changes(&self, _: Python) -> PyResult<u64> {
+        Ok(self.changes)
+    }
+}
+
 #[pymethods]
 impl RestartingRegressor {
     #[new]
     fn new(py: Python, model: &Bound<PyAny>, detector: &Bound<PyAny>, one_sided: bool) -> PyResult<RestartingRegressor> {
         let watched = Watched::new(model, detector, one_sided)?;
-        Ok(RestartingRegressor { watched, changes: 0, cache: Cache::new(py), targets: Targets::default() })
+        Ok(RestartingRegressor { watched, changes: 0, cache: Cache::new(py), next: None, targets: Targets::default() })
     }
 
     fn predict(&mut self, x: &Bound<PyAny>) -> PyResult<f64> {
@@ -236,6 +293,10 @@ impl RestartingRegressor {
     fn learn(&mut self, x: &Bound<PyAny>, y: &Bound<PyAny>) -> PyResult<()> {
         let values = values(x)?;
         self.learn_values(x.py(), &values, target(y)?)
+    }
+
+    fn step<'py>(&mut self, xs: &Bound<'py, PyList>, ys: &Bound<'py, PyList>, wanted: Wanted<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        regress(self, xs, ys, &wanted)
     }
 
     /// Keep a prediction that was made with the model itself; it is clipped.

@@ -2,10 +2,12 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::answers::Answers;
 use super::labels::Labels;
 use super::rows::Rows;
+use super::step::{classify, Classifies, Wanted};
 use super::values::{values, Table, Value};
 use super::{listed, ranked, Block, Names};
 use crate::block::Writer;
@@ -55,11 +57,6 @@ impl Tree {
         Tree::of(py, self.made)
     }
 
-    /// The labels, and the classes in their order.
-    pub fn ordered(&self) -> (&Labels, &[u32]) {
-        (&self.labels, &self.tree.ranked)
-    }
-
     /// The probability of every class, by its number.
     pub fn predict_values(&mut self, values: &[Value], proba: &mut Vec<f64>) -> PyResult<()> {
         self.rows.fill(values, &self.tree.features)?;
@@ -68,7 +65,7 @@ impl Tree {
     }
 
     pub fn learn_values(&mut self, values: &[Value], y: &Bound<PyAny>, w: f64) -> PyResult<()> {
-        let known = self.labels.0.find(y)?;
+        let known = self.labels.0.find_same(y)?;
         self.rows.learn(values, &mut self.tree.features)?;
         for &feature in &self.rows.withheld {
             self.tree.withhold(feature);
@@ -89,6 +86,22 @@ impl Tree {
     }
 }
 
+impl Classifies for Tree {
+    fn predict_next(&mut self, py: Python, values: &[Value], to: &mut Answers) -> PyResult<()> {
+        self.predict_values(values, &mut to.scratch)?;
+        to.extend(py, &self.labels.0.names, self.tree.ranked.iter().map(|&class| class as usize));
+        Ok(())
+    }
+
+    fn learn_next(&mut self, _: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
+        self.learn_values(values, y, 1.0)
+    }
+
+    fn changes(&self, _: Python) -> PyResult<u64> {
+        Ok(0)
+    }
+}
+
 #[pymethods]
 impl Tree {
     #[new]
@@ -105,6 +118,10 @@ impl Tree {
     fn learn(&mut self, x: &Bound<PyAny>, y: &Bound<PyAny>, w: f64) -> PyResult<()> {
         check_weight(w)?;
         self.learn_values(&values(x)?, y, w)
+    }
+
+    fn step<'py>(&mut self, xs: &Bound<'py, PyList>, ys: &Bound<'py, PyList>, wanted: Wanted<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        classify(self, xs, ys, &wanted)
     }
 
     fn shape(&self) -> (usize, usize, usize) {

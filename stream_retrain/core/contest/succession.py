@@ -84,10 +84,10 @@ class Succession:
         """Whether `remember` wants every labelled event."""
         return self._recent is not None
 
-    def remember(self, x: Features, y: Label, error: float) -> None:
-        """Keep an event for a challenger trained on the spot; `error` of the prediction that was made, 1 where there was none."""
+    def remember(self, rows: Iterable[tuple[Features, Label, float]]) -> None:
+        """Keep events for a challenger trained on the spot, each with the error of the prediction that was made, 1 where there was none."""
         if self._recent is not None:
-            self._recent.append((x, y, error))
+            self._recent.extend(rows)
 
     @property
     def served(self) -> Any:

@@ -10,6 +10,7 @@ Members that are about as good as each other take turns. So a change of the lead
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from stream_retrain.core.state import Part, Saved
@@ -54,6 +55,14 @@ class Adaptation:
             if not self._calm_in and self._leader != self._told:
                 return True
         return bool(self._model.changes != self._changes)
+
+    def room(self) -> float:
+        """How many labels may pass before one at which there is something to tell, unless the model changes."""
+        return self._calm_in if self._calm_in and self._leader != self._told else math.inf
+
+    def passed(self, labels: int) -> None:
+        """So many labels have passed, fewer than there was room for, and the model did not change."""
+        self._calm_in = max(0, self._calm_in - labels)
 
     def tell(self, offset: int, time_s: float, generation: int) -> list[ShardFact]:
         """What happened since the last time."""

@@ -14,12 +14,13 @@ A detector is foreign code. One that raises is replaced by a fresh one, and that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.triggers import Caution
 from stream_retrain.core.serve.predictor import Prediction, has_failed
+from stream_retrain.core.serve.step import Looks
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.core.watch.guards import Direction, Guard
 from stream_retrain.core.watch.rank import RankGuard
@@ -28,7 +29,7 @@ from stream_retrain.core.watch.watch import RANK, Watch, reading
 from stream_retrain.facts.observation import Reading
 from stream_retrain.facts.shard import DetectorFailed, DriftDetected, WarningRaised
 from stream_retrain.facts.telling import raised
-from stream_retrain.facts.values import Features
+from stream_retrain.facts.values import Event, Features, Label
 
 __all__ = ["Seen", "Watches"]
 
@@ -119,6 +120,30 @@ class Watches:
                 seen = [*(seen or ()), self._failed(offset, time_s, index, error, generation)]
         return seen or ()
 
+    def looks(self, events: Iterator[Event], generation: int) -> Looks:
+        """How these events are seen, each once it was learned, with the prediction of the model that serves now."""
+        if not self.of_model and not self.of_questions:
+            return Looks()
+        if self._only_errors is not None:
+            return Looks(errors=self._only_errors)
+        see, notice, of_model, of_questions = self.see, self.notice, self.of_model, self.of_questions
+
+        def look(y: Label, y_pred: Label | None, proba: Any) -> Sequence[Seen]:
+            offset, _, time_s, x, _ = next(events)
+            signs = see(offset, time_s, y, (y_pred, proba), generation) if of_model else ()
+            return [*signs, *notice(offset, time_s, x or {}, (y_pred, proba), generation)] if of_questions else signs
+
+        return Looks(rows=look)
+
+    def signs_of(self, said: Any, offset: int, time_s: float, y: Label, y_pred: Label | None, generation: int) -> Sequence[Seen]:
+        """What was said about an event that was seen so; what was raised is said too."""
+        if said is None or isinstance(said, list | tuple):
+            return said or ()
+        index = self._of_model[0][0]
+        if isinstance(said, Exception):
+            return [self._failed(offset, time_s, index, said, generation)]
+        return [self._told(offset, time_s, index, said, 0 if y == y_pred else 1, generation)]
+
     def worst_error(self) -> float:
         """What a failed prediction counts as."""
         return self._worst.of("error") or 1.0
@@ -169,7 +194,15 @@ class Watches:
             else:
                 self._of_model.append((index, guard.update, warn, signal_of(watch.signal, self._pipeline.task)))
         self.of_model, self.of_questions = bool(self._of_model), bool(self._of_features or self._of_questions)
+        self._only_errors = self._of_errors_only()
         self._measures = self.of_model and self._pipeline.task == "regression"
+
+    def _of_errors_only(self) -> _Update | None:
+        """What to show whether a label was missed, where that is all that is watched."""
+        if self.of_questions or len(self._of_model) != 1 or self._pipeline.task == "regression":
+            return None
+        [(index, update, warn, _)] = self._of_model
+        return update if warn is None and self._pipeline.watch[index].signal == "error" else None
 
     def _told(self, offset: int, time_s: float, index: int, direction: Direction | None, value: Any, generation: int) -> Seen:
         watch: Watch = self._pipeline.watch[index]
