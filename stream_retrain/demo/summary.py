@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stream_retrain.backtesting.result import Interval
@@ -133,7 +133,7 @@ def _cuts(intervals: Iterable[Interval], incident_at: Mapping[int, int]) -> dict
     return {partition: min(found, key=lambda cut: abs(cut.offset - incident_at[partition])) for partition, found in begins.items()}
 
 
-def _tally(tally: _Tally, events: list[Event], by_offset: Mapping[int, Any], cut: int) -> None:
+def _tally(tally: _Tally, events: Sequence[Event], by_offset: Mapping[int, Any], cut: int) -> None:
     for number, event in enumerate(events):
         if event.offset in by_offset:
             tally.add(number / len(events), right=by_offset[event.offset] == event.y, total=1, after=event.offset >= cut)

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import functools
 import operator
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar
+import typing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 from stream_retrain.facts.records import Passed, Rejected
 from stream_retrain.facts.values import Event, Headers, Record
 
-__all__ = ["Batch", "Headers", "Record", "Records"]
+__all__ = ["Batch", "Events", "Headers", "Record", "Records"]
 
 _Made = TypeVar("_Made", Event, Rejected, Passed)
 _offset: Final = operator.attrgetter("offset")
+# Of a tuple that is there already; a NamedTuple's own constructor takes three times as long.
+_event: Callable[[tuple[Any, ...]], Event] = functools.partial(tuple.__new__, Event)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,14 +65,43 @@ class Records:
         return Record(self.offsets[row], self.keys[row], self.values[row], self.timestamps_ms[row], self.headers[row])
 
 
+class Events(Sequence[Event]):
+    """Events column by column; one of them is made where somebody asks for it."""
+
+    __slots__ = ("columns",)
+
+    def __init__(self, columns: tuple[Sequence[Any], ...]) -> None:
+        """Offsets, ids, times, features, and labels; all of one length."""
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    @typing.overload
+    def __getitem__(self, at: int) -> Event: ...
+    @typing.overload
+    def __getitem__(self, at: slice) -> Events: ...
+    def __getitem__(self, at: int | slice) -> Event | Events:
+        columns = tuple([column[at] for column in self.columns])
+        return Events(columns) if isinstance(at, slice) else _event(columns)
+
+    def __iter__(self) -> Iterator[Event]:
+        return map(_event, zip(*self.columns, strict=True))
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Events | list) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
     """Records, the events they were decoded to, those that are none, and those passed over; each in order of offset."""
 
     records: Records
-    events: list[Event]
-    rejected: list[Rejected]
-    passed: list[Passed] = dataclasses.field(default_factory=list)
+    events: Sequence[Event]
+    rejected: Sequence[Rejected]
+    passed: Sequence[Passed] = dataclasses.field(default_factory=list)
 
     @classmethod
     def of_events(cls, events: list[Event]) -> Batch:
@@ -86,10 +119,11 @@ class Batch:
         if records is self.records or not len(records):
             return self if records is self.records else Batch(records, [], [])
         low, high = records.offsets[0], records.offsets[-1] + 1
-        return Batch(records, *(_between(made, low, high) for made in (self.events, self.rejected, self.passed)))
+        events, rejected = _between(self.events, low, high), _between(self.rejected, low, high)
+        return Batch(records, events, rejected, _between(self.passed, low, high))
 
 
-def _between(made: list[_Made], low: int, high: int) -> list[_Made]:
+def _between(made: Sequence[_Made], low: int, high: int) -> Sequence[_Made]:
     """What was made of the records of some offsets."""
     if not made:
         return made

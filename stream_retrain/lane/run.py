@@ -11,6 +11,7 @@ from msgspec import UNSET
 from stream_retrain.core.scores import Scored
 from stream_retrain.core.serve.step import Taken
 from stream_retrain.facts.values import Event, Features, Label, Predicted
+from stream_retrain.lane.batch import Events
 from stream_retrain.lane.class_probabilities import class_probabilities
 
 __all__ = ["Run"]
@@ -29,7 +30,8 @@ class Run(NamedTuple):
     def of(cls, events: Sequence[Event], start: int, rows_max: float, classes: Collection[Label] | None) -> Run | None:
         """The events from `start` on, as long as they have features, and a label that is one of the classes; None: the first has not."""
         end = len(events) if rows_max >= len(events) - start else start + int(rows_max)
-        offsets, ids, times_s, xs, ys = zip(*itertools.islice(events, start, end), strict=True)
+        columns: Any = events[start:end].columns if isinstance(events, Events) else tuple(zip(*events[start:end], strict=True))
+        offsets, ids, times_s, xs, ys = columns
         rows = len(xs)
         if None in ys:
             rows = ys.index(None)

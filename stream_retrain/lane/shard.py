@@ -36,7 +36,6 @@ where something happens, too.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -55,6 +54,7 @@ from stream_retrain.facts.observation import DuelStanding, Observation
 from stream_retrain.facts.shard import DuelFact, PredictionFailed, Rejected
 from stream_retrain.facts.telling import raised
 from stream_retrain.facts.values import Event, Predicted
+from stream_retrain.lane.batch import Events
 from stream_retrain.lane.class_probabilities import class_probabilities
 from stream_retrain.lane.event_id import text_of_id
 from stream_retrain.lane.intake import Intake
@@ -154,7 +154,7 @@ class Shard:
     def process(self, events: Iterable[Event]) -> Outcome:
         """Take the next events of the log, in order of offset; return what they did."""
         done = Done()
-        coming = events if isinstance(events, list) else list(events)
+        coming: Sequence[Event] = events if isinstance(events, list | Events) else list(events)
         at, end = 0, len(coming)
         while at < end:
             if self._inputs:
@@ -202,7 +202,7 @@ class Shard:
         """Of its models those that were put away, in pieces that never change."""
         return [each for model in self._reactor.succession.models() for each in segments_of(model)]
 
-    def _take_run(self, events: list[Event], start: int, done: Done) -> int:
+    def _take_run(self, events: Sequence[Event], start: int, done: Done) -> int:
         """Let the model take events with their labels in one call, until something happens; where the next one is, 0: there is none such.
 
         At none but the last one anything happens; that one is told as any other.
@@ -211,7 +211,7 @@ class Shard:
         room = 0 if labels.wait else reactor.room(self.events_seen)
         if not room or (run := Run.of(events, start, room, labels.open_classes)) is None:
             return 0
-        taken = reactor.step(run.xs, run.ys, reactor.watches.looks(itertools.islice(events, start, None), reactor.generation))
+        taken = reactor.step(run.xs, run.ys, reactor.watches.looks(iter(events[start:]), reactor.generation))
         last = len(taken.predictions) - 1
         at = start + last + 1
         if last >= 0:
@@ -234,14 +234,14 @@ class Shard:
             return at + 1
         return self._take_stretch(events, at, done, at + 1) if taken.odd else at
 
-    def _take_stretch(self, events: list[Any], start: int, done: Done, end: int | None = None) -> int:  # noqa: C901 - one loop, one law
+    def _take_stretch(self, events: Sequence[Any], start: int, done: Done, end: int | None = None) -> int:  # noqa: C901 - one loop, one law
         """Take events from `start` on, until something happens that changes what is bound here, or to the end; where the next one is."""
         reactor, labels, binary, keeps_proba = self._reactor, self._labels, self._binary, self._keeps_proba
         predict, learn, generation, follow = reactor.predict, reactor.learn, reactor.generation, reactor.label
         waiting, early, duel = labels.questions.waiting, labels.questions.answers.early, reactor.succession.duel
         classes, is_odd, shows = labels.open_classes, labels.classes.is_odd, self._pipeline.probabilities
         predicted, learned, scored, model = done.predicted.append, done.learned.append, done.scored.append, f"{self._model}-{generation}"
-        for at, given in enumerate(itertools.islice(events, start, end), start + 1):
+        for at, given in enumerate(events[start:end], start + 1):
             event, known, delay_s = labels.matched(given, self._newest_time_s, done.facts) if waiting or early else (given, None, None)
             offset, id_, time_s, x, y = event
             if (x if known is None else y) is None or (classes is not None and y not in classes and is_odd(event, done.facts)):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stream_retrain import Schema
 from stream_retrain.errors import EventError
 from stream_retrain.facts.records import Rejected
 from stream_retrain.facts.values import Event, Features
-from stream_retrain.lane.batch import Batch, Record, Records
+from stream_retrain.lane.batch import Batch, Events, Record, Records
 from stream_retrain.lane.formats.decoder import EventDecoder
 
 OFFSET, TIMESTAMP_MS = 7, 9_500
@@ -278,3 +280,50 @@ class TestConvert:
         with pytest.raises(EventError) as caught:
             decoder().convert({**self.ROW, **changes}, OFFSET, TIMESTAMP_MS)
         assert (caught.value.reason, caught.value.field) == ("schema", field)
+
+
+ODD = (
+    b'{"id":"e","a":1,"b":true}',
+    b'{"id":7,"a":1.5,"b":true,"y":0}',
+    b'{"id":"e","a":1.5,"b":null,"y":true}',
+    b'{"id":"e","y":true}',
+    b'{"id":"e","a":"text","b":false}',
+    b'{"a":1.5,"b":false,"y":1}',
+    b'{"id":"e","a":1.5',
+    b"",
+    None,
+    b'{"id":"e","b":true,"a":2.5,"y":1,"more":[1,2]}',
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    parts=st.lists(st.tuples(st.integers(0, 30), st.sampled_from([*ODD, None])), min_size=1, max_size=5),
+    time_ms=st.sampled_from([9_500, -1, 300_000_000_000_000]),
+    task=st.sampled_from(["binary", "regression"]),
+)
+def test_a_batch_of_plain_records_becomes_what_each_would(parts: list[tuple[int, bytes | None]], time_ms: int, task: str) -> None:
+    by = decoder(task, time=None, features={"a": float, "b": bool | None})
+    values = [value for plain, odd in parts for value in [b'{"id":"x","a":0.5,"b":true,"y":1}'] * plain + [odd] * (plain % 2)]
+    records = Records.of(Record(offset, b"k", value, time_ms) for offset, value in enumerate(values))
+    one_by_one = decoder(task, time=None, features={"a": float, "b": bool | None})
+    one_by_one._plain = False
+    expected = one_by_one.decode_batch(records)
+    for _ in range(2):  # the second time it knows that not all are plain
+        assert by.decode_batch(records) == expected
+    assert len(expected.events) + len(expected.rejected) == len(values)
+
+
+def test_a_batch_that_is_plain_is_columns_and_any_part_of_it() -> None:
+    by = decoder(time=None, features={"a": float})
+    batch = by.decode_batch(Records.of(Record(offset, None, b'{"id":"x","a":0.5,"y":1}', 9_500) for offset in range(5)))
+    assert isinstance(batch.events, Events)
+    listed = list(batch.events)
+    assert listed == [Event(offset, "x", 9.5, {"a": 0.5}, True) for offset in range(5)]
+    assert batch.events[-1] == listed[-1]
+    assert batch.events[1:3] == listed[1:3]
+    assert batch.events != listed[:4]
+    assert batch.events != "text"
+    assert list(batch.rows(1, 4).events) == listed[1:4]
+    with pytest.raises(IndexError):
+        batch.events[5]

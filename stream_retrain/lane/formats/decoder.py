@@ -30,7 +30,7 @@ from stream_retrain.errors import EventError
 from stream_retrain.facts.records import Passed, Rejected
 from stream_retrain.facts.telling import cut
 from stream_retrain.facts.values import ID_CHARS_MAX, Event, EventId, Features
-from stream_retrain.lane.batch import Batch, Record, Records
+from stream_retrain.lane.batch import Batch, Events, Record, Records
 from stream_retrain.lane.formats.event_time import TIME_MAX_S, TIME_MIN_S, seconds_of, time_type
 from stream_retrain.lane.formats.format import PASSED
 from stream_retrain.lane.formats.hook import sound
@@ -41,6 +41,7 @@ __all__ = ["EventDecoder"]
 
 DAY_S: Final = 86_400.0
 FIELD_BYTES_MAX: Final = 1_000
+NOT_PLAIN_BATCHES: Final = 20
 INTEGER_MIN: Final = -(1 << 63)
 INTEGER_MAX: Final = (1 << 63) - 1
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
@@ -75,6 +76,9 @@ class EventDecoder:
         self._format = format_of(schema)
         self._lenient = any(field.non_finite != "refuse" for field in schema.fields.values())
         self._to_event: Callable[[Any, int, int], Event] = self._flat
+        self._not_plain_for = 0
+        """Batches that are not tried as a whole, because one was not plain."""
+        self._plain = schema.is_flat and self._format is None and schema.format == "json" and schema.id is not None and schema.time is None
         if schema.is_flat and self._format is None and schema.format == "json":
             kind = _flat_type(schema, task)
         else:
@@ -92,10 +96,16 @@ class EventDecoder:
         """The batch of these records: events, and rejected records. Never raises for bad input."""
         if self._format is not None:
             return self._decode_each(records)
+        bytes_max = self._bytes_max - max(map(len, filter(None, records.keys)), default=0)  # where it is less, `decode` looks again
+        if self._plain and self._not_plain_for:
+            self._not_plain_for -= 1
+        elif self._plain:
+            if (plain := self._decode_plain(records, bytes_max)) is not None:
+                return Batch(records, plain, [])
+            self._not_plain_for = NOT_PLAIN_BATCHES
         events: list[Event] = []
         rejected: list[Rejected] = []
         add, parse, event = events.append, self._parse, self._to_event
-        bytes_max = self._bytes_max - max(map(len, filter(None, records.keys)), default=0)  # where it is less, `decode` looks again
         for offset, value, timestamp_ms in zip(records.offsets, records.values, records.timestamps_ms, strict=True):
             try:
                 if value and len(value) <= bytes_max:
@@ -110,6 +120,29 @@ class EventDecoder:
             except EventError as error:
                 rejected.append(_rejected(offset, error))
         return Batch(records, events, rejected)
+
+    def _decode_plain(self, records: Records, bytes_max: int) -> Events | None:
+        """The events of records that are complete and as most records are; None where one is not: all are read one by one then."""
+        values: Any = records.values
+        if None in values or max(map(len, values), default=0) > bytes_max:
+            return None
+        try:
+            rows = list(map(self._parse, values))
+        except (ValueError, RecursionError):
+            return None
+        label, id_field, boolean = self._label, self._schema.id, self._boolean
+        ys = [row.pop(label, None) for row in rows]
+        ids = [row.pop(id_field, None) for row in rows]
+        if set(map(type, ids)) != {str} or set(map(len, rows)) != {self._features}:
+            return None
+        if boolean and not set(map(type, ys)) <= {bool, type(None)}:
+            ys = [y if y is None else bool(y) for y in ys]
+        if self._nullable and any(None in row.values() for row in rows):
+            return None
+        times_s = [timestamp_ms / 1000 for timestamp_ms in records.timestamps_ms]
+        if min(times_s) < TIME_MIN_S or max(times_s) > TIME_MAX_S:
+            return None
+        return Events((records.offsets, ids, times_s, rows, ys))
 
     def _decode_each(self, records: Records) -> Batch:
         """The same record by record, with keys and headers, for a format that reads them."""
