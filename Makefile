@@ -51,8 +51,9 @@ check: $(READY) ## Style, types and layers; and the compiled models where cargo 
 	@if command -v cargo >/dev/null; then set -ex; cd native; cargo fmt --check; cargo clippy --quiet --release -- -D warnings; \
 	cargo test --quiet --no-default-features; else echo "cargo is not installed: native/ was not checked"; fi
 
-bench: $(READY) ## Throughput beside the bare River loop
-	$(BIN)/python -m benchmarks.throughput
+bench: $(READY) ## Throughput beside the bare River loop (PEERS=1: and beside what others write instead, which is installed to build/)
+	@mkdir -p build/throughput
+	$(BIN)/python -m benchmarks.throughput $(if $(PEERS),--peers) --json build/throughput/rows.json --markdown build/throughput/tables.md --plot build/throughput/throughput.svg
 
 bench-models: $(READY) ## CPU an event and checkpoints of every model: compiled, in Python, and River's
 	$(BIN)/python -m benchmarks.models

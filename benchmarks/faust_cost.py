@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fresh_process import in_fresh_process
-from benchmarks.throughput import MODELS, Cost, pipeline, stream
+from benchmarks.throughput_worker import SMALL_MODELS, Cost, pipeline, stream
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.engines.kafka.publish import publish_rows
 from stream_retrain.facts.worker import Assigned, Committed, WorkerFact
@@ -84,7 +84,7 @@ def main() -> None:
             {},
             {"kafka_bootstrap_servers": stack.bootstrap_servers, "redis_url": stack.redis_url, "http": False, "log_level": "error"},
         )
-        found = [measure(model, settings, rows, arguments.rounds) for model in MODELS]
+        found = [measure(model, settings, rows, arguments.rounds) for model in SMALL_MODELS]
     for row in found:
         print(json.dumps(row))
     if arguments.json:

@@ -23,7 +23,7 @@ from typing import Any
 
 from river import drift, linear_model, preprocessing
 
-from benchmarks.throughput import FEATURES, stream
+from benchmarks.throughput_worker import FEATURES, stream
 from stream_retrain import Challenge, On, Pipeline, Schema, Watch
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.engines.driver import Driver, DriverLimits, Log

@@ -21,18 +21,18 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from confluent_kafka import Producer
 from river import forest, linear_model, preprocessing, tree
 
 from benchmarks.fresh_process import in_fresh_process
+from benchmarks.plain_producer import plain_clients
 from benchmarks.recovery_takeover import SESSION_TIMEOUT_S, takeovers
-from benchmarks.throughput import pipeline as bench_pipeline
-from benchmarks.throughput import stream
+from benchmarks.throughput_worker import pipeline as bench_pipeline
+from benchmarks.throughput_worker import stream
 from stream_retrain import Pipeline
 from stream_retrain.codec.keyring import Keyring
 from stream_retrain.engines.driver import Driver, DriverLimits
 from stream_retrain.engines.driver.log import Log
-from stream_retrain.engines.kafka.clients import Clients, admin_client, base_config, confluent_clients
+from stream_retrain.engines.kafka.clients import admin_client, confluent_clients
 from stream_retrain.engines.kafka.publish import publish_rows
 from stream_retrain.engines.kafka.topics import prepare_topics
 from stream_retrain.engines.kafka.worker import Worker
@@ -83,25 +83,6 @@ def checkpoint_pauses(model: str, redis_url: str) -> dict[str, Any]:
     return quantiles([fact.seconds for fact in taken]) | {"bytes": taken[-1].bytes, "events": len(records)}
 
 
-class PlainProducer:
-    """A producer without transactions: what they cost shows beside it."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._producer = Producer({"linger.ms": 5, "compression.type": "lz4", **base_config(settings)})
-
-    def produce(self, topic: str, value: bytes | None, key: bytes | None, partition: int, *, headers: Any = None) -> None:
-        self._producer.produce(topic, value, key, partition, headers=headers)
-
-    def commit_transaction(self, timeout: float) -> None:
-        self._producer.flush(timeout)
-
-    def poll(self, timeout: float) -> int:
-        return self._producer.poll(timeout)
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_: None
-
-
 def run(case: str, name: str, source: str, settings: Settings) -> float:
     """Seconds from the assignment to the end of the log, in this process: `live`, `replay` or `plain`."""
     declared = bench_pipeline(MODEL, source)
@@ -119,10 +100,7 @@ def run(case: str, name: str, source: str, settings: Settings) -> float:
             case WentLive() if case == "replay":
                 times["ended"] = time.perf_counter()
 
-    clients = confluent_clients(settings)
-    if case == "plain":
-        made: Any = lambda *_: PlainProducer(settings)  # noqa: E731
-        clients = Clients(consumer=clients.consumer, producer=made)
+    clients = plain_clients(settings) if case == "plain" else confluent_clients(settings)
     stores = connect("memory://" if case == "plain" else settings.redis_url)
     admin = admin_client(settings)
     prepare_topics(admin, pipeline, settings)

@@ -28,7 +28,7 @@ import psutil
 import redis
 from river import drift, forest
 
-from benchmarks.throughput import FEATURES, MODELS, stream
+from benchmarks.throughput_worker import FEATURES, SMALL_MODELS, stream
 from stream_retrain import Ignore, On, Pipeline, Schema, Watch
 from stream_retrain.codec.keyring import Key, Keyring
 from stream_retrain.compose import run_pipeline
@@ -40,7 +40,7 @@ from stream_retrain.settings import Settings, load_settings
 
 PARTITIONS = 4
 SIZED: dict[str, Callable[[], Any]] = {
-    **MODELS,
+    **SMALL_MODELS,
     "adaptive_classifier": adaptive_classifier,
     "ARFClassifier of 10": lambda: forest.ARFClassifier(n_models=10, seed=1),
 }
