@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from stream_retrain.engines.driver import Log
+from stream_retrain.engines.driver import Log, Opened
 from stream_retrain.engines.kafka.clients import Clients
 from stream_retrain.engines.kafka.takeover import Takeover
 from stream_retrain.engines.kafka.topics import CommitNote
 from stream_retrain.engines.watchdog import Watchdog
-from stream_retrain.errors import BrokerError
+from stream_retrain.errors import BrokerError, StateError
+from stream_retrain.facts.values import ShardId
 from stream_retrain.settings import Settings
 from tests.core import streams
 
@@ -147,3 +148,24 @@ def test_whether_kafka_answers_is_asked_for_a_moment() -> None:
     assert bench.takeover.answers()
     bench.consumer.fails = [AWAY]
     assert not bench.takeover.answers()
+
+
+def test_a_log_that_has_moved_since_it_was_read_is_read_again() -> None:
+    """The process was suspended in between, and another was the owner: its checkpoint is beyond what was read."""
+    bench = Bench({0: (6, "")})
+    tried: list[int | None] = []
+
+    def opening(partition: int, log: Log) -> Opened:
+        tried.append(log.committed)
+        if log.committed != 18:
+            raise StateError("the checkpoint at offset 10 is beyond the committed one")
+        return Opened(ShardId("p", SOURCE, partition), 10, 18)
+
+    place = TopicPartition(SOURCE, 0)
+    [(_, log)] = bench.takeover.logs([place])
+    with pytest.raises(StateError, match="beyond"):
+        bench.takeover.opened(place, log, opening)
+    assert tried == [6], "nothing has moved, so it is not tried again"
+    bench.consumer.offsets[0] = (18, "")
+    assert bench.takeover.opened(place, log, opening).live_from == 18
+    assert tried == [6, 6, 18]

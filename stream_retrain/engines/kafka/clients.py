@@ -199,7 +199,7 @@ def producer_client(settings: Settings, transactional_id: str, on_error: OnError
             "linger.ms": 5,
             "compression.type": "lz4",
             # The client waits this long after CONCURRENT_TRANSACTIONS; 100 ms by default, which every small commit would pay.
-            "retry.backoff.ms": 10,
+            "retry.backoff.ms": 2,
             "queue.buffering.max.messages": 1_000_000,
             "delivery.report.only.error": True,  # a commit that holds says that all were delivered
             "message.max.bytes": max(1_000_000, settings.record_bytes_max + 100_000),

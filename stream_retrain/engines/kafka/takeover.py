@@ -8,13 +8,14 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stream_retrain.core.pipeline import Pipeline
-from stream_retrain.engines.driver import Log
+from stream_retrain.engines.driver import Log, Opened
 from stream_retrain.engines.failpoints import reach
 from stream_retrain.engines.kafka.answered import answered_through
 from stream_retrain.engines.kafka.clients import Clients, ConsumerClient, broker_error
 from stream_retrain.engines.kafka.patiently import ELECTING, patiently
 from stream_retrain.engines.kafka.topics import CommitNote, SourceTopic
 from stream_retrain.engines.watchdog import Stop
+from stream_retrain.errors import StateError
 from stream_retrain.settings import Settings
 
 __all__ = ["Takeover"]
@@ -74,6 +75,20 @@ class Takeover:
         by_number, answered = {place.partition: place for place in found}, self._answered(found)
         for place in places:
             yield place, self._log(by_number[place.partition], began_with, answered.get(place.partition, 0))
+
+    def opened(self, place: TopicPartition, log: Log, opening: Callable[[int, Log], Opened]) -> Opened:
+        """Open a shard on its log.
+
+        A process may be suspended after it has read the log, and others own the shard meanwhile: what is stored is then beyond what was
+        read. So where it does not fit, and the log has moved, it is opened on the log as it is now. Raises `StateError`.
+        """
+        try:
+            return opening(place.partition, log)
+        except StateError:
+            [(_, moved)] = self.logs([place])
+            if moved.committed == log.committed:
+                raise
+            return opening(place.partition, moved)
 
     def _answered(self, places: list[TopicPartition]) -> dict[int, int]:
         """Through where those were answered whose offsets Kafka may have forgotten: looked for only where the worker would go on there."""

@@ -3,9 +3,9 @@
 The protocol, each part written where it is done, each step with a fail point (`engines.failpoints`):
 
 - start: 1 take the transactional id over, so that a transaction that an earlier process left open is aborted; 2 join the group.
-- poll: 1 receive, waiting at most 0.1 s, because signals are served between polls; 2 decode, predict and learn (`driver.take`).
-- commit, when `commit_interval_ms` (a few of them while catching up) or `commit_events_max` is due: 1 to 4 the transaction
-  (`kafka.sink`); 5 drop the outputs, 6 append to the windows (`driver.committed`); then at most one checkpoint (`driver`).
+- poll: 1 receive, waiting no longer than `kafka.pace` says; 2 decode, predict and learn (`driver.take`).
+- commit, when `kafka.pace` says that one is due: 1 to 4 the transaction (`kafka.sink`); 5 drop the outputs, 6 append to the windows
+  (`driver.committed`); then at most one checkpoint (`driver`).
 - assign: 1 fence the partitions' former owner, where that is done by epoch (`kafka.sinks`); 2 read committed offsets, what is noted
   beside them and what is retained; 3 fence and restore each shard (`engines.driver.restore`); 4 give its start offset with the
   assignment itself, since pausing or seeking right after an assignment loses it.
@@ -42,6 +42,7 @@ from stream_retrain.engines.kafka.condition import Condition
 from stream_retrain.engines.kafka.held import Held
 from stream_retrain.engines.kafka.membership import Callbacks, Membership, consumer_failed, free_instance
 from stream_retrain.engines.kafka.orphans import Orphans
+from stream_retrain.engines.kafka.pace import Pace
 from stream_retrain.engines.kafka.records import records_of
 from stream_retrain.engines.kafka.sink import OutputRefusedError, TransactionAbortedError, TransactionalSink
 from stream_retrain.engines.kafka.sinks import sinks_of
@@ -58,12 +59,8 @@ from stream_retrain.stores.ports import Stores
 
 __all__ = ["Worker", "run_worker"]
 
-POLL_TIMEOUT_S: Final = 0.1
 REVOKE_TIMEOUT_S: Final = 10.0
 ABORT_PAUSE_S: Final = 0.1
-# While polls come back full the worker is behind, and no reader can tell a commit a few intervals later; each commit costs CPU here
-# and at the broker (8 us an event with one every 1,000 events beside a Hoeffding tree, hardly any with one every 5,000).
-CATCHING_UP: Final = 3
 IGNORED_ERRORS: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._MAX_POLL_EXCEEDED})
 TRANSIENT_ERRORS: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
 
@@ -143,7 +140,7 @@ class Worker:
         made = functools.partial(TransactionalSink, topics=topics, settings=settings, clients=clients, stop=self._stop)
         self._sinks = sinks_of(clients, made, self._on_client_error, of_process=f"{group}-{instance}", of_topic=f"{group}-{self._source}")
         self._fatal: BaseException | None = None
-        self._commit_at_s = 0.0
+        self._pace = Pace(settings, self._clock_s)
         self._waits = True
         self._takeover = Takeover(self._consumer, pipeline, settings, clients, self._topic, self._stop)
         self._condition = Condition(tell, self._takeover.answers)
@@ -158,9 +155,19 @@ class Worker:
 
     def turn(self) -> None:
         """1 receive; 2 learn; 3 commit what is due, and write a checkpoint that is due."""
-        settings = self._settings
+        self._pace.receive(self._received)
+        self._held.keep()
+        now_s = self._clock_s()
+        if self._pace.is_due(now_s, self._driver.unsent_outputs):
+            whole = self._commit()
+            self._pace.committed(now_s, all_of_it=whole)
+            self._driver.settle(now_s)
+        self._look(now_s)
+
+    def _received(self, most: int, timeout_s: float) -> int:
+        """One call of the client. It may hold a rebalance, so what it gives is learned before the next call."""
         try:
-            messages = self._consumer.consume(settings.poll_records_max, POLL_TIMEOUT_S)
+            messages = self._consumer.consume(most, timeout_s)
         except KafkaException as error:
             raise self._fatal or consumer_failed("polling", error.args[0], self._settings) from None
         if self._fatal is not None:
@@ -168,15 +175,7 @@ class Worker:
         if messages:
             reach("poll.received")
             self._take(messages)
-        self._held.keep()
-        now_s = self._clock_s()
-        interval_s = settings.commit_interval_ms / 1000
-        due_s = self._commit_at_s + (interval_s * CATCHING_UP if len(messages) == settings.poll_records_max else 0.0)
-        if self._driver.unsent_outputs >= settings.commit_events_max or now_s >= due_s:
-            self._commit()
-            self._commit_at_s = self._clock_s() + interval_s
-            self._driver.settle(now_s)
-        self._look(now_s)
+        return len(messages)
 
     def spare(self) -> None:
         """There is no partition for this worker, so that it need not be waited for."""
@@ -298,7 +297,7 @@ class Worker:
             for place, log in self._takeover.logs(places):
                 if self._stop():
                     return  # nothing is taken over any more
-                opened = self._driver.open(place.partition, log, now_s)
+                opened = self._takeover.opened(place, log, lambda partition, log: self._driver.open(partition, log, now_s))
                 self._tell(Assigned(shard=opened.id, offset=opened.offset, live_from=opened.live_from))
                 place.offset = opened.offset
             consumer.incremental_assign(places)
