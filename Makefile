@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast test-integrations native nightly digests check bench bench-models bench-quality bench-backtest chaos bench-recovery bench-metrics bench-scale docs dashboards manifests clean
+.PHONY: help demo test test-fast test-integrations native nightly digests check bench bench-models bench-quality bench-backtest chaos bench-recovery bench-latency bench-pauses bench-metrics bench-scale docs dashboards manifests clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,13 @@ chaos: $(READY) ## Workers, brokers and Valkey killed at random, and the proof t
 
 bench-recovery: $(READY) ## Time to the next prediction after a kill, replay speed, checkpoint pauses
 	$(BIN)/python -m benchmarks.recovery
+
+bench-latency: $(READY) ## From an event to its prediction, by load and commit interval, and while something else goes on, to build/latency
+	@mkdir -p build/latency
+	$(BIN)/python -m benchmarks.latency --json build/latency/rows.json --markdown build/latency/tables.md --plot build/latency/latency.svg
+
+bench-pauses: $(READY) ## How long a checkpoint holds the loop up, by model, and what a fork takes
+	$(BIN)/python -m benchmarks.checkpoint_pauses
 
 bench-metrics: $(READY) ## What metrics cost, and how long a scrape takes at 20 pipelines x 8 partitions
 	$(BIN)/python -m benchmarks.metrics
