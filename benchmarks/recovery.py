@@ -5,7 +5,7 @@
 - takeover: from SIGKILL of one of two workers to the first new prediction on each of its partitions, read from the topic; once where
   nothing starts it again (the other takes over when the session has timed out), once under `run --workers 2`;
 - replay: events a second while a worker learns again silently, beside the same events live;
-- checkpoint pause: append what the window lacks, pickle, seal, save in Valkey; the loop waits for all of it;
+- checkpoint pause: the longest that one turn of the loop takes for a checkpoint (`benchmarks.checkpoint_pauses`);
 - exactly once: events a second of the whole worker with transactions and checkpoints, and with neither (a plain producer, stores in
   memory), in alternating rounds.
 """
@@ -16,13 +16,14 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import redis
 from river import forest, linear_model, preprocessing, tree
+from confluent_kafka import Producer
 
+from benchmarks.checkpoint_pauses import MODELS, pauses, quantiles
 from benchmarks.fresh_process import in_fresh_process
 from benchmarks.plain_producer import plain_clients
 from benchmarks.recovery_takeover import SESSION_TIMEOUT_S, takeovers
@@ -33,23 +34,17 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.engines.driver import Driver, DriverLimits
 from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.kafka.clients import admin_client, confluent_clients
+from stream_retrain.engines.kafka.clients import Clients, admin_client, base_config, confluent_clients
 from stream_retrain.engines.kafka.publish import publish_rows
 from stream_retrain.engines.kafka.topics import prepare_topics
 from stream_retrain.engines.kafka.worker import Worker
-from stream_retrain.facts.worker import Assigned, Checkpointed, Committed, WentLive, WorkerFact
-from stream_retrain.lane.batch import Record, Records
+from stream_retrain.facts.worker import Assigned, Committed, WentLive, WorkerFact
 from stream_retrain.local import LocalStack
 from stream_retrain.settings import Settings, load_settings
 from stream_retrain.stores import connect
 
 MODEL = "StandardScaler | LogisticRegression"
-MODELS: dict[str, Callable[[], Any]] = {
-    "LogisticRegression": lambda: preprocessing.StandardScaler() | linear_model.LogisticRegression(),
-    "HoeffdingTree": tree.HoeffdingTreeClassifier,
-    "ARF10": lambda: forest.ARFClassifier(n_models=10, seed=1),
-}
 CHECKPOINTS = 150
-CHECKPOINT_EVENTS = {"LogisticRegression": 200, "HoeffdingTree": 200, "ARF10": 60}
 EVENTS = 60_000
 ROUNDS = 3
 
@@ -81,6 +76,23 @@ def checkpoint_pauses(model: str, redis_url: str) -> dict[str, Any]:
         driver.committed(driver.unsent().offsets)
         driver.checkpoint(0.0, float("inf"))
     return quantiles([fact.seconds for fact in taken]) | {"bytes": taken[-1].bytes, "events": len(records)}
+class PlainProducer:
+    """A producer without transactions: what they cost shows beside it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = Producer({"linger.ms": 5, "compression.type": "lz4", **base_config(settings)})
+
+    def produce(self, topic: str, value: bytes | None, key: bytes | None, partition: int, *, headers: Any = None) -> None:
+        self._producer.produce(topic, value, key, partition, headers=headers)
+
+    def commit_transaction(self, timeout: float) -> None:
+        self._producer.flush(timeout)
+
+    def poll(self, timeout: float) -> int:
+        return self._producer.poll(timeout)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
 
 
 def run(case: str, name: str, source: str, settings: Settings) -> float:
@@ -149,7 +161,7 @@ def main() -> None:
 
         note("speed", speeds(settings))
         for model in MODELS:
-            note(f"checkpoint pause s, {model}", checkpoint_pauses(model, stack.redis_url))
+            note(f"checkpoint pause s, {model}", pauses(model, stack.redis_url, CHECKPOINTS, apart=True))
         note("takeover s, restarted by run --workers 2", quantiles(takeovers(stack, settings, arguments.trials, supervised=True)))
         note(
             f"takeover s, by the other after a session timeout of {SESSION_TIMEOUT_S:g} s",

@@ -225,6 +225,7 @@ class Driver:
         Raises `StoreError` where the checkpoint that must hold an input could not be saved: the lanes are then to be opened again. Raises
         `LimitError` where a shard is to stop.
         """
+        self._saver.turn()
         self._checkpoint_one(now_s)
         self._keeper.turn()
         for opened in self._open.values():
@@ -266,6 +267,7 @@ class Driver:
         closed = self._chosen(partitions)
         for opened in closed:
             del self._open[opened.id.partition]
+            self._saver.forget(opened)
             self.unsent_outputs -= len(opened.outputs)
             for command in opened.lane.release():
                 self._inputs.carry_out(opened.id, opened.epoch, command)
@@ -282,7 +284,7 @@ class Driver:
                 self._saver.fill(opened, "replay.window_appended")
             old = now_s - opened.checkpointed_at_s >= self._limits.checkpoint_interval_s and opened.replay_debt > 0
             if (old or opened.learned >= self._limits.checkpoint_events) and opened.settled and self._outage.may_ask():
-                self._saver.checkpoint(opened, now_s)
+                self._saver.due(opened, now_s)
                 return
 
     def _take_inputs(self, opened: OpenLane, looked: Looked) -> None:

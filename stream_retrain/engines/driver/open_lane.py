@@ -40,6 +40,8 @@ class OpenLane:
     """Not carried out yet."""
     learned: int = 0
     """Events since the last checkpoint."""
+    pickling_s: float = 0.0
+    """What pickling its state took the last time."""
 
     @property
     def id(self) -> ShardId:
