@@ -25,6 +25,7 @@ from river import drift, forest, linear_model, preprocessing, tree
 from benchmarks.latency_load import FEATURES, bodies
 from stream_retrain import Ignore, On, Pipeline, Schema, Watch
 from stream_retrain.codec.keyring import Key, Keyring
+from stream_retrain.engines.collector import spare_the_collector
 from stream_retrain.engines.driver import Driver, DriverLimits, save
 from stream_retrain.engines.driver.log import Log
 from stream_retrain.facts.worker import Checkpointed, WorkerFact
@@ -76,6 +77,7 @@ def pauses(model: str, redis_url: str, checkpoints: int, *, apart: bool) -> dict
     made, every = bodies(), EVERY.get(model, 200)
     limits, before_s = DriverLimits(checkpoint_events=every), save.APART_FROM_S
     save.APART_FROM_S = before_s if apart else float("inf")  # type: ignore[misc]
+    spare_the_collector()  # as a worker does
     driver = Driver(pipeline, connect(redis_url), KEYRING, limits, tell)
     driver.open(0, Log(None, 0, 10**9), 0.0)
     found: list[float] = []

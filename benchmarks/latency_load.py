@@ -18,7 +18,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, Final
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from stream_retrain.engines.kafka.clients import base_config
 from stream_retrain.settings import Settings, load_settings
@@ -117,7 +117,8 @@ def read(pipe: Any, places: dict[str, Any], topic: str, partitions: int, load: L
     settings = load_settings(None, {}, places)
     mine = {"group.id": "latency", "enable.auto.commit": False, "isolation.level": "read_committed", "auto.offset.reset": "latest"}
     consumer = Consumer({**base_config(settings), **mine, "fetch.queue.backoff.ms": 5})
-    ends = [consumer.get_watermark_offsets(TopicPartition(topic, number), 10)[1] for number in range(partitions)]
+    consumer.list_topics(topic, 10)
+    ends = [_end(consumer, TopicPartition(topic, number)) for number in range(partitions)]
     consumer.assign([TopicPartition(topic, number, end) for number, end in enumerate(ends)])
     pipe.send("ready")
     began_s, values, total = time.monotonic(), [], load.events
@@ -140,6 +141,17 @@ def read(pipe: Any, places: dict[str, Any], topic: str, partitions: int, load: L
     pipe.send((numbers.tobytes(), at_s.tobytes()))
 
 
+def _end(consumer: Consumer, place: TopicPartition) -> int:
+    """Of a partition; a client that has just connected may find no broker at first."""
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(place, 10)[1])
+        except KafkaException:
+            if time.monotonic() > until_s:
+                raise
+
+
 def offer(settings: Settings, source: str, predictions: str, partitions: int, load: Load) -> Offered:
     """Send a load to `source` and read what comes to `predictions`; both topics are there."""
     places = {"kafka_bootstrap_servers": settings.kafka_bootstrap_servers}
@@ -148,9 +160,11 @@ def offer(settings: Settings, source: str, predictions: str, partitions: int, lo
     reader = context.Process(target=read, args=(theirs, places, predictions, partitions, load), daemon=True)
     sending, others = context.Pipe()
     reader.start()
+    theirs.close()  # where the process ends before it has sent anything, that is an EOFError here
     assert reading.recv() == "ready"
     sender = context.Process(target=generate, args=(others, places, source, partitions, load), daemon=True)
     sender.start()
+    others.close()
     assert sending.recv() == "ready"
     began_s = time.monotonic() + LEAD_S
     sending.send(began_s)

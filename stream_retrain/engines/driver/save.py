@@ -31,8 +31,8 @@ from stream_retrain.stores.ports import CheckpointStore
 __all__ = ["Saver"]
 
 APART_FROM_S: Final = 0.002
-"""What pickling must have taken the last time to be done beside the loop; and more than a fork takes, `FORKS_MIN` times."""
-FORKS_MIN: Final = 2.0
+"""What pickling must have taken the last time to be done beside the loop; and as long as a fork took the last time."""
+FORKS_MIN: Final = 1.0
 
 
 class _Apart(NamedTuple):
