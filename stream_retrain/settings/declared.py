@@ -67,7 +67,9 @@ class Settings:
     session_timeout_ms: int = _setting(45_000, "milliseconds until a silent worker's shards go to another", low=1_000, high=300_000)
     poll_records_max: int = _setting(500, "records taken from Kafka at once", low=1, high=100_000)
     record_bytes_max: int = _setting(1_000_000, "bytes of a record; a larger one is a dead letter", low=1, high=1_000_000_000)
-    commit_interval_ms: int = _setting(150, "milliseconds between commits, at most; 0: after every poll", low=0, high=30_000)
+    commit_interval_ms: int = _setting(
+        150, "milliseconds between commits, so until a prediction is seen; 20 where that matters; 0: after every poll", low=0, high=30_000
+    )
     commit_events_max: int = _setting(5_000, "events between commits, at most", low=1, high=1_000_000)
     checkpoint_events: int = _setting(50_000, "events of a shard between its checkpoints, at most", low=1, high=1_000_000_000)
     checkpoint_interval_s: float = _setting(60.0, "seconds between a shard's checkpoints, at most", low=0.1, high=86_400)
