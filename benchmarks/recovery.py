@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from river import forest, linear_model, preprocessing, tree
-from confluent_kafka import Producer
 
 from benchmarks.checkpoint_pauses import MODELS, pauses, quantiles
 from benchmarks.fresh_process import in_fresh_process
@@ -31,10 +29,7 @@ from benchmarks.throughput_worker import pipeline as bench_pipeline
 from benchmarks.throughput_worker import stream
 from stream_retrain import Pipeline
 from stream_retrain.codec.keyring import Keyring
-from stream_retrain.engines.driver import Driver, DriverLimits
-from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.kafka.clients import admin_client, confluent_clients
-from stream_retrain.engines.kafka.clients import Clients, admin_client, base_config, confluent_clients
 from stream_retrain.engines.kafka.publish import publish_rows
 from stream_retrain.engines.kafka.topics import prepare_topics
 from stream_retrain.engines.kafka.worker import Worker
@@ -47,52 +42,6 @@ MODEL = "StandardScaler | LogisticRegression"
 CHECKPOINTS = 150
 EVENTS = 60_000
 ROUNDS = 3
-
-
-def quantiles(values: list[float]) -> dict[str, float]:
-    """p50, p90, p99 and the ends, to the millisecond's tenth."""
-    cut = statistics.quantiles(values, n=100, method="inclusive")
-    named = {"min": min(values), "p50": cut[49], "p90": cut[89], "p99": cut[98], "max": max(values)}
-    return {name: round(value, 4) for name, value in named.items()} | {"n": len(values)}
-
-
-def checkpoint_pauses(model: str, redis_url: str) -> dict[str, Any]:
-    """The driver on a real Valkey, with a checkpoint every so many events."""
-    declared = bench_pipeline(MODEL, "checkpoints")
-    pipeline = Pipeline(name=declared.name, task="binary", source="checkpoints", schema=declared.schema, model=MODELS[model]())
-    taken: list[Checkpointed] = []
-
-    def tell(fact: WorkerFact) -> None:
-        if isinstance(fact, Checkpointed):
-            taken.append(fact)
-
-    every = CHECKPOINT_EVENTS[model]
-    rows = stream(every * CHECKPOINTS)
-    records = [Record(number, b"k", json.dumps(row).encode(), number) for number, row in enumerate(rows)]
-    driver = Driver(pipeline, connect(redis_url), Keyring.unsigned(), DriverLimits(), tell)
-    driver.open(0, Log(None, 0, len(records)), 0.0)
-    for first in range(0, len(records), every):
-        driver.take(0, Records.of(records[first : first + every]))
-        driver.committed(driver.unsent().offsets)
-        driver.checkpoint(0.0, float("inf"))
-    return quantiles([fact.seconds for fact in taken]) | {"bytes": taken[-1].bytes, "events": len(records)}
-class PlainProducer:
-    """A producer without transactions: what they cost shows beside it."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._producer = Producer({"linger.ms": 5, "compression.type": "lz4", **base_config(settings)})
-
-    def produce(self, topic: str, value: bytes | None, key: bytes | None, partition: int, *, headers: Any = None) -> None:
-        self._producer.produce(topic, value, key, partition, headers=headers)
-
-    def commit_transaction(self, timeout: float) -> None:
-        self._producer.flush(timeout)
-
-    def poll(self, timeout: float) -> int:
-        return self._producer.poll(timeout)
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_: None
 
 
 def run(case: str, name: str, source: str, settings: Settings) -> float:
