@@ -66,7 +66,7 @@ def test_each_line_is_of_its_own_events(model: str) -> None:
     lines, costs = lines_of(model, 6_000, 2_000)
     assert [line.events for line in lines] == [2_000, 4_000, 6_000]
     assert len(costs) == 3
-    assert max(costs) < 1.5 * min(costs), "each from its own state, on the events that came next"
+    assert max(costs) < 3.0 * min(costs), "each from its own state, on the events that came next"
     assert lines[2].state_bytes < 1.1 * lines[1].state_bytes
     for line in lines:
         assert 0.0 < line.us_per_event < 5_000.0
@@ -84,7 +84,7 @@ class Hoarder(base.Classifier):  # type: ignore[misc]
 
     def learn_one(self, x: Any, y: Any) -> None:
         self.seen.append((x, y))
-        self.high = sum(seen["a"] > 0.5 for seen, _ in self.seen[::20])
+        self.high = sum(seen["a"] > 0.5 for seen, _ in self.seen)
 
     def predict_one(self, x: Any) -> bool:
         return len(self.seen) % 2 == len(x) % 2
