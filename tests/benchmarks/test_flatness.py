@@ -84,7 +84,7 @@ class Hoarder(base.Classifier):  # type: ignore[misc]
 
     def learn_one(self, x: Any, y: Any) -> None:
         self.seen.append((x, y))
-        self.high = sum(seen["a"] > 0.5 for seen, _ in self.seen)
+        self.high = sum(seen["a"] > 0.5 for seen, _ in self.seen[::5])
 
     def predict_one(self, x: Any) -> bool:
         return len(self.seen) % 2 == len(x) % 2
