@@ -95,7 +95,7 @@ def test_a_model_that_grows_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODELS, "hoarder", ("binary", Hoarder))
     lines, costs = lines_of("hoarder", 6_000, 2_000)
     assert costs[2] > 1.2 * costs[0]
-    assert lines[2].state_bytes > 1.3 * lines[1].state_bytes > 1.3 * 1.3 * lines[0].state_bytes
+    assert lines[2].state_bytes > 1.1 * lines[1].state_bytes > 1.1 * 1.3 * lines[0].state_bytes, "by when the last checkpoint was"
 
 
 @pytest.mark.slow
