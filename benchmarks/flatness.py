@@ -40,6 +40,7 @@ from stream_retrain.codec.keyring import Keyring
 from stream_retrain.codec.seal import seal
 from stream_retrain.codec.state import dump_state
 from stream_retrain.core.schema import Task
+from stream_retrain.engines.collector import spare_the_collector
 from stream_retrain.engines.driver import Driver, DriverLimits
 from stream_retrain.engines.driver.log import Log
 from stream_retrain.engines.memory_guard import resident_bytes
@@ -291,4 +292,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    spare_the_collector()  # as a worker does
     sys.exit(main())
