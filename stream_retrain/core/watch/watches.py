@@ -136,9 +136,11 @@ class Watches:
         return Looks(rows=look)
 
     def signs_of(self, said: Any, offset: int, time_s: float, y: Label, y_pred: Label | None, generation: int) -> Sequence[Seen]:
-        """What was said about an event that was seen so; what was raised is said too."""
+        """What was said about an event that was seen so; what the only detector raised is said too."""
         if said is None or isinstance(said, list | tuple):
             return said or ()
+        if self._only_errors is None:
+            raise said  # not a detector's: `see` and `notice` tell of those themselves
         index = self._of_model[0][0]
         if isinstance(said, Exception):
             return [self._failed(offset, time_s, index, said, generation)]
