@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -16,6 +16,7 @@ from rich.table import Table
 
 from stream_retrain.cli.output import JsonFlag, errors, print_json
 from stream_retrain.cli.screen import DemoScreen, sparkline
+from stream_retrain.cli.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from stream_retrain.demo import DemoResult
@@ -45,9 +46,10 @@ def demo(
 
         def finished(result: DemoResult) -> None:
             screen.stop()
+            told = stop_on_signals() if hold else None  # before the result is told: whoever reads it may end the demo at once
             _tell(result, keep, place.why, json)
-            if hold:
-                _hold(result.places["page"])
+            if told is not None:
+                _hold(result.places["page"], told)
 
         result = run_demo(events, screen, environment=dict(os.environ), report=place, keep=keep, finished=finished)
     if not result.sound:
@@ -66,13 +68,12 @@ def _tell(result: DemoResult, keep: Path | None, why: str, json: bool) -> None:
         Console(soft_wrap=True).print(f"\nThe report, a page to open in a browser: {result.report}", markup=False, highlight=False)
 
 
-def _hold(page: str) -> None:
+def _hold(page: str, told: Callable[[], bool]) -> None:
     """Until Ctrl-C or SIGTERM."""
-    with contextlib.suppress(KeyboardInterrupt):  # whoever reads the result may end it at once
-        sys.stdout.flush()
-        errors().print(f"The worker and its page stay until Ctrl-C: {page}", markup=False, highlight=False)
-        while True:
-            time.sleep(3_600)
+    sys.stdout.flush()
+    errors().print(f"The worker and its page stay until Ctrl-C: {page}", markup=False, highlight=False)
+    while not told():
+        time.sleep(0.1)
 
 
 def _interrupted(*_: Any) -> NoReturn:
