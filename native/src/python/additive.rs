@@ -5,6 +5,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::answers::Answers;
 use super::labels::Labels;
+use super::member::{ClassifierMember, RegressorMember};
 use super::step::{classify, regress, Classifies, Regresses, Wanted};
 use super::values::{target, values, Kind, Table, Value};
 use super::{listed, Block, Names};
@@ -201,11 +202,6 @@ pub struct AdditiveClassifier {
 }
 
 impl AdditiveClassifier {
-    /// One with the same parameters that has learned nothing.
-    pub fn untrained(&self, py: Python) -> AdditiveClassifier {
-        AdditiveClassifier { model: self.model.untrained(py), labels: Labels(Table::new(py)) }
-    }
-
     /// The probability of every class, by its number.
     fn predict_values(&mut self, values: &[Value], proba: &mut Vec<f64>) -> PyResult<()> {
         self.model.next = None;
@@ -266,9 +262,15 @@ impl Classifies for AdditiveClassifier {
             None => self.learn_values(values, y),
         }
     }
+}
 
-    fn changes(&self, _: Python) -> PyResult<u64> {
-        Ok(0)
+impl ClassifierMember for AdditiveClassifier {
+    fn learn_any(&mut self, _: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
+        self.learn_values(values, y)
+    }
+
+    fn untrained(&self, py: Python) -> PyResult<AdditiveClassifier> {
+        Ok(AdditiveClassifier { model: self.model.untrained(py), labels: Labels(Table::new(py)) })
     }
 }
 
@@ -312,11 +314,6 @@ pub struct AdditiveRegressor {
 }
 
 impl AdditiveRegressor {
-    /// One with the same parameters that has learned nothing.
-    pub fn untrained(&self, py: Python) -> AdditiveRegressor {
-        AdditiveRegressor { model: self.model.untrained(py), targets: Targets::default() }
-    }
-
     pub fn predict_values(&mut self, values: &[Value]) -> PyResult<f64> {
         self.model.next = None;
         self.model.next = Some(self.model.score(values)?);
@@ -351,9 +348,15 @@ impl Regresses for AdditiveRegressor {
             None => self.learn_values(values, y),
         }
     }
+}
 
-    fn changes(&self, _: Python) -> PyResult<u64> {
-        Ok(0)
+impl RegressorMember for AdditiveRegressor {
+    fn learn_any(&mut self, _: Python, values: &[Value], y: f64) -> PyResult<()> {
+        self.learn_values(values, y)
+    }
+
+    fn untrained(&self, py: Python) -> PyResult<AdditiveRegressor> {
+        Ok(AdditiveRegressor { model: self.model.untrained(py), targets: Targets::default() })
     }
 }
 

@@ -11,14 +11,69 @@ use super::step::{Classifies, Regresses};
 use super::tree::Tree;
 use super::values::Value;
 
-/// A core that is shared with its estimator.
+/// A classifier that can be a member. It also takes events whose labels come later.
+pub trait ClassifierMember: Classifies {
+    fn predict_any(&mut self, py: Python, values: &[Value], to: &mut Answers) -> PyResult<()> {
+        self.predict_next(py, values, to)
+    }
+    fn learn_any(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
+        self.learn_next(py, values, y)
+    }
+    /// One with the same parameters that has learned nothing.
+    fn untrained(&self, py: Python) -> PyResult<Self>
+    where
+        Self: Sized;
+}
+
+/// A regressor that can.
+pub trait RegressorMember: Regresses {
+    fn predict_any(&mut self, py: Python, values: &[Value]) -> PyResult<f64> {
+        self.predict_next(py, values)
+    }
+    fn learn_any(&mut self, py: Python, values: &[Value], y: f64) -> PyResult<()> {
+        self.learn_next(py, values, y)
+    }
+    fn untrained(&self, py: Python) -> PyResult<Self>
+    where
+        Self: Sized;
+}
+
+/// The cores of a task, each shared with its estimator.
+macro_rules! cores {
+    ($cores:ident of $task:ident: $($core:ident),+) => {
+        enum $cores {
+            $($core(Py<$core>)),+
+        }
+
+        impl $cores {
+            fn of(held: &Bound<PyAny>) -> Option<$cores> {
+                $(if let Ok(core) = held.extract() {
+                    return Some($cores::$core(core));
+                })+
+                None
+            }
+
+            fn with<T>(&self, py: Python, act: impl FnOnce(&mut dyn $task) -> PyResult<T>) -> PyResult<T> {
+                match self {
+                    $($cores::$core(core) => act(&mut *core.try_borrow_mut(py)?)),+
+                }
+            }
+
+            fn untrained(&self, py: Python) -> PyResult<Py<PyAny>> {
+                match self {
+                    $($cores::$core(core) => Ok(Py::new(py, core.try_borrow(py)?.untrained(py)?)?.into_any())),+
+                }
+            }
+        }
+    };
+}
+
+cores!(Classifiers of ClassifierMember: Tree, AdditiveClassifier, RestartingClassifier);
+cores!(Regressors of RegressorMember: TreeRegressor, AdditiveRegressor, RestartingRegressor);
+
 enum Core {
-    Tree(Py<Tree>),
-    Additive(Py<AdditiveClassifier>),
-    Restarting(Py<RestartingClassifier>),
-    TreeRegressor(Py<TreeRegressor>),
-    AdditiveRegressor(Py<AdditiveRegressor>),
-    RestartingRegressor(Py<RestartingRegressor>),
+    Classifier(Classifiers),
+    Regressor(Regressors),
 }
 
 pub struct Member {
@@ -26,101 +81,69 @@ pub struct Member {
     core: Core,
 }
 
-fn other() -> PyErr {
-    PyTypeError::new_err("this member is for another task")
-}
-
 impl Member {
     /// Raises TypeError where the estimator has no compiled core.
     pub fn of(estimator: &Bound<PyAny>) -> PyResult<Member> {
         let held = estimator.getattr("_core")?;
-        let core = if let Ok(core) = held.extract() {
-            Core::Tree(core)
-        } else if let Ok(core) = held.extract() {
-            Core::Additive(core)
-        } else if let Ok(core) = held.extract() {
-            Core::Restarting(core)
-        } else if let Ok(core) = held.extract() {
-            Core::TreeRegressor(core)
-        } else if let Ok(core) = held.extract() {
-            Core::AdditiveRegressor(core)
-        } else if let Ok(core) = held.extract() {
-            Core::RestartingRegressor(core)
+        let core = if let Some(core) = Classifiers::of(&held) {
+            Core::Classifier(core)
+        } else if let Some(core) = Regressors::of(&held) {
+            Core::Regressor(core)
         } else {
             return Err(PyTypeError::new_err("this model is not compiled"));
         };
         Ok(Member { estimator: estimator.clone().unbind(), core })
     }
 
+    fn classifier(&self) -> PyResult<&Classifiers> {
+        match &self.core {
+            Core::Classifier(core) => Ok(core),
+            Core::Regressor(_) => Err(other()),
+        }
+    }
+
+    fn regressor(&self) -> PyResult<&Regressors> {
+        match &self.core {
+            Core::Regressor(core) => Ok(core),
+            Core::Classifier(_) => Err(other()),
+        }
+    }
+
     /// The probabilities by label, in the order in which the estimator gives them. `next`: the event is learned next.
     pub fn predict_proba(&self, py: Python, values: &[Value], to: &mut Answers, next: bool) -> PyResult<()> {
-        match &self.core {
-            Core::Tree(core) => core.try_borrow_mut(py)?.predict_next(py, values, to)?,
-            Core::Additive(core) => core.try_borrow_mut(py)?.predict_next(py, values, to)?,
-            Core::Restarting(core) => {
-                let core = &mut *core.try_borrow_mut(py)?;
-                match next {
-                    true => core.predict_next(py, values, to)?,
-                    false => core.predict_values(py, values, to)?,
-                }
-            }
-            _ => return Err(other()),
-        }
-        Ok(())
+        self.classifier()?.with(py, |core| match next {
+            true => core.predict_next(py, values, to),
+            false => core.predict_any(py, values, to),
+        })
     }
 
     /// `next`: the event was predicted last.
     pub fn learn_label(&self, py: Python, values: &[Value], y: &Bound<PyAny>, next: bool) -> PyResult<()> {
-        match &self.core {
-            Core::Tree(core) => core.try_borrow_mut(py)?.learn_values(values, y, 1.0),
-            Core::Additive(core) => core.try_borrow_mut(py)?.learn_values(values, y),
-            Core::Restarting(core) => {
-                let core = &mut *core.try_borrow_mut(py)?;
-                match next {
-                    true => core.learn_next(py, values, y),
-                    false => core.learn_values(py, values, y),
-                }
-            }
-            _ => Err(other()),
-        }
+        self.classifier()?.with(py, |core| match next {
+            true => core.learn_next(py, values, y),
+            false => core.learn_any(py, values, y),
+        })
     }
 
     pub fn predict_number(&self, py: Python, values: &[Value], next: bool) -> PyResult<f64> {
-        match &self.core {
-            Core::TreeRegressor(core) => core.try_borrow_mut(py)?.predict_values(values),
-            Core::AdditiveRegressor(core) => core.try_borrow_mut(py)?.predict_values(values),
-            Core::RestartingRegressor(core) => {
-                let core = &mut *core.try_borrow_mut(py)?;
-                match next {
-                    true => core.predict_next(py, values),
-                    false => core.predict_values(py, values),
-                }
-            }
-            _ => Err(other()),
-        }
+        self.regressor()?.with(py, |core| match next {
+            true => core.predict_next(py, values),
+            false => core.predict_any(py, values),
+        })
     }
 
     pub fn learn_number(&self, py: Python, values: &[Value], y: f64, next: bool) -> PyResult<()> {
-        match &self.core {
-            Core::TreeRegressor(core) => core.try_borrow_mut(py)?.learn_values(values, y, 1.0),
-            Core::AdditiveRegressor(core) => core.try_borrow_mut(py)?.learn_values(values, y),
-            Core::RestartingRegressor(core) => {
-                let core = &mut *core.try_borrow_mut(py)?;
-                match next {
-                    true => core.learn_next(py, values, y),
-                    false => core.learn_values(py, values, y),
-                }
-            }
-            _ => Err(other()),
-        }
+        self.regressor()?.with(py, |core| match next {
+            true => core.learn_next(py, values, y),
+            false => core.learn_any(py, values, y),
+        })
     }
 
     /// Restarts so far.
     pub fn restarts(&self, py: Python) -> PyResult<u64> {
         match &self.core {
-            Core::Restarting(core) => Ok(core.try_borrow(py)?.changes),
-            Core::RestartingRegressor(core) => Ok(core.try_borrow(py)?.changes),
-            _ => Ok(0),
+            Core::Classifier(core) => core.with(py, |core| core.changes(py)),
+            Core::Regressor(core) => core.with(py, |core| core.changes(py)),
         }
     }
 
@@ -128,14 +151,14 @@ impl Member {
     pub fn untrained(&self, py: Python) -> PyResult<Member> {
         let fresh = self.estimator.bind(py).call_method0("clone")?;
         let core = match &self.core {
-            Core::Tree(core) => Py::new(py, core.try_borrow(py)?.untrained(py))?.into_any(),
-            Core::Additive(core) => Py::new(py, core.try_borrow(py)?.untrained(py))?.into_any(),
-            Core::TreeRegressor(core) => Py::new(py, core.try_borrow(py)?.untrained(py))?.into_any(),
-            Core::AdditiveRegressor(core) => Py::new(py, core.try_borrow(py)?.untrained(py))?.into_any(),
-            Core::Restarting(core) => Py::new(py, core.try_borrow(py)?.untrained(py)?)?.into_any(),
-            Core::RestartingRegressor(core) => Py::new(py, core.try_borrow(py)?.untrained(py)?)?.into_any(),
+            Core::Classifier(core) => core.untrained(py)?,
+            Core::Regressor(core) => core.untrained(py)?,
         };
         fresh.setattr("_core", core)?;
         Member::of(&fresh)
     }
+}
+
+fn other() -> PyErr {
+    PyTypeError::new_err("this member is for another task")
 }

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
+use super::member::RegressorMember;
 use super::rows::Rows;
 use super::step::{regress, Regresses, Wanted};
 use super::tree::{check_weight, Made};
@@ -26,11 +27,6 @@ impl TreeRegressor {
     fn of(py: Python, made: Made) -> TreeRegressor {
         let (tree, rows) = (regression::TreeRegressor::new(&made.params()), Rows::new(py, made.categories_max));
         TreeRegressor { tree, rows, targets: Targets::default(), made }
-    }
-
-    /// One with the same parameters that has learned nothing.
-    pub fn untrained(&self, py: Python) -> TreeRegressor {
-        TreeRegressor::of(py, self.made)
     }
 
     pub fn predict_values(&mut self, values: &[Value]) -> PyResult<f64> {
@@ -58,9 +54,11 @@ impl Regresses for TreeRegressor {
     fn learn_next(&mut self, _: Python, values: &[Value], y: f64) -> PyResult<()> {
         self.learn_values(values, y, 1.0)
     }
+}
 
-    fn changes(&self, _: Python) -> PyResult<u64> {
-        Ok(0)
+impl RegressorMember for TreeRegressor {
+    fn untrained(&self, py: Python) -> PyResult<TreeRegressor> {
+        Ok(TreeRegressor::of(py, self.made))
     }
 }
 

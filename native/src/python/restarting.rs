@@ -6,7 +6,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use super::answers::Answers;
 use super::cache::Cache;
 use super::detector::Detector;
-use super::member::Member;
+use super::member::{ClassifierMember, Member, RegressorMember};
 use super::step::{classify, is_equal, regress, Classifies, Regresses, Wanted};
 use super::values::{target, values, Value};
 use super::Block;
@@ -86,20 +86,6 @@ pub struct RestartingClassifier {
 }
 
 impl RestartingClassifier {
-    pub fn untrained(&self, py: Python) -> PyResult<RestartingClassifier> {
-        Ok(RestartingClassifier { watched: self.watched.untrained(py)?, changes: 0, cache: Cache::new(py), next: None, answers: Answers::default() })
-    }
-
-    pub fn predict_values(&mut self, py: Python, values: &[Value], to: &mut Answers) -> PyResult<()> {
-        self.watched.member.predict_proba(py, values, to, false)?;
-        self.cache.put(py, values, to.most_probable(py))
-    }
-
-    pub fn learn_values(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
-        self.score_values(py, values, y)?;
-        self.watched.member.learn_label(py, values, y, false)
-    }
-
     fn score_values(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
         let label = self.cache.take(py, values)?.flatten();
         self.score_label(py, values, y, label)
@@ -141,6 +127,22 @@ impl Classifies for RestartingClassifier {
     }
 }
 
+impl ClassifierMember for RestartingClassifier {
+    fn predict_any(&mut self, py: Python, values: &[Value], to: &mut Answers) -> PyResult<()> {
+        self.watched.member.predict_proba(py, values, to, false)?;
+        self.cache.put(py, values, to.most_probable(py))
+    }
+
+    fn learn_any(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
+        self.score_values(py, values, y)?;
+        self.watched.member.learn_label(py, values, y, false)
+    }
+
+    fn untrained(&self, py: Python) -> PyResult<RestartingClassifier> {
+        Ok(RestartingClassifier { watched: self.watched.untrained(py)?, changes: 0, cache: Cache::new(py), next: None, answers: Answers::default() })
+    }
+}
+
 #[pymethods]
 impl RestartingClassifier {
     #[new]
@@ -152,13 +154,13 @@ impl RestartingClassifier {
     fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let mut answers = std::mem::take(&mut self.answers);
         answers.clear();
-        self.predict_values(x.py(), &values(x)?, &mut answers)?;
+        self.predict_any(x.py(), &values(x)?, &mut answers)?;
         self.answers = answers;
         self.answers.alone(x.py())
     }
 
     fn learn(&mut self, x: &Bound<PyAny>, y: &Bound<PyAny>) -> PyResult<()> {
-        self.learn_values(x.py(), &values(x)?, y)
+        self.learn_any(x.py(), &values(x)?, y)
     }
 
     fn step<'py>(&mut self, xs: &Bound<'py, PyList>, ys: &Bound<'py, PyList>, wanted: Wanted<'py>) -> PyResult<Bound<'py, PyTuple>> {
@@ -220,21 +222,6 @@ pub struct RestartingRegressor {
 }
 
 impl RestartingRegressor {
-    pub fn untrained(&self, py: Python) -> PyResult<RestartingRegressor> {
-        Ok(RestartingRegressor { watched: self.watched.untrained(py)?, changes: 0, cache: Cache::new(py), next: None, targets: Targets::default() })
-    }
-
-    pub fn predict_values(&mut self, py: Python, values: &[Value]) -> PyResult<f64> {
-        let prediction = self.targets.clip(self.watched.member.predict_number(py, values, false)?);
-        self.cache.put(py, values, prediction)?;
-        Ok(prediction)
-    }
-
-    pub fn learn_values(&mut self, py: Python, values: &[Value], y: f64) -> PyResult<()> {
-        let usual = self.score_values(py, values, y)?;
-        self.watched.member.learn_number(py, values, usual, false)
-    }
-
     fn score_values(&mut self, py: Python, values: &[Value], y: f64) -> PyResult<f64> {
         let prediction = self.cache.take(py, values)?;
         self.score_number(py, values, y, prediction)
@@ -278,6 +265,23 @@ impl Regresses for RestartingRegressor {
     }
 }
 
+impl RegressorMember for RestartingRegressor {
+    fn predict_any(&mut self, py: Python, values: &[Value]) -> PyResult<f64> {
+        let prediction = self.targets.clip(self.watched.member.predict_number(py, values, false)?);
+        self.cache.put(py, values, prediction)?;
+        Ok(prediction)
+    }
+
+    fn learn_any(&mut self, py: Python, values: &[Value], y: f64) -> PyResult<()> {
+        let usual = self.score_values(py, values, y)?;
+        self.watched.member.learn_number(py, values, usual, false)
+    }
+
+    fn untrained(&self, py: Python) -> PyResult<RestartingRegressor> {
+        Ok(RestartingRegressor { watched: self.watched.untrained(py)?, changes: 0, cache: Cache::new(py), next: None, targets: Targets::default() })
+    }
+}
+
 #[pymethods]
 impl RestartingRegressor {
     #[new]
@@ -287,12 +291,12 @@ impl RestartingRegressor {
     }
 
     fn predict(&mut self, x: &Bound<PyAny>) -> PyResult<f64> {
-        self.predict_values(x.py(), &values(x)?)
+        self.predict_any(x.py(), &values(x)?)
     }
 
     fn learn(&mut self, x: &Bound<PyAny>, y: &Bound<PyAny>) -> PyResult<()> {
         let values = values(x)?;
-        self.learn_values(x.py(), &values, target(y)?)
+        self.learn_any(x.py(), &values, target(y)?)
     }
 
     fn step<'py>(&mut self, xs: &Bound<'py, PyList>, ys: &Bound<'py, PyList>, wanted: Wanted<'py>) -> PyResult<Bound<'py, PyTuple>> {

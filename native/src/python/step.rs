@@ -15,14 +15,18 @@ pub trait Classifies {
     fn predict_next(&mut self, py: Python, values: &[Value], to: &mut Answers) -> PyResult<()>;
     fn learn_next(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()>;
     /// A number that is another one after something happened that is to be told.
-    fn changes(&self, py: Python) -> PyResult<u64>;
+    fn changes(&self, _: Python) -> PyResult<u64> {
+        Ok(0)
+    }
 }
 
 /// A regressor that does.
 pub trait Regresses {
     fn predict_next(&mut self, py: Python, values: &[Value]) -> PyResult<f64>;
     fn learn_next(&mut self, py: Python, values: &[Value], y: f64) -> PyResult<()>;
-    fn changes(&self, py: Python) -> PyResult<u64>;
+    fn changes(&self, _: Python) -> PyResult<u64> {
+        Ok(0)
+    }
 }
 
 /// What is wanted of a call.

@@ -6,6 +6,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::answers::Answers;
 use super::labels::Labels;
+use super::member::ClassifierMember;
 use super::rows::Rows;
 use super::step::{classify, Classifies, Wanted};
 use super::values::{values, Table, Value};
@@ -52,11 +53,6 @@ impl Tree {
         Tree { tree: tree::Tree::new(&made.params()), rows: Rows::new(py, made.categories_max), labels: Labels(Table::new(py)), made }
     }
 
-    /// One with the same parameters that has learned nothing.
-    pub fn untrained(&self, py: Python) -> Tree {
-        Tree::of(py, self.made)
-    }
-
     /// The probability of every class, by its number.
     pub fn predict_values(&mut self, values: &[Value], proba: &mut Vec<f64>) -> PyResult<()> {
         self.rows.fill(values, &self.tree.features)?;
@@ -96,9 +92,11 @@ impl Classifies for Tree {
     fn learn_next(&mut self, _: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
         self.learn_values(values, y, 1.0)
     }
+}
 
-    fn changes(&self, _: Python) -> PyResult<u64> {
-        Ok(0)
+impl ClassifierMember for Tree {
+    fn untrained(&self, py: Python) -> PyResult<Tree> {
+        Ok(Tree::of(py, self.made))
     }
 }
 
