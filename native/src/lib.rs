@@ -13,6 +13,8 @@ pub mod nodes;
 #[cfg(feature = "python")]
 mod python;
 pub mod regression;
+pub mod stacking;
+pub mod stacking_regressor;
 pub mod targets;
 pub mod tree;
 pub mod usual;

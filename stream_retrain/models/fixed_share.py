@@ -11,6 +11,8 @@ Because of step 3 no weight falls to 0, and a member that becomes the best one g
 of the mixture is bounded by the loss of the best *sequence* of members plus a term for each change in it. No detector and no threshold
 is needed.
 
+With `stackings` the mixture can be better than each of its members: `stacking` and `stacking_regressor` say how.
+
 Each member predicts an event once. Its prediction is kept until the label comes (`prediction_cache`); so with delayed labels the
 weights depend on the predictions that were served. A member without a prediction (untrained, or it raised) is left out of the mean,
 and its loss counts as the mean loss of the others. A member that raises is counted and restarted; the exception does not reach the
@@ -25,15 +27,18 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
-from river import base, dummy, linear_model, preprocessing, tree
+from river import base, dummy, linear_model, preprocessing, stats, tree
 
 from stream_retrain.models.adaptive import Adaptive, Standing
 from stream_retrain.models.implementation import cores_for, resumed, saved
 from stream_retrain.models.probabilities import last_step
 
-__all__ = ["FixedShareClassifier", "FixedShareRegressor", "Members"]
+__all__ = ["STACKINGS", "STACKINGS_OF_NUMBERS", "FixedShareClassifier", "FixedShareRegressor", "Members"]
+
+STACKINGS: Final = (0.02, 0.05, 0.1, 0.2)
+STACKINGS_OF_NUMBERS: Final = (0.998, 0.9995)
 
 Members: TypeAlias = Mapping[str, Any] | Sequence[Any]
 """Models by name, or in a list."""
@@ -45,20 +50,23 @@ class _FixedShare(abc.ABC):
     _CORE: ClassVar[str]
     """The class of its core."""
 
-    def __init__(self, members: Members, eta: float, share: float) -> None:
+    def __init__(self, members: Members, eta: float, share: float, stackings: Sequence[float] | None) -> None:
         if not 0.0 < eta < math.inf or not 0.0 <= share < 1.0:
             raise ValueError(f"eta is {eta}, share is {share}; use an eta above 0 and a share of at least 0 and below 1")
+        if not all(0.0 < each <= 1.0 for each in stackings or ()):
+            raise ValueError(f"stackings is {stackings}; use numbers above 0 and of at most 1")
         if not members:
             raise ValueError("a mixture needs at least one member")
         named = dict(members) if isinstance(members, Mapping) else _named(members)
         self.eta = eta
         self.share = share
+        self.stackings = tuple(stackings) if stackings else None
         self._names = tuple(named)
         self._untrained: dict[str, Any] | None = None
         self._core = self._new_core(list(named.values()))
 
     def _new_core(self, models: list[Any]) -> Any:
-        return getattr(cores_for(models), self._CORE)(models, self.eta, self.share)
+        return getattr(cores_for(models), self._CORE)(models, self.eta, self.share, self.stackings or ())
 
     def __getstate__(self) -> dict[str, Any]:
         return {**saved(self), "_untrained": None}
@@ -67,7 +75,7 @@ class _FixedShare(abc.ABC):
         def new_core() -> Any:
             return self._new_core(state["_core"][1][0])
 
-        resumed(self, state, new_core)
+        resumed(self, {"stackings": None, **state}, new_core)  # a state may be older than stackings
 
     @property
     def members(self) -> dict[str, Any]:
@@ -91,7 +99,7 @@ class _FixedShare(abc.ABC):
         """River's hook for `clone`: the parameters, with untrained members."""
         if self._untrained is None:
             self._untrained = {name: model.clone() for name, model in self.members.items()}
-        return {"members": self._untrained, "eta": self.eta, "share": self.share}
+        return {"members": self._untrained, "eta": self.eta, "share": self.share, "stackings": self.stackings}
 
 
 class FixedShareClassifier(_FixedShare, base.Classifier):  # type: ignore[misc]
@@ -106,18 +114,22 @@ class FixedShareClassifier(_FixedShare, base.Classifier):  # type: ignore[misc]
         this power.
     share
         The part of the total weight that is distributed equally after each label: about the rate at which the best member changes.
+    stackings
+        The rates of stackings over the members, whose answers are mixed with their mean; `STACKINGS` are those of the recommended
+        models. None: the mean alone.
 
     References
     ----------
     [^1]: Herbster, M. and Warmuth, M. K., 1998. Tracking the best expert. Machine Learning, 32(2), 151-178.
     [^2]: Cesa-Bianchi, N. and Lugosi, G., 2006. Prediction, learning, and games. Cambridge University Press, chapter 5.
+    [^3]: Wolpert, D. H., 1992. Stacked generalization. Neural Networks, 5(2), 241-259.
 
     """
 
     _CORE: ClassVar[str] = "ClassifierMixture"
 
-    def __init__(self, members: Members, eta: float = 1.0, share: float = 0.01) -> None:
-        super().__init__(members, eta, share)
+    def __init__(self, members: Members, eta: float = 1.0, share: float = 0.01, stackings: Sequence[float] | None = None) -> None:
+        super().__init__(members, eta, share, stackings)
 
     @property
     def _multiclass(self) -> bool:
@@ -143,6 +155,7 @@ class FixedShareClassifier(_FixedShare, base.Classifier):  # type: ignore[misc]
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {"members": [tree.HoeffdingTreeClassifier(), dummy.PriorClassifier()]}
+        yield {"members": [tree.HoeffdingTreeClassifier(), dummy.PriorClassifier()], "stackings": STACKINGS}
 
 
 class FixedShareRegressor(_FixedShare, base.Regressor):  # type: ignore[misc]
@@ -159,13 +172,16 @@ class FixedShareRegressor(_FixedShare, base.Regressor):  # type: ignore[misc]
         target's running variance, at most 4.
     share
         As in `FixedShareClassifier`; its references apply too.
+    stackings
+        How much of what it knew each stacking keeps at each event, for instance 0.998: some 500 events. `STACKINGS_OF_NUMBERS` are those
+        of the recommended models. None: the mean alone.
 
     """
 
     _CORE: ClassVar[str] = "RegressorMixture"
 
-    def __init__(self, members: Members, eta: float = 1.0, share: float = 0.01) -> None:
-        super().__init__(members, eta, share)
+    def __init__(self, members: Members, eta: float = 1.0, share: float = 0.01, stackings: Sequence[float] | None = None) -> None:
+        super().__init__(members, eta, share, stackings)
 
     def predict_one(self, x: Any) -> float:
         """The weighted mean; the running mean of the target while no member has a prediction, and 0 before any target.
@@ -187,6 +203,7 @@ class FixedShareRegressor(_FixedShare, base.Regressor):  # type: ignore[misc]
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {"members": [tree.HoeffdingTreeRegressor(), preprocessing.StandardScaler() | linear_model.LinearRegression()]}
+        yield {"members": [tree.HoeffdingTreeRegressor(), dummy.StatisticRegressor(stats.Mean())], "stackings": STACKINGS_OF_NUMBERS}
 
 
 def _named(members: Sequence[Any]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from stream_retrain.models.block import Block, Reader, Writer, damaged
 from stream_retrain.models.feature_values import checked
 from stream_retrain.models.prediction_cache import PredictionCache
 from stream_retrain.models.probabilities import probabilities
+from stream_retrain.models.stacking import Answered, Stackings, clipped, shared
+from stream_retrain.models.stacking_regressor import StackingsOfNumbers, half_squares
 from stream_retrain.models.targets import Targets
 
 __all__ = ["MixtureStanding", "PlainClassifierMixture", "PlainRegressorMixture", "Predictions"]
@@ -28,12 +30,6 @@ MixtureState: TypeAlias = "tuple[list[Any], MixtureStanding, dict[Any, Any], Any
 
 LEAD: Final = 2.0
 """A member becomes the leader when its weight is more than this many times the leader's."""
-PROBABILITY_MIN: Final = 0.02
-"""A member's probability of the true label is clipped to this and 1 minus this, so that one event cannot decide the weights."""
-SQUARES_MAX: Final = 4.0
-"""A member's squared error counts as at most this many variances of the target."""
-SQUARES_SCALE: Final = 0.5
-"""A regressor's loss is half its squared error in variances of the target: the log loss of normal errors with that variance."""
 
 
 class _PlainMixture:
@@ -141,12 +137,7 @@ class _PlainMixture:
         of_mean = self._factor(total, weights)
         factors = [of_mean if score is None else self._factor(score, 1.0) for score in scores]
         scaled = [weight * factor for weight, factor in zip(self._weights, factors, strict=True)]
-        total = 0.0
-        for weight in scaled:
-            total += weight
-        scale = (1.0 - self._share) / total
-        floor = self._share / len(scaled)
-        self._weights = [scale * weight + floor for weight in scaled]
+        self._weights = shared(scaled, self._share)
         highest = max(self._weights)
         if highest > LEAD * self._weights[self._leader]:
             self._leader = self._weights.index(highest)
@@ -180,13 +171,31 @@ class _PlainMixture:
 class PlainClassifierMixture(_PlainMixture):
     """A mixture of classifiers."""
 
-    def __init__(self, models: Sequence[Any], eta: float, share: float) -> None:
+    def __init__(self, models: Sequence[Any], eta: float, share: float, rates: tuple[float, ...]) -> None:
         super().__init__(models, eta, share)
         self._classes: dict[Any, float] = {}
+        self._stackings = Stackings(rates, len(models)) if rates else None
 
     def predict(self, x: Any) -> dict[Any, float]:
         """Probability of every class seen so far; {} while no member has a prediction."""
         predictions = self._asked_and_kept(checked(x))
+        fixed = self._mean(predictions)
+        if self._stackings is None or not self._stacks(fixed):
+            return fixed
+        return dict(zip(fixed, self._stackings.mean(self._answered(self._stackings, fixed, predictions)), strict=True))
+
+    def learn(self, x: Any, y: Any) -> None:
+        """Update the weights by the members' predictions for `x`, then let the members learn."""
+        x = checked(x)
+        predictions = self._at_label(x)
+        self._classes.setdefault(y, 0.0)
+        if self._stackings is not None and self._stacks(fixed := self._mean(predictions)):
+            self._stackings.learn(self._answered(self._stackings, fixed, predictions), list(self._classes).index(y))
+        self._reweight([clipped(proba.get(y, 0.0)) if proba else None for proba in predictions])
+        self._learn(x, y)
+
+    def _mean(self, predictions: Predictions) -> dict[Any, float]:
+        """The weighted mean of the members; {} where none has a prediction."""
         mixed = self._classes.copy()
         weights = 0.0
         for weight, proba in zip(self._weights, predictions, strict=True):
@@ -196,20 +205,30 @@ class PlainClassifierMixture(_PlainMixture):
                     mixed[label] = mixed.get(label, 0.0) + weight * p
         return {label: p / weights for label, p in mixed.items()} if weights else {}
 
-    def learn(self, x: Any, y: Any) -> None:
-        """Update the weights by the members' predictions for `x`, then let the members learn."""
-        x = checked(x)
-        predictions = self._at_label(x)
-        self._classes.setdefault(y, 0.0)
-        low, high = PROBABILITY_MIN, 1.0 - PROBABILITY_MIN
-        self._reweight([min(max(proba.get(y, 0.0), low), high) if proba else None for proba in predictions])
-        self._learn(x, y)
+    def _stacks(self, fixed: dict[Any, float]) -> bool:
+        """Whether there is anything to stack: two classes, and no member knows another one."""
+        return len(fixed) == len(self._classes) > 1
 
-    def _own_state(self) -> list[Any]:
-        return list(self._classes)
+    def _answered(self, stackings: Stackings, fixed: dict[Any, float], predictions: Predictions) -> Answered:
+        rows = [None if not proba else [proba.get(label, 0.0) for label in fixed] for proba in predictions]
+        return stackings.answer(list(fixed.values()), rows)
 
-    def _restore_own(self, own: list[Any]) -> None:
-        self._classes = dict.fromkeys(own, 0.0)
+    def _own_state(self) -> Any:
+        if self._stackings is None:
+            return list(self._classes)
+        to = Writer()
+        self._stackings.write(to)
+        return list(self._classes), to.block()
+
+    def _restore_own(self, own: Any) -> None:
+        if self._stackings is None:
+            self._classes = dict.fromkeys(own, 0.0)
+            return
+        classes, block = own
+        self._classes = dict.fromkeys(classes, 0.0)
+        reader = Reader(block)
+        self._stackings.read(reader, len(self._classes))
+        reader.end()
 
     def _predict_member(self, member: Any, x: Any) -> dict[Any, float] | None:
         proba = probabilities(member, x)
@@ -228,13 +247,18 @@ class PlainClassifierMixture(_PlainMixture):
 class PlainRegressorMixture(_PlainMixture):
     """A mixture of regressors."""
 
-    def __init__(self, models: Sequence[Any], eta: float, share: float) -> None:
+    def __init__(self, models: Sequence[Any], eta: float, share: float, forgettings: tuple[float, ...]) -> None:
         super().__init__(models, eta, share)
         self._targets = Targets()
+        self._stackings = StackingsOfNumbers(forgettings, len(models)) if forgettings else None
 
     def predict(self, x: Any) -> float:
-        """The weighted mean; the running mean of the target while no member has a prediction, and 0 before any target."""
+        """The weighted mean, corrected; the running mean of the target while no member has a prediction, and 0 before any target."""
         predictions = self._asked_and_kept(checked(x))
+        fixed = self._mean(predictions)
+        return fixed if self._stackings is None else self._stackings.mean(self._stackings.answer(fixed, predictions, self._targets))
+
+    def _mean(self, predictions: Predictions) -> float:
         total = weights = 0.0
         for weight, y_pred in zip(self._weights, predictions, strict=True):
             if y_pred is not None:
@@ -248,7 +272,10 @@ class PlainRegressorMixture(_PlainMixture):
         targets.check(y)
         predictions = self._at_label(x)
         if variance := targets.variance:
-            self._reweight([None if y_pred is None else _half_squares(y - y_pred, variance) for y_pred in predictions])
+            if self._stackings is not None:
+                corrected = self._stackings.answer(self._mean(predictions), predictions, targets)
+                self._stackings.learn(corrected, y, targets)
+            self._reweight([None if y_pred is None else half_squares(y - y_pred, variance) for y_pred in predictions])
         usual = targets.usual(y)
         targets.update(y)
         self._learn(x, usual)
@@ -256,11 +283,15 @@ class PlainRegressorMixture(_PlainMixture):
     def _own_state(self) -> Block:
         to = Writer()
         self._targets.write(to)
+        if self._stackings is not None:
+            self._stackings.write(to)
         return to.block()
 
     def _restore_own(self, own: Block) -> None:
         reader = Reader(own)
         self._targets.read(reader)
+        if self._stackings is not None:
+            self._stackings.read(reader)
         reader.end()
 
     def _predict_member(self, member: Any, x: Any) -> float:
@@ -268,7 +299,3 @@ class PlainRegressorMixture(_PlainMixture):
 
     def _factor(self, total: float, weight: float) -> float:
         return arithmetic.exp(-self._eta * total / weight)
-
-
-def _half_squares(error: float, variance: float) -> float:
-    return SQUARES_SCALE * min(SQUARES_MAX, error * error / variance)

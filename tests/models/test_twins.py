@@ -30,6 +30,7 @@ from stream_retrain.models import (
     adaptive_regressor,
     arithmetic,
 )
+from stream_retrain.models.fixed_share import STACKINGS, STACKINGS_OF_NUMBERS
 from stream_retrain.native import extension
 from tests.models import streams
 from tests.models.twins import bits, computing, exchanged, needs_extension, predict, stream, twins
@@ -45,6 +46,7 @@ CLASSIFIERS: dict[str, Any] = {
     "restarting": lambda: Restarting(QuickTree(grace_period=20), FastHDDMA(0.2, 0.3)),
     "restarting by ADWIN": lambda: Restarting(AdditiveClassifier(bins=4), drift.ADWIN(delta=0.5, clock=1, grace_period=2)),
     "adaptive": adaptive_classifier,
+    "stacked": lambda: FixedShareClassifier([QuickTree(), Restarting(QuickTree()), AdditiveClassifier()], stackings=STACKINGS),
     "mixture": lambda: FixedShareClassifier(
         [
             QuickTree(tau=0.5),
@@ -63,9 +65,10 @@ REGRESSORS: dict[str, Any] = {
     "small additive": lambda: AdditiveRegressor(bins=3, categories_max=2),
     "restarting": lambda: Restarting(QuickTreeRegressor(grace_period=20), FastHDDMA(0.3, 0.4)),
     "adaptive": adaptive_regressor,
+    "stacked": lambda: FixedShareRegressor([Restarting(QuickTreeRegressor()), AdditiveRegressor()], stackings=STACKINGS_OF_NUMBERS),
     "mixture": lambda: FixedShareRegressor([QuickTreeRegressor(tau=0.9), Restarting(AdditiveRegressor(3))], eta=2.0, share=0.1),
 }
-MADE_OF_OTHERS = ("restarting", "restarting by ADWIN", "adaptive", "mixture")
+MADE_OF_OTHERS = ("restarting", "restarting by ADWIN", "adaptive", "stacked", "mixture")
 MODELS = [*(("classifier", name) for name in CLASSIFIERS), *(("regressor", name) for name in REGRESSORS)]
 
 

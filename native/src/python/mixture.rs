@@ -5,14 +5,13 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::answers::Answers;
 use super::cache::Cache;
-use super::listed;
 use super::step::{classify, Classifies, Wanted};
 use super::values::{values, Table, Value};
 use super::weights::{failed, Standing, Weights};
+use super::{listed, Block};
 use crate::arithmetic::power;
-use crate::block::Damaged;
-
-const PROBABILITY_MIN: f64 = 0.02;
+use crate::block::{Damaged, Writer};
+use crate::stacking::{clipped, Stackings};
 
 /// The models, what is not in them, what is kept, and the classes.
 type State = (Vec<Py<PyAny>>, Standing, Py<PyDict>, Py<PyAny>);
@@ -23,6 +22,9 @@ pub struct ClassifierMixture {
     eta: f64,
     cache: Cache<Answers>,
     classes: Table,
+    stackings: Option<Stackings>,
+    /// Whether the stackings have taken the event that is learned next.
+    stacked: bool,
     mixed: Vec<f64>,
     /// What the members said to the event that is learned next.
     next: Option<Answers>,
@@ -43,22 +45,54 @@ impl ClassifierMixture {
         Ok(answers)
     }
 
-    /// The weighted mean by class; false where a member knows a label that the mixture does not.
-    fn mix(&mut self, py: Python, answers: &Answers) -> PyResult<(f64, bool)> {
+    /// The weighted mean of the members by class; false where a member knows a label that the mixture does not.
+    fn mean(&mut self, py: Python, answers: &Answers) -> PyResult<(f64, bool)> {
+        let classes = self.classes.names.len();
         self.mixed.clear();
-        self.mixed.resize(self.classes.names.len(), 0.0);
+        self.mixed.resize(classes, 0.0);
+        let mut rows = self.stackings.as_mut().map(|stackings| {
+            stackings.begin(classes);
+            stackings.rows.chunks_mut(classes.max(1))
+        });
         let mut weights = 0.0;
         for (weight, each) in self.weights.weights.iter().zip(answers.each()) {
+            let mut row = rows.as_mut().and_then(Iterator::next);
             let Some((labels, proba)) = each else { continue };
             weights += weight;
             for (label, p) in labels.iter().zip(proba) {
-                match self.classes.find_same(label.bind(py))? {
-                    Some(class) => self.mixed[class as usize] += weight * p,
-                    None => return Ok((weights, false)),
+                let Some(class) = self.classes.find_same(label.bind(py))? else { return Ok((weights, false)) };
+                self.mixed[class as usize] += weight * p;
+                if let Some(row) = &mut row {
+                    row[class as usize] = *p;
                 }
             }
         }
         Ok((weights, true))
+    }
+
+    /// The same, and what the stackings make of it; whether they have taken the event.
+    fn stack(&mut self, py: Python, answers: &Answers) -> PyResult<(f64, bool, bool)> {
+        let (weights, known) = self.mean(py, answers)?;
+        let Some(stackings) = &mut self.stackings else { return Ok((weights, known, false)) };
+        let stacks = known && weights != 0.0 && self.mixed.len() > 1;
+        if stacks {
+            self.mixed.iter_mut().for_each(|p| *p /= weights);
+            stackings.answer(&self.mixed, answers.each().map(|each| each.is_some()));
+        }
+        Ok((weights, known, stacks))
+    }
+
+    /// The probability of every class, in `mixed`, to be divided by the weight that is returned; as in `mean`.
+    fn mix(&mut self, py: Python, answers: &Answers) -> PyResult<(f64, bool)> {
+        let (weights, known, stacked) = self.stack(py, answers)?;
+        self.stacked = stacked;
+        match &self.stackings {
+            Some(stackings) if stacked => {
+                stackings.mean(&mut self.mixed);
+                Ok((1.0, true))
+            }
+            _ => Ok((weights, known)),
+        }
     }
 
     /// The same with labels that the mixture has not learned, after those that it has.
@@ -98,8 +132,7 @@ impl ClassifierMixture {
                     break;
                 }
             }
-            let p = if p < PROBABILITY_MIN { PROBABILITY_MIN } else { p };
-            scores.push(Some(if p > 1.0 - PROBABILITY_MIN { 1.0 - PROBABILITY_MIN } else { p }));
+            scores.push(Some(clipped(p)));
         }
         Ok(scores)
     }
@@ -119,9 +152,14 @@ impl ClassifierMixture {
                 self.weights.restart(py, index)?;
             }
         }
-        if self.classes.find_same(y)?.is_none() {
-            self.classes.add(y)?;
+        let (class, known) = match self.classes.find_same(y)? {
+            Some(class) => (class, true),
+            None => (self.classes.add(y)?, false),
+        };
+        if self.stackings.is_some() && ((next && known && self.stacked) || self.stack(py, &answers)?.2) {
+            self.stackings.iter_mut().for_each(|stackings| stackings.learn(class as usize));
         }
+        self.stacked = false;
         let scores = Self::scores(py, &answers, y)?;
         self.spare = answers;
         let eta = self.eta;
@@ -157,7 +195,10 @@ impl Classifies for ClassifierMixture {
     fn learn_next(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
         let answers = match self.next.take() {
             Some(answers) => answers,
-            None => self.ask(py, values, true)?,
+            None => {
+                self.stacked = false;
+                self.ask(py, values, true)?
+            }
         };
         self.learn_answers(py, values, y, answers, true)
     }
@@ -195,9 +236,11 @@ pub fn reweight(weights: &mut Weights, scores: &[Option<f64>], factor: impl Fn(f
 #[pymethods]
 impl ClassifierMixture {
     #[new]
-    fn new(py: Python, models: Vec<Bound<PyAny>>, eta: f64, share: f64) -> PyResult<ClassifierMixture> {
+    fn new(py: Python, models: Vec<Bound<PyAny>>, eta: f64, share: f64, rates: Vec<f64>) -> PyResult<ClassifierMixture> {
         let (cache, classes) = (Cache::new(py), Table::new(py));
-        Ok(ClassifierMixture { weights: Weights::new(models, share)?, eta, cache, classes, mixed: vec![], next: None, spare: Answers::default() })
+        let stackings = (!rates.is_empty()).then(|| Stackings::new(&rates, models.len()));
+        let weights = Weights::new(models, share)?;
+        Ok(ClassifierMixture { weights, eta, cache, classes, stackings, stacked: false, mixed: vec![], next: None, spare: Answers::default() })
     }
 
     fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
@@ -244,12 +287,26 @@ impl ClassifierMixture {
     }
 
     fn state(&mut self, py: Python) -> PyResult<State> {
-        let classes = listed(py, &self.classes.names)?.into_any().unbind();
-        Ok((self.weights.models(py), self.weights.standing(), self.cache.state(py)?, classes))
+        let mut own = listed(py, &self.classes.names)?.into_any();
+        if let Some(stackings) = &self.stackings {
+            let mut to = Writer::default();
+            stackings.write(&mut to);
+            own = (own, Block::written(py, to)?).into_pyobject(py)?.into_any();
+        }
+        Ok((self.weights.models(py), self.weights.standing(), self.cache.state(py)?, own.unbind()))
     }
 
     fn restore(&mut self, py: Python, state: State) -> PyResult<()> {
-        self.classes = Table::of(py, state.3.bind(py).cast::<PyList>().map_err(|_| Damaged)?.as_any())?;
+        let mut own = state.3.bind(py).clone();
+        if let Some(stackings) = &mut self.stackings {
+            let (classes, block) = own.extract::<(Bound<PyAny>, Bound<PyAny>)>().map_err(|_| Damaged)?;
+            let (block, known) = (Block::of(&block)?, classes.len().map_err(|_| Damaged)?);
+            let mut reader = block.reader()?;
+            stackings.read(&mut reader, known)?;
+            reader.end()?;
+            own = classes;
+        }
+        self.classes = Table::of(py, own.cast::<PyList>().map_err(|_| Damaged)?.as_any())?;
         restored(&mut self.weights, state.1)?;
         self.cache.restore(state.2.bind(py))
     }

@@ -11,10 +11,8 @@ use super::weights::{failed, Standing, Weights};
 use super::Block;
 use crate::arithmetic::exp;
 use crate::block::Writer;
+use crate::stacking_regressor::{half_squares, StackingsOfNumbers};
 use crate::targets::Targets;
-
-const SQUARES_MAX: f64 = 4.0;
-const SQUARES_SCALE: f64 = 0.5;
 
 /// The models, what is not in them, what is kept, and the numbers of the targets.
 type State = (Vec<Py<PyAny>>, Standing, Py<PyDict>, Py<PyAny>);
@@ -27,6 +25,7 @@ pub struct RegressorMixture {
     /// What the members said to the event that is learned next.
     next: Option<Vec<Option<f64>>>,
     targets: Targets,
+    stackings: Option<StackingsOfNumbers>,
 }
 
 impl RegressorMixture {
@@ -43,6 +42,18 @@ impl RegressorMixture {
             total / weights
         } else {
             self.targets.mean
+        }
+    }
+
+    /// The mean, corrected by the stackings.
+    fn mix(&mut self, predictions: &[Option<f64>]) -> f64 {
+        let fixed = self.mean(predictions);
+        match &mut self.stackings {
+            Some(stackings) => {
+                stackings.answer(fixed, predictions, &self.targets);
+                stackings.mean()
+            }
+            None => fixed,
         }
     }
 
@@ -77,11 +88,12 @@ impl RegressorMixture {
         }
         let variance = self.targets.variance;
         if variance != 0.0 {
-            let half_squares = |error: f64| {
-                let squares = error * error / variance;
-                SQUARES_SCALE * if squares < SQUARES_MAX { squares } else { SQUARES_MAX }
-            };
-            let scores: Vec<Option<f64>> = predictions.iter().map(|each| each.map(|prediction| half_squares(y - prediction))).collect();
+            if self.stackings.is_some() {
+                self.mix(predictions);
+                self.stackings.iter_mut().for_each(|stackings| stackings.learn(y, &self.targets));
+            }
+            let score = |prediction: f64| half_squares(y - prediction, variance);
+            let scores: Vec<Option<f64>> = predictions.iter().map(|each| each.map(score)).collect();
             let eta = self.eta;
             reweight(&mut self.weights, &scores, |total, weight| exp(-eta * total / weight));
         }
@@ -95,7 +107,7 @@ impl Regresses for RegressorMixture {
     fn predict_next(&mut self, py: Python, values: &[Value]) -> PyResult<f64> {
         self.next = None;
         let predictions = self.ask(py, values, true)?;
-        let mean = self.mean(&predictions);
+        let mean = self.mix(&predictions);
         self.next = self.cache.pass(py, values, predictions)?;
         Ok(mean)
     }
@@ -116,15 +128,17 @@ impl Regresses for RegressorMixture {
 #[pymethods]
 impl RegressorMixture {
     #[new]
-    fn new(py: Python, models: Vec<Bound<PyAny>>, eta: f64, share: f64) -> PyResult<RegressorMixture> {
-        Ok(RegressorMixture { weights: Weights::new(models, share)?, eta, cache: Cache::new(py), next: None, targets: Targets::default() })
+    fn new(py: Python, models: Vec<Bound<PyAny>>, eta: f64, share: f64, forgettings: Vec<f64>) -> PyResult<RegressorMixture> {
+        let stackings = (!forgettings.is_empty()).then(|| StackingsOfNumbers::new(&forgettings, models.len()));
+        let weights = Weights::new(models, share)?;
+        Ok(RegressorMixture { weights, eta, cache: Cache::new(py), next: None, targets: Targets::default(), stackings })
     }
 
     fn predict(&mut self, x: &Bound<PyAny>) -> PyResult<f64> {
         let py = x.py();
         let values = values(x)?;
         let predictions = self.ask(py, &values, false)?;
-        let mean = self.mean(&predictions);
+        let mean = self.mix(&predictions);
         self.cache.put(py, &values, predictions)?;
         Ok(mean)
     }
@@ -163,6 +177,7 @@ impl RegressorMixture {
     fn state(&mut self, py: Python) -> PyResult<State> {
         let mut to = Writer::default();
         self.targets.write(&mut to);
+        self.stackings.iter().for_each(|stackings| stackings.write(&mut to));
         Ok((self.weights.models(py), self.weights.standing(), self.cache.state(py)?, Block::written(py, to)?.into_any().unbind()))
     }
 
@@ -170,6 +185,7 @@ impl RegressorMixture {
         let block = Block::of(state.3.bind(py))?;
         let mut reader = block.reader()?;
         self.targets = Targets::read(&mut reader)?;
+        self.stackings.iter_mut().try_for_each(|stackings| stackings.read(&mut reader))?;
         reader.end()?;
         restored(&mut self.weights, state.1)?;
         self.cache.restore(state.2.bind(py))

@@ -4,6 +4,7 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use super::member::Member;
+use crate::stacking::share;
 
 /// A member becomes the leader when its weight is more than this many times the leader's.
 const LEAD: f64 = 2.0;
@@ -54,16 +55,12 @@ impl Weights {
 
     /// Multiply each weight by its factor, scale the sum to 1 - share, and add an equal part of `share` to each weight.
     pub fn reweight(&mut self, factor: impl Fn(usize) -> f64) {
-        let mut total = 0.0;
         for (member, weight) in self.weights.iter_mut().enumerate() {
             *weight *= factor(member);
-            total += *weight;
         }
-        let scale = (1.0 - self.share) / total;
-        let floor = self.share / self.weights.len() as f64;
+        share(&mut self.weights, self.share);
         let mut highest = 0;
         for member in 0..self.weights.len() {
-            self.weights[member] = scale * self.weights[member] + floor;
             if self.weights[member] > self.weights[highest] {
                 highest = member;
             }

@@ -1,0 +1,222 @@
+//! Stacking over the members of a mixture of classifiers: see `stream_retrain/models/stacking.py`.
+
+use crate::additive::softmax;
+use crate::arithmetic::log;
+use crate::block::{Read, Reader, Writer};
+
+const PROBABILITY_MIN: f64 = 0.02;
+const DECAY: f64 = 0.999;
+const SQUARES_MIN: f64 = 1e-5;
+const BIAS: f64 = 0.3;
+const LEVEL_SHARE: f64 = 0.003;
+
+/// A weight or a bias, and its sum of squared gradients.
+#[derive(Clone, Copy)]
+struct Slope {
+    value: f64,
+    squares: f64,
+}
+
+impl Slope {
+    #[inline(always)]
+    fn step(&mut self, rate: f64, gradient: f64) {
+        self.squares = DECAY * self.squares + gradient * gradient;
+        self.value -= rate * gradient / (self.squares + SQUARES_MIN).sqrt();
+    }
+
+    fn write(slopes: &[Slope], to: &mut Writer) {
+        slopes.iter().for_each(|slope| to.number(slope.value));
+        slopes.iter().for_each(|slope| to.number(slope.squares));
+    }
+
+    fn read(reader: &mut Reader, count: usize) -> Read<Vec<Slope>> {
+        let (values, squares) = (reader.row(count)?, reader.row(count)?);
+        Ok(values.into_iter().zip(squares).map(|(value, squares)| Slope { value, squares }).collect())
+    }
+}
+
+struct Stacking {
+    rate: f64,
+    weights: Vec<Slope>,
+    biases: Vec<Slope>,
+}
+
+impl Stacking {
+    fn answer(&self, logs: &[f64], scores: &mut Vec<f64>, proba: &mut Vec<f64>) {
+        scores.clear();
+        scores.extend(self.biases.iter().map(|bias| bias.value));
+        for (weight, row) in self.weights.iter().zip(logs.chunks_exact(scores.len())) {
+            for (score, value) in scores.iter_mut().zip(row) {
+                *score += weight.value * value;
+            }
+        }
+        softmax(scores, proba);
+    }
+
+    fn learn(&mut self, logs: &[f64], errors: &[f64]) {
+        for (weight, row) in self.weights.iter_mut().zip(logs.chunks_exact(errors.len())) {
+            let gradient = errors.iter().zip(row).fold(0.0, |total, (error, value)| total + error * value);
+            weight.step(self.rate, gradient);
+        }
+        for (bias, error) in self.biases.iter_mut().zip(errors) {
+            bias.step(BIAS * self.rate, *error);
+        }
+    }
+}
+
+pub struct Stackings {
+    members: usize,
+    stackings: Vec<Stacking>,
+    /// Of the second level.
+    weights: Vec<f64>,
+    classes: usize,
+    /// Of the event: by member its probabilities by class, which become log probabilities less their mean.
+    pub rows: Vec<f64>,
+    /// Of the event: by level its probabilities by class; the fixed share is the first.
+    levels: Vec<f64>,
+    scores: Vec<f64>,
+    proba: Vec<f64>,
+}
+
+impl Stackings {
+    pub fn new(rates: &[f64], members: usize) -> Stackings {
+        let slope = |value| Slope { value, squares: 1.0 };
+        let made = |&rate: &f64| Stacking { rate, weights: vec![slope(1.0 / members as f64); members], biases: vec![] };
+        let weights = vec![1.0 / (1 + rates.len()) as f64; 1 + rates.len()];
+        let stackings = rates.iter().map(made).collect();
+        Stackings { members, stackings, weights, classes: 0, rows: vec![], levels: vec![], scores: vec![], proba: vec![] }
+    }
+
+    /// Begin an event of so many classes: `rows` is to be filled with the probabilities.
+    pub fn begin(&mut self, classes: usize) {
+        self.classes = classes;
+        self.rows.clear();
+        self.rows.resize(self.members * classes, 0.0);
+    }
+
+    /// Take the event whose rows are known. `fixed`: what the fixed share says; `awake`: which members have an answer.
+    pub fn answer(&mut self, fixed: &[f64], awake: impl Iterator<Item = bool>) {
+        let classes = self.classes;
+        for (row, awake) in self.rows.chunks_exact_mut(classes).zip(awake) {
+            if !awake {
+                continue;
+            }
+            let mut mean = 0.0;
+            for value in row.iter_mut() {
+                *value = log(clipped(*value));
+                mean += *value;
+            }
+            mean /= classes as f64;
+            row.iter_mut().for_each(|value| *value -= mean);
+        }
+        self.levels.clear();
+        self.levels.extend_from_slice(fixed);
+        for stacking in &mut self.stackings {
+            stacking.biases.resize(classes, Slope { value: 0.0, squares: 1.0 });
+            stacking.answer(&self.rows, &mut self.scores, &mut self.proba);
+            self.levels.extend_from_slice(&self.proba);
+        }
+    }
+
+    /// The second level's probability of each class.
+    pub fn mean(&self, mixed: &mut [f64]) {
+        mixed.fill(0.0);
+        for (weight, proba) in self.weights.iter().zip(self.levels.chunks_exact(self.classes)) {
+            for (to, p) in mixed.iter_mut().zip(proba) {
+                *to += weight * p;
+            }
+        }
+    }
+
+    /// Update everything by the label of the event.
+    pub fn learn(&mut self, y: usize) {
+        let classes = self.classes;
+        for (weight, proba) in self.weights.iter_mut().zip(self.levels.chunks_exact(classes)) {
+            *weight *= clipped(proba[y]).sqrt();
+        }
+        share(&mut self.weights, LEVEL_SHARE);
+        for (stacking, proba) in self.stackings.iter_mut().zip(self.levels.chunks_exact_mut(classes).skip(1)) {
+            proba[y] -= 1.0;
+            stacking.learn(&self.rows, proba);
+        }
+    }
+
+    pub fn write(&self, to: &mut Writer) {
+        to.row(&self.weights);
+        to.count(self.stackings[0].biases.len());
+        for stacking in &self.stackings {
+            Slope::write(&stacking.weights, to);
+            Slope::write(&stacking.biases, to);
+        }
+    }
+
+    /// What `write` wrote; there may be fewer classes than are known now.
+    pub fn read(&mut self, reader: &mut Reader, classes: usize) -> Read<()> {
+        self.weights = reader.row(self.weights.len())?;
+        let known = reader.below(classes + 1)?;
+        for stacking in &mut self.stackings {
+            stacking.weights = Slope::read(reader, self.members)?;
+            stacking.biases = Slope::read(reader, known)?;
+        }
+        Ok(())
+    }
+}
+
+/// The probability as it counts.
+pub fn clipped(p: f64) -> f64 {
+    let p = if p < PROBABILITY_MIN { PROBABILITY_MIN } else { p };
+    if p > 1.0 - PROBABILITY_MIN {
+        1.0 - PROBABILITY_MIN
+    } else {
+        p
+    }
+}
+
+/// The weights scaled to a sum of 1 - share, and an equal part of `share` added to each.
+pub fn share(weights: &mut [f64], share: f64) {
+    let total = weights.iter().fold(0.0, |total, weight| total + weight);
+    let (scale, floor) = ((1.0 - share) / total, share / weights.len() as f64);
+    weights.iter_mut().for_each(|weight| *weight = scale * *weight + floor);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two members: one says the truth with .7, the other its opposite with .9.
+    fn learned(events: usize) -> (Stackings, Vec<f64>) {
+        let (mut stackings, mut mixed) = (Stackings::new(&[0.1], 2), vec![0.0; 2]);
+        for number in 0..events {
+            let y = number % 2;
+            stackings.begin(2);
+            for (at, p) in [(y, 0.7), (1 - y, 0.3), (2 + y, 0.1), (3 - y, 0.9)] {
+                stackings.rows[at] = p;
+            }
+            stackings.answer(&[0.5, 0.5], [true, true].into_iter());
+            stackings.mean(&mut mixed);
+            stackings.learn(y);
+        }
+        (stackings, mixed)
+    }
+
+    #[test]
+    fn a_member_that_is_wrong_is_turned_round() {
+        assert!(learned(301).1[0] > 0.9, "{:?}", learned(301).1);
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let (stackings, _) = learned(50);
+        let mut to = Writer::default();
+        stackings.write(&mut to);
+        let (counts, floats) = to.block();
+        let mut other = Stackings::new(&[0.1], 2);
+        assert!(other.read(&mut Reader::new(&counts, &floats).unwrap(), 1).is_err());
+        let mut reader = Reader::new(&counts, &floats).unwrap();
+        other.read(&mut reader, 2).unwrap();
+        reader.end().unwrap();
+        let mut again = Writer::default();
+        other.write(&mut again);
+        assert_eq!(again.block(), (counts, floats));
+    }
+}
