@@ -122,7 +122,7 @@ _QUALITY: Final = (
     ),
     Panel(
         title="Members of an adaptive model",
-        says="Share in the prediction, the mean over shards.",
+        says="How much each counts, by how well it predicted lately; the mean over shards. Who leads says what the stream is like now.",
         kind="lines",
         unit="percentunit",
         low=0,

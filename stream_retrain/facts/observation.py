@@ -30,7 +30,7 @@ class Standing(NamedTuple):
 
     members: tuple[str, ...]
     weights: tuple[float, ...]
-    """Each member's share in the prediction; they add up to 1."""
+    """How much each counts, by how well it predicted lately; they add up to 1."""
     restarts: tuple[int, ...]
     """How often each has started afresh, by its own alarm or because it raised."""
     failures: tuple[int, ...]

@@ -171,7 +171,7 @@ class ShardStatus:
             "last_duel": self._last_duel,
             "training": dict(self._training) if self._training else None,
             "window": dataclasses.asdict(seen.window) if seen and seen.window else None,
-            "members": _members(found),
+            **_members(found),
             "memory": found.memory._asdict() if found and found.memory else None,
             "keys": found.keys._asdict() if found and found.keys else None,
         }
@@ -278,10 +278,17 @@ def _held(seen: Observed | None) -> dict[str, str] | None:
     return {"by": seen.held.by, "reason": seen.held.reason, "token": seen.held.token}
 
 
-def _members(found: Observation | None) -> dict[str, float] | None:
+def _members(found: Observation | None) -> dict[str, Any]:
+    """Of a model that adapts: the weights of its members, which of them leads, and how often each began afresh."""
     if found is None or found.members is None:
-        return None
-    return dict(list(zip(found.members.members, found.members.weights, strict=True))[:NAMES_MAX])
+        return {"members": None, "leader": None, "member_restarts": None}
+    standing = found.members
+    names = standing.members[:NAMES_MAX]
+    return {
+        "members": dict(zip(names, standing.weights, strict=False)),
+        "leader": standing.leader,
+        "member_restarts": dict(zip(names, standing.restarts, strict=False)),
+    }
 
 
 def _training(number: int) -> dict[str, Any]:

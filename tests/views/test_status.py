@@ -216,6 +216,8 @@ def test_a_shard_shows_this() -> None:
         "training": None,
         "window": {"rows": 400, "waiting_rows": 20, "oldest_time_s": 900.0},
         "members": {"tree": 0.25, "linear": 0.75},
+        "leader": "linear",
+        "member_restarts": {"tree": 1, "linear": 0},
         "memory": {"model_bytes": 48_000_000, "shard_bytes": 52_000_000, "model_bytes_max": 64_000_000, "shard_bytes_max": 90_000_000},
         "keys": {
             "hot": 1_000,

@@ -173,7 +173,11 @@ export class Card {
 
   membersOf(shard) {
     this.members.hidden = !shard.members;
-    if (shard.members) fill(this.members.lastChild, [["Member", "text"], ["Share", ""]], Object.entries(shard.members).map(([name, weight]) => [name, `${(weight * 100).toFixed(1)} %`]));
+    if (!shard.members) return;
+    const heaviest = Object.entries(shard.members).sort((one, other) => other[1] - one[1]);
+    fill(this.members.lastChild, [["Member", "text"], ["Weight", ""], ["Restarts", ""]], heaviest.map(([name, weight]) => [
+      name === shard.leader ? `${name} (leads)` : name, `${(weight * 100).toFixed(1)} %`, whole(shard.member_restarts[name]),
+    ]));
   }
 
   asTable() {
