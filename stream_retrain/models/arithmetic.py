@@ -20,6 +20,7 @@ erf     1 - exp(-x^2) p(u), where p is the Chebyshev expansion of erfc(x) exp(x^
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 __all__ = ["ARITHMETIC", "INV_LN2", "erf", "exp", "log", "log2", "power", "tanh"]
@@ -122,6 +123,14 @@ def erf(x: float) -> float:
     for coefficient in _ERFCX_DOWN:
         p = p * u + coefficient
     return math.copysign(1.0 - exp(-(a * a)) * p, x)
+
+
+def total(values: Iterable[float]) -> float:
+    """The sum, one after the other: `sum` does otherwise from Python 3.12 on."""
+    added = 0.0
+    for value in values:
+        added += value
+    return added
 
 
 def power(x: float, exponent: float) -> float:

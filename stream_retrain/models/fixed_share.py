@@ -49,6 +49,7 @@ class _FixedShare(abc.ABC):
 
     _CORE: ClassVar[str]
     """The class of its core."""
+    LATER: ClassVar[dict[str, Any]] = {"stackings": None}
 
     def __init__(self, members: Members, eta: float, share: float, stackings: Sequence[float] | None) -> None:
         if not 0.0 < eta < math.inf or not 0.0 <= share < 1.0:
@@ -75,7 +76,7 @@ class _FixedShare(abc.ABC):
         def new_core() -> Any:
             return self._new_core(state["_core"][1][0])
 
-        resumed(self, {"stackings": None, **state}, new_core)  # a state may be older than stackings
+        resumed(self, state, new_core)
 
     @property
     def members(self) -> dict[str, Any]:

@@ -48,8 +48,13 @@ def is_compiled(core: Any) -> bool:
 
 
 def saved(model: Any) -> dict[str, Any]:
-    """The state of a public model."""
-    state: dict[str, Any] = model.__dict__.copy()
+    """The state of a public model.
+
+    A parameter that the class has had only since a later release (`LATER`: its name and default) is left out where it has its default. So
+    states and digests of models that do without it stay what they were.
+    """
+    later = getattr(model, "LATER", {})
+    state: dict[str, Any] = {name: value for name, value in model.__dict__.items() if name not in later or value != later[name]}
     state["_core"] = (ARITHMETIC, model._core.state())
     return state
 
@@ -71,7 +76,7 @@ def resumed(model: Any, state: dict[str, Any], new_core: Callable[[], Any] | Non
             f"the state of a {type(model).__name__} was computed by version {arithmetic} of the models' arithmetic, and this release has "
             f"version {ARITHMETIC}; use the release that wrote it, or train it anew"
         )
-    model.__dict__.update(state)
+    model.__dict__.update({**getattr(model, "LATER", {}), **state})
     model._core = (new_core or model._new_core)()
     model._core.restore(core)
 

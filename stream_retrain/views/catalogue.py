@@ -129,7 +129,12 @@ GROUPS: Final[tuple[Group, ...]] = (
             Family("metric_failures", "counter", ("metric",), "predictions on which a metric raised"),
             Family("model_generation", "gauge", _P, "number of the champion"),
             Family("model_last_change_timestamp_seconds", "gauge", _P, "when the champion was last replaced; 0: not since the start"),
-            Family("member_weight", "gauge", ("partition", "member"), "how much a member of an adaptive model counts, by how well it predicted lately; all add up to 1"),
+            Family(
+                "member_weight",
+                "gauge",
+                ("partition", "member"),
+                "how much a member of an adaptive model counts, by its predictions lately",
+            ),
             Family("member_restarts", "counter", ("partition", "member"), "members of an adaptive model that began afresh"),
             Family("member_lead_changes", "counter", _P, "changes of the leading member of an adaptive model"),
             Family("model_keys", "gauge", ("partition", "tier"), "keys that have a model of their own"),

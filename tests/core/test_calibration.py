@@ -9,6 +9,7 @@ from river import drift
 
 from stream_retrain import Pipeline, Watch, detector_for, watch_and_react
 from stream_retrain.core.watch.calibration_table import TABLE
+from stream_retrain.models import FastADWIN
 from tests.core import streams
 
 
@@ -31,7 +32,7 @@ def test_rarer_alarms_come_later() -> None:
 
 
 def test_a_kind_can_be_asked_for() -> None:
-    assert isinstance(detector_for("feature:a", kind="ADWIN"), drift.ADWIN)
+    assert isinstance(detector_for("feature:a", kind="ADWIN"), FastADWIN)
     assert isinstance(detector_for(kind="PageHinkley"), drift.PageHinkley)
 
 

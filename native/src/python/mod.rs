@@ -79,6 +79,12 @@ fn compute(function: &str, x: f64) -> PyResult<f64> {
     }
 }
 
+/// The logarithm, where Python needs it at every event.
+#[pyfunction]
+fn log(x: f64) -> f64 {
+    arithmetic::log(x)
+}
+
 /// The models of stream_retrain, compiled; `stream_retrain.native` says whether they serve.
 #[pymodule]
 fn _native(module: &Bound<PyModule>) -> PyResult<()> {
@@ -94,5 +100,6 @@ fn _native(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<restarting::RestartingRegressor>()?;
     module.add_class::<mixture::ClassifierMixture>()?;
     module.add_class::<mixture_regressor::RegressorMixture>()?;
-    module.add_function(wrap_pyfunction!(compute, module)?)
+    module.add_function(wrap_pyfunction!(compute, module)?)?;
+    module.add_function(wrap_pyfunction!(log, module)?)
 }

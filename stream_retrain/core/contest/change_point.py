@@ -14,6 +14,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from stream_retrain.models.arithmetic import total
+from stream_retrain.models.logarithm import log
+
 __all__ = ["LOOK_BACK_EVENTS", "events_since_rise", "events_since_rise_of_losses", "events_since_worse"]
 
 LOOK_BACK_EVENTS: Final = 400
@@ -59,10 +62,10 @@ def _longest_tail(values: Sequence[float], events_min: int, gain: Gain) -> int:
 
 def _cuts(values: Sequence[float], events_min: int) -> Iterator[tuple[float, int, float, int]]:
     """Sum and length before, sum and length after, for each place to cut."""
-    total, before, count = sum(values), 0.0, len(values)
+    whole, before, count = total(values), 0.0, len(values)
     for head in range(1, count - events_min + 1):
         before += values[head - 1]
-        yield before, head, total - before, count - head
+        yield before, head, whole - before, count - head
 
 
 def _bernoulli_gain(before: float, head: int, after: float, rest: int) -> float:
@@ -71,7 +74,7 @@ def _bernoulli_gain(before: float, head: int, after: float, rest: int) -> float:
 
 def _entropy(hits: float, count: int) -> float:
     misses = count - hits
-    return (hits * math.log(hits / count) if hits else 0.0) + (misses * math.log(misses / count) if misses else 0.0)
+    return (hits * log(hits / count) if hits else 0.0) + (misses * log(misses / count) if misses else 0.0)
 
 
 def _gaussian_gain(before: float, head: int, after: float, rest: int) -> float:

@@ -55,6 +55,7 @@ from typing import Final
 
 from stream_retrain.core.contest.loss import Loss, loss_faults
 from stream_retrain.core.state import Part, Saved
+from stream_retrain.models.arithmetic import power, total
 
 __all__ = ["Evidence", "PairedTest", "RelativeLoss"]
 
@@ -111,7 +112,7 @@ class Evidence:
         """The e-value at which the `change`-th change of lead passes: one over the error probability it may have; the first is 1."""
         if self.spend is None:
             return 1 / self.alpha
-        level = self.alpha * self.spend * (1 - self.spend) ** (change - 1)
+        level = self.alpha * self.spend * power(1 - self.spend, change - 1)
         return 1 / level if level * CAPITAL_MAX > 1 else math.inf
 
     def faults(self) -> Iterator[str]:
@@ -196,7 +197,7 @@ class PairedTest:
 
     def e_value(self, rival: int) -> float:
         """The evidence that `rival` is better than the served model; 1 is none."""
-        return sum(self._capital[rival]) / len(self._bets) + self._reserve
+        return total(self._capital[rival]) / len(self._bets) + self._reserve
 
     def e_value_against(self, rival: int) -> float:
         """The evidence that `rival` is worse than the served model, by a single bettor; 1 is none."""

@@ -25,11 +25,12 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from stream_retrain.facts.duel import LossName
 from stream_retrain.facts.values import Label
+from stream_retrain.models.logarithm import log
 
 __all__ = ["PROBABILITY_MIN", "Costs", "Loss", "Scoring", "loss_faults", "scoring_of"]
 
 PROBABILITY_MIN: Final = 0.005
-PER_NAT: Final = -1 / math.log(PROBABILITY_MIN)
+PER_NAT: Final = -1 / log(PROBABILITY_MIN)
 
 Costs: TypeAlias = Mapping[tuple[Label, Label], float]
 """By (label, predicted label), in [0, 1]; a pair that is not there costs 0 where the two are equal, and else 1."""
@@ -123,22 +124,22 @@ def _binary_log(y: Any, vote: Vote) -> float:
     if vote is None:
         return 1.0
     p = vote if y else 1.0 - vote
-    return -math.log(p) * PER_NAT if p > PROBABILITY_MIN else 1.0
+    return -log(p) * PER_NAT if p > PROBABILITY_MIN else 1.0
 
 
 def _binary_most_lost(votes: Sequence[Vote], served: int) -> list[float]:
-    log = _binary_log
-    yes, no = log(True, votes[served]), log(False, votes[served])
-    return [max(log(True, vote) - yes, log(False, vote) - no) for vote in votes]
+    lost = _binary_log
+    yes, no = lost(True, votes[served]), lost(False, votes[served])
+    return [max(lost(True, vote) - yes, lost(False, vote) - no) for vote in votes]
 
 
 def _binary_brier(y: Any, vote: Vote) -> float:
-    return 1.0 if vote is None else float((vote - y) ** 2)
+    return 1.0 if vote is None else float((vote - y) * (vote - y))
 
 
 def _log(y: Any, vote: Vote) -> float:
     p: float = vote.get(y, 0.0)
-    return -math.log(p) * PER_NAT if p > PROBABILITY_MIN else 1.0
+    return -log(p) * PER_NAT if p > PROBABILITY_MIN else 1.0
 
 
 def _most_lost(votes: Sequence[Vote], served: int) -> list[float]:
@@ -155,4 +156,4 @@ def _brier(y: Any, vote: Vote) -> float:
         if label != y:
             rest += p * p
     own: float = vote.get(y, 0.0)
-    return min(1.0, ((1.0 - own) ** 2 + rest) / 2)
+    return min(1.0, ((1.0 - own) * (1.0 - own) + rest) / 2)

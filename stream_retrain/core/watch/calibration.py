@@ -20,12 +20,13 @@ from stream_retrain.core.schema import Task
 from stream_retrain.core.watch.calibration_table import TABLE
 from stream_retrain.core.watch.rank import RankDetector
 from stream_retrain.core.watch.watch import RANK, Watch
+from stream_retrain.models import FastADWIN
 
 __all__ = ["FALSE_ALARM_EVERY_EVENTS", "detector_for", "watch_and_react"]
 
 FALSE_ALARM_EVERY_EVENTS: Final = 100_000
 KINDS: Final[dict[str, Any]] = {
-    "ADWIN": drift.ADWIN,
+    "ADWIN": FastADWIN,
     "HDDMA": binary.HDDMA,
     "HDDMW": binary.HDDMW,
     "PageHinkley": drift.PageHinkley,

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
 
 from stream_retrain.core.state import Part, Saved
 from stream_retrain.models import FastADWIN
+from stream_retrain.models.arithmetic import log2, total
 
 __all__ = [
     "AdwinGuard",
@@ -173,7 +174,7 @@ class MeansGuard:
         if not self.detector.drift_detected:
             return None
         before = self._total / self._count if self._count else recent[0]
-        direction: Direction = "up" if sum(recent) / len(recent) > before else "down"
+        direction: Direction = "up" if total(recent) / len(recent) > before else "down"
         self._total, self._count = 0.0, 0
         recent.clear()
         return _asked_for(direction, self.wanted)
@@ -223,7 +224,7 @@ class OfCategories:
         counts = self._counts
         category = value if value in counts or len(counts) < CATEGORIES_MAX else None
         count = counts.get(category, 0)
-        bits = math.log2((self._total + len(counts) + 1) / (count + 1))
+        bits = log2((self._total + len(counts) + 1) / (count + 1))
         counts[category] = count + 1
         self._total += 1
         if self._total <= CATEGORIES_WARM_UP_EVENTS:

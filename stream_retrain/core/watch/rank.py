@@ -32,6 +32,7 @@ from typing import Any, ClassVar, Final, Literal
 from river import base
 
 from stream_retrain.core.state import Part, Saved
+from stream_retrain.models.arithmetic import total
 
 __all__ = ["RankDetector", "RankGuard"]
 
@@ -81,7 +82,7 @@ class RankDetector(base.DriftDetector):  # type: ignore[misc]
     @property
     def statistic(self) -> float:
         """What is compared with the threshold."""
-        return sum(self._bettors) / len(BETS)
+        return total(self._bettors) / len(BETS)
 
     @property
     def estimate(self) -> float:

@@ -14,11 +14,11 @@ missing         the share of the optional features that are null or absent
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from stream_retrain.facts.values import Features, Label
+from stream_retrain.models.logarithm import log
 
 __all__ = [
     "CATEGORIES",
@@ -86,12 +86,13 @@ def absent_share(x: Features, optional: Sequence[str]) -> float:
 
 def classification_loss(y: Label, proba: dict[Any, float]) -> float:
     """Log loss of one prediction, in nats; a class the model does not know has probability 0, clipped like the rest."""
-    return -math.log(max(proba.get(y, 0.0), PROBABILITY_MIN))
+    return -log(max(proba.get(y, 0.0), PROBABILITY_MIN))
 
 
 def regression_loss(y: float, y_pred: float) -> float:
     """Squared error of one prediction."""
-    return min(abs(y - y_pred), ERROR_MAX) ** 2
+    error = min(abs(y - y_pred), ERROR_MAX)
+    return error * error
 
 
 class WorstError:
@@ -118,6 +119,6 @@ class WorstError:
         if signal in ("prediction", "rank"):
             return None
         if not self._regression:
-            return 1 if signal == "error" else -math.log(PROBABILITY_MIN)
+            return 1 if signal == "error" else -log(PROBABILITY_MIN)
         error = min(WORST_SCALES * self.scale, ERROR_MAX) or 1.0
-        return error if signal == "error" else error**2
+        return error if signal == "error" else error * error

@@ -98,7 +98,7 @@ class Watch:
         """Of a number: what sees that an optional one is missing more often than before, or less, which its own detector is never shown."""
         if not self.signal.startswith(FEATURE):
             return None
-        return Watch(f"{MISSING}{self.feature}", drift.ADWIN(**MISSING_ADWIN), direction="both")
+        return Watch(f"{MISSING}{self.feature}", FastADWIN(**MISSING_ADWIN), direction="both")
 
     @property
     def detector_name(self) -> str:
