@@ -7,7 +7,7 @@ import random
 import pytest
 from river import drift
 
-from stream_retrain import Pipeline, Watch, detector_for, watch_and_react
+from stream_retrain import Ignore, Pipeline, Watch, detector_for, watch_and_react
 from stream_retrain.core.watch.calibration_table import TABLE
 from stream_retrain.models import FastADWIN
 from tests.core import streams
@@ -47,6 +47,11 @@ def test_the_defaults_make_a_pipeline_for_every_task() -> None:
     for pipeline, _ in streams.oracle_cases().values():
         parts = {name: getattr(pipeline, name) for name in ("name", "task", "source", "schema", "model")}
         assert Pipeline(**parts, **watch_and_react(pipeline.task)).react
+        told = Pipeline(**parts, **watch_and_react(pipeline.task, adapts=True))
+        assert [watch.signal for watch in told.watch] == [
+            watch.signal for watch in Pipeline(**parts, **watch_and_react(pipeline.task)).watch
+        ]
+        assert [rule.do for rule in told.react] == [Ignore()] * len(told.watch)
 
 
 def test_the_table_is_measured_for_both_signals() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from river import drift
 from river.drift import binary
 
-from stream_retrain.core.react.reactions import Challenge
+from stream_retrain.core.react.reactions import Challenge, Ignore
 from stream_retrain.core.react.rules import On
 from stream_retrain.core.schema import Task
 from stream_retrain.core.watch.calibration_table import TABLE
@@ -69,17 +69,20 @@ def detector_for(signal: str = "error", *, false_alarm_every_events: int = FALSE
     return KINDS[name](**{**FIXED.get(name, {}), parameter: value})
 
 
-def watch_and_react(task: Task, *, false_alarm_every_events: int = FALSE_ALARM_EVERY_EVENTS) -> dict[str, Any]:
+def watch_and_react(task: Task, *, adapts: bool = False, false_alarm_every_events: int = FALSE_ALARM_EVERY_EVENTS) -> dict[str, Any]:
     """`watch` and `react` to begin with: `Pipeline(..., **watch_and_react("binary"))`.
 
     The error is watched for getting worse, of a classifier the rank of its rarer classes too, and challengers race the model when one does.
+
+    `adapts`: the model does so by itself, such as `adaptive_classifier()`. The same is watched, and an alarm is told and nothing else:
+    that of the error says that the stream is another one now, and that of the rank that its rare classes are, which the error hides.
     """
     signal = "error" if task != "regression" else "loss"
     detector = detector_for(signal, false_alarm_every_events=false_alarm_every_events, kind="ADWIN" if task == "regression" else None)
     watch = [Watch(signal, detector)]
     if task != "regression":
         watch.append(Watch(RANK, detector_for(RANK, false_alarm_every_events=false_alarm_every_events)))
-    return {"watch": watch, "react": [On.drift(each.signal, Challenge()) for each in watch]}
+    return {"watch": watch, "react": [On.drift(each.signal, Ignore() if adapts else Challenge()) for each in watch]}
 
 
 def _delay(events: float | None) -> float:
