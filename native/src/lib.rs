@@ -9,6 +9,7 @@ pub mod arithmetic;
 pub mod block;
 pub mod detector;
 pub mod features;
+pub mod generator;
 pub mod nodes;
 #[cfg(feature = "python")]
 mod python;

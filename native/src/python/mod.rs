@@ -22,6 +22,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::arithmetic;
 use crate::block::{Damaged, Reader, Writer};
+use crate::generator::Generator;
 
 impl From<Damaged> for PyErr {
     fn from(_: Damaged) -> PyErr {
@@ -85,6 +86,16 @@ fn log(x: f64) -> f64 {
     arithmetic::log(x)
 }
 
+/// What the generator of a seed draws below each limit, then 64 bits of it, and its state; for the test that it equals Python's.
+#[pyfunction]
+fn draw<'py>(py: Python<'py>, seed: u64, limits: Vec<usize>) -> PyResult<(Vec<usize>, u64, Bound<'py, PyTuple>)> {
+    let (mut generator, mut to) = (Generator::new(seed), Writer::default());
+    let drawn = limits.into_iter().map(|limit| generator.below(limit)).collect();
+    let bits = generator.next();
+    generator.write(&mut to);
+    Ok((drawn, bits, Block::written(py, to)?))
+}
+
 /// The models of stream_retrain, compiled; `stream_retrain.native` says whether they serve.
 #[pymodule]
 fn _native(module: &Bound<PyModule>) -> PyResult<()> {
@@ -101,5 +112,6 @@ fn _native(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<mixture::ClassifierMixture>()?;
     module.add_class::<mixture_regressor::RegressorMixture>()?;
     module.add_function(wrap_pyfunction!(compute, module)?)?;
-    module.add_function(wrap_pyfunction!(log, module)?)
+    module.add_function(wrap_pyfunction!(log, module)?)?;
+    module.add_function(wrap_pyfunction!(draw, module)?)
 }
