@@ -4,7 +4,8 @@ adaptive_classifier(), adaptive_regressor()    the recommended mixtures
 FixedShareClassifier, FixedShareRegressor      mixtures whose weights follow the best member
 Restarting                                     any model; it restarts untrained when its error rises
 PerKey                                         a model for each value of a field, in bounded memory
-AdditiveClassifier, AdditiveRegressor          a learned function of each feature; old events fade out
+AdditiveClassifier, AdditiveRegressor          a learned function of each feature, and of pairs of them; old events fade out
+LinearClassifier, LinearRegressor              linear in the standardised features; old events fade out
 SoftBins                                       the basis of those, as a transformer
 QuickTree, QuickTreeRegressor                  River's Hoeffding trees, faster
 FastHDDMA, FastADWIN                           River's HDDM-A, faster; River's ADWIN with the same digits everywhere
@@ -16,6 +17,7 @@ from stream_retrain.models.additive import AdditiveClassifier, AdditiveRegressor
 from stream_retrain.models.fast_adwin import FastADWIN
 from stream_retrain.models.fast_hddma import FastHDDMA
 from stream_retrain.models.fixed_share import FixedShareClassifier, FixedShareRegressor
+from stream_retrain.models.linear import LinearClassifier, LinearRegressor
 from stream_retrain.models.per_key import PerKey, PerKeyClassifier, PerKeyRegressor
 from stream_retrain.models.quick_tree import QuickTree
 from stream_retrain.models.quick_tree_regressor import QuickTreeRegressor
@@ -31,6 +33,8 @@ __all__ = [
     "FastHDDMA",
     "FixedShareClassifier",
     "FixedShareRegressor",
+    "LinearClassifier",
+    "LinearRegressor",
     "PerKey",
     "PerKeyClassifier",
     "PerKeyRegressor",

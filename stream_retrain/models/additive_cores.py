@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any, Final, TypeAlias
 
 from stream_retrain.models import arithmetic
-from stream_retrain.models.bins import Bins, Encoding
+from stream_retrain.models.bins import Encoding
 from stream_retrain.models.block import Block, Reader, Writer, damaged
 from stream_retrain.models.feature_values import Features
-from stream_retrain.models.plain_additive import PlainAdditive
+from stream_retrain.models.plain_additive import Parameters, PlainAdditive
 from stream_retrain.models.targets import Targets
 
 __all__ = ["AdditiveState", "PlainAdditiveClassifier", "PlainAdditiveRegressor", "softmax"]
@@ -27,8 +27,8 @@ ERROR_MAX: Final = 3.0
 class _Plain:
     """The weights, and the encoding kept from `predict` to `learn`."""
 
-    def __init__(self, bins: int, rate: float, categories_max: int) -> None:
-        self._weights = PlainAdditive(Bins(bins, categories_max), 1, rate)
+    def __init__(self, parameters: Parameters) -> None:
+        self._weights = PlainAdditive(parameters, 1)
         self._last: tuple[list[Any], list[Any], list[type], Encoding, list[float]] | None = None
 
     def _encode_and_score(self, x: Features) -> tuple[Encoding, list[float]]:
@@ -64,8 +64,8 @@ class _Plain:
 class PlainAdditiveClassifier(_Plain):
     """Two classes share one score; from the third on, each has its own."""
 
-    def __init__(self, bins: int, rate: float, categories_max: int) -> None:
-        super().__init__(bins, rate, categories_max)
+    def __init__(self, parameters: Parameters) -> None:
+        super().__init__(parameters)
         self._classes: dict[Any, int] = {}
 
     def predict(self, x: Features) -> dict[Any, float]:
@@ -119,8 +119,8 @@ class PlainAdditiveClassifier(_Plain):
 class PlainAdditiveRegressor(_Plain):
     """One score, of the standardised target."""
 
-    def __init__(self, bins: int, rate: float, categories_max: int) -> None:
-        super().__init__(bins, rate, categories_max)
+    def __init__(self, parameters: Parameters) -> None:
+        super().__init__(parameters)
         self._targets = Targets()
 
     def predict(self, x: Features) -> float:

@@ -58,7 +58,7 @@ class SoftBins(base.Transformer):  # type: ignore[misc]
         weights: dict[Any, float] = {}
         for name, value in x.items():
             encoding = self._bins.encode({name: value})
-            for moments, _, slot, upper in encoding.numbers:
+            for moments, _, slot, upper, _ in encoding.numbers:
                 lower = slot - moments.base
                 weights[f"{name}[{lower}]"] = 1.0 - upper
                 weights[f"{name}[{lower + 1}]"] = upper

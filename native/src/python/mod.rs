@@ -1,6 +1,7 @@
 //! The classes that Python sees: names, labels and categories around the models.
 
 mod additive;
+mod additive_model;
 mod answers;
 mod cache;
 mod detector;
