@@ -17,6 +17,7 @@ from stream_retrain.core.digest import digest
 from stream_retrain.models import (
     AdditiveClassifier,
     AdditiveRegressor,
+    LinearClassifier,
     QuickTree,
     QuickTreeRegressor,
     adaptive_classifier,
@@ -30,6 +31,9 @@ MODELS: dict[str, tuple[Any, int]] = {
     "tree": (QuickTree, 3),
     "additive": (AdditiveClassifier, 3),
     "additive regressor": (AdditiveRegressor, 0),
+    "pairs": (lambda: AdditiveClassifier(pairs=40), 3),
+    "pairs regressor": (lambda: AdditiveRegressor(pairs=40), 0),
+    "linear": (LinearClassifier, 3),
     "adaptive": (adaptive_classifier, 2),
     "tree regressor": (QuickTreeRegressor, 0),
     "adaptive regressor": (adaptive_regressor, 0),

@@ -26,6 +26,8 @@ from stream_retrain.core.serve.step import Looks, step_of
 from stream_retrain.models import (
     AdditiveClassifier,
     AdditiveRegressor,
+    LinearClassifier,
+    LinearRegressor,
     QuickTree,
     QuickTreeRegressor,
     RestartingClassifier,
@@ -41,12 +43,16 @@ RIVERS_TREE = "River's tree"
 CLASSIFIERS: dict[str, Any] = {
     "QuickTree": QuickTree,
     "AdditiveClassifier": AdditiveClassifier,
+    "AdditiveClassifier(pairs=40)": lambda: AdditiveClassifier(pairs=40),
+    "LinearClassifier": LinearClassifier,
     "RestartingClassifier(QuickTree)": lambda: RestartingClassifier(QuickTree()),
     "adaptive_classifier": adaptive_classifier,
 }
 REGRESSORS: dict[str, Any] = {
     "QuickTreeRegressor": QuickTreeRegressor,
     "AdditiveRegressor": AdditiveRegressor,
+    "AdditiveRegressor(pairs=40)": lambda: AdditiveRegressor(pairs=40),
+    "LinearRegressor": LinearRegressor,
     "adaptive_regressor": adaptive_regressor,
 }
 

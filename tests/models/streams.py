@@ -14,6 +14,8 @@ from stream_retrain.models import (
     AdditiveRegressor,
     FixedShareClassifier,
     FixedShareRegressor,
+    LinearClassifier,
+    LinearRegressor,
     PerKey,
     QuickTree,
     QuickTreeRegressor,
@@ -77,6 +79,8 @@ def delayed(rows: Rows, delay: int) -> list[tuple[str, int]]:
 
 CLASSIFIERS = {
     "additive": AdditiveClassifier,
+    "pairs": lambda: AdditiveClassifier(pairs=9),
+    "linear": LinearClassifier,
     "quick_tree": QuickTree,
     "restarting": lambda: Restarting(QuickTree()),
     "restarting_pipeline": lambda: Restarting(preprocessing.StandardScaler() | linear_model.LogisticRegression()),
@@ -86,6 +90,8 @@ CLASSIFIERS = {
 }
 REGRESSORS = {
     "additive": AdditiveRegressor,
+    "pairs": lambda: AdditiveRegressor(pairs=9),
+    "linear": LinearRegressor,
     "quick_tree": QuickTreeRegressor,
     "restarting": lambda: Restarting(QuickTreeRegressor()),
     "fixed_share": lambda: FixedShareRegressor([QuickTreeRegressor(), AdditiveRegressor(bins=4)]),

@@ -13,6 +13,8 @@ from river import base
 from stream_retrain.models import (
     AdditiveClassifier,
     AdditiveRegressor,
+    LinearClassifier,
+    LinearRegressor,
     QuickTree,
     QuickTreeRegressor,
     adaptive_classifier,
@@ -20,20 +22,31 @@ from stream_retrain.models import (
 )
 
 AT, BACK_AFTER, MEASURED = 1_500, 1_000, 1_000
-CLASSIFIERS = [AdditiveClassifier, QuickTree, adaptive_classifier]
-REGRESSORS = [AdditiveRegressor, QuickTreeRegressor, adaptive_regressor]
+
+
+def pairs_classifier() -> AdditiveClassifier:
+    return AdditiveClassifier(pairs=40)
+
+
+def pairs_regressor() -> AdditiveRegressor:
+    return AdditiveRegressor(pairs=40)
+
+
+CLASSIFIERS = [AdditiveClassifier, pairs_classifier, LinearClassifier, QuickTree, adaptive_classifier]
+REGRESSORS = [AdditiveRegressor, pairs_regressor, LinearRegressor, QuickTreeRegressor, adaptive_regressor]
 WIDE = [f"w{number}" for number in range(60)]
 VALUES: list[dict[str, Any]] = [
     {"a": 1e308},
     {"a": -1.79e308},
     {"a": 1e154},
     {"a": 1e20},
+    {"a": 1e12},
     {"a": 5e-324},
     {"c": 2**62},
     {"a": 1e16, "b": -1e16, "c": 10**16},
     {"a": 1e308, "b": -1e308, "c": 2**62},
 ]
-LABELS = [{"y": 1e16}, {"y": -1e20}, {"y": 1e149}, {"y": 1e16, "a": 1e308}]
+LABELS = [{"y": 1e12}, {"y": 1e16}, {"y": -1e20}, {"y": 1e149}, {"y": 1e16, "a": 1e308}]
 
 
 def rows(regression: bool, features: list[str]) -> list[dict[str, Any]]:
