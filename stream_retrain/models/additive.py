@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from river import base
 
@@ -26,12 +26,12 @@ __all__ = ["AdditiveClassifier", "AdditiveRegressor"]
 
 PAIRS_MAX: Final = 10_000
 PAIR_BINS_MAX: Final = 64
-BEFORE: Final = {"decay": 0.999, "pairs": 0, "pair_bins": 5, "seed": 1}
-"""What the models were before they had these parameters. States with these values are still as they were then."""
 
 
 class _Additive(Cored):
     """What both tasks share: the parameters."""
+
+    LATER: ClassVar[dict[str, Any]] = {"decay": 0.999, "pairs": 0, "pair_bins": 5, "seed": 1}
 
     def __init__(self, bins: int, rate: float, categories_max: int, decay: float, pairs: int, pair_bins: int, seed: int) -> None:
         if bins < 2 or categories_max < 1 or not 0.0 < rate < math.inf or not 0.0 < decay <= 1.0:
@@ -52,15 +52,6 @@ class _Additive(Cored):
         self.pair_bins = pair_bins
         self.seed = seed
         self._core = self._new_core()
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        if all(state[name] == value for name, value in BEFORE.items()):
-            return {name: value for name, value in state.items() if name not in BEFORE}
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({**BEFORE, **state})
 
     @property
     def _parameters(self) -> Parameters:
