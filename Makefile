@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast test-integrations native nightly digests check bench bench-models bench-quality bench-backtest chaos bench-recovery bench-latency bench-pauses bench-metrics bench-scale docs dashboards manifests clean
+.PHONY: help demo test test-fast test-integrations native nightly digests check bench bench-models bench-quality bench-members bench-backtest chaos bench-recovery bench-latency bench-pauses bench-metrics bench-scale docs dashboards manifests clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,11 @@ bench-models: $(READY) ## CPU an event and checkpoints of every model: compiled,
 bench-quality: $(READY) ## Accuracy and cost of every reaction and model, to build/quality (STREAMS=FOLDER: also on its files)
 	@mkdir -p build/quality
 	$(BIN)/python -m benchmarks.quality $(if $(STREAMS),--streams $(STREAMS)) --markdown build/quality/tables.md --json build/quality/rows.json --plots build/quality
+
+bench-members: $(READY) ## Members, mixtures and River's models on some fifty streams, to build/members (PEERS=1: and other libraries', which are installed to build/)
+	@mkdir -p build/members
+	$(BIN)/python -m benchmarks.members_data build/members/streams
+	$(BIN)/python -m benchmarks.members --streams build/members/streams $(if $(PEERS),--peers) --json build/members/rows.jsonl --markdown build/members/tables.md
 
 bench-backtest: $(READY) ## A backtest of a million events and four variants: memory, and CPU beside the bare River loop
 	$(BIN)/python -m benchmarks.backtest

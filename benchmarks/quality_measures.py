@@ -21,6 +21,7 @@ AFTER_EVENTS: Final = 1_000
 DETECTED_WITHIN_EVENTS: Final = 2_000
 """After the end of a drift; an alarm later than that is not one for it."""
 CURVE_EVENTS: Final = 500
+PROBABILITY_MIN: Final = 1e-3
 
 
 class Alarms(NamedTuple):
@@ -48,6 +49,19 @@ def kappa(labels: Sequence[Any], answers: Sequence[Any]) -> float | None:
     chance = sum(of_labels[label] * of_answers[label] for label in of_labels) / len(pairs) ** 2
     right = sum(y == y_pred for y, y_pred in pairs) / len(pairs)
     return 100 * (right - chance) / (1 - chance) if chance < 1 else None
+
+
+def balanced_accuracy(labels: Sequence[Any], answers: Sequence[Any]) -> float | None:
+    """Mean over the classes that came of the share of their events that was found; None counts as not found."""
+    of_labels = collections.Counter(labels)
+    right = collections.Counter(y for y, y_pred in zip(labels, answers, strict=True) if y == y_pred)
+    return 100 * math.fsum(right[label] / count for label, count in of_labels.items()) / len(of_labels) if of_labels else None
+
+
+def log_loss_bits(of_label: Sequence[float]) -> float | None:
+    """Mean of -log2 of the probabilities that the labels had, clipped to 0.001 and 0.999."""
+    bits = math.fsum(-math.log2(min(max(probability, PROBABILITY_MIN), 1 - PROBABILITY_MIN)) for probability in of_label)
+    return bits / len(of_label) if of_label else None
 
 
 def kappa_temporal(labels: Sequence[Any], answers: Sequence[Any]) -> float | None:
