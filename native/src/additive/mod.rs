@@ -277,22 +277,29 @@ impl Additive {
         }
     }
 
-    /// A weight whose part is 0 is left alone.
     fn learn_pairs(&mut self) {
-        let (width, Parameters { rate, decay, .. }) = (self.outputs, self.parameters);
-        let of_grid = |grid: &Grid| {
-            let above = grid.slot + grid.across;
-            [grid.slot, grid.slot + 1, above, above + 1].into_iter().zip(grid.parts())
-        };
-        let parts = self.parts.iter().map(|part| (part.slot, part.part));
-        for (slot, part) in self.grids.iter().flat_map(of_grid).chain(parts) {
-            if part != 0.0 {
-                let at = slot as usize * width;
-                for (weight, error) in self.weights[at..at + width].iter_mut().zip(&self.errors) {
-                    weight.step(error * part, rate, decay);
-                }
-            }
+        let (width, weights, errors) = (self.outputs, &mut self.weights[..], &self.errors[..]);
+        let Parameters { rate, decay, .. } = self.parameters;
+        for grid in &self.grids {
+            let (row, above) = (grid.slot as usize * width, (grid.slot + grid.across) as usize * width);
+            let [lower_left, lower_right, upper_left, upper_right] = grid.parts();
+            step_outputs(&mut weights[row..row + width], errors, lower_left, rate, decay);
+            step_outputs(&mut weights[row + width..row + 2 * width], errors, lower_right, rate, decay);
+            step_outputs(&mut weights[above..above + width], errors, upper_left, rate, decay);
+            step_outputs(&mut weights[above + width..above + 2 * width], errors, upper_right, rate, decay);
         }
+        for part in &self.parts {
+            let row = part.slot as usize * width;
+            step_outputs(&mut weights[row..row + width], errors, part.part, rate, decay);
+        }
+    }
+}
+
+/// Move the weights of a slot, one an output; they are left alone where its part is 0.
+#[inline(always)]
+fn step_outputs(weights: &mut [Weight], errors: &[f64], part: f64, rate: f64, decay: f64) {
+    if part != 0.0 {
+        weights.iter_mut().zip(errors).for_each(|(weight, error)| weight.step(error * part, rate, decay));
     }
 }
 
