@@ -41,6 +41,7 @@ pub trait RegressorMember: Regresses {
 /// The cores of a task, each shared with its estimator.
 macro_rules! cores {
     ($cores:ident of $task:ident: $($core:ident),+) => {
+        #[allow(clippy::enum_variant_names)] // they are the names of the cores
         enum $cores {
             $($core(Py<$core>)),+
         }
