@@ -4,11 +4,11 @@ use crate::additive::softmax;
 use crate::arithmetic::log;
 use crate::block::{Read, Reader, Writer};
 
-const PROBABILITY_MIN: f64 = 0.02;
+const PROBABILITY_MIN: f64 = 0.005;
 const DECAY: f64 = 0.999;
 const SQUARES_MIN: f64 = 1e-5;
 const BIAS: f64 = 0.3;
-const LEVEL_SHARE: f64 = 0.003;
+pub const LEVEL_SHARE: f64 = 0.001;
 
 /// A weight or a bias, and its sum of squared gradients.
 #[derive(Clone, Copy)]
@@ -103,7 +103,7 @@ impl Stackings {
             }
             let mut mean = 0.0;
             for value in row.iter_mut() {
-                *value = log(clipped(*value));
+                *value = log(clipped(*value, PROBABILITY_MIN));
                 mean += *value;
             }
             mean /= classes as f64;
@@ -132,7 +132,7 @@ impl Stackings {
     pub fn learn(&mut self, y: usize) {
         let classes = self.classes;
         for (weight, proba) in self.weights.iter_mut().zip(self.levels.chunks_exact(classes)) {
-            *weight *= clipped(proba[y]).sqrt();
+            *weight *= clipped(proba[y], PROBABILITY_MIN).sqrt();
         }
         share(&mut self.weights, LEVEL_SHARE);
         for (stacking, proba) in self.stackings.iter_mut().zip(self.levels.chunks_exact_mut(classes).skip(1)) {
@@ -162,11 +162,11 @@ impl Stackings {
     }
 }
 
-/// The probability as it counts.
-pub fn clipped(p: f64) -> f64 {
-    let p = if p < PROBABILITY_MIN { PROBABILITY_MIN } else { p };
-    if p > 1.0 - PROBABILITY_MIN {
-        1.0 - PROBABILITY_MIN
+/// The probability as it counts: at least `low`, and at most 1 minus that.
+pub fn clipped(p: f64, low: f64) -> f64 {
+    let p = if p < low { low } else { p };
+    if p > 1.0 - low {
+        1.0 - low
     } else {
         p
     }

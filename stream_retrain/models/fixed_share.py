@@ -37,7 +37,7 @@ from stream_retrain.models.probabilities import last_step
 
 __all__ = ["STACKINGS", "STACKINGS_OF_NUMBERS", "FixedShareClassifier", "FixedShareRegressor", "Members"]
 
-STACKINGS: Final = (0.02, 0.05, 0.1, 0.2)
+STACKINGS: Final = (0.03, 0.15)
 STACKINGS_OF_NUMBERS: Final = (0.998, 0.9995)
 
 Members: TypeAlias = Mapping[str, Any] | Sequence[Any]

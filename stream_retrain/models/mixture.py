@@ -32,6 +32,10 @@ LEAD: Final = 2.0
 """A member becomes the leader when its weight is more than this many times the leader's."""
 
 
+PROBABILITY_MIN: Final = 0.02
+"""A member's probability of the true label is clipped to this and 1 minus this, so that one event cannot decide the weights."""
+
+
 class _PlainMixture:
     """The members of both tasks."""
 
@@ -191,7 +195,7 @@ class PlainClassifierMixture(_PlainMixture):
         self._classes.setdefault(y, 0.0)
         if self._stackings is not None and self._stacks(fixed := self._mean(predictions)):
             self._stackings.learn(self._answered(self._stackings, fixed, predictions), list(self._classes).index(y))
-        self._reweight([clipped(proba.get(y, 0.0)) if proba else None for proba in predictions])
+        self._reweight([clipped(proba.get(y, 0.0), PROBABILITY_MIN) if proba else None for proba in predictions])
         self._learn(x, y)
 
     def _mean(self, predictions: Predictions) -> dict[Any, float]:

@@ -21,16 +21,16 @@ from stream_retrain.models.additive_cores import softmax
 from stream_retrain.models.arithmetic import log
 from stream_retrain.models.block import Reader, Writer
 
-__all__ = ["PROBABILITY_MIN", "Answered", "Stackings", "clipped", "shared"]
+__all__ = ["Answered", "Stackings", "clipped", "shared"]
 
-PROBABILITY_MIN: Final = 0.02
-"""A probability of the true label is clipped to this and 1 minus this, so that one event cannot decide the weights."""
+PROBABILITY_MIN: Final = 0.005
+"""Probabilities are clipped to this and 1 minus this, so that one event cannot decide anything."""
 DECAY: Final = 0.999
 SQUARES_MIN: Final = 1e-5
 """Added to the sum of squares, which may decay to 0."""
 BIAS: Final = 0.3
 """The rate of the biases, as a part of that of the weights."""
-LEVEL_SHARE: Final = 0.003
+LEVEL_SHARE: Final = 0.001
 """The share of the second level; its eta is a half."""
 
 
@@ -95,7 +95,7 @@ class Stackings:
         """By what the members' fixed share says, and each member, by class; of at least two classes."""
         logs = []
         for proba in members:
-            row = [log(clipped(p)) for p in proba] if proba is not None else [0.0] * len(fixed)
+            row = [log(clipped(p, PROBABILITY_MIN)) for p in proba] if proba is not None else [0.0] * len(fixed)
             mean = 0.0
             for value in row:
                 mean += value
@@ -116,7 +116,9 @@ class Stackings:
     def learn(self, answered: Answered, y: int) -> None:
         """Update everything by the label of an event."""
         levels = answered.levels
-        self._weights = shared([w * math.sqrt(clipped(proba[y])) for w, proba in zip(self._weights, levels, strict=True)], LEVEL_SHARE)
+        self._weights = shared(
+            [w * math.sqrt(clipped(proba[y], PROBABILITY_MIN)) for w, proba in zip(self._weights, levels, strict=True)], LEVEL_SHARE
+        )
         for stacking, proba in zip(self._stackings, levels[1:], strict=True):
             stacking.learn(answered.logs, proba, y)
 
@@ -138,9 +140,9 @@ class Stackings:
             stacking.biases, stacking.bias_squares = reader.row(known), reader.row(known)
 
 
-def clipped(p: float) -> float:
-    """The probability as it counts."""
-    return min(max(p, PROBABILITY_MIN), 1.0 - PROBABILITY_MIN)
+def clipped(p: float, low: float) -> float:
+    """The probability as it counts: at least `low`, and at most 1 minus that."""
+    return min(max(p, low), 1.0 - low)
 
 
 def shared(weights: list[float], share: float) -> list[float]:

@@ -149,7 +149,7 @@ def test_no_step_is_larger_than_its_rate_however_long_it_was_calm(events: list[t
         assert stacking.weights[1] == before[1], "it sleeps"
         assert math.isclose(sum(stackings._weights), 1.0)
     assert 0.0 < DECAY < 1.0
-    assert 0.0 < clipped(0.0) < clipped(0.3) < clipped(1.0) < 1.0
+    assert 0.0 < clipped(0.0, 0.1) < clipped(0.3, 0.1) < clipped(1.0, 0.1) < 1.0
 
 
 def test_shares_are_given_to_all() -> None:

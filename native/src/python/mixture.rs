@@ -13,6 +13,8 @@ use crate::arithmetic::power;
 use crate::block::{Damaged, Writer};
 use crate::stacking::{clipped, Stackings};
 
+const PROBABILITY_MIN: f64 = 0.02;
+
 /// The models, what is not in them, what is kept, and the classes.
 type State = (Vec<Py<PyAny>>, Standing, Py<PyDict>, Py<PyAny>);
 
@@ -132,7 +134,7 @@ impl ClassifierMixture {
                     break;
                 }
             }
-            scores.push(Some(clipped(p)));
+            scores.push(Some(clipped(p, PROBABILITY_MIN)));
         }
         Ok(scores)
     }
