@@ -10,6 +10,7 @@ pub mod block;
 pub mod detector;
 pub mod features;
 pub mod generator;
+pub mod moments;
 pub mod nodes;
 #[cfg(feature = "python")]
 mod python;

@@ -2,14 +2,13 @@
 //!
 //! A weight and its sum of squared gradients stand side by side, the outputs of a slot together: an event touches few lines of memory.
 
-mod moments;
 mod pairs;
 mod state;
 #[cfg(test)]
 mod tests;
 
 use crate::arithmetic::{exp, tanh};
-use moments::Moments;
+use crate::moments::Moments;
 use pairs::{Grid, Pairs, Part};
 
 const STEEPNESS: f64 = 0.8;

@@ -1,6 +1,6 @@
 //! The state of an additive model: `Bins.write` and `PlainAdditive.write` say what is written.
 
-use super::moments::Moments;
+use crate::moments::Moments;
 use super::{Additive, Weight};
 use crate::block::{Damaged, Read, Reader, Writer};
 
