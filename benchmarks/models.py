@@ -28,6 +28,8 @@ from stream_retrain.models import (
     AdditiveRegressor,
     LinearClassifier,
     LinearRegressor,
+    NearestClassifier,
+    NearestRegressor,
     QuickTree,
     QuickTreeRegressor,
     RestartingClassifier,
@@ -45,6 +47,7 @@ CLASSIFIERS: dict[str, Any] = {
     "AdditiveClassifier": AdditiveClassifier,
     "AdditiveClassifier(pairs=40)": lambda: AdditiveClassifier(pairs=40),
     "LinearClassifier": LinearClassifier,
+    "NearestClassifier": NearestClassifier,
     "RestartingClassifier(QuickTree)": lambda: RestartingClassifier(QuickTree()),
     "adaptive_classifier": adaptive_classifier,
 }
@@ -53,6 +56,7 @@ REGRESSORS: dict[str, Any] = {
     "AdditiveRegressor": AdditiveRegressor,
     "AdditiveRegressor(pairs=40)": lambda: AdditiveRegressor(pairs=40),
     "LinearRegressor": LinearRegressor,
+    "NearestRegressor": NearestRegressor,
     "adaptive_regressor": adaptive_regressor,
 }
 

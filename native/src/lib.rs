@@ -11,6 +11,7 @@ pub mod detector;
 pub mod features;
 pub mod generator;
 pub mod moments;
+pub mod nearest;
 pub mod nodes;
 #[cfg(feature = "python")]
 mod python;

@@ -6,6 +6,7 @@ Restarting                                     any model; it restarts untrained 
 PerKey                                         a model for each value of a field, in bounded memory
 AdditiveClassifier, AdditiveRegressor          a learned function of each feature, and of pairs of them; old events fade out
 LinearClassifier, LinearRegressor              linear in the standardised features; old events fade out
+NearestClassifier, NearestRegressor            the nearest of the last events
 SoftBins                                       the basis of those, as a transformer
 QuickTree, QuickTreeRegressor                  River's Hoeffding trees, faster
 FastHDDMA, FastADWIN                           River's HDDM-A, faster; River's ADWIN with the same digits everywhere
@@ -18,6 +19,7 @@ from stream_retrain.models.fast_adwin import FastADWIN
 from stream_retrain.models.fast_hddma import FastHDDMA
 from stream_retrain.models.fixed_share import FixedShareClassifier, FixedShareRegressor
 from stream_retrain.models.linear import LinearClassifier, LinearRegressor
+from stream_retrain.models.nearest import NearestClassifier, NearestRegressor
 from stream_retrain.models.per_key import PerKey, PerKeyClassifier, PerKeyRegressor
 from stream_retrain.models.quick_tree import QuickTree
 from stream_retrain.models.quick_tree_regressor import QuickTreeRegressor
@@ -35,6 +37,8 @@ __all__ = [
     "FixedShareRegressor",
     "LinearClassifier",
     "LinearRegressor",
+    "NearestClassifier",
+    "NearestRegressor",
     "PerKey",
     "PerKeyClassifier",
     "PerKeyRegressor",

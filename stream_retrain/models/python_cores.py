@@ -6,6 +6,8 @@ from stream_retrain.models.mixture import PlainClassifierMixture as ClassifierMi
 from stream_retrain.models.mixture import PlainRegressorMixture as RegressorMixture
 from stream_retrain.models.plain_adwin import PlainADWIN as Adwin
 from stream_retrain.models.plain_hddma import PlainHDDMA as Hddma
+from stream_retrain.models.plain_nearest import PlainNearestClassifier as NearestClassifier
+from stream_retrain.models.plain_nearest import PlainNearestRegressor as NearestRegressor
 from stream_retrain.models.plain_restarting import PlainRestartingClassifier as RestartingClassifier
 from stream_retrain.models.plain_restarting import PlainRestartingRegressor as RestartingRegressor
 from stream_retrain.models.plain_tree import PlainTree as Tree
@@ -17,6 +19,8 @@ __all__ = [
     "Adwin",
     "ClassifierMixture",
     "Hddma",
+    "NearestClassifier",
+    "NearestRegressor",
     "RegressorMixture",
     "RestartingClassifier",
     "RestartingRegressor",

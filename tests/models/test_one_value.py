@@ -15,6 +15,8 @@ from stream_retrain.models import (
     AdditiveRegressor,
     LinearClassifier,
     LinearRegressor,
+    NearestClassifier,
+    NearestRegressor,
     QuickTree,
     QuickTreeRegressor,
     adaptive_classifier,
@@ -32,8 +34,8 @@ def pairs_regressor() -> AdditiveRegressor:
     return AdditiveRegressor(pairs=40)
 
 
-CLASSIFIERS = [AdditiveClassifier, pairs_classifier, LinearClassifier, QuickTree, adaptive_classifier]
-REGRESSORS = [AdditiveRegressor, pairs_regressor, LinearRegressor, QuickTreeRegressor, adaptive_regressor]
+CLASSIFIERS = [AdditiveClassifier, pairs_classifier, LinearClassifier, NearestClassifier, QuickTree, adaptive_classifier]
+REGRESSORS = [AdditiveRegressor, pairs_regressor, LinearRegressor, NearestRegressor, QuickTreeRegressor, adaptive_regressor]
 WIDE = [f"w{number}" for number in range(60)]
 VALUES: list[dict[str, Any]] = [
     {"a": 1e308},

@@ -1,8 +1,8 @@
 //! The state of an additive model: `Bins.write` and `PlainAdditive.write` say what is written.
 
-use crate::moments::Moments;
 use super::{Additive, Weight};
 use crate::block::{Damaged, Read, Reader, Writer};
+use crate::moments::Moments;
 
 impl Additive {
     pub fn write(&self, to: &mut Writer, categories: impl Iterator<Item = u32>) {

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 use super::additive::{AdditiveClassifier, AdditiveRegressor};
 use super::answers::Answers;
+use super::nearest::{NearestClassifier, NearestRegressor};
 use super::regression::TreeRegressor;
 use super::restarting::{RestartingClassifier, RestartingRegressor};
 use super::step::{Classifies, Regresses};
@@ -69,8 +70,8 @@ macro_rules! cores {
     };
 }
 
-cores!(Classifiers of ClassifierMember: Tree, AdditiveClassifier, RestartingClassifier);
-cores!(Regressors of RegressorMember: TreeRegressor, AdditiveRegressor, RestartingRegressor);
+cores!(Classifiers of ClassifierMember: Tree, AdditiveClassifier, NearestClassifier, RestartingClassifier);
+cores!(Regressors of RegressorMember: TreeRegressor, AdditiveRegressor, NearestRegressor, RestartingRegressor);
 
 enum Core {
     Classifier(Classifiers),

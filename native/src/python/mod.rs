@@ -9,6 +9,7 @@ mod labels;
 mod member;
 mod mixture;
 mod mixture_regressor;
+mod nearest;
 mod regression;
 mod restarting;
 mod rows;
@@ -16,6 +17,7 @@ mod step;
 mod tree;
 mod values;
 mod weights;
+mod window;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -112,6 +114,8 @@ fn _native(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<restarting::RestartingRegressor>()?;
     module.add_class::<mixture::ClassifierMixture>()?;
     module.add_class::<mixture_regressor::RegressorMixture>()?;
+    module.add_class::<nearest::NearestClassifier>()?;
+    module.add_class::<nearest::NearestRegressor>()?;
     module.add_function(wrap_pyfunction!(compute, module)?)?;
     module.add_function(wrap_pyfunction!(log, module)?)?;
     module.add_function(wrap_pyfunction!(draw, module)?)
