@@ -51,7 +51,7 @@ class Answers(NamedTuple):
 
     predictions: list[Any]
     of_label: list[float]
-    """The probability of the label that came; of a regression 0."""
+    """The probability of the label that came; of a regression nothing."""
     cpu_s: float
     state_bytes: int | None = None
     changes: int | None = None
@@ -96,7 +96,9 @@ def prequential(model: Any, task: str, pairs: Sequence[Pair], delay: int) -> Ans
         cpu_s, raised = loop(model, task, xs, ys, predictions, probabilities)
     finally:
         gc.unfreeze()
-    of_label = [proba.get(y, 0.0) if isinstance(proba, dict) else 0.0 for proba, y in zip(probabilities, ys, strict=True)]
+    of_label: list[float] = []
+    if task != "regression":
+        of_label += [proba.get(y, 0.0) if isinstance(proba, dict) else 0.0 for proba, y in zip(probabilities, ys, strict=True)]
     changes = getattr(last_step(model), "changes", None)
     return Answers(predictions, of_label, cpu_s, len(pickle.dumps(model, 5)), changes, raised)
 
