@@ -13,6 +13,7 @@ pub mod generator;
 pub mod moments;
 pub mod nearest;
 pub mod nodes;
+pub mod poisson;
 #[cfg(feature = "python")]
 mod python;
 pub mod regression;

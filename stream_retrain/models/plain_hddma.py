@@ -53,8 +53,7 @@ class PlainHDDMA:
     def state(self) -> Block:
         """All but the parameters."""
         to = Writer()
-        to.count(self.drift, self.warning)
-        to.number(self._n, self._mean, self._cut_n, self._cut_mean, self._cut_line)
+        self.write(to)
         return to.block()
 
     def restore(self, state: Block) -> None:
@@ -64,6 +63,15 @@ class PlainHDDMA:
             ValueError: it is damaged.
         """
         reader = Reader(state)
+        self.read(reader)
+        reader.end()
+
+    def write(self, to: Writer) -> None:
+        """Alarm and warning, means and counts."""
+        to.count(self.drift, self.warning)
+        to.number(self._n, self._mean, self._cut_n, self._cut_mean, self._cut_line)
+
+    def read(self, reader: Reader) -> None:
+        """What `write` wrote."""
         self.drift, self.warning = reader.count(2) == 1, reader.count(2) == 1
         self._n, self._mean, self._cut_n, self._cut_mean, self._cut_line = reader.row(5)
-        reader.end()

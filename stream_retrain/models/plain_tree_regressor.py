@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 from stream_retrain.models import arithmetic
 from stream_retrain.models.block import Block, Reader, Writer
 from stream_retrain.models.feature_values import Features
-from stream_retrain.models.plain_tree import LEAF_EVENTS_MAX, LEAVES_MAX
 from stream_retrain.models.targets import Targets
 from stream_retrain.models.tree_bins import NOTHING
 from stream_retrain.models.tree_branch import Branch, down, leaves_below, replaced, shape_of
 from stream_retrain.models.tree_features import FeatureTable
+from stream_retrain.models.tree_growth import LEAF_EVENTS_MAX, LEAVES_MAX
 from stream_retrain.models.tree_state import read_nodes, write_nodes
 from stream_retrain.models.tree_targets import Linear, TargetLeaf
 

@@ -80,14 +80,16 @@ class Way(NamedTuple):
 
 
 def down(root: Any, row: Row, new_leaf: Callable[[int], Any] | None = None) -> Way:
-    """The leaf of an event; with `new_leaf`, a category that is new at a branch for each value gets a leaf of this depth there."""
+    """The leaf of an event.
+
+    With `new_leaf`, a category that is new at a branch for each value gets a leaf of this depth there; None: there is no room for one.
+    """
     node, parent, at, detour = root, None, 0, False
     while node.__class__ is Branch:
         parent, found = node, node.place(row)
         if found is None:
             detour = True
-            if new_leaf is not None and node.many and node.name in row:
-                leaf = new_leaf(node.depth + 1)
+            if new_leaf is not None and node.many and node.name in row and (leaf := new_leaf(node.depth + 1)) is not None:
                 return Way(leaf, parent, node.add(row[node.name], leaf), True)
             found = node.heaviest()
         at = found

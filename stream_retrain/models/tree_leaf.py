@@ -11,6 +11,7 @@ from typing import Any
 from stream_retrain.models import arithmetic
 from stream_retrain.models.block import Reader, Writer
 from stream_retrain.models.probabilities import most_probable
+from stream_retrain.models.tree_chance import Watched
 from stream_retrain.models.tree_features import Feature, Row
 from stream_retrain.models.tree_observers import Categories, Numbers, Weights
 
@@ -20,11 +21,13 @@ __all__ = ["Leaf"]
 class Leaf:
     """The classes are in the order in which they came to this leaf, and so are the features."""
 
-    __slots__ = ("_last", "bayes_right", "depth", "majority_right", "observers", "stats", "tried_at")
+    __slots__ = ("_last", "bayes_right", "depth", "majority_right", "observers", "stats", "tried_at", "watched")
 
-    def __init__(self, stats: Weights, depth: int) -> None:
+    def __init__(self, stats: Weights, depth: int, watched: Watched | None = None) -> None:
         self.stats = stats
         self.depth = depth
+        self.watched = watched
+        """None: every feature."""
         self.observers: dict[Any, Numbers | Categories] | None = {}
         self.majority_right = self.bayes_right = 0.0
         self.tried_at = self.total()
@@ -60,9 +63,14 @@ class Leaf:
                 self.bayes_right += w
         self.stats[label] = self.stats.get(label, 0.0) + w
         if observers is not None:
+            watched = self.watched
+            if watched is not None:
+                watched.follow(features)
             for name, value in row.items():
                 observer = observers.get(name)
                 if observer is None:
+                    if watched is not None and name not in watched.names:
+                        continue
                     observer = observers[name] = Numbers() if features[name].categories is None else Categories()
                 observer.update(value, label, w)
 
@@ -81,6 +89,8 @@ class Leaf:
         if self.observers is not None:
             self.observers.pop(name, None)
             self._last = None
+        if self.watched is not None:
+            self.watched.names.pop(name, None)
 
     def write(self, to: Writer, features: dict[Any, Feature], labels: dict[Any, int]) -> None:
         """Whether it observes, its classes, its counters, and what it keeps of the features."""
@@ -89,16 +99,17 @@ class Leaf:
         for label, weight in self.stats.items():
             to.count(labels[label])
             to.number(weight)
-        if self.observers is None:
-            return
-        to.count(len(self.observers))
-        for name, observer in self.observers.items():
-            to.count(features[name].index)
-            observer.write(to, labels, features[name])
+        if self.observers is not None:
+            to.count(len(self.observers))
+            for name, observer in self.observers.items():
+                to.count(features[name].index)
+                observer.write(to, labels, features[name])
+        if self.watched is not None:
+            self.watched.write(to, features)
 
     @classmethod
-    def read(cls, reader: Reader, features: list[tuple[Any, Feature]], labels: list[Any], depth: int) -> Leaf:
-        """What `write` wrote."""
+    def read(cls, reader: Reader, features: list[tuple[Any, Feature]], labels: list[Any], depth: int, watches: bool) -> Leaf:
+        """What `write` wrote; `watches`: it draws features."""
         active = reader.count(2) == 1
         classes = reader.count(len(labels) + 1)
         leaf = cls({}, depth)
@@ -106,16 +117,18 @@ class Leaf:
         for _ in range(classes):
             label = labels[reader.count(len(labels))]
             leaf.stats[label] = reader.number()
-        if not active:
-            leaf.observers = None
-            return leaf
+        leaf.observers = cls._read_observers(reader, features, labels) if active else None
+        leaf.watched = Watched.read(reader, features) if watches else None
+        return leaf
+
+    @staticmethod
+    def _read_observers(reader: Reader, features: list[tuple[Any, Feature]], labels: list[Any]) -> dict[Any, Numbers | Categories]:
         observers: dict[Any, Numbers | Categories] = {}
         for _ in range(reader.count(len(features) + 1)):
             name, feature = features[reader.count(len(features))]
             kind = Numbers if feature.categories is None else Categories
             observers[name] = kind.read(reader, labels, feature)
-        leaf.observers = observers
-        return leaf
+        return observers
 
     def _majority(self) -> Weights:
         total = self.total()

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from stream_retrain.models import arithmetic
 from stream_retrain.models.block import Reader, Writer
+from stream_retrain.models.tree_chance import Chance
 from stream_retrain.models.tree_features import Feature
 
 __all__ = ["Categories", "Numbers", "Split", "Weights", "entropy"]
@@ -102,15 +103,15 @@ class Numbers:
         off = value - normal.mean
         return off * off / normal.negative_twice - HALF_LOG_TAU - normal.half_log
 
-    def best_split(self, before: float, _stats: Weights, _ranked: list[Any], _feature: Feature) -> Split:
-        """The best of ten thresholds; `before` is the entropy without a split."""
+    def best_split(self, before: float, _stats: Weights, _ranked: list[Any], _feature: Feature, chance: Chance | None) -> Split:
+        """The best of ten thresholds, or of some that are drawn; `before` is the entropy without a split."""
         low, high = math.inf, -math.inf
         for normal in self.classes.values():
             low = min(low, normal.low)
             high = max(high, normal.high)
         best, size = NO_SPLIT, (high - low) / (POINTS + 1.0)
-        for number in range(1, POINTS + 1):
-            threshold = low + size * number
+        for number in range(1, 1 + (POINTS if chance is None else chance.cuts)):
+            threshold = low + size * number if chance is None else chance.threshold(low, high)
             if low < threshold < high:
                 children = self._sides(threshold)
                 merit = before - _entropy_after(children)
@@ -171,7 +172,7 @@ class Categories:
         weight = 0.0 if held is None else held.get(value, 0.0)
         return arithmetic.log(weight / self.totals[label]) if weight > 0.0 else 0.0
 
-    def best_split(self, before: float, stats: Weights, ranked: list[Any], feature: Feature) -> Split:
+    def best_split(self, before: float, stats: Weights, ranked: list[Any], feature: Feature, _chance: Chance | None) -> Split:
         """A branch for each value, or for one value and one for the rest: what gains most."""
         values = [value for value in feature.ranked if any(value in held for held in self.classes.values())]
         children = [{label: self.classes[label][value] for label in ranked if value in self.classes.get(label, ())} for value in values]

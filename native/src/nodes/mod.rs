@@ -141,13 +141,15 @@ impl<L: Weighed> Nodes<L> {
         }
     }
 
-    /// The leaf of an event that is learned; a category that is new at a branch for each gets a leaf there, and the first event the first leaf.
-    pub fn down_to_learn(&mut self, row: &[f64], new: impl FnOnce(u32) -> L) -> Way {
-        if self.nodes.is_empty() {
-            self.leaves.push(new(0));
-            self.nodes.push(Node::Leaf(0));
-            return Way { node: 0, slot: 0, detour: false };
-        }
+    /// The first leaf, of a tree without any.
+    pub fn begin(&mut self, leaf: L) {
+        self.leaves.push(leaf);
+        self.nodes.push(Node::Leaf(0));
+    }
+
+    /// The leaf of an event that is learned; there is one. A category that is new at a branch for each gets a leaf there, if there may be one.
+    pub fn down_to_learn(&mut self, row: &[f64], new: impl FnOnce(u32) -> Option<L>) -> Way {
+        let mut new = Some(new);
         let (mut at, mut detour, mut depth) = (0u32, false, 0u32);
         loop {
             let node = &self.nodes[at as usize];
@@ -162,7 +164,10 @@ impl<L: Weighed> Nodes<L> {
                     match node {
                         Node::Each(each) if row[each.feature as usize] >= 0.0 => {
                             let category = row[each.feature as usize] as u32;
-                            return self.add_child(at, category, new(depth));
+                            match new.take().and_then(|new| new(depth)) {
+                                Some(leaf) => return self.add_child(at, category, leaf),
+                                None => self.heaviest(node),
+                            }
                         }
                         node => self.heaviest(node),
                     }

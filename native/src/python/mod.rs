@@ -5,6 +5,7 @@ mod additive_model;
 mod answers;
 mod cache;
 mod detector;
+mod domain;
 mod labels;
 mod member;
 mod mixture;
@@ -26,6 +27,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use crate::arithmetic;
 use crate::block::{Damaged, Reader, Writer};
 use crate::generator::Generator;
+use crate::poisson::Poisson;
 
 impl From<Damaged> for PyErr {
     fn from(_: Damaged) -> PyErr {
@@ -99,6 +101,13 @@ fn draw<'py>(py: Python<'py>, seed: u64, limits: Vec<usize>) -> PyResult<(Vec<us
     Ok((drawn, bits, Block::written(py, to)?))
 }
 
+/// Whole numbers of a Poisson distribution that the generator of a seed draws; for the test that they equal Python's.
+#[pyfunction]
+fn draw_poisson(seed: u64, mean: f64, count: usize) -> Vec<f64> {
+    let (poisson, mut generator) = (Poisson::new(mean), Generator::new(seed));
+    (0..count).map(|_| poisson.draw(&mut generator)).collect()
+}
+
 /// The models of stream_retrain, compiled; `stream_retrain.native` says whether they serve.
 #[pymodule]
 fn _native(module: &Bound<PyModule>) -> PyResult<()> {
@@ -118,5 +127,6 @@ fn _native(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<nearest::NearestRegressor>()?;
     module.add_function(wrap_pyfunction!(compute, module)?)?;
     module.add_function(wrap_pyfunction!(log, module)?)?;
+    module.add_function(wrap_pyfunction!(draw_poisson, module)?)?;
     module.add_function(wrap_pyfunction!(draw, module)?)
 }

@@ -5,14 +5,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::answers::Answers;
-use super::labels::Labels;
+use super::domain::Known;
 use super::member::ClassifierMember;
-use super::rows::Rows;
 use super::step::{classify, Classifies, Wanted};
-use super::values::{values, Table, Value};
-use super::{listed, ranked, Block, Names};
+use super::values::{values, Value};
+use super::{Block, Names};
 use crate::block::Writer;
-use crate::tree::{self, Params};
+use crate::tree::{self, Params, LEAF_EVENTS_MAX};
 
 type State<'py> = (Bound<'py, PyList>, Bound<'py, PyList>, Bound<'py, PyList>, Bound<'py, PyAny>);
 
@@ -27,8 +26,7 @@ pub fn check_weight(w: f64) -> PyResult<()> {
 #[pyclass(module = "stream_retrain._native")]
 pub struct Tree {
     tree: tree::Tree,
-    rows: Rows,
-    labels: Labels,
+    known: Known,
     made: Made,
 }
 
@@ -44,48 +42,36 @@ pub struct Made {
 
 impl Made {
     pub fn params(&self) -> Params {
-        Params { grace_period: self.grace_period, delta: self.delta, tau: self.tau, depth_max: self.max_depth }
+        Params { grace_period: self.grace_period, delta: self.delta, tau: self.tau, depth_max: self.max_depth, leaf_weight_max: LEAF_EVENTS_MAX }
     }
 }
 
 impl Tree {
     fn of(py: Python, made: Made) -> Tree {
-        Tree { tree: tree::Tree::new(&made.params()), rows: Rows::new(py, made.categories_max), labels: Labels(Table::new(py)), made }
+        Tree { tree: tree::Tree::new(&made.params()), known: Known::new(py, made.categories_max), made }
     }
 
     /// The probability of every class, by its number.
     pub fn predict_values(&mut self, values: &[Value], proba: &mut Vec<f64>) -> PyResult<()> {
-        self.rows.fill(values, &self.tree.features)?;
-        self.tree.predict(&self.rows.row, proba);
+        self.known.fill(values)?;
+        self.tree.predict(&self.known.domain, &self.known.rows.row, proba);
         Ok(())
     }
 
     pub fn learn_values(&mut self, values: &[Value], y: &Bound<PyAny>, w: f64) -> PyResult<()> {
-        let known = self.labels.0.find_same(y)?;
-        self.rows.learn(values, &mut self.tree.features)?;
-        for &feature in &self.rows.withheld {
+        let class = self.known.learn(values, y)?;
+        for &feature in &self.known.rows.withheld {
             self.tree.withhold(feature);
         }
-        let class = match known {
-            Some(class) => class,
-            None => self.add_label(y)?,
-        };
-        self.tree.learn(&self.rows.row, class, w);
+        self.tree.learn(&self.known.domain, &self.known.rows.row, class, w, None);
         Ok(())
-    }
-
-    fn add_label(&mut self, y: &Bound<PyAny>) -> PyResult<u32> {
-        let class = self.labels.0.add(y)?;
-        self.tree.classes = self.labels.0.names.len();
-        self.tree.ranked = ranked(y.py(), &self.labels.0.names, self.labels.0.numbers.bind(y.py()))?;
-        Ok(class)
     }
 }
 
 impl Classifies for Tree {
     fn predict_next(&mut self, py: Python, values: &[Value], to: &mut Answers) -> PyResult<()> {
         self.predict_values(values, &mut to.scratch)?;
-        to.extend(py, &self.labels.0.names, self.tree.ranked.iter().map(|&class| class as usize));
+        to.extend(py, &self.known.labels.0.names, self.known.order());
         Ok(())
     }
 
@@ -110,7 +96,7 @@ impl Tree {
     fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let mut proba = vec![];
         self.predict_values(&values(x)?, &mut proba)?;
-        self.labels.proba(x.py(), self.tree.ranked.iter().copied(), &proba)
+        self.known.labels.proba(x.py(), self.known.domain.ranked.iter().copied(), &proba)
     }
 
     fn learn(&mut self, x: &Bound<PyAny>, y: &Bound<PyAny>, w: f64) -> PyResult<()> {
@@ -127,26 +113,26 @@ impl Tree {
     }
 
     fn withheld(&self, py: Python) -> Names {
-        self.rows.withheld(py, &self.tree.features)
+        self.known.withheld(py)
     }
 
     fn state<'py>(&self, py: Python<'py>) -> PyResult<State<'py>> {
         let mut to = Writer::default();
+        self.known.domain.write(&mut to);
         self.tree.write(&mut to);
-        let (names, categories) = self.rows.named(py)?;
-        Ok((names, categories, listed(py, &self.labels.0.names)?, Block::written(py, to)?.into_any()))
+        let (names, categories, labels) = self.known.named(py)?;
+        Ok((names, categories, labels, Block::written(py, to)?.into_any()))
     }
 
     fn restore(&mut self, py: Python, state: State) -> PyResult<()> {
         let (names, categories, labels, block) = state;
         *self = Tree::of(py, self.made);
-        let counts = self.rows.restore(&(names, categories))?;
-        self.labels = Labels(Table::of(py, labels.as_any())?);
+        let counts = self.known.restore((names, categories, labels))?;
         let block = Block::of(&block)?;
         let mut reader = block.reader()?;
-        self.tree.read(&mut reader, &counts, self.labels.0.names.len())?;
+        self.known.read(&mut reader)?;
+        self.tree.read(&mut reader, &self.known.domain, &counts, false)?;
         reader.end()?;
-        self.tree.ranked = ranked(py, &self.labels.0.names, self.labels.0.numbers.bind(py))?;
-        self.rows.settle(py, &mut self.tree.features)
+        self.known.settle(py)
     }
 }

@@ -45,7 +45,10 @@ impl TreeRegressor {
 
     /// Learn one event, which counts `w` times.
     pub fn learn(&mut self, row: &[f64], y: f64, w: f64) {
-        let way = self.nodes.down_to_learn(row, TargetLeaf::new);
+        if self.nodes.is_empty() {
+            self.nodes.begin(TargetLeaf::new(0));
+        }
+        let way = self.nodes.down_to_learn(row, |depth| Some(TargetLeaf::new(depth)));
         let leaf = &mut self.nodes.leaves[way.slot];
         leaf.learn(row, y, w, &self.features);
         if way.detour || !leaf.active() {
@@ -111,7 +114,7 @@ mod tests {
     use crate::usual::Range;
 
     fn grown(events: u32) -> TreeRegressor {
-        let mut tree = TreeRegressor::new(&Params { grace_period: 50.0, delta: 1e-3, tau: 0.2, depth_max: None });
+        let mut tree = TreeRegressor::new(&Params { grace_period: 50.0, delta: 1e-3, tau: 0.2, depth_max: None, leaf_weight_max: LEAF_EVENTS_MAX });
         tree.features = vec![Feature::Number(Range::new(0.0, 0.0, 0.0)), Feature::Category { ranked: vec![0, 1, 2], withheld: false }];
         (0..events).for_each(|number| learn(&mut tree, number));
         tree

@@ -3,6 +3,7 @@
 //! The classes of a leaf are in the order in which they came to it, and so are its features; `cells` has a row for each of these classes, with
 //! a place for each of these features.
 
+use super::chance::Watched;
 use super::observers::{Cell, Counts};
 use crate::arithmetic::{exp, log};
 use crate::features::{Feature, NOWHERE};
@@ -22,8 +23,10 @@ pub struct Leaf {
     places: Vec<u32>,
     pub cells: Vec<Cell>,
     width: usize,
-    /// By place, of categories.
+    /// By place; None of a number.
     pub counts: Vec<Option<Box<Counts>>>,
+    /// None: every feature.
+    pub watched: Option<Watched>,
 }
 
 impl Weighed for Leaf {
@@ -48,6 +51,7 @@ impl Leaf {
             cells: vec![],
             width: 0,
             counts: vec![],
+            watched: None,
         }
     }
 
@@ -82,7 +86,7 @@ impl Leaf {
     }
 
     /// The votes of naive Bayes, in the order of the classes here; none before any event.
-    pub fn bayes(&self, row: &[f64], features: &[Feature], votes: &mut Vec<f64>) {
+    pub fn bayes(&self, row: &[f64], votes: &mut Vec<f64>) {
         votes.clear();
         let total = self.total();
         if total == 0.0 {
@@ -94,18 +98,13 @@ impl Leaf {
             if weight > 0.0 {
                 vote = log(weight / total);
                 let cells = &self.cells[class * self.width..][..self.met.len()];
-                for (place, (&feature, cell)) in self.met.iter().zip(cells).enumerate() {
+                for ((&feature, counts), cell) in self.met.iter().zip(&self.counts).zip(cells) {
                     let value = row[feature as usize];
-                    if value.is_nan() {
-                        continue;
-                    }
-                    match &features[feature as usize] {
-                        Feature::Number(_) => vote += cell.evidence(value),
-                        Feature::Category { .. } => {
-                            if let Some(counts) = &self.counts[place] {
-                                vote += counts.evidence(value, class);
-                            }
-                        }
+                    if !value.is_nan() {
+                        vote += match counts {
+                            None => cell.evidence(value),
+                            Some(counts) => counts.evidence(value, class),
+                        };
                     }
                 }
             }
@@ -159,50 +158,72 @@ impl Leaf {
         if self.places.len() < row.len() {
             self.places.resize(row.len(), NOWHERE);
         }
-        if self.met.len() < row.len() {
-            for (feature, value) in row.iter().enumerate() {
-                if !value.is_nan() && self.places[feature] == NOWHERE {
-                    self.meet(feature as u32);
+        match self.watched.take() {
+            None if self.met.len() < row.len() => {
+                for (feature, value) in row.iter().enumerate() {
+                    if !value.is_nan() && self.places[feature] == NOWHERE {
+                        self.meet(feature as u32, features[feature].is_number());
+                    }
                 }
+            }
+            None => {}
+            Some(mut watched) => {
+                watched.follow(features);
+                if self.met.len() < watched.features.len() {
+                    self.meet_of(&watched.features, row, features);
+                }
+                self.watched = Some(watched);
             }
         }
         for place in 0..self.met.len() {
-            let feature = self.met[place] as usize;
-            let value = row[feature];
+            let value = row[self.met[place] as usize];
             if value.is_nan() {
                 continue;
             }
-            match &features[feature] {
-                Feature::Number(_) => {
-                    let at = class * self.width + place;
-                    if self.cells[at].count == 0.0 {
-                        let rank = self.classes_with(place);
-                        self.cells[at].start(value, rank);
-                    }
-                    self.cells[at].update(value, w);
-                }
-                Feature::Category { .. } => {
-                    self.counts[place].get_or_insert_default().update(value as usize, class, w);
-                }
+            if let Some(counts) = &mut self.counts[place] {
+                counts.update(value as usize, class, w);
+                continue;
+            }
+            let at = class * self.width + place;
+            if self.cells[at].count == 0.0 {
+                let rank = self.classes_with(place);
+                self.cells[at].start(value, rank);
+            }
+            self.cells[at].update(value, w);
+        }
+        let at = class * self.width;
+        Cell::settle_all(&mut self.cells[at..at + self.met.len()]);
+    }
+
+    /// Make places for those of the watched features that come for the first time.
+    #[inline(never)]
+    fn meet_of(&mut self, watched: &[u32], row: &[f64], features: &[Feature]) {
+        if self.width < watched.len() {
+            self.widen(watched.len());
+        }
+        for &feature in watched {
+            if !row[feature as usize].is_nan() && self.places[feature as usize] == NOWHERE {
+                self.meet(feature, features[feature as usize].is_number());
             }
         }
     }
 
     /// Make a place for a feature.
-    pub fn meet(&mut self, feature: u32) {
+    pub fn meet(&mut self, feature: u32, number: bool) {
         let at = feature as usize;
         if self.places.len() <= at {
             self.places.resize(at + 1, NOWHERE);
         }
         self.places[at] = self.met.len() as u32;
         self.met.push(feature);
-        self.counts.push(None);
+        self.counts.push((!number).then(Box::default));
         if self.met.len() > self.width {
             self.widen(self.places.len().max(self.met.len()));
         }
     }
 
-    fn widen(&mut self, width: usize) {
+    /// Have room for so many features.
+    pub fn widen(&mut self, width: usize) {
         let mut cells = vec![Cell::default(); self.classes.len() * width];
         if self.width > 0 {
             for (wide, narrow) in cells.chunks_exact_mut(width).zip(self.cells.chunks_exact(self.width)) {
@@ -215,6 +236,11 @@ impl Leaf {
     /// How many classes have had a value of a number.
     fn classes_with(&self, place: usize) -> u32 {
         (0..self.classes.len()).filter(|&class| self.cell(class, place).count > 0.0).count() as u32
+    }
+
+    /// Compute what follows from what was read.
+    pub fn settle(&mut self) {
+        Cell::settle_all(&mut self.cells);
     }
 
     /// The classes that have had a value of a number, in the order in which they first had.
@@ -248,6 +274,9 @@ impl Leaf {
 
     /// Drop what is kept of one feature.
     pub fn withhold(&mut self, feature: u32) {
+        if let Some(watched) = &mut self.watched {
+            watched.features.retain(|&each| each != feature);
+        }
         let Some(&place) = self.places.get(feature as usize).filter(|&&place| place != NOWHERE) else {
             return;
         };

@@ -1,34 +1,38 @@
-//! `QuickTree`: see `stream_retrain/models/plain_tree.py` for the theory. Here a feature, a class and a category are numbers.
+//! `QuickTree`: see `stream_retrain/models/tree_growth.py` for the theory. Here a feature, a class and a category are numbers.
 
+mod chance;
+mod domain;
 mod grow;
 mod leaf;
 mod observers;
 mod state;
 
 use crate::arithmetic::log;
-use crate::features::Feature;
 use crate::nodes::{Nodes, Weighed};
+pub use chance::Chance;
+use chance::Watched;
+pub use domain::Domain;
 pub use grow::{LEAF_EVENTS_MAX, LEAVES_MAX};
 use leaf::Leaf;
 
 /// What all trees are made with.
+#[derive(Clone)]
 pub struct Params {
     pub grace_period: f64,
     pub delta: f64,
     pub tau: f64,
     /// None: any.
     pub depth_max: Option<u32>,
+    /// A leaf of this weight is not split any more.
+    pub leaf_weight_max: f64,
 }
 
 pub struct Tree {
-    pub features: Vec<Feature>,
-    pub classes: usize,
-    /// The classes in the order of their labels.
-    pub ranked: Vec<u32>,
     grace_period: f64,
     delta_log: f64,
     tau: f64,
     depth_max: u32,
+    leaf_weight_max: f64,
     nodes: Nodes<Leaf>,
     scratch: grow::Scratch,
     last: Last,
@@ -52,13 +56,11 @@ impl Last {
 impl Tree {
     pub fn new(params: &Params) -> Tree {
         Tree {
-            features: vec![],
-            classes: 0,
-            ranked: vec![],
             grace_period: params.grace_period,
             delta_log: log(1.0 / params.delta),
             tau: params.tau,
             depth_max: params.depth_max.unwrap_or(u32::MAX),
+            leaf_weight_max: params.leaf_weight_max,
             nodes: Nodes::default(),
             scratch: grow::Scratch::default(),
             last: Last::default(),
@@ -66,9 +68,9 @@ impl Tree {
     }
 
     /// The probability of every class, in the order of their numbers.
-    pub fn predict(&mut self, row: &[f64], proba: &mut Vec<f64>) {
+    pub fn predict(&mut self, domain: &Domain, row: &[f64], proba: &mut Vec<f64>) {
         proba.clear();
-        proba.resize(self.classes, 0.0);
+        proba.resize(domain.classes, 0.0);
         if self.nodes.is_empty() {
             return;
         }
@@ -86,21 +88,28 @@ impl Tree {
     /// The event's votes of naive Bayes, in `last`; empty before any event.
     fn ask(&mut self, slot: usize, row: &[f64]) {
         if !self.last.has(slot, row) {
-            self.nodes.leaves[slot].bayes(row, &self.features, &mut self.last.votes);
+            self.nodes.leaves[slot].bayes(row, &mut self.last.votes);
             self.last.leaf = Some(slot);
             self.last.row.clear();
             self.last.row.extend_from_slice(row);
         }
     }
 
-    /// Learn one event of a class, which counts `w` times.
-    pub fn learn(&mut self, row: &[f64], class: u32, w: f64) {
-        let way = self.nodes.down_to_learn(row, Leaf::new);
+    /// Learn one event of a class, which counts `w` times. `chance`: of a tree of a forest.
+    pub fn learn(&mut self, domain: &Domain, row: &[f64], class: u32, w: f64, mut chance: Option<Chance>) {
+        if self.nodes.is_empty() {
+            self.nodes.begin(new_leaf(domain, 0, chance.as_mut()));
+        }
+        let leaves = self.nodes.leaves.len();
+        let way = self.nodes.down_to_learn(row, |depth| match &mut chance {
+            Some(chance) if chance.room(leaves, domain) == 0 => None,
+            chance => Some(new_leaf(domain, depth, chance.as_mut())),
+        });
         if self.nodes.leaves[way.slot].active {
             self.ask(way.slot, row);
         }
         let leaf = &mut self.nodes.leaves[way.slot];
-        leaf.learn(row, class, w, &self.features, &self.last.votes);
+        leaf.learn(row, class, w, &domain.features, &self.last.votes);
         self.last.leaf = None;
         if way.detour || !leaf.active {
             return;
@@ -110,7 +119,7 @@ impl Tree {
             return;
         }
         let total = leaf.total();
-        if total - leaf.tried_at >= self.grace_period && !self.split(&way, total) {
+        if total - leaf.tried_at >= self.grace_period && !self.split(domain, &way, total, chance) {
             self.nodes.leaves[way.slot].tried_at = total;
         }
     }
@@ -125,6 +134,16 @@ impl Tree {
     pub fn shape(&self) -> (usize, usize, usize) {
         self.nodes.shape()
     }
+
+    pub fn leaves(&self) -> usize {
+        self.nodes.leaves.len()
+    }
+}
+
+fn new_leaf(domain: &Domain, depth: u32, chance: Option<&mut Chance>) -> Leaf {
+    let mut leaf = Leaf::new(depth);
+    leaf.watched = chance.map(|chance| Watched::drawn(&domain.features, chance.generator));
+    leaf
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a leaf keeps of one feature: see `stream_retrain/models/tree_observers.py`.
 
-use crate::arithmetic::{erf, log};
+use crate::arithmetic::{erf, log, log_of_two};
 
 const HALF_LOG_TAU: f64 = 0.9189385332046727;
 const ROOT_TWO: f64 = std::f64::consts::SQRT_2;
@@ -27,6 +27,7 @@ impl Cell {
         (self.low, self.high, self.rank) = (value, value, rank);
     }
 
+    /// Add a value; `settle_all` has to follow.
     #[inline]
     pub fn update(&mut self, value: f64, w: f64) {
         if value < self.low {
@@ -38,17 +39,39 @@ impl Cell {
         let before = self.mean;
         self.mean = before + (w / self.count) * (value - before);
         self.squares += w * (value - before) * (value - self.mean);
-        self.settle();
     }
 
     /// Compute what follows from count and squares.
-    pub fn settle(&mut self) {
-        let variance = if self.count > 1.0 { self.squares / (self.count - 1.0) } else { 0.0 };
+    pub fn settle_all(cells: &mut [Cell]) {
+        let mut pairs = cells.chunks_exact_mut(2);
+        for pair in &mut pairs {
+            let variances = [pair[0].variance(), pair[1].variance()];
+            let logs = log_of_two(variances);
+            pair[0].settle(variances[0], logs[0]);
+            pair[1].settle(variances[1], logs[1]);
+        }
+        for cell in pairs.into_remainder() {
+            let variance = cell.variance();
+            cell.settle(variance, log(variance));
+        }
+    }
+
+    #[inline(always)]
+    fn settle(&mut self, variance: f64, log: f64) {
         if variance > 0.0 {
             self.negative_twice = -2.0 * variance;
-            self.half_log = 0.5 * log(variance);
+            self.half_log = 0.5 * log;
         } else {
             self.negative_twice = 0.0;
+        }
+    }
+
+    #[inline(always)]
+    fn variance(&self) -> f64 {
+        if self.count > 1.0 {
+            self.squares / (self.count - 1.0)
+        } else {
+            0.0
         }
     }
 
@@ -62,9 +85,13 @@ impl Cell {
         off * off / self.negative_twice - HALF_LOG_TAU - self.half_log
     }
 
+    pub fn deviation(&self) -> f64 {
+        self.variance().sqrt()
+    }
+
     /// The weight of the values up to this one; 0 while all values were equal.
-    pub fn below(&self, value: f64) -> f64 {
-        let deviation = if self.count > 1.0 { (self.squares / (self.count - 1.0)).sqrt() } else { 0.0 };
+    #[inline]
+    pub fn below(&self, value: f64, deviation: f64) -> f64 {
         let part = if deviation != 0.0 { 0.5 * (1.0 + erf((value - self.mean) / deviation / ROOT_TWO)) } else { 0.0 };
         part * self.count
     }

@@ -1,8 +1,9 @@
 //! A tree as a state: the same bytes as `stream_retrain/models/tree_leaf.py` writes.
 
+use super::chance::Watched;
 use super::leaf::Leaf;
 use super::observers::Counts;
-use super::Tree;
+use super::{Domain, Tree};
 use crate::block::{Damaged, Read, Reader, Writer};
 use crate::features::Feature;
 
@@ -11,22 +12,30 @@ const CELLS_MAX: usize = 1 << 24;
 
 impl Tree {
     pub fn write(&self, to: &mut Writer) {
-        self.features.iter().for_each(|feature| feature.write(to));
         self.nodes.write(to, write_leaf);
     }
 
-    /// What `write` wrote, into a new tree. `categories`: how many each feature has; `classes`: how many the tree has.
-    pub fn read(&mut self, reader: &mut Reader, categories: &[usize], classes: usize) -> Read<()> {
-        self.classes = classes;
-        for _ in categories {
-            self.features.push(Feature::read(reader)?);
-        }
-        let known = Known { features: &self.features, categories, classes };
-        self.nodes.read(reader, &self.features, categories, |reader, depth| known.leaf(reader, depth))
+    /// What `write` wrote, into a new tree. `categories`: how many each feature has; `watches`: its leaves draw features.
+    pub fn read(&mut self, reader: &mut Reader, domain: &Domain, categories: &[usize], watches: bool) -> Read<()> {
+        let known = Known { features: &domain.features, categories, classes: domain.classes };
+        self.nodes.read(reader, &domain.features, categories, |reader, depth| {
+            let mut leaf = known.leaf(reader, depth)?;
+            if watches {
+                leaf.watched = Some(Watched::read(reader, domain.features.len())?);
+            }
+            Ok(leaf)
+        })
     }
 }
 
 fn write_leaf(leaf: &Leaf, to: &mut Writer) {
+    write_kept(leaf, to);
+    if let Some(watched) = &leaf.watched {
+        watched.write(to);
+    }
+}
+
+fn write_kept(leaf: &Leaf, to: &mut Writer) {
     [usize::from(leaf.active), leaf.classes.len()].into_iter().for_each(|count| to.count(count));
     to.row(&[leaf.majority_right, leaf.bayes_right, leaf.tried_at]);
     for (&class, &weight) in leaf.classes.iter().zip(&leaf.weights) {
@@ -86,9 +95,11 @@ impl Known<'_> {
         if met * classes > CELLS_MAX {
             return Err(Damaged);
         }
+        leaf.widen(met);
         for _ in 0..met {
             self.observer(reader, &mut leaf)?;
         }
+        leaf.settle();
         Ok(leaf)
     }
 
@@ -98,12 +109,8 @@ impl Known<'_> {
             return Err(Damaged);
         }
         let place = leaf.met.len();
-        leaf.meet(feature as u32);
+        leaf.meet(feature as u32, self.features[feature].is_number());
         let count = reader.below(leaf.classes.len() + 1)?;
-        let number = self.features[feature].is_number();
-        if !number {
-            leaf.counts[place] = Some(Box::default());
-        }
         for rank in 0..count {
             let class = reader.count()? as u32;
             let class = leaf.classes.iter().position(|&each| each == class).ok_or(Damaged)?;
@@ -121,7 +128,6 @@ impl Known<'_> {
             cell.low = reader.number()?;
             cell.high = reader.number()?;
             cell.rank = rank as u32;
-            cell.settle();
         }
         Ok(())
     }
