@@ -42,6 +42,7 @@ from stream_retrain.models import (
     PerKey,
     QuickTree,
     QuickTreeRegressor,
+    RestartingForest,
     adaptive_classifier,
     adaptive_regressor,
 )
@@ -53,6 +54,8 @@ CONCEPT: Final = 1_000
 MODELS: Final[dict[str, tuple[Callable[[], Any], str]]] = {
     "tree": (QuickTree, "binary"),
     "tree, three classes": (QuickTree, "multiclass"),
+    "forest": (RestartingForest, "binary"),
+    "forest, three classes": (RestartingForest, "multiclass"),
     "additive": (AdditiveClassifier, "binary"),
     "additive, three classes": (AdditiveClassifier, "multiclass"),
     "pairs": (lambda: AdditiveClassifier(pairs=40), "binary"),

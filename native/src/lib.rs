@@ -9,6 +9,7 @@ pub mod arithmetic;
 pub mod block;
 pub mod detector;
 pub mod features;
+pub mod forest;
 pub mod generator;
 pub mod moments;
 pub mod nearest;

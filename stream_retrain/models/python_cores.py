@@ -5,6 +5,7 @@ from stream_retrain.models.additive_cores import PlainAdditiveRegressor as Addit
 from stream_retrain.models.mixture import PlainClassifierMixture as ClassifierMixture
 from stream_retrain.models.mixture import PlainRegressorMixture as RegressorMixture
 from stream_retrain.models.plain_adwin import PlainADWIN as Adwin
+from stream_retrain.models.plain_forest import PlainForest as Forest
 from stream_retrain.models.plain_hddma import PlainHDDMA as Hddma
 from stream_retrain.models.plain_nearest import PlainNearestClassifier as NearestClassifier
 from stream_retrain.models.plain_nearest import PlainNearestRegressor as NearestRegressor
@@ -18,6 +19,7 @@ __all__ = [
     "AdditiveRegressor",
     "Adwin",
     "ClassifierMixture",
+    "Forest",
     "Hddma",
     "NearestClassifier",
     "NearestRegressor",

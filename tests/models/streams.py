@@ -22,6 +22,7 @@ from stream_retrain.models import (
     QuickTree,
     QuickTreeRegressor,
     Restarting,
+    RestartingForest,
     adaptive_classifier,
     adaptive_regressor,
 )
@@ -85,6 +86,7 @@ CLASSIFIERS = {
     "linear": LinearClassifier,
     "quick_tree": QuickTree,
     "nearest": NearestClassifier,
+    "forest": RestartingForest,
     "restarting": lambda: Restarting(QuickTree()),
     "restarting_pipeline": lambda: Restarting(preprocessing.StandardScaler() | linear_model.LogisticRegression()),
     "fixed_share": lambda: FixedShareClassifier([QuickTree(), AdditiveClassifier(bins=4)]),

@@ -19,6 +19,7 @@ from stream_retrain.models import (
     NearestRegressor,
     QuickTree,
     QuickTreeRegressor,
+    RestartingForest,
     adaptive_classifier,
     adaptive_regressor,
 )
@@ -34,7 +35,7 @@ def pairs_regressor() -> AdditiveRegressor:
     return AdditiveRegressor(pairs=40)
 
 
-CLASSIFIERS = [AdditiveClassifier, pairs_classifier, LinearClassifier, NearestClassifier, QuickTree, adaptive_classifier]
+CLASSIFIERS = [AdditiveClassifier, pairs_classifier, LinearClassifier, NearestClassifier, QuickTree, RestartingForest, adaptive_classifier]
 REGRESSORS = [AdditiveRegressor, pairs_regressor, LinearRegressor, NearestRegressor, QuickTreeRegressor, adaptive_regressor]
 WIDE = [f"w{number}" for number in range(60)]
 VALUES: list[dict[str, Any]] = [

@@ -30,6 +30,7 @@ from stream_retrain.models import (
     QuickTree,
     QuickTreeRegressor,
     Restarting,
+    RestartingForest,
     adaptive_classifier,
     adaptive_regressor,
     arithmetic,
@@ -53,6 +54,11 @@ CLASSIFIERS: dict[str, Any] = {
     "small linear": lambda: LinearClassifier(rate=1.0, categories_max=3, decay=0.9),
     "nearest": NearestClassifier,
     "few nearest": lambda: NearestClassifier(neighbors=3, window=40, features_max=2),
+    "forest": RestartingForest,
+    "eager forest": lambda: RestartingForest(
+        trees=3, grace_period=20, delta=0.2, tau=0.4, drift_confidence=0.1, warning_confidence=0.5, categories_max=6, seed=7
+    ),
+    "small forest": lambda: RestartingForest(grace_period=30, tau=0.3, cuts=1, weight_mean=2.5, memory_max=40_000),
     "restarting": lambda: Restarting(QuickTree(grace_period=20), FastHDDMA(0.2, 0.3)),
     "restarting by ADWIN": lambda: Restarting(AdditiveClassifier(bins=4), drift.ADWIN(delta=0.5, clock=1, grace_period=2)),
     "adaptive": adaptive_classifier,
@@ -208,7 +214,7 @@ def test_a_target_that_is_no_number_is_refused_in_the_same_words(y: float) -> No
 
 def test_labels_of_any_kind_and_in_any_order() -> None:
     for labels in ([3, 1, 2], ["b", "a"], [True, False], [1.5, 1, "text", None], [(1, 2), (0, 1)]):
-        for kind in (QuickTree, AdditiveClassifier):
+        for kind in (QuickTree, AdditiveClassifier, RestartingForest):
             compiled, plain = twins(kind)
             for number in range(60):
                 y = labels[number * number % 7 % len(labels)]

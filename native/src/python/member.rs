@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 use super::additive::{AdditiveClassifier, AdditiveRegressor};
 use super::answers::Answers;
+use super::forest::Forest;
 use super::nearest::{NearestClassifier, NearestRegressor};
 use super::regression::TreeRegressor;
 use super::restarting::{RestartingClassifier, RestartingRegressor};
@@ -70,7 +71,7 @@ macro_rules! cores {
     };
 }
 
-cores!(Classifiers of ClassifierMember: Tree, AdditiveClassifier, NearestClassifier, RestartingClassifier);
+cores!(Classifiers of ClassifierMember: Tree, AdditiveClassifier, Forest, NearestClassifier, RestartingClassifier);
 cores!(Regressors of RegressorMember: TreeRegressor, AdditiveRegressor, NearestRegressor, RestartingRegressor);
 
 enum Core {

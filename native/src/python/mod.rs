@@ -6,6 +6,7 @@ mod answers;
 mod cache;
 mod detector;
 mod domain;
+mod forest;
 mod labels;
 mod member;
 mod mixture;
@@ -115,6 +116,7 @@ fn _native(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("SOURCES", option_env!("STREAM_RETRAIN_SOURCES").unwrap_or_default())?;
     module.add_class::<tree::Tree>()?;
     module.add_class::<regression::TreeRegressor>()?;
+    module.add_class::<forest::Forest>()?;
     module.add_class::<additive::AdditiveClassifier>()?;
     module.add_class::<additive::AdditiveRegressor>()?;
     module.add_class::<detector::Hddma>()?;
