@@ -152,7 +152,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, metavar="N", help="at most so many seeds of a synthetic stream")
     parser.add_argument("--events-max", type=int, default=EVENTS, metavar="N", help="at most so many events of a stream (50,000)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes; 1 to measure costs")
-    parser.add_argument("--beside", default="today", metavar="NAME", help="the model that the others are held against (today)")
+    parser.add_argument("--beside", default="first", metavar="NAME", help="the model that the others are held against (first)")
     parser.add_argument("--any-release", action="store_true", help="take rows that were measured with other code of this project's models")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the rows there, a line each, and do not run them again")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")

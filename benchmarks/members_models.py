@@ -26,25 +26,34 @@ __all__ = ["MODELS", "Model", "named", "of_expression", "scope"]
 CLASSIFICATION: Final = "classification"
 REGRESSION: Final = "regression"
 SOURCES: Final = ("stream_retrain/models/*.py", "native/src/**/*.rs")
-THREE: Final = "[QuickTree(), RestartingClassifier(QuickTree()), AdditiveClassifier()]"
-THREE_OF_NUMBERS: Final = "[QuickTreeRegressor(), RestartingRegressor(QuickTreeRegressor()), AdditiveRegressor()]"
 
 MODELS: Final[dict[str, dict[str, str]]] = {
     CLASSIFICATION: {
-        "today": "adaptive_classifier()",
+        "recommended": "adaptive_classifier()",
+        "light": "adaptive_classifier('light')",
+        "rich": "adaptive_classifier('rich')",
+        "first": "adaptive_classifier('first')",
         "tree": "QuickTree()",
         "restarting tree": "RestartingClassifier(QuickTree())",
         "additive": "AdditiveClassifier()",
-        "today, stackings": f"FixedShareClassifier({THREE}, stackings=STACKINGS)",
+        "pairs": "AdditiveClassifier(pairs=40)",
+        "linear": "LinearClassifier()",
+        "nearest": "NearestClassifier()",
+        "forest": "RestartingForest()",
         "HoeffdingTree": "river.tree.HoeffdingTreeClassifier()",
         "ARF10": "river.forest.ARFClassifier(n_models=10, seed=1)",
     },
     REGRESSION: {
-        "today": "adaptive_regressor()",
+        "recommended": "adaptive_regressor()",
+        "light": "adaptive_regressor('light')",
+        "rich": "adaptive_regressor('rich')",
+        "first": "adaptive_regressor('first')",
         "tree": "QuickTreeRegressor()",
         "restarting tree": "RestartingRegressor(QuickTreeRegressor())",
         "additive": "AdditiveRegressor()",
-        "today, stackings": f"FixedShareRegressor({THREE_OF_NUMBERS}, stackings=STACKINGS_OF_NUMBERS)",
+        "pairs": "AdditiveRegressor(pairs=40)",
+        "linear": "LinearRegressor()",
+        "nearest": "NearestRegressor()",
         "HoeffdingTree": "encoded(river.tree.HoeffdingTreeRegressor())",
         "ARF10": "encoded(river.forest.ARFRegressor(n_models=10, seed=1))",
     },

@@ -1,37 +1,88 @@
-"""The recommended mixtures: members, rates and detectors chosen by measurements on real and synthetic streams (docs/models.md)."""
+"""The recommended mixtures: members, rates and detectors chosen by measurements on many real and synthetic streams (docs/models.md)."""
 
 from __future__ import annotations
 
+from typing import Any, Final, Literal, TypeAlias, get_args
+
 from stream_retrain.models.additive import AdditiveClassifier, AdditiveRegressor
-from stream_retrain.models.fixed_share import FixedShareClassifier, FixedShareRegressor
+from stream_retrain.models.fixed_share import STACKINGS, STACKINGS_OF_NUMBERS, FixedShareClassifier, FixedShareRegressor
+from stream_retrain.models.forest import RestartingForest
+from stream_retrain.models.linear import LinearClassifier, LinearRegressor
+from stream_retrain.models.nearest import NearestClassifier, NearestRegressor
 from stream_retrain.models.quick_tree import QuickTree
 from stream_retrain.models.quick_tree_regressor import QuickTreeRegressor
 from stream_retrain.models.restarting import RestartingClassifier, RestartingRegressor
 
-__all__ = ["adaptive_classifier", "adaptive_regressor"]
+__all__ = ["FORMS", "Form", "adaptive_classifier", "adaptive_regressor"]
+
+Form: TypeAlias = Literal["recommended", "light", "rich", "first"]
+FORMS: Final[tuple[Form, ...]] = get_args(Form)
+
+PAIRS: Final = 40
+ETA: Final = 0.3
+SHARE: Final = 0.003
+"""Slower weights than those of a mixture without stackings: these, and not the weights, follow what changes soon."""
 
 
-def adaptive_classifier() -> FixedShareClassifier:
-    """The recommended classifier: a fast tree, the same tree with restarts, and an additive model.
+def adaptive_classifier(members: Form = "recommended") -> FixedShareClassifier:
+    """The recommended classifier: eight members that differ in what they can learn and in how soon they forget, stacked.
 
-    The tree that never restarts is best where old concepts come back, and the restarting tree where they do not. The additive model is
-    best where the boundary is smooth or moves slowly. The mixture is binary and multiclass, takes numbers and categories, and needs no
-    scaler. It costs about three times as much as one Hoeffding tree.
+    It is binary and multiclass, takes numbers and categories with gaps, and needs no scaler. Trees learn what depends on many features at
+    once, and the one that never restarts is best where old concepts come back. The models of pairs, fast additive and linear ones follow a
+    smooth boundary that moves, and the nearest events what has no simple shape. The stackings make of all of them what none of them is.
+
+    members
+        "recommended"; "light": without the forest, for two thirds of the cost; "rich": ten members and a larger forest, for half as much
+        again; "first": the three members of the first release, without stackings.
+
+    Raises:
+        ValueError: there is no such form.
     """
-    return FixedShareClassifier(
-        {
-            "tree": QuickTree(),
-            "restarting_tree": RestartingClassifier(QuickTree()),
-            "additive": AdditiveClassifier(),
-        }
-    )
+    _check(members)
+    trees = {"tree": QuickTree(), "restarting_tree": RestartingClassifier(QuickTree())}
+    if members == "first":
+        return FixedShareClassifier({**trees, "additive": AdditiveClassifier()})
+    held: dict[str, Any] = {
+        **trees,
+        "pairs": AdditiveClassifier(pairs=PAIRS),
+        "slow_pairs": AdditiveClassifier(rate=0.1, decay=0.9999, pairs=PAIRS),
+        "fast_additive": AdditiveClassifier(rate=1.0, decay=0.99),
+        "linear": LinearClassifier(),
+        "nearest": NearestClassifier(),
+    }
+    if members == "rich":
+        held |= {"additive": AdditiveClassifier(), "fast_pairs": AdditiveClassifier(rate=1.0, decay=0.99, pairs=PAIRS, pair_bins=4)}
+    if members != "light":
+        held["forest"] = RestartingForest(trees=10 if members == "rich" else 5)
+    return FixedShareClassifier(held, eta=ETA, share=SHARE, stackings=STACKINGS)
 
 
-def adaptive_regressor() -> FixedShareRegressor:
-    """The recommended regressor: a fast regression tree with restarts, and an additive model."""
-    return FixedShareRegressor(
-        {
-            "restarting_tree": RestartingRegressor(QuickTreeRegressor()),
-            "additive": AdditiveRegressor(),
-        }
-    )
+def adaptive_regressor(members: Form = "recommended") -> FixedShareRegressor:
+    """The recommended regressor: trees, additive models of several speeds, a linear one and the nearest events, stacked.
+
+    members
+        As of `adaptive_classifier`.
+
+    Raises:
+        ValueError: there is no such form.
+    """
+    _check(members)
+    restarting = {"restarting_tree": RestartingRegressor(QuickTreeRegressor())}
+    if members == "first":
+        return FixedShareRegressor({**restarting, "additive": AdditiveRegressor()})
+    held: dict[str, Any] = {
+        "tree": QuickTreeRegressor(),
+        **restarting,
+        "pairs": AdditiveRegressor(pairs=PAIRS),
+        "slow_pairs": AdditiveRegressor(rate=0.03, decay=0.9999, pairs=PAIRS),
+        "fast_pairs": AdditiveRegressor(rate=0.3, decay=0.99, pairs=PAIRS),
+        "linear": LinearRegressor(),
+        "fast_linear": LinearRegressor(rate=0.3, decay=0.99),
+        "nearest": NearestRegressor(),
+    }
+    return FixedShareRegressor(held, stackings=STACKINGS_OF_NUMBERS)
+
+
+def _check(members: str) -> None:
+    if members not in FORMS:
+        raise ValueError(f"members is {members!r}; use one of {', '.join(map(repr, FORMS))}")

@@ -23,18 +23,18 @@ HERE = ("--events-max", str(EVENTS), "--seeds", "1", "--jobs", "1")
 
 def test_a_run_ends_in_rows_and_tables_and_is_not_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows, tables = tmp_path / "rows.jsonl", tmp_path / "tables.md"
-    asked = ["--stream", "sea_abrupt", "--stream", "planes", "--model", "today", "--model", "tree", "--delay", "0", "--delay", "50"]
+    asked = ["--stream", "sea_abrupt", "--stream", "planes", "--model", "first", "--model", "tree", "--delay", "0", "--delay", "50"]
     where = ["--json", str(rows), "--markdown", str(tables), *HERE]
     assert members.main([*asked, *where]) == 0
     kept = rows.read_text()
     found = [json.loads(line) for line in kept.splitlines()]
     assert [(row["stream"], row["model"], row["delay"]) for row in found] == [
-        (stream, model, delay) for stream in ("sea_abrupt", "planes") for model in ("today", "tree") for delay in (0, 50)
+        (stream, model, delay) for stream in ("sea_abrupt", "planes") for model in ("first", "tree") for delay in (0, 50)
     ]
     assert all(row["us"] > 0 and row["state_bytes"] > 0 and row["taken"] == EVENTS for row in found)
-    assert "| today |" in capsys.readouterr().out
+    assert "| first |" in capsys.readouterr().out
     text = tables.read_text()
-    for part in ("Classification, labels at once", "Regression, labels 50 events later", "### Difference to today", "### Log loss, bits"):
+    for part in ("Classification, labels at once", "Regression, labels 50 events later", "### Difference to first", "### Log loss, bits"):
         assert part in text
 
     rows.write_text(kept + '{"stream": "sea_ab')  # a run that was stopped while it wrote
@@ -49,8 +49,8 @@ def test_an_expression_is_a_model_of_its_task() -> None:
     )
     assert of_expression("AdditiveClassifier(rate=0.1)", "classification").name == "AdditiveClassifier(rate=0.1)"
     assert isinstance(of_expression("AdditiveClassifier(rate=0.1)", "classification").make(), AdditiveClassifier)
-    assert all({"today", "tree", "ARF10"} <= {*named(task)} for task in MODELS)
-    assert named("classification")["today"].release != named("classification")["tree"].release
+    assert all({"first", "tree", "ARF10"} <= {*named(task)} for task in MODELS)
+    assert named("classification")["first"].release != named("classification")["tree"].release
 
 
 @pytest.mark.parametrize("name", ["agrawal_abrupt", "random_tree", "stagger_recurring", "agrawal_missing"])
