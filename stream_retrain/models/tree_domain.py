@@ -1,7 +1,8 @@
 """What the trees of a model know of features and classes; the trees of a forest share it.
 
 It also says how many bytes a leaf takes that draws its features (`tree_chance`), by which a forest is held below a limit. That is an
-estimate in whole numbers of what the compiled one allocates, if every leaf has met every class.
+estimate in whole numbers of what the compiled one takes, if every leaf has met every class: on four streams (8 and 50 features, 2 to 5
+classes, with and without categories) a process grew by 93 to 110 % of it.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from stream_retrain.models.tree_features import Feature, FeatureTable, Row, orde
 
 __all__ = ["Domain", "Named", "watched_of"]
 
-LEAF_BYTES: Final = 400
+LEAF_BYTES: Final = 800
 """A leaf with its nodes, without what it keeps of features."""
 FEATURE_BYTES: Final = 4
 """For a feature that the model knows of."""
+WATCHED_BYTES: Final = 20
+"""For a feature that the leaf watches."""
 CLASS_BYTES: Final = 16
-CELL_BYTES: Final = 64
-"""For a feature that the leaf watches, in one class."""
+CELL_BYTES: Final = 80
+"""For such a feature in one class."""
 CATEGORY_BYTES: Final = 8
-"""For a category of such a feature, in one class."""
+"""For a category of such a feature in one class."""
 
 Named: TypeAlias = "tuple[list[Any], list[list[Any]], list[Any]]"
 """The names of the features, the values of the categories, and the labels."""
@@ -65,8 +68,9 @@ class Domain:
             if not feature.withheld:
                 known += 1
                 each += CELL_BYTES + CATEGORY_BYTES * len(feature.categories or ())
-        kept = each * watched_of(known) // known if known else 0
-        return LEAF_BYTES + FEATURE_BYTES * len(self.features) + len(self.labels) * (CLASS_BYTES + kept)
+        watched = watched_of(known)
+        kept = each * watched // known if known else 0
+        return LEAF_BYTES + FEATURE_BYTES * len(self.features) + WATCHED_BYTES * watched + len(self.labels) * (CLASS_BYTES + kept)
 
     def leaves_in(self, size: int) -> int:
         """How many such leaves have room in so many bytes."""

@@ -58,7 +58,7 @@ CLASSIFIERS: dict[str, Any] = {
     "eager forest": lambda: RestartingForest(
         trees=3, grace_period=20, delta=0.2, tau=0.4, drift_confidence=0.1, warning_confidence=0.5, categories_max=6, seed=7
     ),
-    "small forest": lambda: RestartingForest(grace_period=30, tau=0.3, cuts=1, weight_mean=2.5, memory_max=40_000),
+    "small forest": lambda: RestartingForest(grace_period=30, tau=0.3, cuts=1, weight_mean=2.5, memory_max=60_000),
     "restarting": lambda: Restarting(QuickTree(grace_period=20), FastHDDMA(0.2, 0.3)),
     "restarting by ADWIN": lambda: Restarting(AdditiveClassifier(bins=4), drift.ADWIN(delta=0.5, clock=1, grace_period=2)),
     "adaptive": adaptive_classifier,

@@ -4,12 +4,13 @@ use crate::block::{Read, Reader, Writer};
 use crate::features::Feature;
 
 /// Bytes that a leaf takes, with its nodes, beside what it keeps of features.
-const LEAF_BYTES: usize = 400;
-/// Bytes that a leaf takes for a feature that it knows of.
+const LEAF_BYTES: usize = 800;
+/// Bytes that a leaf takes for a feature that the model knows of, and for one that it watches.
 const FEATURE_BYTES: usize = 4;
+const WATCHED_BYTES: usize = 20;
 /// Bytes that a leaf keeps of a class, and of a feature in it.
 const CLASS_BYTES: usize = 16;
-const CELL_BYTES: usize = 64;
+const CELL_BYTES: usize = 80;
 /// Bytes that a leaf keeps of a category in a class.
 const CATEGORY_BYTES: usize = 8;
 
@@ -43,8 +44,9 @@ impl Domain {
                 each += CATEGORY_BYTES * ranked.len();
             }
         }
-        let kept = (each * Domain::watched(known)).checked_div(known).unwrap_or(0);
-        LEAF_BYTES + FEATURE_BYTES * self.features.len() + self.classes * (CLASS_BYTES + kept)
+        let watched = Domain::watched(known);
+        let kept = (each * watched).checked_div(known).unwrap_or(0);
+        LEAF_BYTES + FEATURE_BYTES * self.features.len() + WATCHED_BYTES * watched + self.classes * (CLASS_BYTES + kept)
     }
 
     pub fn write(&self, to: &mut Writer) {
