@@ -91,7 +91,8 @@ impl Node {
     }
 }
 
-/// Where an event comes to that is learned.
+/// Where an event comes to.
+#[derive(Clone, Copy)]
 pub struct Way {
     node: u32,
     /// Of the leaf.
@@ -131,12 +132,17 @@ impl<L: Weighed> Nodes<L> {
 
     /// The leaf of an event; there is one.
     #[inline]
-    pub fn down(&self, row: &[f64]) -> usize {
-        let mut at = 0;
+    pub fn down(&self, row: &[f64]) -> Way {
+        let (mut at, mut detour) = (0, false);
         loop {
             match &self.nodes[at as usize] {
-                Node::Leaf(slot) => return *slot as usize,
-                node => at = node.next(row).unwrap_or_else(|| self.heaviest(node)),
+                Node::Leaf(slot) => return Way { node: at, slot: *slot as usize, detour },
+                node => {
+                    at = node.next(row).unwrap_or_else(|| {
+                        detour = true;
+                        self.heaviest(node)
+                    });
+                }
             }
         }
     }

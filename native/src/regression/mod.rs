@@ -39,7 +39,7 @@ impl TreeRegressor {
     pub fn predict(&self, row: &[f64]) -> f64 {
         match self.nodes.is_empty() {
             true => 0.0,
-            false => self.nodes.leaves[self.nodes.down(row)].predict(row),
+            false => self.nodes.leaves[self.nodes.down(row).slot].predict(row),
         }
     }
 

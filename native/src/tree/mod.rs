@@ -8,7 +8,7 @@ mod observers;
 mod state;
 
 use crate::arithmetic::log;
-use crate::nodes::{Nodes, Weighed};
+use crate::nodes::{Nodes, Way, Weighed};
 pub use chance::Chance;
 use chance::Watched;
 pub use domain::Domain;
@@ -38,18 +38,26 @@ pub struct Tree {
     last: Last,
 }
 
-/// The votes of the last event: no part of the state.
+/// The last event, while nothing was learned since: no part of the state.
 #[derive(Default)]
 struct Last {
-    /// The leaf whose votes they are.
-    leaf: Option<usize>,
+    way: Option<Way>,
     row: Vec<f64>,
+    /// Whether these are its votes.
+    voted: bool,
     votes: Vec<f64>,
 }
 
 impl Last {
-    fn has(&self, leaf: usize, row: &[f64]) -> bool {
-        self.leaf == Some(leaf) && self.row.len() == row.len() && self.row.iter().zip(row).all(|(one, other)| one.to_bits() == other.to_bits())
+    /// The way of an event, if it is this one.
+    fn way_of(&self, row: &[f64]) -> Option<Way> {
+        self.way.filter(|_| self.row.len() == row.len() && self.row.iter().zip(row).all(|(one, other)| one.to_bits() == other.to_bits()))
+    }
+
+    fn set(&mut self, row: &[f64], way: Way) {
+        (self.way, self.voted) = (Some(way), false);
+        self.row.clear();
+        self.row.extend_from_slice(row);
     }
 }
 
@@ -74,9 +82,12 @@ impl Tree {
         if self.nodes.is_empty() {
             return;
         }
-        let slot = self.nodes.down(row);
+        if self.last.way_of(row).is_none() {
+            self.last.set(row, self.nodes.down(row));
+        }
+        let Some(Way { slot, .. }) = self.last.way else { return };
         if self.nodes.leaves[slot].votes_by_bayes() {
-            self.ask(slot, row);
+            self.ask(slot);
             for (&class, &vote) in self.nodes.leaves[slot].classes.iter().zip(&self.last.votes) {
                 proba[class as usize] = vote;
             }
@@ -85,13 +96,11 @@ impl Tree {
         }
     }
 
-    /// The event's votes of naive Bayes, in `last`; empty before any event.
-    fn ask(&mut self, slot: usize, row: &[f64]) {
-        if !self.last.has(slot, row) {
-            self.nodes.leaves[slot].bayes(row, &mut self.last.votes);
-            self.last.leaf = Some(slot);
-            self.last.row.clear();
-            self.last.row.extend_from_slice(row);
+    /// The last event's votes of naive Bayes; empty before any event.
+    fn ask(&mut self, slot: usize) {
+        if !self.last.voted {
+            self.nodes.leaves[slot].bayes(&self.last.row, &mut self.last.votes);
+            self.last.voted = true;
         }
     }
 
@@ -100,17 +109,24 @@ impl Tree {
         if self.nodes.is_empty() {
             self.nodes.begin(new_leaf(domain, 0, chance.as_mut()));
         }
-        let leaves = self.nodes.leaves.len();
-        let way = self.nodes.down_to_learn(row, |depth| match &mut chance {
-            Some(chance) if chance.room(leaves, domain) == 0 => None,
-            chance => Some(new_leaf(domain, depth, chance.as_mut())),
-        });
+        let way = match self.last.way_of(row).filter(|way| !way.detour) {
+            Some(way) => way,
+            None => {
+                let leaves = self.nodes.leaves.len();
+                let way = self.nodes.down_to_learn(row, |depth| match &mut chance {
+                    Some(chance) if chance.room(leaves, domain) == 0 => None,
+                    chance => Some(new_leaf(domain, depth, chance.as_mut())),
+                });
+                self.last.set(row, way);
+                way
+            }
+        };
         if self.nodes.leaves[way.slot].active {
-            self.ask(way.slot, row);
+            self.ask(way.slot);
         }
         let leaf = &mut self.nodes.leaves[way.slot];
         leaf.learn(row, class, w, &domain.features, &self.last.votes);
-        self.last.leaf = None;
+        self.last.way = None;
         if way.detour || !leaf.active {
             return;
         }
@@ -127,7 +143,7 @@ impl Tree {
     /// Forget what leaves keep of a feature that is withheld from now on.
     pub fn withhold(&mut self, feature: u32) {
         self.nodes.leaves.iter_mut().for_each(|leaf| leaf.withhold(feature));
-        self.last.leaf = None;
+        self.last.way = None;
     }
 
     /// Nodes, leaves and height.
