@@ -22,6 +22,7 @@ from stream_retrain.models import (
     NearestRegressor,
     QuickTree,
     QuickTreeRegressor,
+    RestartingForest,
     adaptive_classifier,
     adaptive_regressor,
 )
@@ -31,6 +32,7 @@ from tests.models.twins import exchanged, predict, stream, twins
 CHUNK = 50_000
 MODELS: dict[str, tuple[Any, int]] = {
     "tree": (QuickTree, 3),
+    "forest": (RestartingForest, 3),
     "additive": (AdditiveClassifier, 3),
     "additive regressor": (AdditiveRegressor, 0),
     "pairs": (lambda: AdditiveClassifier(pairs=40), 3),
