@@ -39,7 +39,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc]
         if built is None:
             self.app.display_warning(f"without compiled models: {why}; {PURE}")
         elif version == "editable":
-            shutil.copyfile(built, ROOT / MODULE)
+            put_in_place(built)
         else:
             build_data["force_include"][str(built)] = MODULE
             build_data["pure_python"] = False
@@ -83,6 +83,14 @@ def _built() -> tuple[Path | None, str]:
     return target / "release" / f"libstream_retrain_native.{suffix}", ""
 
 
+def put_in_place(built: Path) -> None:
+    """Into the package, in one step: a process that runs keeps the file that it has opened."""
+    module = ROOT / MODULE
+    new = module.with_name(f".{module.name}.new")
+    shutil.copyfile(built, new)
+    new.replace(module)
+
+
 def sources() -> str:
     """A digest of what the compiled models are built from; they keep it, and a test compares."""
     hashed = hashlib.sha256()
@@ -95,5 +103,5 @@ if __name__ == "__main__":
     made, reason = build()
     if made is None:
         sys.exit(f"The compiled models were not built: {reason}. Until then {PURE}.")
-    shutil.copyfile(made, ROOT / MODULE)
+    put_in_place(made)
     print(f"{MODULE} is built.")  # noqa: T201  it is what the command says

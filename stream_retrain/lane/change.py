@@ -11,14 +11,17 @@ and digest: a metric by its class, a watch by signal and detector, a rule by its
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
 from stream_retrain.core.contest.inputs import Input
+from stream_retrain.core.digest import digest
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.state import Saved
 from stream_retrain.errors import StateError
 from stream_retrain.lane.scheduled import moved_inputs, moved_tokens
+from stream_retrain.models import adaptive_classifier, adaptive_regressor
 
 __all__ = ["Change", "adapted", "unfit_parts"]
 
@@ -39,9 +42,20 @@ class Change:
 
 
 def unfit_parts(parts: Mapping[str, str], pipeline: Pipeline) -> list[str]:
-    """Which of task, schema and model differ: with any of them the state cannot be kept."""
+    """Which of task, schema and model differ: with any of them the state cannot be kept.
+
+    A model that was the recommended one of an earlier release goes on serving where the recommended one is declared. What replaces it, by
+    a reset, a training or a duel, is the model of now.
+    """
     ours = pipeline.parts()
-    return [name for name in OF_THE_MODEL if parts.get(name) != ours[name]]
+    differ = [name for name in OF_THE_MODEL if parts.get(name) != ours[name]]
+    return [name for name in differ if name != "model" or _recommended_now().get(parts.get(name, "")) != ours[name]]
+
+
+@functools.cache
+def _recommended_now() -> dict[str, str]:
+    """By the digest of a model that an earlier release recommended, that of the one that is recommended now."""
+    return {digest(make("first")): digest(make()) for make in (adaptive_classifier, adaptive_regressor)}
 
 
 def adapted(saved: Saved, parts: Mapping[str, str], pipeline: Pipeline) -> tuple[Saved, Change]:
@@ -99,15 +113,15 @@ def _scheduled(reactions: Saved, moved: Mapping[int, int]) -> Saved:
 def _by_name(kind: str, parts: Mapping[str, str], ours: Mapping[str, str], saved: list[Any]) -> list[Any]:
     """What is saved of each of our parts of a kind; None for one that is new or has changed."""
     theirs = dict(zip([name for name in parts if name.startswith(kind)], saved, strict=True))
-    return [theirs[name] if parts.get(name) == digest else None for name, digest in ours.items() if name.startswith(kind)]
+    return [theirs[name] if parts.get(name) == own else None for name, own in ours.items() if name.startswith(kind)]
 
 
 def _moved_rules(parts: Mapping[str, str], ours: Mapping[str, str]) -> dict[int, int]:
     """Where each saved rule stands now, of those that are still there."""
-    digests = [digest for name, digest in ours.items() if name.startswith("rule ")]
+    digests = [own for name, own in ours.items() if name.startswith("rule ")]
     moved: dict[int, int] = {}
-    for before, digest in enumerate(digest for name, digest in parts.items() if name.startswith("rule ")):
-        now = next((index for index, own in enumerate(digests) if own == digest and index not in moved.values()), None)
+    for before, theirs in enumerate(each for name, each in parts.items() if name.startswith("rule ")):
+        now = next((index for index, own in enumerate(digests) if own == theirs and index not in moved.values()), None)
         if now is not None:
             moved[before] = now
     return moved

@@ -18,7 +18,14 @@ from stream_retrain.errors import StateError
 from stream_retrain.facts.shard import ChallengerJoined, Decided, DuelEnded, DuelStarted, Unmatched
 from stream_retrain.facts.values import Event
 from stream_retrain.lane.change import Change, adapted, unfit_parts
-from stream_retrain.models import AdditiveRegressor, FixedShareRegressor, QuickTreeRegressor, RestartingRegressor, adaptive_regressor
+from stream_retrain.models import (
+    AdditiveRegressor,
+    FixedShareRegressor,
+    QuickTreeRegressor,
+    RestartingRegressor,
+    adaptive_classifier,
+    adaptive_regressor,
+)
 from tests.core import streams
 from tests.lane.support import contestants, of, succession, wanted
 
@@ -447,7 +454,29 @@ def test_states_of_the_recommended_regressor_from_before_it_had_an_adwin_of_its_
     """They are refused by name, and go on where the detector of then is declared."""
     restarting = RestartingRegressor(QuickTreeRegressor(), drift.ADWIN(delta=0.05, clock=8))
     declared = FixedShareRegressor({"restarting_tree": restarting, "additive": AdditiveRegressor()})
-    now, then = (streams.pipeline(task="regression", model=model, watch=[], react=[]) for model in (adaptive_regressor(), declared))
+    now, then = (streams.pipeline(task="regression", model=model, watch=[], react=[]) for model in (adaptive_regressor("first"), declared))
     headers = {**then.parts(), "model": "31e07b9b47b50a2767c4b3f308323803d5fbcf27bce57b966570cb187d1d2014"}
     assert unfit_parts(headers, now) == ["model"]
     assert unfit_parts(headers, then) == []
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_the_recommended_model_of_an_earlier_release_serves_until_it_is_replaced(task: str) -> None:
+    make = adaptive_regressor if task == "regression" else adaptive_classifier
+    rows: list[tuple[dict[str, Any], Any]] = [(x, 3.0 * x["a"] + x["b"]) for x, _ in PAIRS] if task == "regression" else list(PAIRS)
+    log = list(streams.questions_and_answers(rows, 15))
+    declared = {"task": task, "watch": [], "react": [On(Every(events=700), Reset())]}
+    before, after = (streams.pipeline(model=model, **declared) for model in (make("first"), make()))
+    assert unfit_parts(before.parts(), after) == []
+    assert unfit_parts(after.parts(), before) == unfit_parts(before.parts(), streams.pipeline(model=make("light"), **declared)) == ["model"]
+    there, here = Shard(before), Shard(before)
+    there.process(log[:HALF])
+    here.process(log[:HALF])
+    here, change = gone_on(here, before, after)
+    assert change.differs == ("model",)
+    there.process(log[HALF:1_200])
+    here.process(log[HALF:1_200])
+    assert digest(succession(here)["champion"]) == digest(succession(there)["champion"])
+    assert "additive" in succession(here)["champion"].members
+    here.process(log[1_200:1_600])
+    assert "slow_pairs" in succession(here)["champion"].members
