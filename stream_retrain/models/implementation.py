@@ -51,10 +51,10 @@ def saved(model: Any) -> dict[str, Any]:
     """The state of a public model.
 
     A parameter that the class has had only since a later release (`LATER`: its name and default) is left out where it has its default. So
-    states and digests of models that do without it stay what they were.
+    states and digests of models that do without it stay what they were. The order is that of the names: it does not tell who was restored.
     """
     later = getattr(model, "LATER", {})
-    state: dict[str, Any] = {name: value for name, value in model.__dict__.items() if name not in later or value != later[name]}
+    state: dict[str, Any] = {name: value for name, value in sorted(model.__dict__.items()) if name not in later or value != later[name]}
     state["_core"] = (ARITHMETIC, model._core.state())
     return state
 

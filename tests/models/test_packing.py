@@ -162,8 +162,9 @@ def test_the_measure_of_memory_is_near_what_is_allocated(name: str) -> None:
     again = pickle.loads(packed)
     allocated, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    in_python = computing_in(again) == "Python"  # the project's are measured as if they were compiled, because equal models measure equal
-    assert (0.14 if in_python else 0.55) * allocated <= memory_bytes_of(again) <= 1.7 * allocated
+    where = computing_in(again)  # the project's are measured as if they were compiled, because equal models measure equal
+    unseen = len(packed) if where == "compiled" else 0  # what compiled models allocate, Python does not see
+    assert (0.14 if where == "Python" else 0.55) * allocated <= memory_bytes_of(again) <= 1.7 * (allocated + unseen)
 
 
 def test_memory_grows_with_a_model_that_keeps_events() -> None:

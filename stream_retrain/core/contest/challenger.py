@@ -18,6 +18,8 @@ __all__ = ["ADDITIVE", "FRESH", "RIVAL", "SINCE_CHANGE", "Challenger", "Start", 
 
 Start: TypeAlias = Literal["fresh", "champion", "given"]
 ADDITIVE_MODEL: Final = "additive"
+PAIRS: Final = 40
+"""Of features, of which the additive challenger learns something."""
 RIVAL: Final = "rival"
 """The name of the contestant that stays for a rematch, also in the duel that takes it over."""
 
@@ -106,7 +108,7 @@ class Challenger:
         if self.start == "given":
             return copy_of(self.model)
         if isinstance(self.model, str):
-            return AdditiveRegressor() if task == "regression" else AdditiveClassifier()
+            return AdditiveRegressor(pairs=PAIRS) if task == "regression" else AdditiveClassifier(pairs=PAIRS)
         return (own if self.model is None else self.model).clone()
 
     def faults(self) -> Iterator[str]:
