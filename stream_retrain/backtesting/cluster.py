@@ -31,6 +31,7 @@ CONNECT_TIMEOUT_S: Final = 15.0
 SENT_BYTES_MAX: Final = 64_000_000
 WAIT_S: Final = 0.5
 ATTEMPTS: Final = 2
+SENDINGS_MAX: Final = 4
 FORM: Final = "dask://HOST:PORT"
 
 
@@ -79,58 +80,76 @@ def run_on_cluster(
     with client, client.as_current():
         if not client.scheduler_info()["workers"]:
             raise BacktestError(f"the dask scheduler at {address} has no workers; start some with `dask worker {address}`")
-        return _gathered(client, _submitted(client, jobs, hello, sees_spool), on_progress, stopped)
+        under = _Under(client, hello, sees_spool)
+        under.submit(sorted(jobs, key=lambda job: -job.lane_records))
+        return _gathered(under, on_progress, stopped)
 
 
-def _submitted(client: Any, jobs: Sequence[Job], hello: Hello, sees_spool: bool) -> _Under:
-    name = f"stream-retrain-stop-{uuid.uuid4().hex}"
-    spools = {}
-    if not sees_spool:
-        paths = dict.fromkeys(job.partition.path for job in jobs)
+class _Under:
+    """The jobs that are under way, and the records that were sent for them."""
+
+    def __init__(self, client: Any, hello: Hello, sees_spool: bool) -> None:
+        self.client = client
+        self.stop = f"stream-retrain-stop-{uuid.uuid4().hex}"
+        """The name of the event that tells the jobs to stop."""
+        self.jobs: dict[Any, Job] = {}
+        """By the future of each."""
+        self._hello = hello
+        self._sees_spool = sees_spool
+        self._sendings = 0
+
+    def submit(self, jobs: Sequence[Job]) -> set[Any]:
+        """Send the records of these jobs, and have them carried out; their futures."""
+        self._sendings += 1
+        paths = () if self._sees_spool else dict.fromkeys(job.partition.path for job in jobs)
         # To every worker: what one alone has goes with it, and the jobs that need it with that.
-        spools = {path: client.scatter(path.read_bytes(), broadcast=True, hash=False) for path in paths}
-    futures = {}
-    for job in sorted(jobs, key=lambda job: -job.lane_records):
-        # A folder of this machine means nothing there: whether there are decision logs is all a worker needs to know.
-        sent = dataclasses.replace(job, decisions=None)
-        arguments = (sent, hello, job.decisions is not None, name, spools.get(job.partition.path))
-        futures[client.submit(_carried_out, *arguments, pure=False, retries=ATTEMPTS - 1)] = job
-    return _Under(name, futures)
+        spools = {path: self.client.scatter(path.read_bytes(), broadcast=True, hash=False) for path in paths}
+        futures = {}
+        for job in jobs:
+            # A folder of this machine means nothing there: whether there are decision logs is all a worker needs to know.
+            sent = dataclasses.replace(job, decisions=None)
+            arguments = (sent, self._hello, job.decisions is not None, self.stop, spools.get(job.partition.path))
+            futures[self.client.submit(_carried_out, *arguments, pure=False, retries=ATTEMPTS - 1)] = job
+        self.jobs |= futures
+        return set(futures)
+
+    def submit_again(self, waiting: set[Any], error: Exception) -> set[Any]:
+        """The futures to wait for after records were lost with their worker: a scheduler keeps one copy of each, by its own choice.
+
+        Raises `BacktestError` where that has happened too often.
+        """
+        if self._sendings == SENDINGS_MAX:
+            lost = "all workers that had the records were lost, again and again"
+            raise BacktestError(f"{lost}; start more workers, or name a folder that every machine sees with --spool") from error
+        gone = {future for future in waiting if future.status in ("cancelled", "lost")}
+        return waiting - gone | self.submit([self.jobs.pop(future) for future in gone])
 
 
-class _Under(NamedTuple):
-    """What is under way."""
-
-    stop: str
-    """The name of the event that tells the jobs to stop."""
-    futures: dict[Any, Job]
-
-
-def _gathered(client: Any, under: _Under, on_progress: Callable[[int], None], stopped: Callable[[], bool]) -> list[JobDone]:
+def _gathered(under: _Under, on_progress: Callable[[int], None], stopped: Callable[[], bool]) -> list[JobDone]:
     """Wait for the jobs; those that were told to stop before they began come to nothing."""
     distributed = _distributed()
-    waiting, done = set(under.futures), {}
+    waiting, done = set(under.jobs), {}
     told = False
     while waiting:
         if stopped() and not told:
             told = True
-            distributed.Event(under.stop, client=client).set()
+            distributed.Event(under.stop, client=under.client).set()
         try:
             finished = distributed.wait(waiting, timeout=WAIT_S, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             continue
         except CancelledError as error:
-            lost = "all workers that had the records were lost, and the jobs over them cannot be begun again"
-            raise BacktestError(f"{lost}; start more workers, or name a folder that every machine sees with --spool") from error
+            waiting = under.submit_again(waiting, error)
+            continue
         for future in finished:
             waiting.discard(future)
-            job = under.futures[future]
+            job = under.jobs[future]
             sent = _result(future, job)
             on_progress(job.lane_records)
             if sent is not None:
                 done[job.number] = sent.done
                 _write(sent, job)
-    return [done[job.number] for job in sorted(under.futures.values(), key=lambda job: job.number) if job.number in done]
+    return [done[job.number] for job in sorted(under.jobs.values(), key=lambda job: job.number) if job.number in done]
 
 
 def _result(future: Any, job: Job) -> _Sent | None:

@@ -64,6 +64,23 @@ class TestOnALocalScheduler:
         assert (len(ran.jobs), ran.summary.partial) == (4, False)
         assert not Path(f"/proc/{pid}/exe").exists()
 
+    def test_records_that_only_the_killed_worker_had_are_sent_again(self, scheduler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A scheduler may drop the copies that other workers have."""
+        from distributed import Client
+
+        first = next(iter(scheduler.workers.values()))
+        scatter = Client.scatter
+
+        def to_one(client: Any, data: Any, **options: Any) -> Any:
+            here = [address for address in client.scheduler_info()["workers"] if address == first.worker_address]
+            return scatter(client, data, **{**options, "broadcast": False, "workers": here or None})
+
+        monkeypatch.setattr(Client, "scatter", to_one)
+        kill = first.process.pid
+        options = Options(cluster=scheduler.scheduler_address, controls=False)
+        ran = run_backtest(CHOSEN, drifting(400, 200, 2), options, Stopping(0.1, lambda: os.kill(kill, signal.SIGKILL)))
+        assert (len(ran.jobs), ran.summary.partial) == (4, False)
+
     def test_what_a_job_raises_is_told(self, scheduler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         from stream_retrain.backtesting import processes
 
