@@ -43,6 +43,7 @@ from stream_retrain.models import (
     QuickTree,
     QuickTreeRegressor,
     RestartingForest,
+    RestartingForestRegressor,
     adaptive_classifier,
     adaptive_regressor,
 )
@@ -71,6 +72,7 @@ MODELS: Final[dict[str, tuple[Callable[[], Any], str]]] = {
     "pairs regressor": (lambda: AdditiveRegressor(pairs=40), "regression"),
     "linear regressor": (LinearRegressor, "regression"),
     "nearest regressor": (NearestRegressor, "regression"),
+    "forest regressor": (RestartingForestRegressor, "regression"),
     "adaptive regressor": (adaptive_regressor, "regression"),
     "a tree for each key": (lambda: PerKey(QuickTree(), by="s", hot_keys_max=3), "binary"),
 }

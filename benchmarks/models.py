@@ -33,6 +33,7 @@ from stream_retrain.models import (
     QuickTree,
     QuickTreeRegressor,
     RestartingClassifier,
+    RestartingForestRegressor,
     adaptive_classifier,
     adaptive_regressor,
 )
@@ -57,6 +58,7 @@ REGRESSORS: dict[str, Any] = {
     "AdditiveRegressor(pairs=40)": lambda: AdditiveRegressor(pairs=40),
     "LinearRegressor": LinearRegressor,
     "NearestRegressor": NearestRegressor,
+    "RestartingForestRegressor": RestartingForestRegressor,
     "adaptive_regressor": adaptive_regressor,
 }
 

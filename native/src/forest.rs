@@ -1,10 +1,10 @@
 //! `RestartingForest`: see `stream_retrain/models/plain_forest.py` for the theory.
 
-use crate::block::{Damaged, Read, Reader, Writer};
-use crate::detector::Hddma;
+use crate::block::{Read, Reader, Writer};
 use crate::generator::Generator;
 use crate::poisson::Poisson;
 use crate::tree::{self, Chance, Domain, Tree};
+use crate::wood::Wood;
 
 /// A tree's error rate lately falls by this part with each event.
 const DECAY: f64 = 0.995;
@@ -24,19 +24,6 @@ pub struct Params {
     pub seed: u64,
 }
 
-/// One tree, and what watches it.
-struct Wood {
-    tree: Tree,
-    /// It takes the tree's place if the warning becomes a drift.
-    successor: Option<Tree>,
-    detector: Hddma,
-    generator: Generator,
-    /// The error rate lately.
-    error: f64,
-    /// How often trees of the forest had been replaced when this one began.
-    since: u64,
-}
-
 /// The most probable class of each tree, None where it has none.
 #[derive(Clone, Default)]
 pub struct Said {
@@ -49,20 +36,16 @@ pub struct Forest {
     pub changes: u64,
     params: Params,
     poisson: Poisson,
-    woods: Vec<Wood>,
+    woods: Vec<Wood<Tree>>,
     votes: Vec<f64>,
 }
 
 impl Forest {
     pub fn new(params: &Params) -> Forest {
         let mut seeds = Generator::new(params.seed);
-        let woods = (0..params.trees).map(|_| Wood {
-            tree: Tree::new(&params.tree),
-            successor: None,
-            detector: Hddma::new(params.drift_confidence, params.warning_confidence),
-            generator: Generator::new(seeds.next() >> 1),
-            error: ERROR_AT_FIRST,
-            since: 0,
+        let woods = (0..params.trees).map(|_| {
+            let generator = Generator::new(seeds.next() >> 1);
+            Wood::new(Tree::new(&params.tree), generator, params.drift_confidence, params.warning_confidence, ERROR_AT_FIRST)
         });
         Forest { changes: 0, woods: woods.collect(), params: params.clone(), poisson: Poisson::new(params.weight_mean), votes: vec![] }
     }
@@ -116,21 +99,15 @@ impl Forest {
     fn watch(&mut self, number: usize, domain: &Domain, error: f64) {
         let wood = &mut self.woods[number];
         wood.error = DECAY * wood.error + (1.0 - DECAY) * error;
-        if wood.detector.update(error) {
-            wood.detector.reset();
-            wood.tree = wood.successor.take().unwrap_or_else(|| Tree::new(&self.params.tree));
-            self.changes += 1;
-            wood.since = self.changes;
-        } else if !wood.detector.warning {
-            wood.successor = None;
-        } else if wood.successor.is_none() && self.leaves() < domain.leaves_in(self.params.memory_max) {
+        let wanted = wood.watch(error, &mut self.changes, || Tree::new(&self.params.tree));
+        if wanted && self.leaves() < domain.leaves_in(self.params.memory_max) {
             self.woods[number].successor = Some(Tree::new(&self.params.tree));
         }
     }
 
     /// Leaves of all trees and successors.
     fn leaves(&self) -> usize {
-        self.woods.iter().fold(0, |leaves, wood| leaves + wood.leaves())
+        self.woods.iter().flat_map(Wood::trees).fold(0, |leaves, tree| leaves + tree.leaves())
     }
 
     /// Bytes of all trees and successors, as they are estimated.
@@ -159,56 +136,31 @@ impl Forest {
     /// Forget what leaves keep of a feature that is withheld from now on.
     pub fn withhold(&mut self, feature: u32) {
         for wood in &mut self.woods {
-            wood.tree.withhold(feature);
-            wood.successor.iter_mut().for_each(|tree| tree.withhold(feature));
+            wood.trees_mut().for_each(|tree| tree.withhold(feature));
         }
     }
 
     /// Nodes and leaves of all trees and successors, and how many successors there are.
     pub fn shape(&self) -> (usize, usize, usize) {
-        let trees = self.woods.iter().flat_map(|wood| std::iter::once(&wood.tree).chain(&wood.successor));
-        let nodes = trees.fold(0, |nodes, tree| nodes + tree.shape().0);
+        let nodes = self.woods.iter().flat_map(Wood::trees).fold(0, |nodes, tree| nodes + tree.shape().0);
         (nodes, self.leaves(), self.woods.iter().filter(|wood| wood.successor.is_some()).count())
     }
 
     pub fn write(&self, to: &mut Writer) {
         to.count(self.changes as usize);
-        for wood in &self.woods {
-            wood.generator.write(to);
-            to.count(wood.since as usize);
-            wood.detector.write(to);
-            to.number(wood.error);
-            wood.tree.write(to);
-            to.count(usize::from(wood.successor.is_some()));
-            wood.successor.iter().for_each(|tree| tree.write(to));
-        }
+        self.woods.iter().for_each(|wood| wood.write(to, Tree::write));
     }
 
     /// What `write` wrote, into a new forest. `categories`: how many each feature has.
     pub fn read(&mut self, reader: &mut Reader, domain: &Domain, categories: &[usize]) -> Read<()> {
         self.changes = reader.count()? as u64;
         for wood in &mut self.woods {
-            wood.generator = Generator::read(reader)?;
-            wood.since = reader.count()? as u64;
-            wood.detector.read(reader)?;
-            wood.error = reader.number()?;
-            if wood.since > self.changes || !(0.0..=1.0).contains(&wood.error) {
-                return Err(Damaged);
-            }
-            wood.tree.read(reader, domain, categories, true)?;
-            if reader.flag()? {
-                let mut successor = Tree::new(&self.params.tree);
-                successor.read(reader, domain, categories, true)?;
-                wood.successor = Some(successor);
-            }
+            wood.read(reader, self.changes, 1.0, |reader| {
+                let mut tree = Tree::new(&self.params.tree);
+                tree.read(reader, domain, categories, true).map(|()| tree)
+            })?;
         }
         Ok(())
-    }
-}
-
-impl Wood {
-    fn leaves(&self) -> usize {
-        self.tree.leaves() + self.successor.as_ref().map_or(0, Tree::leaves)
     }
 }
 

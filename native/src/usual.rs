@@ -53,6 +53,33 @@ impl Range {
         }
     }
 
+    /// How many standard deviations a value is from the mean, at most so many; a number that was never observed is a boolean, which counts as it is.
+    #[inline]
+    pub fn deviations(&self, value: f64, most: f64) -> f64 {
+        if self.count == 0.0 {
+            return value;
+        }
+        if self.variance == 0.0 {
+            return 0.0;
+        }
+        let deviations = (value - self.mean) / self.variance.sqrt();
+        let deviations = if deviations < most { deviations } else { most };
+        if deviations > -most {
+            deviations
+        } else {
+            -most
+        }
+    }
+
+    /// The standard deviation, once it is known: 1 of booleans, None of a constant.
+    pub fn scale(&self) -> Option<f64> {
+        if self.count == 0.0 {
+            return Some(1.0);
+        }
+        let scale = self.variance.sqrt();
+        (self.count >= WARM_UP && scale > 0.0 && scale < f64::INFINITY).then_some(scale)
+    }
+
     /// The range follows a value, which is in it already.
     #[inline]
     pub fn observe(&mut self, value: f64) {

@@ -9,7 +9,7 @@ LinearClassifier, LinearRegressor              linear in the standardised featur
 NearestClassifier, NearestRegressor            the nearest of the last events
 SoftBins                                       the basis of those, as a transformer
 QuickTree, QuickTreeRegressor                  River's Hoeffding trees, faster
-RestartingForest                               trees that differ by chance; each restarts when its error rises
+RestartingForest, RestartingForestRegressor    trees that differ by chance; each restarts when its error rises
 FastHDDMA, FastADWIN                           River's HDDM-A, faster; River's ADWIN with the same digits everywhere
 Adaptive, Standing                             how such a model reports its restarts, weights and leader
 """
@@ -20,6 +20,7 @@ from stream_retrain.models.fast_adwin import FastADWIN
 from stream_retrain.models.fast_hddma import FastHDDMA
 from stream_retrain.models.fixed_share import FixedShareClassifier, FixedShareRegressor
 from stream_retrain.models.forest import RestartingForest
+from stream_retrain.models.forest_regressor import RestartingForestRegressor
 from stream_retrain.models.linear import LinearClassifier, LinearRegressor
 from stream_retrain.models.nearest import NearestClassifier, NearestRegressor
 from stream_retrain.models.per_key import PerKey, PerKeyClassifier, PerKeyRegressor
@@ -49,6 +50,7 @@ __all__ = [
     "Restarting",
     "RestartingClassifier",
     "RestartingForest",
+    "RestartingForestRegressor",
     "RestartingRegressor",
     "SoftBins",
     "Standing",

@@ -16,14 +16,51 @@ from stream_retrain.models.implementation import Cored, models
 from stream_retrain.models.poisson import MEAN_MAX
 from stream_retrain.models.quick_tree import CATEGORIES_MAX
 
-__all__ = ["RestartingForest"]
+__all__ = ["ForestCore", "RestartingForest", "check_confidences", "check_forest"]
 
 TREES_MAX: Final = 100
 CUTS_MAX: Final = 100
 MEMORY_MAX: Final = 4_000_000
 
 
-class RestartingForest(Cored, base.Classifier):  # type: ignore[misc]
+class ForestCore(Cored):
+    """What forests of both tasks share: what can be asked of the trees."""
+
+    def _unit_test_skips(self) -> set[str]:
+        return {"check_shuffle_features_no_impact"}  # which features a leaf draws depends on their order in the first event
+
+    @property
+    def changes(self) -> int:
+        """How often a tree has restarted."""
+        return int(self._core.changes)
+
+    @property
+    def n_nodes(self) -> int:
+        """Branches and leaves of all trees and successors."""
+        return int(self._core.shape()[0])
+
+    @property
+    def n_leaves(self) -> int:
+        """Leaves of all trees and successors."""
+        return int(self._core.shape()[1])
+
+    @property
+    def n_successors(self) -> int:
+        """Trees that learn to take the place of another one."""
+        return int(self._core.shape()[2])
+
+    @property
+    def memory(self) -> int:
+        """Bytes of all trees and successors, as they are estimated."""
+        return int(self._core.memory())
+
+    @property
+    def withheld(self) -> tuple[Any, ...]:
+        """The features of very many categories, which are left out."""
+        return tuple(self._core.withheld())
+
+
+class RestartingForest(ForestCore, base.Classifier):  # type: ignore[misc]
     """Hoeffding trees that differ by chance, each of which restarts when its own error rises; their mean is the prediction.
 
     A tree is a `QuickTree` that learns each event with a weight drawn from a Poisson distribution. A leaf watches at most 3 sqrt(F) of F
@@ -75,21 +112,10 @@ class RestartingForest(Cored, base.Classifier):  # type: ignore[misc]
         memory_max: int = MEMORY_MAX,
         seed: int = 1,
     ) -> None:
-        if not 1 <= trees <= TREES_MAX or not 1 <= cuts <= CUTS_MAX or not 0.0 < weight_mean <= MEAN_MAX or not 0 <= seed <= SEED_MAX:
-            raise ValueError(
-                f"trees is {trees}, cuts is {cuts}, weight_mean is {weight_mean}, seed is {seed}; use 1 to {TREES_MAX} trees, "
-                f"1 to {CUTS_MAX} cuts, a mean weight above 0 and at most {MEAN_MAX:g}, and a seed from 0 to {SEED_MAX}"
-            )
-        if grace_period < 1 or not 0.0 < delta < 1.0 or categories_max < 1 or memory_max < 1:
-            raise ValueError(
-                f"grace_period is {grace_period}, delta is {delta}, categories_max is {categories_max}, memory_max is {memory_max}; "
-                "use a grace period, categories and bytes of at least 1, and a delta between 0 and 1"
-            )
-        if not 0.0 < drift_confidence <= warning_confidence < 1.0:
-            raise ValueError(
-                f"drift_confidence is {drift_confidence}, warning_confidence is {warning_confidence}; use two numbers between 0 and 1, "
-                "the one for a drift not greater than the one for a warning"
-            )
+        if not 1 <= cuts <= CUTS_MAX:
+            raise ValueError(f"cuts is {cuts}; use 1 to {CUTS_MAX}")
+        check_forest(trees, grace_period, delta, weight_mean, categories_max, memory_max, seed)
+        check_confidences(drift_confidence, warning_confidence)
         self.trees = trees
         self.grace_period = grace_period
         self.delta = delta
@@ -113,9 +139,6 @@ class RestartingForest(Cored, base.Classifier):  # type: ignore[misc]
     def _multiclass(self) -> bool:
         return True
 
-    def _unit_test_skips(self) -> set[str]:
-        return {"check_shuffle_features_no_impact"}  # which features a leaf draws depends on their order in the first event
-
     def predict_proba_one(self, x: Features) -> dict[base.typing.ClfTarget, float]:
         """Probability of every class seen so far, in the order of the labels.
 
@@ -133,32 +156,33 @@ class RestartingForest(Cored, base.Classifier):  # type: ignore[misc]
         """
         self._core.learn(x, y)
 
-    @property
-    def changes(self) -> int:
-        """How often a tree has restarted."""
-        return int(self._core.changes)
 
-    @property
-    def n_nodes(self) -> int:
-        """Branches and leaves of all trees and successors."""
-        return int(self._core.shape()[0])
+def check_forest(trees: int, grace_period: int, delta: float, weight_mean: float, categories_max: int, memory_max: int, seed: int) -> None:
+    """Refuse parameters of a forest that make no sense.
 
-    @property
-    def n_leaves(self) -> int:
-        """Leaves of all trees and successors."""
-        return int(self._core.shape()[1])
+    Raises:
+        ValueError: one of them is out of its range.
+    """
+    if not 1 <= trees <= TREES_MAX or not 0.0 < weight_mean <= MEAN_MAX or not 0 <= seed <= SEED_MAX:
+        raise ValueError(
+            f"trees is {trees}, weight_mean is {weight_mean}, seed is {seed}; use 1 to {TREES_MAX} trees, "
+            f"a mean weight above 0 and at most {MEAN_MAX:g}, and a seed from 0 to {SEED_MAX}"
+        )
+    if grace_period < 1 or not 0.0 < delta < 1.0 or categories_max < 1 or memory_max < 1:
+        raise ValueError(
+            f"grace_period is {grace_period}, delta is {delta}, categories_max is {categories_max}, memory_max is {memory_max}; "
+            "use a grace period, categories and bytes of at least 1, and a delta between 0 and 1"
+        )
 
-    @property
-    def n_successors(self) -> int:
-        """Trees that learn to take the place of another one."""
-        return int(self._core.shape()[2])
 
-    @property
-    def memory(self) -> int:
-        """Bytes of all trees and successors, as they are estimated."""
-        return int(self._core.memory())
+def check_confidences(drift_confidence: float, warning_confidence: float) -> None:
+    """Refuse confidences that make no sense.
 
-    @property
-    def withheld(self) -> tuple[Any, ...]:
-        """The features of very many categories, which are left out."""
-        return tuple(self._core.withheld())
+    Raises:
+        ValueError: one of them is out of its range.
+    """
+    if not 0.0 < drift_confidence <= warning_confidence < 1.0:
+        raise ValueError(
+            f"drift_confidence is {drift_confidence}, warning_confidence is {warning_confidence}; use two numbers between 0 and 1, "
+            "the one for a drift not greater than the one for a warning"
+        )

@@ -15,7 +15,16 @@ from stream_retrain.native import extension
 
 __all__ = ["Cored", "computing", "cores_for", "is_compiled", "models", "parts", "resumed", "saved", "steps"]
 
-ALONE: Final = ("AdditiveClassifier", "AdditiveRegressor", "Forest", "NearestClassifier", "NearestRegressor", "Tree", "TreeRegressor")
+ALONE: Final = (
+    "AdditiveClassifier",
+    "AdditiveRegressor",
+    "Forest",
+    "ForestRegressor",
+    "NearestClassifier",
+    "NearestRegressor",
+    "Tree",
+    "TreeRegressor",
+)
 """The cores of models that are not made of others."""
 
 

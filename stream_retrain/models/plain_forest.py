@@ -3,8 +3,7 @@
 Theory of operation (Gomes et al., 2017). Each tree (`tree_growth`) learns each event with a weight drawn from a Poisson distribution, and
 its leaves draw the features and thresholds that they try. So the trees differ, and their mean errs less than each of them.
 
-Each tree has a detector on its own error. At a warning a successor begins, which learns beside the tree with the same weights. It is
-dropped when the warning ends, and takes the tree's place at a drift. So a tree that restarts has already learned some of the new concept.
+A tree restarts when its own error rises (`wood`).
 
 The prediction is the mean of the trees' probabilities, weighted by the eighth power of their accuracy lately.
 
@@ -16,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from stream_retrain.models.block import Block, Reader, Writer, damaged
+from stream_retrain.models.block import Block, Reader, Writer
 from stream_retrain.models.feature_values import Features, checked
 from stream_retrain.models.generator import Generator
 from stream_retrain.models.plain_hddma import PlainHDDMA
@@ -27,6 +26,7 @@ from stream_retrain.models.tree_domain import Domain
 from stream_retrain.models.tree_features import Row
 from stream_retrain.models.tree_growth import LEAF_EVENTS_MAX, GrowingTree, TreeParameters
 from stream_retrain.models.tree_observers import Weights
+from stream_retrain.models.wood import Wood, leaves_of
 
 __all__ = ["PlainForest"]
 
@@ -47,26 +47,6 @@ class _Said(NamedTuple):
     """How often trees had been replaced before."""
     classes: tuple[int | None, ...]
     """By tree, the number of its most probable class; None where it had none."""
-
-
-class _Wood:
-    """One tree, and what watches it."""
-
-    __slots__ = ("chance", "detector", "error", "since", "successor", "tree")
-
-    def __init__(self, tree: GrowingTree, detector: PlainHDDMA, chance: Chance) -> None:
-        self.tree = tree
-        self.successor: GrowingTree | None = None
-        self.detector = detector
-        self.chance = chance
-        self.error = ERROR_AT_FIRST
-        """The error rate lately."""
-        self.since = 0
-        """How often trees of the forest had been replaced when this one began."""
-
-    def trees(self) -> list[GrowingTree]:
-        """The tree, and its successor where there is one."""
-        return [self.tree] if self.successor is None else [self.tree, self.successor]
 
 
 class PlainForest:
@@ -94,10 +74,11 @@ class PlainForest:
         self._poisson = Poisson(weight_mean)
         self._cache: PredictionCache[_Said] = PredictionCache()
         seeds = Generator(seed)
-        self._woods = []
+        self._woods: list[Wood[GrowingTree]] = []
         for _ in range(trees):
             chance = Chance(Generator(seeds.next() >> 1), cuts, memory_max)
-            self._woods.append(_Wood(self._new_tree(), PlainHDDMA(drift_confidence, warning_confidence), chance))
+            detector = PlainHDDMA(drift_confidence, warning_confidence)
+            self._woods.append(Wood(self._new_tree(), detector, chance, ERROR_AT_FIRST))
 
     def predict(self, x: Features) -> dict[Any, float]:
         """Probability of every class seen so far, in the order of the labels."""
@@ -125,7 +106,7 @@ class PlainForest:
         x = checked(x)
         self._score(x, self._domain.labels.get(y))
         row, withheld = self._domain.learn(x, y)
-        leaves = self._leaves()
+        leaves = leaves_of(self._woods)
         for wood in self._woods:
             for name in withheld:
                 for tree in wood.trees():
@@ -142,11 +123,11 @@ class PlainForest:
     def shape(self) -> tuple[int, int, int]:
         """Nodes and leaves of all trees and successors, and how many successors there are."""
         nodes = sum(tree.shape()[0] for wood in self._woods for tree in wood.trees())
-        return nodes, self._leaves(), sum(wood.successor is not None for wood in self._woods)
+        return nodes, leaves_of(self._woods), sum(wood.successor is not None for wood in self._woods)
 
     def memory(self) -> int:
         """Bytes of all trees and successors, as they are estimated."""
-        return self._leaves() * self._domain.leaf_bytes()
+        return leaves_of(self._woods) * self._domain.leaf_bytes()
 
     def withheld(self) -> list[Any]:
         """The features that are withheld."""
@@ -162,14 +143,7 @@ class PlainForest:
         self._domain.write(to)
         to.count(self.changes)
         for wood in self._woods:
-            wood.chance.generator.write(to)
-            to.count(wood.since)
-            wood.detector.write(to)
-            to.number(wood.error)
-            wood.tree.write(to)
-            to.count(wood.successor is not None)
-            if wood.successor is not None:
-                wood.successor.write(to)
+            wood.write(to)
         kept = {key: (names, tuple(said)) for key, (names, said) in self._cache.kept().items()}
         return *self._domain.named(), kept, to.block()
 
@@ -184,30 +158,17 @@ class PlainForest:
         self._domain.read((names, values, labels), reader)
         self.changes = reader.count()
         for wood in self._woods:
-            wood.chance.generator = Generator.read(reader)
-            wood.since = reader.count(self.changes + 1)
-            wood.detector.read(reader)
-            wood.error = reader.number()
-            if not 0.0 <= wood.error <= 1.0:
-                damaged()
-            wood.tree.read(reader, watches=True)
-            if reader.count(2):
-                wood.successor = self._new_tree()
-                wood.successor.read(reader, watches=True)
+            wood.read(reader, self.changes, 1.0, lambda: self._read_tree(reader))
         reader.end()
         self._cache = PredictionCache({key: (names, _Said(*said)) for key, (names, said) in kept.items()})
 
     def _new_tree(self) -> GrowingTree:
         return GrowingTree(self._parameters, self._domain)
 
-    def _leaves(self) -> int:
-        """Leaves of all trees and successors."""
-        leaves = 0
-        for wood in self._woods:
-            leaves += wood.tree.leaves
-            if wood.successor is not None:
-                leaves += wood.successor.leaves
-        return leaves
+    def _read_tree(self, reader: Reader) -> GrowingTree:
+        tree = self._new_tree()
+        tree.read(reader, watches=True)
+        return tree
 
     def _score(self, x: Features, number: int | None) -> None:
         """Score what was said of an event before it is learned; None for a class that is new."""
@@ -221,19 +182,11 @@ class PlainForest:
             if label is not None:
                 self._watch(wood, float(label != number))
 
-    def _watch(self, wood: _Wood, error: float) -> None:
+    def _watch(self, wood: Wood[GrowingTree], error: float) -> None:
         """Pass an error to a tree's detector."""
         wood.error = DECAY * wood.error + (1.0 - DECAY) * error
-        detector = wood.detector
-        detector.update(error)
-        if detector.drift:
-            detector.reset()
-            wood.tree, wood.successor = wood.successor or self._new_tree(), None
-            self.changes += 1
-            wood.since = self.changes
-        elif not detector.warning:
-            wood.successor = None
-        elif wood.successor is None and self._leaves() < self._domain.leaves_in(self._memory_max):
+        self.changes, wanted = wood.watch(error, self.changes, self._new_tree)
+        if wanted and leaves_of(self._woods) < self._domain.leaves_in(self._memory_max):
             wood.successor = self._new_tree()
 
     def _most_probable(self, votes: Weights) -> int | None:

@@ -6,6 +6,7 @@ from stream_retrain.models.mixture import PlainClassifierMixture as ClassifierMi
 from stream_retrain.models.mixture import PlainRegressorMixture as RegressorMixture
 from stream_retrain.models.plain_adwin import PlainADWIN as Adwin
 from stream_retrain.models.plain_forest import PlainForest as Forest
+from stream_retrain.models.plain_forest_regressor import PlainForestRegressor as ForestRegressor
 from stream_retrain.models.plain_hddma import PlainHDDMA as Hddma
 from stream_retrain.models.plain_nearest import PlainNearestClassifier as NearestClassifier
 from stream_retrain.models.plain_nearest import PlainNearestRegressor as NearestRegressor
@@ -20,6 +21,7 @@ __all__ = [
     "Adwin",
     "ClassifierMixture",
     "Forest",
+    "ForestRegressor",
     "Hddma",
     "NearestClassifier",
     "NearestRegressor",

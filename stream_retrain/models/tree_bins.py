@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from stream_retrain.models.block import Reader, Writer, damaged
 
-__all__ = ["BINS_MAX", "LEAST", "NOTHING", "NO_SPLIT", "Bins", "Moments", "TargetSplit", "added", "apart", "variance"]
+__all__ = ["BINS_MAX", "LEAST", "NOTHING", "NO_SPLIT", "Bins", "Moments", "TargetSplit", "added", "apart", "total_of", "variance"]
 
 BINS_MAX: Final = 64
 WIDTH: Final = 0.01
@@ -46,10 +46,12 @@ NO_SPLIT: Final = TargetSplit(-math.inf, None, False, [])
 class Bins:
     """Of one number."""
 
-    __slots__ = ("bins", "width")
+    __slots__ = ("bins", "most", "width")
 
-    def __init__(self) -> None:
-        self.width = WIDTH
+    def __init__(self, width: float = WIDTH, most: int = BINS_MAX) -> None:
+        self.width = width
+        self.most = most
+        """There are no more bins."""
         self.bins: dict[int, Moments] = {}
         """By upper edge, in widths."""
 
@@ -59,7 +61,7 @@ class Bins:
         found = bins.get(edge)
         bins[edge] = added(found or NOTHING, target, w)
         if found is None:
-            while len(self.bins) > BINS_MAX:
+            while len(self.bins) > self.most:
                 self._widen()
 
     def _widen(self) -> None:
@@ -92,6 +94,10 @@ class Bins:
             return NO_SPLIT
         return TargetSplit(best, edges[at] * self.width, False, [below[at], above[at + 1]])
 
+    def total(self, _feature: object = None) -> Moments:
+        """All targets in them."""
+        return total_of([self.bins[edge] for edge in sorted(self.bins)])
+
     def write(self, to: Writer, _feature: object = None) -> None:
         """The width, and each bin by its edge: an integer of any size, but never of more bits than a float has."""
         to.count(len(self.bins))
@@ -100,10 +106,10 @@ class Bins:
             to.number(float(edge), *self.bins[edge])
 
     @classmethod
-    def read(cls, reader: Reader) -> Bins:
-        """What `write` wrote."""
-        bins = cls()
-        count = reader.count(BINS_MAX + 1)
+    def read(cls, reader: Reader, most: int = BINS_MAX) -> Bins:
+        """What `write` wrote, of bins of which there are at most so many."""
+        bins = cls(most=most)
+        count = reader.count(most + 1)
         bins.width = reader.number()
         if not 0.0 < bins.width < math.inf:
             damaged()
@@ -132,6 +138,14 @@ def together(one: Moments, other: Moments) -> Moments:
     off = other[1] - one[1]
     part = other[0] / count
     return count, one[1] + off * part, one[2] + other[2] + off * off * one[0] * part
+
+
+def total_of(parts: list[Moments]) -> Moments:
+    """The moments of several sets of targets."""
+    total = NOTHING
+    for part in parts:
+        total = together(total, part) if total[0] != 0.0 else part
+    return total
 
 
 def apart(whole: Moments, part: Moments) -> Moments:

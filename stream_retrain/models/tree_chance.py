@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from stream_retrain.models.block import Reader, Writer, damaged
 from stream_retrain.models.generator import Generator
-from stream_retrain.models.tree_domain import Domain, watched_of
+from stream_retrain.models.tree_domain import watched_of
 from stream_retrain.models.tree_features import Feature
 
 __all__ = ["Chance", "Watched"]
@@ -27,9 +28,9 @@ class Chance:
         self.others = 0
         """Leaves of the other trees."""
 
-    def room(self, leaves: int, domain: Domain) -> int:
-        """How many leaves a tree with so many may still add."""
-        return max(0, domain.leaves_in(self.memory_max) - self.others - leaves)
+    def room(self, leaves: int, leaf_bytes: int) -> int:
+        """How many leaves of so many bytes a tree with so many may still add."""
+        return max(0, self.memory_max // leaf_bytes - self.others - leaves)
 
     def threshold(self, low: float, high: float) -> float:
         """A threshold between the least and the greatest value."""
@@ -39,30 +40,32 @@ class Chance:
 class Watched:
     """The features that a leaf watches, in the order of the table."""
 
-    __slots__ = ("_decided", "names")
+    __slots__ = ("_decided", "_most", "names")
 
-    def __init__(self, names: list[Any], decided: int) -> None:
+    def __init__(self, names: list[Any], decided: int, most: Callable[[int], int] = watched_of) -> None:
         self.names: dict[Any, None] = dict.fromkeys(names)
+        self._most = most
+        """How many it watches of so many."""
         self._decided = decided
         """It has decided about so many features."""
 
     @classmethod
-    def drawn(cls, features: dict[Any, Feature], generator: Generator) -> Watched:
+    def drawn(cls, features: dict[Any, Feature], generator: Generator, most: Callable[[int], int] = watched_of) -> Watched:
         """Some of the features that are known."""
         drawn = _usable(features)
-        most = watched_of(len(drawn))
-        if most < len(drawn):
-            for place in range(most):
+        count = most(len(drawn))
+        if count < len(drawn):
+            for place in range(count):
                 other = place + generator.below(len(drawn) - place)
                 drawn[place], drawn[other] = drawn[other], drawn[place]
-            drawn = sorted(drawn[:most], key=lambda name: features[name].index)
-        return cls(drawn, len(features))
+            drawn = sorted(drawn[:count], key=lambda name: features[name].index)
+        return cls(drawn, len(features), most)
 
     def follow(self, features: dict[Any, Feature]) -> None:
         """Features that are new are watched while there is room."""
         if self._decided == len(features):
             return
-        most = watched_of(len(_usable(features)))
+        most = self._most(len(_usable(features)))
         for name, feature in list(features.items())[self._decided :]:
             if len(self.names) < most and not feature.withheld:
                 self.names[name] = None
@@ -73,13 +76,13 @@ class Watched:
         to.count(self._decided, len(self.names), *(features[name].index for name in self.names))
 
     @classmethod
-    def read(cls, reader: Reader, features: list[tuple[Any, Feature]]) -> Watched:
+    def read(cls, reader: Reader, features: list[tuple[Any, Feature]], most: Callable[[int], int] = watched_of) -> Watched:
         """What `write` wrote."""
         decided = reader.count(len(features) + 1)
         places = [reader.count(decided) for _ in range(reader.count(decided + 1))]
         if any(place <= before for before, place in itertools.pairwise(places)):
             damaged()
-        return cls([features[place][0] for place in places], decided)
+        return cls([features[place][0] for place in places], decided, most)
 
 
 def _usable(features: dict[Any, Feature]) -> list[Any]:

@@ -52,6 +52,21 @@ class Feature:
         if count >= WARM_UP:
             self._set_range()
 
+    def deviations(self, value: float, most: float) -> float:
+        """How many standard deviations a value is from the mean, at most so many; a boolean counts as it is."""
+        if self.count == 0.0:
+            return value
+        if self.variance == 0.0:
+            return 0.0
+        return max(-most, min(most, (value - self.mean) / math.sqrt(self.variance)))
+
+    def scale(self) -> float | None:
+        """The standard deviation of a number, once it is known: 1 of booleans, None of a constant."""
+        if self.count == 0.0:
+            return 1.0
+        scale = math.sqrt(self.variance)
+        return scale if self.count >= WARM_UP and 0.0 < scale < math.inf else None
+
     def _set_range(self) -> None:
         far = reach(self.mean, self.variance)
         self.low, self.high = self.mean - far, self.mean + far

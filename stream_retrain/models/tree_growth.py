@@ -110,7 +110,7 @@ class GrowingTree:
         return self._leaf({}, depth, chance)
 
     def _leaf_where_room(self, depth: int, chance: Chance | None) -> Leaf | None:
-        if chance is not None and not chance.room(self.leaves, self._domain):
+        if chance is not None and not chance.room(self.leaves, self._domain.leaf_bytes()):
             return None
         return self._new_leaf(depth, chance)
 
@@ -118,7 +118,7 @@ class GrowingTree:
         return Leaf(stats, depth, None if chance is None else Watched.drawn(self._domain.features, chance.generator))
 
     def _try_to_split(self, leaf: Leaf, total: float, parent: Branch | None, at: int, chance: Chance | None) -> None:
-        room = math.inf if chance is None else chance.room(self.leaves, self._domain)
+        room = math.inf if chance is None else chance.room(self.leaves, self._domain.leaf_bytes())
         if self.leaves >= LEAVES_MAX or total >= self._parameters.leaf_weight_max or not room:
             return
         highest, classes = -math.inf, 0

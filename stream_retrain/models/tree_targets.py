@@ -10,7 +10,7 @@ import math
 from typing import Any, Final
 
 from stream_retrain.models.block import Reader, Writer
-from stream_retrain.models.tree_bins import LEAST, NO_SPLIT, NOTHING, Bins, Moments, TargetSplit, added, apart, variance
+from stream_retrain.models.tree_bins import LEAST, NO_SPLIT, NOTHING, Bins, Moments, TargetSplit, added, apart, total_of, variance
 from stream_retrain.models.tree_features import Feature, Row
 
 __all__ = ["Categories", "Linear", "TargetLeaf"]
@@ -47,6 +47,10 @@ class Categories:
             if merit > best.merit:
                 best = TargetSplit(merit, value, False, children)
         return best
+
+    def total(self, feature: Feature) -> Moments:
+        """All targets in them."""
+        return total_of([self.targets[value] for value in feature.categories or () if value in self.targets])
 
     def write(self, to: Writer, feature: Feature) -> None:
         """Each value by its number."""

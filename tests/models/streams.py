@@ -23,6 +23,7 @@ from stream_retrain.models import (
     QuickTreeRegressor,
     Restarting,
     RestartingForest,
+    RestartingForestRegressor,
     adaptive_classifier,
     adaptive_regressor,
 )
@@ -99,6 +100,7 @@ REGRESSORS = {
     "linear": LinearRegressor,
     "quick_tree": QuickTreeRegressor,
     "nearest": NearestRegressor,
+    "forest": RestartingForestRegressor,
     "restarting": lambda: Restarting(QuickTreeRegressor()),
     "fixed_share": lambda: FixedShareRegressor([QuickTreeRegressor(), AdditiveRegressor(bins=4)]),
     "adaptive": adaptive_regressor,

@@ -26,6 +26,7 @@ from stream_retrain.models import (
     QuickTreeRegressor,
     RestartingClassifier,
     RestartingForest,
+    RestartingForestRegressor,
     RestartingRegressor,
     SoftBins,
 )
@@ -51,6 +52,7 @@ CHECKED = [
     QuickTreeRegressor,
     RestartingClassifier,
     RestartingForest,
+    RestartingForestRegressor,
     RestartingRegressor,
     SoftBins,
 ]

@@ -20,6 +20,7 @@ from stream_retrain.models import (
     QuickTree,
     QuickTreeRegressor,
     RestartingForest,
+    RestartingForestRegressor,
     adaptive_classifier,
     adaptive_regressor,
 )
@@ -36,7 +37,15 @@ def pairs_regressor() -> AdditiveRegressor:
 
 
 CLASSIFIERS = [AdditiveClassifier, pairs_classifier, LinearClassifier, NearestClassifier, QuickTree, RestartingForest, adaptive_classifier]
-REGRESSORS = [AdditiveRegressor, pairs_regressor, LinearRegressor, NearestRegressor, QuickTreeRegressor, adaptive_regressor]
+REGRESSORS = [
+    AdditiveRegressor,
+    pairs_regressor,
+    LinearRegressor,
+    NearestRegressor,
+    QuickTreeRegressor,
+    RestartingForestRegressor,
+    adaptive_regressor,
+]
 WIDE = [f"w{number}" for number in range(60)]
 VALUES: list[dict[str, Any]] = [
     {"a": 1e308},

@@ -31,6 +31,7 @@ from stream_retrain.models import (
     QuickTreeRegressor,
     Restarting,
     RestartingForest,
+    RestartingForestRegressor,
     adaptive_classifier,
     adaptive_regressor,
     arithmetic,
@@ -84,6 +85,11 @@ REGRESSORS: dict[str, Any] = {
     "linear": LinearRegressor,
     "nearest": NearestRegressor,
     "few nearest": lambda: NearestRegressor(neighbors=3, window=40, features_max=2),
+    "forest": RestartingForestRegressor,
+    "eager forest": lambda: RestartingForestRegressor(
+        trees=3, grace_period=20, delta=0.5, tau=0.9, drift_confidence=0.1, warning_confidence=0.5, categories_max=6, seed=7
+    ),
+    "small forest": lambda: RestartingForestRegressor(grace_period=20, tau=0.9, weight_mean=2.5, memory_max=40_000),
     "restarting": lambda: Restarting(QuickTreeRegressor(grace_period=20), FastHDDMA(0.3, 0.4)),
     "adaptive": adaptive_regressor,
     "stacked": lambda: FixedShareRegressor([Restarting(QuickTreeRegressor()), AdditiveRegressor()], stackings=STACKINGS_OF_NUMBERS),

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use super::additive::{AdditiveClassifier, AdditiveRegressor};
 use super::answers::Answers;
 use super::forest::Forest;
+use super::forest_regressor::ForestRegressor;
 use super::nearest::{NearestClassifier, NearestRegressor};
 use super::regression::TreeRegressor;
 use super::restarting::{RestartingClassifier, RestartingRegressor};
@@ -72,7 +73,7 @@ macro_rules! cores {
 }
 
 cores!(Classifiers of ClassifierMember: Tree, AdditiveClassifier, Forest, NearestClassifier, RestartingClassifier);
-cores!(Regressors of RegressorMember: TreeRegressor, AdditiveRegressor, NearestRegressor, RestartingRegressor);
+cores!(Regressors of RegressorMember: TreeRegressor, AdditiveRegressor, ForestRegressor, NearestRegressor, RestartingRegressor);
 
 enum Core {
     Classifier(Classifiers),

@@ -7,6 +7,7 @@ mod cache;
 mod detector;
 mod domain;
 mod forest;
+mod forest_regressor;
 mod labels;
 mod member;
 mod mixture;
@@ -117,6 +118,7 @@ fn _native(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<tree::Tree>()?;
     module.add_class::<regression::TreeRegressor>()?;
     module.add_class::<forest::Forest>()?;
+    module.add_class::<forest_regressor::ForestRegressor>()?;
     module.add_class::<additive::AdditiveClassifier>()?;
     module.add_class::<additive::AdditiveRegressor>()?;
     module.add_class::<detector::Hddma>()?;

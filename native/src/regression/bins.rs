@@ -4,7 +4,7 @@ use super::moments::{merit, Moments, LEAST};
 use crate::block::{Damaged, Read, Reader, Writer};
 use crate::nodes::By;
 
-const BINS_MAX: usize = 64;
+pub const BINS_MAX: usize = 64;
 const WIDTH: f64 = 0.01;
 
 /// A split that was considered.
@@ -22,6 +22,7 @@ impl Split {
 
 /// Of one number.
 pub struct Bins {
+    most: usize,
     width: f64,
     /// By upper edge, in widths: an integer of any size, which a float holds exactly.
     bins: Vec<(f64, Moments)>,
@@ -29,11 +30,16 @@ pub struct Bins {
 
 impl Default for Bins {
     fn default() -> Bins {
-        Bins { width: WIDTH, bins: vec![] }
+        Bins::of(WIDTH, BINS_MAX)
     }
 }
 
 impl Bins {
+    /// At most so many, of a width.
+    pub fn of(width: f64, most: usize) -> Bins {
+        Bins { most, width, bins: vec![] }
+    }
+
     /// Add a target under its feature's value.
     pub fn update(&mut self, value: f64, target: f64, w: f64) {
         let edge = (value / self.width).ceil() + 0.0; // no negative zero
@@ -41,11 +47,23 @@ impl Bins {
         if self.bins.get(at).is_none_or(|each| each.0 != edge) {
             self.bins.insert(at, (edge, Moments::default()));
             self.bins[at].1.add(target, w);
-            while self.bins.len() > BINS_MAX {
+            while self.bins.len() > self.most {
                 self.widen();
             }
         } else {
             self.bins[at].1.add(target, w);
+        }
+    }
+
+    /// A value, or the nearest one that is at most so many bins from 0.
+    #[inline]
+    pub fn near(&self, value: f64, bins: f64) -> f64 {
+        let far = bins * self.width;
+        let value = if value < far { value } else { far };
+        if value > -far {
+            value
+        } else {
+            -far
         }
     }
 
@@ -101,8 +119,14 @@ impl Bins {
         }
     }
 
-    pub fn read(reader: &mut Reader) -> Read<Bins> {
-        let count = reader.below(BINS_MAX + 1)?;
+    /// All targets in them.
+    pub fn total(&self) -> Moments {
+        self.bins.iter().fold(Moments::default(), |total, each| if total.count == 0.0 { each.1 } else { total.with(&each.1) })
+    }
+
+    /// What `write` wrote, of bins of which there are at most so many.
+    pub fn read(reader: &mut Reader, most: usize) -> Read<Bins> {
+        let count = reader.below(most + 1)?;
         let width = reader.number()?;
         if !(width > 0.0 && width < f64::INFINITY) {
             return Err(Damaged);
@@ -115,7 +139,7 @@ impl Bins {
             }
             bins.push((edge, read_moments(reader)?));
         }
-        Ok(Bins { width, bins })
+        Ok(Bins { most, width, bins })
     }
 }
 
@@ -148,6 +172,11 @@ impl Categories {
 
     pub fn update(&mut self, category: usize, target: f64, w: f64) {
         self.at(category).get_or_insert_default().add(target, w);
+    }
+
+    /// All targets in them.
+    pub fn total(&self) -> Moments {
+        self.0.iter().flatten().fold(Moments::default(), |total, each| if total.count == 0.0 { *each } else { total.with(each) })
     }
 
     /// A branch for each value, or for one value and one for the rest: what lowers the variance most.
@@ -215,7 +244,7 @@ mod tests {
         bins.write(&mut to);
         let (counts, floats) = to.block();
         let mut reader = Reader::new(&counts, &floats).unwrap();
-        assert_eq!(Bins::read(&mut reader).unwrap().bins, bins.bins);
+        assert_eq!(Bins::read(&mut reader, BINS_MAX).unwrap().bins, bins.bins);
         assert_eq!(reader.end(), Ok(()));
     }
 }

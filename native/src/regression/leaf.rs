@@ -1,6 +1,6 @@
 //! A leaf of a regression tree: see `stream_retrain/models/tree_targets.py`.
 
-use super::bins::{read_moments, Bins, Categories, Split};
+use super::bins::{read_moments, Bins, Categories, Split, BINS_MAX};
 use super::moments::Moments;
 use crate::block::{Damaged, Read, Reader, Writer};
 use crate::features::{Feature, NOWHERE};
@@ -235,7 +235,7 @@ impl TargetLeaf {
                 return Err(Damaged);
             }
             met.observers[place] = match features[feature].is_number() {
-                true => Observer::Number(Bins::read(reader)?),
+                true => Observer::Number(Bins::read(reader, BINS_MAX)?),
                 false => Observer::Category(Categories::read(reader, categories[feature])?),
             };
         }

@@ -1,6 +1,8 @@
 //! `QuickTreeRegressor`: see `stream_retrain/models/plain_tree_regressor.py` for the theory. Here a feature and a category are numbers.
 
 mod bins;
+mod forest_leaf;
+mod forest_tree;
 mod leaf;
 mod moments;
 
@@ -9,6 +11,7 @@ use crate::block::{Read, Reader, Writer};
 use crate::features::Feature;
 use crate::nodes::{Nodes, Way, Weighed};
 use crate::tree::{Params, LEAF_EVENTS_MAX, LEAVES_MAX};
+pub use forest_tree::{leaf_bytes, Event, ForestTree};
 use leaf::TargetLeaf;
 use moments::Moments;
 

@@ -1,6 +1,5 @@
 //! What trees of a forest draw: see `stream_retrain/models/tree_chance.py`.
 
-use super::Domain;
 use crate::block::{Damaged, Read, Reader, Writer};
 use crate::features::Feature;
 use crate::generator::Generator;
@@ -17,9 +16,9 @@ pub struct Chance<'a> {
 }
 
 impl Chance<'_> {
-    /// How many leaves a tree with so many may still add.
-    pub fn room(&self, leaves: usize, domain: &Domain) -> usize {
-        domain.leaves_in(self.memory_max).saturating_sub(self.others + leaves)
+    /// How many leaves of so many bytes a tree with so many may still add.
+    pub fn room(&self, leaves: usize, leaf_bytes: usize) -> usize {
+        (self.memory_max / leaf_bytes).saturating_sub(self.others + leaves)
     }
 
     /// A threshold between the least and the greatest value.
@@ -33,22 +32,24 @@ pub struct Watched {
     pub features: Vec<u32>,
     /// It has decided about so many features.
     decided: usize,
+    /// How many it watches of so many.
+    most: fn(usize) -> usize,
 }
 
 impl Watched {
     /// Some of the features that are known.
-    pub fn drawn(features: &[Feature], generator: &mut Generator) -> Watched {
+    pub fn drawn(features: &[Feature], generator: &mut Generator, most: fn(usize) -> usize) -> Watched {
         let mut drawn = usable(features);
-        let most = Domain::watched(drawn.len());
-        if most < drawn.len() {
-            for place in 0..most {
+        let count = most(drawn.len());
+        if count < drawn.len() {
+            for place in 0..count {
                 let other = place + generator.below(drawn.len() - place);
                 drawn.swap(place, other);
             }
-            drawn.truncate(most);
+            drawn.truncate(count);
             drawn.sort_unstable();
         }
-        Watched { features: drawn, decided: features.len() }
+        Watched { features: drawn, decided: features.len(), most }
     }
 
     /// Features that are new are watched while there is room.
@@ -61,7 +62,7 @@ impl Watched {
 
     #[inline(never)]
     fn decide(&mut self, features: &[Feature]) {
-        let most = Domain::watched(usable(features).len());
+        let most = (self.most)(usable(features).len());
         for (number, feature) in features.iter().enumerate().skip(self.decided) {
             if self.features.len() < most && !feature.withheld() {
                 self.features.push(number as u32);
@@ -77,9 +78,9 @@ impl Watched {
     }
 
     /// What `write` wrote, of so many features.
-    pub fn read(reader: &mut Reader, features: usize) -> Read<Watched> {
+    pub fn read(reader: &mut Reader, features: usize, most: fn(usize) -> usize) -> Read<Watched> {
         let decided = reader.below(features + 1)?;
-        let mut watched = Watched { features: vec![], decided };
+        let mut watched = Watched { features: vec![], decided, most };
         for _ in 0..reader.below(decided + 1)? {
             let feature = reader.below(decided)? as u32;
             if watched.features.last().is_some_and(|&last| feature <= last) {

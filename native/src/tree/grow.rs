@@ -43,7 +43,7 @@ impl Tree {
     #[inline(never)]
     pub(super) fn split(&mut self, domain: &Domain, way: &Way, total: f64, mut chance: Option<Chance>) -> bool {
         let leaves = self.nodes.leaves.len();
-        let room = chance.as_ref().map_or(usize::MAX, |chance| chance.room(leaves, domain));
+        let room = chance.as_ref().map_or(usize::MAX, |chance| chance.room(leaves, domain.leaf_bytes()));
         if leaves >= LEAVES_MAX || total >= self.leaf_weight_max || room == 0 {
             return false;
         }
@@ -109,7 +109,7 @@ impl Tree {
         let named = |weights: &Weights| weights.iter().map(|&(class, weight)| (leaf.classes[class], weight)).collect::<Vec<_>>();
         let mut leaves: Vec<Leaf> = best.children.iter().map(|weights| Leaf::with(depth, &named(weights))).collect();
         if let Some(chance) = &mut chance {
-            leaves.iter_mut().for_each(|leaf| leaf.watched = Some(Watched::drawn(&domain.features, chance.generator)));
+            leaves.iter_mut().for_each(|leaf| leaf.watched = Some(Watched::drawn(&domain.features, chance.generator, Domain::watched)));
         }
         self.nodes.branch(way, feature, &best.by, leaves);
     }

@@ -9,8 +9,7 @@ mod state;
 
 use crate::arithmetic::log;
 use crate::nodes::{Nodes, Way, Weighed};
-pub use chance::Chance;
-use chance::Watched;
+pub use chance::{Chance, Watched};
 pub use domain::Domain;
 pub use grow::{LEAF_EVENTS_MAX, LEAVES_MAX};
 use leaf::Leaf;
@@ -114,7 +113,7 @@ impl Tree {
             None => {
                 let leaves = self.nodes.leaves.len();
                 let way = self.nodes.down_to_learn(row, |depth| match &mut chance {
-                    Some(chance) if chance.room(leaves, domain) == 0 => None,
+                    Some(chance) if chance.room(leaves, domain.leaf_bytes()) == 0 => None,
                     chance => Some(new_leaf(domain, depth, chance.as_mut())),
                 });
                 self.last.set(row, way);
@@ -158,7 +157,7 @@ impl Tree {
 
 fn new_leaf(domain: &Domain, depth: u32, chance: Option<&mut Chance>) -> Leaf {
     let mut leaf = Leaf::new(depth);
-    leaf.watched = chance.map(|chance| Watched::drawn(&domain.features, chance.generator));
+    leaf.watched = chance.map(|chance| Watched::drawn(&domain.features, chance.generator, Domain::watched));
     leaf
 }
 

@@ -21,7 +21,7 @@ impl Tree {
         self.nodes.read(reader, &domain.features, categories, |reader, depth| {
             let mut leaf = known.leaf(reader, depth)?;
             if watches {
-                leaf.watched = Some(Watched::read(reader, domain.features.len())?);
+                leaf.watched = Some(Watched::read(reader, domain.features.len(), Domain::watched)?);
             }
             Ok(leaf)
         })
