@@ -67,6 +67,7 @@ MODELS: Final[dict[str, tuple[Callable[[], Any], str]]] = {
     "nearest, three classes": (lambda: NearestClassifier(neighbors=3, window=200, features_max=3), "multiclass"),
     "adaptive": (adaptive_classifier, "binary"),
     "adaptive, three classes": (adaptive_classifier, "multiclass"),
+    "adaptive, first form": (lambda: adaptive_classifier("first"), "binary"),
     "tree regressor": (QuickTreeRegressor, "regression"),
     "additive regressor": (AdditiveRegressor, "regression"),
     "pairs regressor": (lambda: AdditiveRegressor(pairs=40), "regression"),
@@ -74,6 +75,7 @@ MODELS: Final[dict[str, tuple[Callable[[], Any], str]]] = {
     "nearest regressor": (NearestRegressor, "regression"),
     "forest regressor": (RestartingForestRegressor, "regression"),
     "adaptive regressor": (adaptive_regressor, "regression"),
+    "adaptive regressor, first form": (lambda: adaptive_regressor("first"), "regression"),
     "a tree for each key": (lambda: PerKey(QuickTree(), by="s", hot_keys_max=3), "binary"),
 }
 WITHOUT_FMA: Final = "glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2,-AVX512F"

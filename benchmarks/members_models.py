@@ -54,6 +54,7 @@ MODELS: Final[dict[str, dict[str, str]]] = {
         "pairs": "AdditiveRegressor(pairs=40)",
         "linear": "LinearRegressor()",
         "nearest": "NearestRegressor()",
+        "forest": "RestartingForestRegressor()",
         "HoeffdingTree": "encoded(river.tree.HoeffdingTreeRegressor())",
         "ARF10": "encoded(river.forest.ARFRegressor(n_models=10, seed=1))",
     },

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from stream_retrain.models.additive import AdditiveClassifier, AdditiveRegressor
 from stream_retrain.models.fixed_share import STACKINGS, STACKINGS_OF_NUMBERS, FixedShareClassifier, FixedShareRegressor
 from stream_retrain.models.forest import RestartingForest
+from stream_retrain.models.forest_regressor import RestartingForestRegressor
 from stream_retrain.models.linear import LinearClassifier, LinearRegressor
 from stream_retrain.models.nearest import NearestClassifier, NearestRegressor
 from stream_retrain.models.quick_tree import QuickTree
@@ -58,7 +59,7 @@ def adaptive_classifier(members: Form = "recommended") -> FixedShareClassifier:
 
 
 def adaptive_regressor(members: Form = "recommended") -> FixedShareRegressor:
-    """The recommended regressor: trees, additive models of several speeds, a linear one and the nearest events, stacked.
+    """The recommended regressor: trees, models of pairs and linear ones at several speeds, and the nearest events, stacked.
 
     members
         As of `adaptive_classifier`.
@@ -71,7 +72,6 @@ def adaptive_regressor(members: Form = "recommended") -> FixedShareRegressor:
     if members == "first":
         return FixedShareRegressor({**restarting, "additive": AdditiveRegressor()})
     held: dict[str, Any] = {
-        "tree": QuickTreeRegressor(),
         **restarting,
         "pairs": AdditiveRegressor(pairs=PAIRS),
         "slow_pairs": AdditiveRegressor(rate=0.03, decay=0.9999, pairs=PAIRS),
@@ -80,6 +80,10 @@ def adaptive_regressor(members: Form = "recommended") -> FixedShareRegressor:
         "fast_linear": LinearRegressor(rate=0.3, decay=0.99),
         "nearest": NearestRegressor(),
     }
+    if members == "rich":
+        held |= {"tree": QuickTreeRegressor(), "additive": AdditiveRegressor()}
+    if members != "light":
+        held["forest"] = RestartingForestRegressor(trees=10 if members == "rich" else 5)
     return FixedShareRegressor(held, stackings=STACKINGS_OF_NUMBERS)
 
 
