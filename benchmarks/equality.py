@@ -23,6 +23,7 @@ from stream_retrain.models import (
     QuickTree,
     QuickTreeRegressor,
     RestartingForest,
+    RestartingForestRegressor,
     adaptive_classifier,
     adaptive_regressor,
 )
@@ -40,6 +41,7 @@ MODELS: dict[str, tuple[Any, int]] = {
     "linear": (LinearClassifier, 3),
     "nearest": (NearestClassifier, 3),
     "nearest regressor": (NearestRegressor, 0),
+    "forest regressor": (RestartingForestRegressor, 0),
     "adaptive": (adaptive_classifier, 2),
     "tree regressor": (QuickTreeRegressor, 0),
     "adaptive regressor": (adaptive_regressor, 0),
