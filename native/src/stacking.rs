@@ -2,7 +2,7 @@
 
 use crate::additive::softmax;
 use crate::arithmetic::log;
-use crate::block::{Read, Reader, Writer};
+use crate::block::{Damaged, Read, Reader, Writer};
 
 const PROBABILITY_MIN: f64 = 0.005;
 const DECAY: f64 = 0.999;
@@ -30,7 +30,7 @@ impl Slope {
     }
 
     fn read(reader: &mut Reader, count: usize) -> Read<Vec<Slope>> {
-        let (values, squares) = (reader.row(count)?, reader.row(count)?);
+        let (values, squares) = (finite(reader.row(count)?, f64::NEG_INFINITY)?, finite(reader.row(count)?, 0.0)?);
         Ok(values.into_iter().zip(squares).map(|(value, squares)| Slope { value, squares }).collect())
     }
 }
@@ -152,7 +152,7 @@ impl Stackings {
 
     /// What `write` wrote; there may be fewer classes than are known now.
     pub fn read(&mut self, reader: &mut Reader, classes: usize) -> Read<()> {
-        self.weights = reader.row(self.weights.len())?;
+        self.weights = finite(reader.row(self.weights.len())?, 0.0)?;
         let known = reader.below(classes + 1)?;
         for stacking in &mut self.stackings {
             stacking.weights = Slope::read(reader, self.members)?;
@@ -169,6 +169,14 @@ pub fn clipped(p: f64, low: f64) -> f64 {
         1.0 - low
     } else {
         p
+    }
+}
+
+/// The values of a state; it is damaged where one is not finite, or below the least.
+pub fn finite(values: Vec<f64>, least: f64) -> Read<Vec<f64>> {
+    match values.iter().all(|&value| least <= value && value.is_finite()) {
+        true => Ok(values),
+        false => Err(Damaged),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::arithmetic::exp;
 use crate::block::{Read, Reader, Writer};
-use crate::stacking::{share, LEVEL_SHARE};
+use crate::stacking::{finite, share, LEVEL_SHARE};
 use crate::targets::Targets;
 
 const SQUARES_MAX: f64 = 4.0;
@@ -123,11 +123,11 @@ impl StackingsOfNumbers {
 
     /// What `write` wrote.
     pub fn read(&mut self, reader: &mut Reader) -> Read<()> {
-        self.weights = reader.row(self.weights.len())?;
+        self.weights = finite(reader.row(self.weights.len())?, 0.0)?;
         for stacking in &mut self.stackings {
             let rows = stacking.coefficients.len();
-            stacking.coefficients = reader.row(rows)?;
-            stacking.inverse = reader.row(rows * rows)?;
+            stacking.coefficients = finite(reader.row(rows)?, f64::NEG_INFINITY)?;
+            stacking.inverse = finite(reader.row(rows * rows)?, f64::NEG_INFINITY)?;
         }
         Ok(())
     }

@@ -32,6 +32,7 @@ SENT_BYTES_MAX: Final = 64_000_000
 WAIT_S: Final = 0.5
 ATTEMPTS: Final = 2
 SENDINGS_MAX: Final = 4
+"""How often records are sent, should they be lost."""
 FORM: Final = "dask://HOST:PORT"
 
 
@@ -118,11 +119,18 @@ class _Under:
 
         Raises `BacktestError` where that has happened too often.
         """
-        if self._sendings == SENDINGS_MAX:
-            lost = "all workers that had the records were lost, again and again"
-            raise BacktestError(f"{lost}; start more workers, or name a folder that every machine sees with --spool") from error
         gone = {future for future in waiting if future.status in ("cancelled", "lost")}
-        return waiting - gone | self.submit([self.jobs.pop(future) for future in gone])
+        if not gone:  # the scheduler has not said yet which
+            time.sleep(WAIT_S)
+            return waiting
+        lost = "all workers that had the records were lost"
+        remedy = "start more workers, or name a folder that every machine sees with --spool"
+        if self._sendings == SENDINGS_MAX:
+            raise BacktestError(f"{lost}, again and again; {remedy}") from error
+        try:
+            return waiting - gone | self.submit([self.jobs.pop(future) for future in gone])
+        except TimeoutError:
+            raise BacktestError(f"{lost}, and there are no others; {remedy}") from error
 
 
 def _gathered(under: _Under, on_progress: Callable[[int], None], stopped: Callable[[], bool]) -> list[JobDone]:

@@ -44,8 +44,9 @@ class Change:
 def unfit_parts(parts: Mapping[str, str], pipeline: Pipeline) -> list[str]:
     """Which of task, schema and model differ: with any of them the state cannot be kept.
 
-    A model that was the recommended one of an earlier release goes on serving where the recommended one is declared. What replaces it, by
-    a reset, a training or a duel, is the model of now.
+    A model that was the recommended one of an earlier release goes on serving where the recommended one is declared, by itself and not
+    inside another model. What is begun afresh is the model of now: after a reset, as a challenger, by a training. A copy of the champion
+    (`FineTune`) stays what that was.
     """
     ours = pipeline.parts()
     differ = [name for name in OF_THE_MODEL if parts.get(name) != ours[name]]

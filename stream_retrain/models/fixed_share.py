@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeAlias
 
 from river import base, dummy, linear_model, preprocessing, stats, tree
@@ -54,14 +54,15 @@ class _FixedShare(abc.ABC):
     def __init__(self, members: Members, eta: float, share: float, stackings: Sequence[float] | None) -> None:
         if not 0.0 < eta < math.inf or not 0.0 <= share < 1.0:
             raise ValueError(f"eta is {eta}, share is {share}; use an eta above 0 and a share of at least 0 and below 1")
-        if not all(0.0 < each <= 1.0 for each in stackings or ()):
-            raise ValueError(f"stackings is {stackings}; use numbers above 0 and of at most 1")
+        rates = None if stackings is None else tuple(stackings) if isinstance(stackings, Iterable) else (math.nan,)
+        if not all(0.0 < each <= 1.0 for each in rates or ()):
+            raise ValueError(f"stackings is {stackings}; use some numbers above 0 and of at most 1")
         if not members:
             raise ValueError("a mixture needs at least one member")
         named = dict(members) if isinstance(members, Mapping) else _named(members)
         self.eta = eta
         self.share = share
-        self.stackings = tuple(stackings) if stackings else None
+        self.stackings = rates or None
         self._names = tuple(named)
         self._untrained: dict[str, Any] | None = None
         self._core = self._new_core(list(named.values()))

@@ -19,9 +19,9 @@ from typing import Final, NamedTuple
 
 from stream_retrain.models.additive_cores import softmax
 from stream_retrain.models.arithmetic import log
-from stream_retrain.models.block import Reader, Writer
+from stream_retrain.models.block import Reader, Writer, damaged
 
-__all__ = ["Answered", "Stackings", "clipped", "shared"]
+__all__ = ["Answered", "Stackings", "clipped", "finite", "shared"]
 
 PROBABILITY_MIN: Final = 0.005
 """Probabilities are clipped to this and 1 minus this, so that one event cannot decide anything."""
@@ -132,17 +132,24 @@ class Stackings:
 
     def read(self, reader: Reader, classes: int) -> None:
         """What `write` wrote; there may be fewer classes than are known now."""
-        self._weights = reader.row(len(self._weights))
+        self._weights = finite(reader.row(len(self._weights)), 0.0)
         known = reader.count(classes + 1)
         for stacking in self._stackings:
             members = len(stacking.weights)
-            stacking.weights, stacking.squares = reader.row(members), reader.row(members)
-            stacking.biases, stacking.bias_squares = reader.row(known), reader.row(known)
+            stacking.weights, stacking.squares = finite(reader.row(members)), finite(reader.row(members), 0.0)
+            stacking.biases, stacking.bias_squares = finite(reader.row(known)), finite(reader.row(known), 0.0)
 
 
 def clipped(p: float, low: float) -> float:
     """The probability as it counts: at least `low`, and at most 1 minus that."""
     return min(max(p, low), 1.0 - low)
+
+
+def finite(values: list[float], least: float = -math.inf) -> list[float]:
+    """The values of a state; it is damaged where one is not finite, or below the least."""
+    if not all(least <= value and math.isfinite(value) for value in values):
+        damaged()
+    return values
 
 
 def shared(weights: list[float], share: float) -> list[float]:

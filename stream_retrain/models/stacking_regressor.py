@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from stream_retrain.models.arithmetic import exp
 from stream_retrain.models.block import Reader, Writer
-from stream_retrain.models.stacking import LEVEL_SHARE, shared
+from stream_retrain.models.stacking import LEVEL_SHARE, finite, shared
 from stream_retrain.models.targets import Targets
 
 __all__ = ["SQUARES_MAX", "SQUARES_SCALE", "Corrected", "StackingsOfNumbers", "half_squares"]
@@ -125,11 +125,11 @@ class StackingsOfNumbers:
 
     def read(self, reader: Reader) -> None:
         """What `write` wrote."""
-        self._weights = reader.row(len(self._weights))
+        self._weights = finite(reader.row(len(self._weights)), 0.0)
         for stacking in self._stackings:
             rows = len(stacking.coefficients)
-            stacking.coefficients = reader.row(rows)
-            stacking.inverse = [reader.row(rows) for _ in range(rows)]
+            stacking.coefficients = finite(reader.row(rows))
+            stacking.inverse = [finite(reader.row(rows)) for _ in range(rows)]
 
 
 def half_squares(error: float, variance: float) -> float:

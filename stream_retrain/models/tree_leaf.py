@@ -55,11 +55,11 @@ class Leaf:
         observers = self.observers
         if observers is not None:
             majority = self._majority()
-            if not majority or most_probable(majority) == label:
+            if not majority or _is(most_probable(majority), label):
                 self.majority_right += w
             last, self._last = self._last, None
             votes = last[1] if last is not None and last[0] == row else self._bayes(row)
-            if votes and most_probable(votes) == label:
+            if votes and _is(most_probable(votes), label):
                 self.bayes_right += w
         self.stats[label] = self.stats.get(label, 0.0) + w
         if observers is not None:
@@ -161,3 +161,8 @@ class Leaf:
         for label, vote in votes.items():
             votes[label] = exp(vote - scale)
         return votes
+
+
+def _is(one: Any, other: Any) -> bool:
+    """Whether two labels are the same class: as in a dict, NaN is itself."""
+    return one is other or bool(one == other)

@@ -89,15 +89,15 @@ class TestOnALocalScheduler:
             run_backtest(CHOSEN, drifting(100, 50), Options(cluster=scheduler.scheduler_address))
 
     def test_a_spool_that_workers_do_not_see_is_told(self, scheduler: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        submitted = cluster._submitted
+        submit = cluster._Under.submit
 
-        def hidden(client: Any, jobs: Any, *rest: Any) -> Any:
-            under = submitted(client, jobs, *rest)
+        def hidden(under: Any, jobs: Any) -> Any:
+            futures = submit(under, jobs)
             for job in jobs:
                 job.partition.path.unlink(missing_ok=True)
-            return under
+            return futures
 
-        monkeypatch.setattr(cluster, "_submitted", hidden)
+        monkeypatch.setattr(cluster._Under, "submit", hidden)
         with pytest.raises(BacktestError, match="a worker does not see"):
             run_backtest(CHOSEN, drifting(100, 50), Options(cluster=scheduler.scheduler_address, spool=tmp_path))
 
@@ -105,6 +105,21 @@ class TestOnALocalScheduler:
         monkeypatch.setattr(cluster, "SENT_BYTES_MAX", 1_000)
         with pytest.raises(SettingsError, match="that every machine sees with --spool"):
             run_backtest(CHOSEN, drifting(100, 50), Options(cluster=scheduler.scheduler_address))
+
+    def test_where_no_other_worker_is_left_it_says_so(self, scheduler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        from distributed import Client
+
+        def gone(*_: Any, **__: Any) -> Any:
+            raise TimeoutError("No valid workers found")
+
+        def killed() -> None:
+            monkeypatch.setattr(Client, "scatter", gone)
+            for worker in scheduler.workers.values():
+                os.kill(worker.process.pid, signal.SIGKILL)
+
+        options = Options(cluster=scheduler.scheduler_address, controls=False)
+        with pytest.raises(BacktestError, match="there are no others; start more workers"):
+            run_backtest(CHOSEN, drifting(400, 200, 2), options, Stopping(0.1, killed))
 
 
 @pytest.mark.slow

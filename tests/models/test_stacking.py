@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import random
+import struct
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import base
 
-from stream_retrain.models import AdditiveClassifier, FixedShareClassifier, FixedShareRegressor, QuickTree
+from stream_retrain.models import AdditiveClassifier, AdditiveRegressor, FixedShareClassifier, FixedShareRegressor, QuickTree
 from stream_retrain.models.fixed_share import STACKINGS, STACKINGS_OF_NUMBERS
 from stream_retrain.models.stacking import DECAY, Stackings, clipped, shared
 from stream_retrain.models.stacking_regressor import StackingsOfNumbers
@@ -216,7 +217,29 @@ def test_an_inverse_that_rounding_has_spoilt_begins_anew() -> None:
     assert least.inverse == [[0.02, 0.0], [0.0, 0.02]]
 
 
-@pytest.mark.parametrize("stackings", [(0.0,), (1.5,), (0.1, -0.1)])
-def test_stackings_are_checked(stackings: tuple[float, ...]) -> None:
+def test_stackings_may_come_from_anywhere() -> None:
+    assert FixedShareClassifier([QuickTree()], stackings=(each for each in STACKINGS)).stackings == STACKINGS  # type: ignore[arg-type]
+    assert FixedShareClassifier([QuickTree()], stackings=[]).stackings is None
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -1.0])
+@pytest.mark.parametrize("kind", [FixedShareClassifier, FixedShareRegressor])
+def test_a_state_whose_numbers_cannot_be_is_refused(kind: Any, wrong: float) -> None:
+    """The block begins with the numbers of the second level; those of the targets stand before it in a regressor."""
+    numbers = kind is FixedShareRegressor
+    model = kind([AdditiveRegressor()] if numbers else [AdditiveClassifier()], stackings=STACKINGS_OF_NUMBERS if numbers else STACKINGS)
+    for number in range(20):
+        model.learn_one({"a": float(number)}, float(number) if numbers else number % 2)
+    core = model._core
+    models, standing, kept, own = core.state()
+    counts, floats = own if numbers else own[1]
+    at = 8 * (5 if numbers else 0)
+    damaged = (counts, floats[:at] + struct.pack("<d", wrong) + floats[at + 8 :])
+    with pytest.raises(ValueError, match="damaged"):
+        core.restore((models, standing, kept, damaged if numbers else (own[0], damaged)))
+
+
+@pytest.mark.parametrize("stackings", [(0.0,), (1.5,), (0.1, -0.1), 0.1])
+def test_stackings_are_checked(stackings: Any) -> None:
     with pytest.raises(ValueError, match="stackings is"):
         FixedShareClassifier([QuickTree()], stackings=stackings)

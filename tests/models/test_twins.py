@@ -353,3 +353,16 @@ def test_a_damaged_state_of_what_is_made_of_others_is_refused(task: str, name: s
                     type(model).__new__(type(model)).__setstate__({**state, "_core": (version, core)})
             again = pickle.loads(pickle.dumps(model))
         assert digest(again) == digest(model)
+
+
+@pytest.mark.parametrize("name", ["tree", "forest", "adaptive", "stacked", "nearest", "pairs"])
+def test_a_label_that_is_not_a_number_is_one_class(name: str) -> None:
+    compiled, plain = twins(CLASSIFIERS[name])
+    labels = [float("nan"), 1.0, "a"]
+    for number, (x, _) in enumerate(stream(3, 300, classes=2, gaps=0.05, categories=3, wild=False)):
+        y = labels[number % 3]
+        ours, theirs = compiled.predict_proba_one(x), plain.predict_proba_one(x)
+        assert list(map(bits, ours.values())) == list(map(bits, theirs.values()))
+        compiled.learn_one(x, y)
+        plain.learn_one(x, y)
+    assert digest(compiled) == digest(plain)
