@@ -2,7 +2,7 @@
 
     python -m benchmarks.members_data FOLDER
     python -m benchmarks.members --streams FOLDER [--model NAME ...] [--maker "EXPRESSION" ...] [--stream NAME ...] [--delay N ...]
-        [--seeds N] [--events-max N] [--jobs N] [--json FILE] [--markdown FILE] [--beside NAME] [--peers] [--any-release]
+        [--seeds N] [--events-max N] [--jobs N] [--json FILE] [--markdown FILE] [--plots FOLDER] [--beside NAME] [--peers] [--any-release]
 
 - Names of models are those of `benchmarks/members_models.py`, for each task; `*` and `?` are allowed. `--maker` takes an expression in
   which all models are known, or `NAME=EXPRESSION`. Peers are run with `--peers`, or where a name asks for them.
@@ -32,7 +32,7 @@ from river import base
 from benchmarks.members_models import MODELS, Model, named, of_expression
 from benchmarks.members_runs import Job, Row, key_of, run
 from benchmarks.members_streams import development_streams
-from benchmarks.members_tables import markdown, summary
+from benchmarks.members_tables import markdown, plots, summary
 from benchmarks.quality_streams import EVENTS, Stream
 from benchmarks.throughput_peers import PeerError
 from stream_retrain.models.probabilities import last_step
@@ -156,6 +156,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--any-release", action="store_true", help="take rows that were measured with other code of this project's models")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the rows there, a line each, and do not run them again")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write there how good the models are against what they cost, as SVG")
     options = parser.parse_args(arguments)
     if min(options.jobs, options.events_max, options.seeds or 1) < 1 or min(options.delay, default=0) < 0:
         parser.error("--jobs, --events-max and --seeds take whole numbers of at least 1, --delay of at least 0")
@@ -180,6 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"failed: {failure}", markup=False)
     if options.markdown:
         options.markdown.write_text(markdown(rows, options.beside))
+    if options.plots:
+        options.plots.mkdir(parents=True, exist_ok=True)
+        for name, drawn in plots(rows).items():
+            (options.plots / name).write_text(drawn)
     print(summary(rows, options.beside))
     return 1 if failed else 0
 

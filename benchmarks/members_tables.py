@@ -7,15 +7,33 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from benchmarks.members_streams import DOCS, kinds_of
+from benchmarks.quality_plots import Point, plot_of_costs
 from benchmarks.quality_tables import DASH, mean, table, text
 
-__all__ = ["markdown", "summary"]
+__all__ = ["markdown", "plots", "summary"]
 
 Row = dict[str, Any]
 
 RARE: Final = "rare classes"
 R2_MIN: Final = -1.0
 """A lower R2 counts as this in a mean over streams, which it would decide alone."""
+
+
+def plots(rows: Sequence[Row]) -> dict[str, str]:
+    """Of each task with labels at once, by the name of a file: the mean score of each model against its cost."""
+    found = {}
+    for task in dict.fromkeys(row["task"] for row in rows):
+        part = Part(rows, task, 0)
+        points = []
+        for model in part.models:
+            costs, scores = ([part.value(stream, model, column) for stream in part.streams] for column in ("us", part.score))
+            cost, score = mean(costs), mean(None if each is None else max(each, R2_MIN) for each in scores)
+            if cost and score is not None:
+                points.append(Point("mean over the streams", model, cost, score))
+        drawn = plot_of_costs(points, regression=part.score == "r2", cost="CPU an event, us")
+        if drawn is not None:
+            found[f"{task}-cost.svg"] = drawn
+    return found
 
 
 class Part:

@@ -42,7 +42,11 @@ class Axis:
     def ticks(self) -> list[float]:
         """Round numbers within the range."""
         if self.log:
-            return [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200) if self.low <= tick <= self.high]
+            return [
+                tick
+                for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+                if self.low <= tick <= self.high
+            ]
         step = 10.0 ** math.floor(math.log10((self.high - self.low) or 1.0))
         step = next(step * part for part in (0.1, 0.2, 0.5, 1.0, 2.0) if (self.high - self.low) / (step * part) <= 10)
         first = math.ceil(self.low / step - 1e-9)
@@ -86,7 +90,7 @@ def score_against_cost(found: Sequence[Row], *, regression: bool) -> list[str]:
     return [plot for plot in plots if plot is not None]
 
 
-def plot_of_costs(shown: Sequence[Point], *, regression: bool) -> str | None:
+def plot_of_costs(shown: Sequence[Point], *, regression: bool, cost: str = "CPU, times the champion left alone") -> str | None:
     """None without two points."""
     if len(shown) < 2:
         return None
@@ -94,7 +98,7 @@ def plot_of_costs(shown: Sequence[Point], *, regression: bool) -> str | None:
     margin = (max(scores) - min(scores)) * 0.06 or 0.01
     across = Axis(min(costs) * 0.8, max(costs) * 4, LEFT, WIDTH - RIGHT, log=True)
     up = Axis(min(scores) - margin, max(scores) + margin, HEIGHT - BOTTOM, TOP)
-    parts = frame(across, up, "CPU, times the champion left alone (log scale)", "mean R2" if regression else "mean accuracy, %")
+    parts = frame(across, up, f"{cost} (log scale)", "mean R2" if regression else "mean accuracy, %")
     taken = [(across.at(point.cost) - 4, across.at(point.cost) + 4, up.at(point.score) + 4) for point in shown]
     for point in shown:
         x, y = across.at(point.cost), up.at(point.score)

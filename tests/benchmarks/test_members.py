@@ -24,7 +24,7 @@ HERE = ("--events-max", str(EVENTS), "--seeds", "1", "--jobs", "1")
 def test_a_run_ends_in_rows_and_tables_and_is_not_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows, tables = tmp_path / "rows.jsonl", tmp_path / "tables.md"
     asked = ["--stream", "sea_abrupt", "--stream", "planes", "--model", "first", "--model", "tree", "--delay", "0", "--delay", "50"]
-    where = ["--json", str(rows), "--markdown", str(tables), *HERE]
+    where = ["--json", str(rows), "--markdown", str(tables), "--plots", str(tmp_path / "plots"), *HERE]
     assert members.main([*asked, *where]) == 0
     kept = rows.read_text()
     found = [json.loads(line) for line in kept.splitlines()]
@@ -33,6 +33,9 @@ def test_a_run_ends_in_rows_and_tables_and_is_not_done_again(tmp_path: Path, cap
     ]
     assert all(row["us"] > 0 and row["state_bytes"] > 0 and row["taken"] == EVENTS for row in found)
     assert "| first |" in capsys.readouterr().out
+    drawn = (tmp_path / "plots" / "classification-cost.svg").read_text()
+    assert ">first<" in drawn
+    assert "CPU an event, us (log scale)" in drawn
     text = tables.read_text()
     for part in ("Classification, labels at once", "Regression, labels 50 events later", "### Difference to first", "### Log loss, bits"):
         assert part in text
