@@ -1,10 +1,9 @@
 //! `RestartingForest`: see `stream_retrain/models/plain_forest.py` for the theory.
 
 use crate::block::{Read, Reader, Writer};
-use crate::generator::Generator;
 use crate::poisson::Poisson;
-use crate::tree::{self, Chance, Domain, Tree};
-use crate::wood::Wood;
+use crate::tree::{self, Domain, Tree};
+use crate::wood::{self, Wood};
 
 /// A tree's error rate lately falls by this part with each event.
 const DECAY: f64 = 0.995;
@@ -42,12 +41,8 @@ pub struct Forest {
 
 impl Forest {
     pub fn new(params: &Params) -> Forest {
-        let mut seeds = Generator::new(params.seed);
-        let woods = (0..params.trees).map(|_| {
-            let generator = Generator::new(seeds.next() >> 1);
-            Wood::new(Tree::new(&params.tree), generator, params.drift_confidence, params.warning_confidence, ERROR_AT_FIRST)
-        });
-        Forest { changes: 0, woods: woods.collect(), params: params.clone(), poisson: Poisson::new(params.weight_mean), votes: vec![] }
+        let woods = wood::woods(params, ERROR_AT_FIRST, || Tree::new(&params.tree));
+        Forest { changes: 0, woods, params: params.clone(), poisson: Poisson::new(params.weight_mean), votes: vec![] }
     }
 
     /// The probability of every class, in the order of their numbers, and what each tree says.
@@ -100,50 +95,27 @@ impl Forest {
         let wood = &mut self.woods[number];
         wood.error = DECAY * wood.error + (1.0 - DECAY) * error;
         let wanted = wood.watch(error, &mut self.changes, || Tree::new(&self.params.tree));
-        if wanted && self.leaves() < domain.leaves_in(self.params.memory_max) {
+        if wanted && wood::leaves(&self.woods) < self.params.memory_max / domain.leaf_bytes() {
             self.woods[number].successor = Some(Tree::new(&self.params.tree));
         }
     }
 
-    /// Leaves of all trees and successors.
-    fn leaves(&self) -> usize {
-        self.woods.iter().flat_map(Wood::trees).fold(0, |leaves, tree| leaves + tree.leaves())
-    }
-
     /// Bytes of all trees and successors, as they are estimated.
     pub fn memory(&self, domain: &Domain) -> usize {
-        self.leaves() * domain.leaf_bytes()
+        wood::leaves(&self.woods) * domain.leaf_bytes()
     }
 
     /// Learn one event of a class.
     pub fn learn(&mut self, domain: &Domain, row: &[f64], class: u32) {
-        let mut leaves = self.leaves();
-        for wood in &mut self.woods {
-            let weight = self.poisson.draw(&mut wood.generator);
-            if weight == 0.0 {
-                continue;
-            }
-            for tree in std::iter::once(&mut wood.tree).chain(wood.successor.as_mut()) {
-                let before = tree.leaves();
-                let chance =
-                    Chance { generator: &mut wood.generator, cuts: self.params.cuts, memory_max: self.params.memory_max, others: leaves - before };
-                tree.learn(domain, row, class, weight, Some(chance));
-                leaves = leaves - before + tree.leaves();
-            }
-        }
+        wood::learn(&mut self.woods, &self.params, &self.poisson, |tree, weight, chance| tree.learn(domain, row, class, weight, Some(chance)));
     }
 
-    /// Forget what leaves keep of a feature that is withheld from now on.
     pub fn withhold(&mut self, feature: u32) {
-        for wood in &mut self.woods {
-            wood.trees_mut().for_each(|tree| tree.withhold(feature));
-        }
+        wood::withhold(&mut self.woods, feature);
     }
 
-    /// Nodes and leaves of all trees and successors, and how many successors there are.
     pub fn shape(&self) -> (usize, usize, usize) {
-        let nodes = self.woods.iter().flat_map(Wood::trees).fold(0, |nodes, tree| nodes + tree.shape().0);
-        (nodes, self.leaves(), self.woods.iter().filter(|wood| wood.successor.is_some()).count())
+        wood::shape(&self.woods)
     }
 
     pub fn write(&self, to: &mut Writer) {
@@ -187,6 +159,7 @@ fn most_probable(votes: &[f64]) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::features::Feature;
+    use crate::generator::Generator;
     use crate::usual::Range;
 
     fn params(memory_max: usize) -> Params {

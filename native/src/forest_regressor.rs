@@ -3,12 +3,10 @@
 use crate::block::{Read, Reader, Writer};
 use crate::features::Feature;
 use crate::forest::Params;
-use crate::generator::Generator;
 use crate::poisson::Poisson;
 use crate::regression::{leaf_bytes, Event, ForestTree};
 use crate::targets::Targets;
-use crate::tree::Chance;
-use crate::wood::Wood;
+use crate::wood::{self, Wood};
 
 /// A tree's squared error lately falls by this part with each event.
 const DECAY: f64 = 0.995;
@@ -39,16 +37,11 @@ pub struct ForestRegressor {
 
 impl ForestRegressor {
     pub fn new(params: &Params) -> ForestRegressor {
-        let mut seeds = Generator::new(params.seed);
-        let woods = (0..params.trees).map(|_| {
-            let generator = Generator::new(seeds.next() >> 1);
-            Wood::new(ForestTree::new(&params.tree), generator, params.drift_confidence, params.warning_confidence, ERROR_AT_FIRST)
-        });
         ForestRegressor {
             changes: 0,
             features: vec![],
             targets: Targets::default(),
-            woods: woods.collect(),
+            woods: wood::woods(params, ERROR_AT_FIRST, || ForestTree::new(&params.tree)),
             params: params.clone(),
             poisson: Poisson::new(params.weight_mean),
             standard: vec![],
@@ -101,7 +94,7 @@ impl ForestRegressor {
             let error = off.abs() / deviation;
             let error = if error < 1.0 { error } else { 1.0 };
             let wanted = wood.watch(error, &mut self.changes, || ForestTree::new(&self.params.tree));
-            if wanted && self.leaves() < self.params.memory_max / leaf_bytes(&self.features) {
+            if wanted && wood::leaves(&self.woods) < self.params.memory_max / leaf_bytes(&self.features) {
                 self.woods[number].successor = Some(ForestTree::new(&self.params.tree));
             }
         }
@@ -111,19 +104,8 @@ impl ForestRegressor {
     pub fn learn(&mut self, row: &[f64], y: f64) {
         self.standardise(row);
         let event = Event { row, standard: &self.standard, y, deviation: self.targets.deviation() };
-        let (mut leaves, bytes, memory_max) = (self.leaves(), leaf_bytes(&self.features), self.params.memory_max);
-        for wood in &mut self.woods {
-            let w = self.poisson.draw(&mut wood.generator);
-            if w == 0.0 {
-                continue;
-            }
-            for tree in std::iter::once(&mut wood.tree).chain(wood.successor.as_mut()) {
-                let before = tree.leaves();
-                let chance = Chance { generator: &mut wood.generator, cuts: 0, memory_max, others: leaves - before };
-                tree.learn(&event, w, &self.features, bytes, chance);
-                leaves = leaves - before + tree.leaves();
-            }
-        }
+        let (features, bytes) = (&self.features, leaf_bytes(&self.features));
+        wood::learn(&mut self.woods, &self.params, &self.poisson, |tree, w, chance| tree.learn(&event, w, features, bytes, chance));
     }
 
     /// The numbers of an event in standard deviations from their means; 0 of what is none, or is missing.
@@ -135,27 +117,17 @@ impl ForestRegressor {
         }));
     }
 
-    /// Leaves of all trees and successors.
-    fn leaves(&self) -> usize {
-        self.woods.iter().flat_map(Wood::trees).fold(0, |leaves, tree| leaves + tree.leaves())
-    }
-
     /// Bytes of all trees and successors, as they are estimated.
     pub fn memory(&self) -> usize {
-        self.leaves() * leaf_bytes(&self.features)
+        wood::leaves(&self.woods) * leaf_bytes(&self.features)
     }
 
-    /// Forget what leaves keep of a feature that is withheld from now on.
     pub fn withhold(&mut self, feature: u32) {
-        for wood in &mut self.woods {
-            wood.trees_mut().for_each(|tree| tree.withhold(feature));
-        }
+        wood::withhold(&mut self.woods, feature);
     }
 
-    /// Nodes and leaves of all trees and successors, and how many successors there are.
     pub fn shape(&self) -> (usize, usize, usize) {
-        let nodes = self.woods.iter().flat_map(Wood::trees).fold(0, |nodes, tree| nodes + tree.shape().0);
-        (nodes, self.leaves(), self.woods.iter().filter(|wood| wood.successor.is_some()).count())
+        wood::shape(&self.woods)
     }
 
     pub fn write(&self, to: &mut Writer) {
@@ -191,6 +163,7 @@ fn weight(least: f64, error: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generator::Generator;
     use crate::tree;
     use crate::usual::Range;
 

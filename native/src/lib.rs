@@ -24,4 +24,5 @@ pub mod stacking_regressor;
 pub mod targets;
 pub mod tree;
 pub mod usual;
+pub mod weight;
 pub mod wood;

@@ -3,42 +3,27 @@
 use crate::additive::softmax;
 use crate::arithmetic::log;
 use crate::block::{Damaged, Read, Reader, Writer};
+use crate::weight::Weight;
 
 const PROBABILITY_MIN: f64 = 0.005;
 const DECAY: f64 = 0.999;
-const SQUARES_MIN: f64 = 1e-5;
 const BIAS: f64 = 0.3;
 pub const LEVEL_SHARE: f64 = 0.001;
 
-/// A weight or a bias, and its sum of squared gradients.
-#[derive(Clone, Copy)]
-struct Slope {
-    value: f64,
-    squares: f64,
+fn write_weights(weights: &[Weight], to: &mut Writer) {
+    weights.iter().for_each(|weight| to.number(weight.value));
+    weights.iter().for_each(|weight| to.number(weight.squares));
 }
 
-impl Slope {
-    #[inline(always)]
-    fn step(&mut self, rate: f64, gradient: f64) {
-        self.squares = DECAY * self.squares + gradient * gradient;
-        self.value -= rate * gradient / (self.squares + SQUARES_MIN).sqrt();
-    }
-
-    fn write(slopes: &[Slope], to: &mut Writer) {
-        slopes.iter().for_each(|slope| to.number(slope.value));
-        slopes.iter().for_each(|slope| to.number(slope.squares));
-    }
-
-    fn read(reader: &mut Reader, count: usize) -> Read<Vec<Slope>> {
-        let (values, squares) = (finite(reader.row(count)?, f64::NEG_INFINITY)?, finite(reader.row(count)?, 0.0)?);
-        Ok(values.into_iter().zip(squares).map(|(value, squares)| Slope { value, squares }).collect())
-    }
+fn read_weights(reader: &mut Reader, count: usize) -> Read<Vec<Weight>> {
+    let (values, squares) = (finite(reader.row(count)?, f64::NEG_INFINITY)?, finite(reader.row(count)?, 0.0)?);
+    Ok(values.into_iter().zip(squares).map(|(value, squares)| Weight { value, squares }).collect())
 }
 
 struct Stacking {
     rate: f64,
-    weights: Vec<Slope>,
-    biases: Vec<Slope>,
+    weights: Vec<Weight>,
+    biases: Vec<Weight>,
 }
 
 impl Stacking {
@@ -56,10 +41,10 @@ impl Stacking {
     fn learn(&mut self, logs: &[f64], errors: &[f64]) {
         for (weight, row) in self.weights.iter_mut().zip(logs.chunks_exact(errors.len())) {
             let gradient = errors.iter().zip(row).fold(0.0, |total, (error, value)| total + error * value);
-            weight.step(self.rate, gradient);
+            weight.step(gradient, self.rate, DECAY);
         }
         for (bias, error) in self.biases.iter_mut().zip(errors) {
-            bias.step(BIAS * self.rate, *error);
+            bias.step(*error, BIAS * self.rate, DECAY);
         }
     }
 }
@@ -80,8 +65,8 @@ pub struct Stackings {
 
 impl Stackings {
     pub fn new(rates: &[f64], members: usize) -> Stackings {
-        let slope = |value| Slope { value, squares: 1.0 };
-        let made = |&rate: &f64| Stacking { rate, weights: vec![slope(1.0 / members as f64); members], biases: vec![] };
+        let weight = |value| Weight { value, squares: 1.0 };
+        let made = |&rate: &f64| Stacking { rate, weights: vec![weight(1.0 / members as f64); members], biases: vec![] };
         let weights = vec![1.0 / (1 + rates.len()) as f64; 1 + rates.len()];
         let stackings = rates.iter().map(made).collect();
         Stackings { members, stackings, weights, classes: 0, rows: vec![], levels: vec![], scores: vec![], proba: vec![] }
@@ -112,7 +97,7 @@ impl Stackings {
         self.levels.clear();
         self.levels.extend_from_slice(fixed);
         for stacking in &mut self.stackings {
-            stacking.biases.resize(classes, Slope { value: 0.0, squares: 1.0 });
+            stacking.biases.resize(classes, Weight { value: 0.0, squares: 1.0 });
             stacking.answer(&self.rows, &mut self.scores, &mut self.proba);
             self.levels.extend_from_slice(&self.proba);
         }
@@ -145,8 +130,8 @@ impl Stackings {
         to.row(&self.weights);
         to.count(self.stackings[0].biases.len());
         for stacking in &self.stackings {
-            Slope::write(&stacking.weights, to);
-            Slope::write(&stacking.biases, to);
+            write_weights(&stacking.weights, to);
+            write_weights(&stacking.biases, to);
         }
     }
 
@@ -155,8 +140,8 @@ impl Stackings {
         self.weights = finite(reader.row(self.weights.len())?, 0.0)?;
         let known = reader.below(classes + 1)?;
         for stacking in &mut self.stackings {
-            stacking.weights = Slope::read(reader, self.members)?;
-            stacking.biases = Slope::read(reader, known)?;
+            stacking.weights = read_weights(reader, self.members)?;
+            stacking.biases = read_weights(reader, known)?;
         }
         Ok(())
     }

@@ -1,8 +1,19 @@
-//! One tree of a forest, and what watches it: see `stream_retrain/models/wood.py`.
+//! The trees of a forest, and what watches each: see `stream_retrain/models/wood.py`.
 
 use crate::block::{Damaged, Read, Reader, Writer};
 use crate::detector::Hddma;
+use crate::forest::Params;
 use crate::generator::Generator;
+use crate::poisson::Poisson;
+use crate::tree::Chance;
+
+/// A tree of a forest.
+pub trait Grows {
+    fn leaves(&self) -> usize;
+    fn nodes(&self) -> usize;
+    /// Forget what leaves keep of a feature that is withheld from now on.
+    fn withhold(&mut self, feature: u32);
+}
 
 pub struct Wood<T> {
     pub tree: T,
@@ -17,8 +28,9 @@ pub struct Wood<T> {
 }
 
 impl<T> Wood<T> {
-    pub fn new(tree: T, generator: Generator, drift_confidence: f64, warning_confidence: f64, error: f64) -> Wood<T> {
-        Wood { tree, successor: None, detector: Hddma::new(drift_confidence, warning_confidence), generator, error, since: 0 }
+    fn new(tree: T, generator: Generator, params: &Params, error: f64) -> Wood<T> {
+        let detector = Hddma::new(params.drift_confidence, params.warning_confidence);
+        Wood { tree, successor: None, detector, generator, error, since: 0 }
     }
 
     /// Pass an error to the detector, which may replace the tree; whether a successor is wanted.
@@ -37,11 +49,11 @@ impl<T> Wood<T> {
     }
 
     /// The tree, and its successor where there is one.
-    pub fn trees(&self) -> impl Iterator<Item = &T> {
+    fn trees(&self) -> impl Iterator<Item = &T> {
         std::iter::once(&self.tree).chain(&self.successor)
     }
 
-    pub fn trees_mut(&mut self) -> impl Iterator<Item = &mut T> {
+    fn trees_mut(&mut self) -> impl Iterator<Item = &mut T> {
         std::iter::once(&mut self.tree).chain(&mut self.successor)
     }
 
@@ -69,5 +81,43 @@ impl<T> Wood<T> {
             self.successor = Some(read_tree(reader)?);
         }
         Ok(())
+    }
+}
+
+/// The untrained trees of a forest, each with a generator of its own.
+pub fn woods<T>(params: &Params, error: f64, new_tree: impl Fn() -> T) -> Vec<Wood<T>> {
+    let mut seeds = Generator::new(params.seed);
+    (0..params.trees).map(|_| Wood::new(new_tree(), Generator::new(seeds.next() >> 1), params, error)).collect()
+}
+
+/// Leaves of all trees and successors.
+pub fn leaves<T: Grows>(woods: &[Wood<T>]) -> usize {
+    woods.iter().flat_map(Wood::trees).fold(0, |leaves, tree| leaves + tree.leaves())
+}
+
+/// Nodes and leaves of all trees and successors, and how many successors there are.
+pub fn shape<T: Grows>(woods: &[Wood<T>]) -> (usize, usize, usize) {
+    let nodes = woods.iter().flat_map(Wood::trees).fold(0, |nodes, tree| nodes + tree.nodes());
+    (nodes, leaves(woods), woods.iter().filter(|wood| wood.successor.is_some()).count())
+}
+
+/// Forget what leaves keep of a feature that is withheld from now on.
+pub fn withhold<T: Grows>(woods: &mut [Wood<T>], feature: u32) {
+    woods.iter_mut().flat_map(Wood::trees_mut).for_each(|tree| tree.withhold(feature));
+}
+
+/// Let every tree and successor learn an event, with the weight that its wood draws; none with a weight of 0.
+pub fn learn<T: Grows>(woods: &mut [Wood<T>], params: &Params, poisson: &Poisson, learn_one: impl Fn(&mut T, f64, Chance)) {
+    let mut all = leaves(woods);
+    for wood in woods {
+        let weight = poisson.draw(&mut wood.generator);
+        if weight == 0.0 {
+            continue;
+        }
+        for tree in std::iter::once(&mut wood.tree).chain(wood.successor.as_mut()) {
+            let others = all - tree.leaves();
+            learn_one(tree, weight, Chance { generator: &mut wood.generator, cuts: params.cuts, memory_max: params.memory_max, others });
+            all = others + tree.leaves();
+        }
     }
 }

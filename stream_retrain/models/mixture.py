@@ -30,8 +30,6 @@ MixtureState: TypeAlias = "tuple[list[Any], MixtureStanding, dict[Any, Any], Any
 
 LEAD: Final = 2.0
 """A member becomes the leader when its weight is more than this many times the leader's."""
-
-
 PROBABILITY_MIN: Final = 0.02
 """A member's probability of the true label is clipped to this and 1 minus this, so that one event cannot decide the weights."""
 

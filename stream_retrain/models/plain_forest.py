@@ -26,7 +26,7 @@ from stream_retrain.models.tree_domain import Domain
 from stream_retrain.models.tree_features import Row
 from stream_retrain.models.tree_growth import LEAF_EVENTS_MAX, GrowingTree, TreeParameters
 from stream_retrain.models.tree_observers import Weights
-from stream_retrain.models.wood import Wood, leaves_of
+from stream_retrain.models.wood import Wood, learn_by_chance, leaves_of, shape_of, withhold_from
 
 __all__ = ["PlainForest"]
 
@@ -106,24 +106,12 @@ class PlainForest:
         x = checked(x)
         self._score(x, self._domain.labels.get(y))
         row, withheld = self._domain.learn(x, y)
-        leaves = leaves_of(self._woods)
-        for wood in self._woods:
-            for name in withheld:
-                for tree in wood.trees():
-                    tree.withhold(name)
-        for wood in self._woods:
-            weight = self._poisson.draw(wood.chance.generator)
-            if weight == 0.0:
-                continue
-            for tree in wood.trees():
-                wood.chance.others = leaves - tree.leaves
-                tree.learn(row, y, weight, wood.chance)
-                leaves = wood.chance.others + tree.leaves
+        withhold_from(self._woods, withheld)
+        learn_by_chance(self._woods, self._poisson, lambda tree, weight, chance: tree.learn(row, y, weight, chance))
 
     def shape(self) -> tuple[int, int, int]:
         """Nodes and leaves of all trees and successors, and how many successors there are."""
-        nodes = sum(tree.shape()[0] for wood in self._woods for tree in wood.trees())
-        return nodes, leaves_of(self._woods), sum(wood.successor is not None for wood in self._woods)
+        return shape_of(self._woods)
 
     def memory(self) -> int:
         """Bytes of all trees and successors, as they are estimated."""
@@ -186,7 +174,7 @@ class PlainForest:
         """Pass an error to a tree's detector."""
         wood.error = DECAY * wood.error + (1.0 - DECAY) * error
         self.changes, wanted = wood.watch(error, self.changes, self._new_tree)
-        if wanted and leaves_of(self._woods) < self._domain.leaves_in(self._memory_max):
+        if wanted and leaves_of(self._woods) < self._memory_max // self._domain.leaf_bytes():
             wood.successor = self._new_tree()
 
     def _most_probable(self, votes: Weights) -> int | None:

@@ -28,7 +28,7 @@ from stream_retrain.models.targets import Targets
 from stream_retrain.models.tree_chance import Chance
 from stream_retrain.models.tree_features import FeatureTable, Row
 from stream_retrain.models.tree_growth import LEAF_EVENTS_MAX, TreeParameters
-from stream_retrain.models.wood import Wood, leaves_of
+from stream_retrain.models.wood import Wood, learn_by_chance, leaves_of, shape_of, withhold_from
 
 __all__ = ["PlainForestRegressor"]
 
@@ -113,25 +113,14 @@ class PlainForestRegressor:
         row, withheld = self._table.learn(x)
         usual = float(targets.usual(y))
         targets.update(y)
-        for wood in self._woods:
-            for name in withheld:
-                for tree in wood.trees():
-                    tree.withhold(name)
+        withhold_from(self._woods, withheld)
         event = Event(row, self._standard(row), usual, targets.deviation)
-        leaves, size = leaves_of(self._woods), leaf_bytes(self._table.features)
-        for wood in self._woods:
-            weight = self._poisson.draw(wood.chance.generator)
-            if weight == 0.0:
-                continue
-            for tree in wood.trees():
-                wood.chance.others = leaves - tree.leaves
-                tree.learn(event, weight, size, wood.chance)
-                leaves = wood.chance.others + tree.leaves
+        size = leaf_bytes(self._table.features)
+        learn_by_chance(self._woods, self._poisson, lambda tree, weight, chance: tree.learn(event, weight, size, chance))
 
     def shape(self) -> tuple[int, int, int]:
         """Nodes and leaves of all trees and successors, and how many successors there are."""
-        nodes = sum(tree.shape()[0] for wood in self._woods for tree in wood.trees())
-        return nodes, leaves_of(self._woods), sum(wood.successor is not None for wood in self._woods)
+        return shape_of(self._woods)
 
     def memory(self) -> int:
         """Bytes of all trees and successors, as they are estimated."""

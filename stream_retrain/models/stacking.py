@@ -20,14 +20,13 @@ from typing import Final, NamedTuple
 from stream_retrain.models.additive_cores import softmax
 from stream_retrain.models.arithmetic import log
 from stream_retrain.models.block import Reader, Writer, damaged
+from stream_retrain.models.plain_additive import SQUARES_MIN
 
 __all__ = ["Answered", "Stackings", "clipped", "finite", "shared"]
 
 PROBABILITY_MIN: Final = 0.005
 """Probabilities are clipped to this and 1 minus this, so that one event cannot decide anything."""
 DECAY: Final = 0.999
-SQUARES_MIN: Final = 1e-5
-"""Added to the sum of squares, which may decay to 0."""
 BIAS: Final = 0.3
 """The rate of the biases, as a part of that of the weights."""
 LEVEL_SHARE: Final = 0.001

@@ -18,7 +18,7 @@ from stream_retrain.models.block import Reader, Writer
 from stream_retrain.models.stacking import LEVEL_SHARE, finite, shared
 from stream_retrain.models.targets import Targets
 
-__all__ = ["SQUARES_MAX", "SQUARES_SCALE", "Corrected", "StackingsOfNumbers", "half_squares"]
+__all__ = ["Corrected", "StackingsOfNumbers", "half_squares"]
 
 SQUARES_MAX: Final = 4.0
 """A squared error counts as at most this many variances of the target."""

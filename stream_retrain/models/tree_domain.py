@@ -72,10 +72,6 @@ class Domain:
         kept = each * watched // known if known else 0
         return LEAF_BYTES + FEATURE_BYTES * len(self.features) + WATCHED_BYTES * watched + len(self.labels) * (CLASS_BYTES + kept)
 
-    def leaves_in(self, size: int) -> int:
-        """How many such leaves have room in so many bytes."""
-        return size // self.leaf_bytes()
-
     def named(self) -> Named:
         """The names of a state."""
         return self.table.names(), self.table.values(), list(self.labels)

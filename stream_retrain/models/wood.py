@@ -1,4 +1,4 @@
-"""One tree of a forest, and what watches it; forests of both tasks are made of these.
+"""The trees of a forest, and what watches each; forests of both tasks are made of these.
 
 A tree has a detector on its own error. At a warning a successor begins, which learns beside the tree with the same weights. It is dropped
 when the warning ends, and takes the tree's place at a drift. So a tree that restarts has already learned some of the new concept.
@@ -6,21 +6,26 @@ when the warning ends, and takes the tree's place at a drift. So a tree that res
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
 from stream_retrain.models.block import Reader, Writer, damaged
 from stream_retrain.models.generator import Generator
 from stream_retrain.models.plain_hddma import PlainHDDMA
+from stream_retrain.models.poisson import Poisson
 from stream_retrain.models.tree_chance import Chance
 
-__all__ = ["Wood", "leaves_of"]
+__all__ = ["Wood", "learn_by_chance", "leaves_of", "shape_of", "withhold_from"]
 
 
 class _Tree(Protocol):
     leaves: int
 
     def write(self, to: Writer) -> None: ...
+
+    def shape(self) -> tuple[int, int, int]: ...
+
+    def withhold(self, name: Any) -> None: ...
 
 
 Tree = TypeVar("Tree", bound=_Tree)
@@ -80,6 +85,33 @@ class Wood(Generic[Tree]):
         self.tree = read_tree()
         if reader.count(2):
             self.successor = read_tree()
+
+
+def shape_of(woods: list[Wood[Any]]) -> tuple[int, int, int]:
+    """Nodes and leaves of all trees and successors, and how many successors there are."""
+    nodes = sum(tree.shape()[0] for wood in woods for tree in wood.trees())
+    return nodes, leaves_of(woods), sum(wood.successor is not None for wood in woods)
+
+
+def withhold_from(woods: list[Wood[Any]], names: Iterable[Any]) -> None:
+    """Forget what leaves keep of features that are withheld from now on."""
+    for wood in woods:
+        for name in names:
+            for tree in wood.trees():
+                tree.withhold(name)
+
+
+def learn_by_chance(woods: list[Wood[Tree]], poisson: Poisson, learn_one: Callable[[Tree, float, Chance], None]) -> None:
+    """Let every tree and successor learn an event, with the weight that its wood draws; none with a weight of 0."""
+    leaves = leaves_of(woods)
+    for wood in woods:
+        weight = poisson.draw(wood.chance.generator)
+        if weight == 0.0:
+            continue
+        for tree in wood.trees():
+            wood.chance.others = leaves - tree.leaves
+            learn_one(tree, weight, wood.chance)
+            leaves = wood.chance.others + tree.leaves
 
 
 def leaves_of(woods: list[Wood[Any]]) -> int:

@@ -9,11 +9,11 @@ mod tests;
 
 use crate::arithmetic::{exp, tanh};
 use crate::moments::Moments;
+use crate::weight::Weight;
 use pairs::{Grid, Pairs, Part};
 
 const STEEPNESS: f64 = 0.8;
 const LINEAR_MAX: f64 = 4.0;
-const SQUARES_MIN: f64 = 1e-5;
 
 /// What a model is made with.
 #[derive(Clone, Copy)]
@@ -26,21 +26,6 @@ pub struct Parameters {
     pub pairs: usize,
     pub pair_bins: usize,
     pub seed: u64,
-}
-
-/// A weight and the decayed sum of its squared gradients.
-#[derive(Clone, Copy, Default)]
-struct Weight {
-    value: f64,
-    squares: f64,
-}
-
-impl Weight {
-    #[inline(always)]
-    fn step(&mut self, gradient: f64, rate: f64, decay: f64) {
-        self.squares = decay * self.squares + gradient * gradient;
-        self.value -= rate * gradient / (self.squares + SQUARES_MIN).sqrt();
-    }
 }
 
 /// A number of an event: its feature, the value, the lower of its two slots, and the weight of the upper one.

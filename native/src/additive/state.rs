@@ -1,8 +1,9 @@
 //! The state of an additive model: `Bins.write` and `PlainAdditive.write` say what is written.
 
-use super::{Additive, Weight};
+use super::Additive;
 use crate::block::{Damaged, Read, Reader, Writer};
 use crate::moments::Moments;
+use crate::weight::Weight;
 
 impl Additive {
     pub fn write(&self, to: &mut Writer, categories: impl Iterator<Item = u32>) {

@@ -25,11 +25,9 @@ pub struct ClassifierMixture {
     cache: Cache<Answers>,
     classes: Table,
     stackings: Option<Stackings>,
-    /// Whether the stackings have taken the event that is learned next.
-    stacked: bool,
     mixed: Vec<f64>,
-    /// What the members said to the event that is learned next.
-    next: Option<Answers>,
+    /// What the members said to the event that is learned next, and whether the stackings have taken it.
+    next: Option<(Answers, bool)>,
     /// The memory of answers that were used.
     spare: Answers,
 }
@@ -84,16 +82,15 @@ impl ClassifierMixture {
         Ok((weights, known, stacks))
     }
 
-    /// The probability of every class, in `mixed`, to be divided by the weight that is returned; as in `mean`.
-    fn mix(&mut self, py: Python, answers: &Answers) -> PyResult<(f64, bool)> {
+    /// The probability of every class, in `mixed`, to be divided by the weight that is returned; the rest as in `stack`.
+    fn mix(&mut self, py: Python, answers: &Answers) -> PyResult<(f64, bool, bool)> {
         let (weights, known, stacked) = self.stack(py, answers)?;
-        self.stacked = stacked;
         match &self.stackings {
             Some(stackings) if stacked => {
                 stackings.mean(&mut self.mixed);
-                Ok((1.0, true))
+                Ok((1.0, known, stacked))
             }
-            _ => Ok((weights, known)),
+            _ => Ok((weights, known, stacked)),
         }
     }
 
@@ -144,10 +141,11 @@ impl ClassifierMixture {
             Some(answers) => answers,
             None => self.ask(py, values, false)?,
         };
-        self.learn_answers(py, values, y, answers, false)
+        self.learn_answers(py, values, y, answers, false, false)
     }
 
-    fn learn_answers(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>, answers: Answers, next: bool) -> PyResult<()> {
+    /// `stacked`: the stackings have taken what the members said.
+    fn learn_answers(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>, answers: Answers, next: bool, stacked: bool) -> PyResult<()> {
         for (index, each) in answers.each().enumerate() {
             let again = &mut Answers::default();
             if each.is_none() && failed(py, self.weights.members[index].predict_proba(py, values, again, next))? {
@@ -158,10 +156,9 @@ impl ClassifierMixture {
             Some(class) => (class, true),
             None => (self.classes.add(y)?, false),
         };
-        if self.stackings.is_some() && ((next && known && self.stacked) || self.stack(py, &answers)?.2) {
+        if self.stackings.is_some() && ((stacked && known) || self.stack(py, &answers)?.2) {
             self.stackings.iter_mut().for_each(|stackings| stackings.learn(class as usize));
         }
-        self.stacked = false;
         let scores = Self::scores(py, &answers, y)?;
         self.spare = answers;
         let eta = self.eta;
@@ -181,7 +178,7 @@ impl Classifies for ClassifierMixture {
     fn predict_next(&mut self, py: Python, values: &[Value], to: &mut Answers) -> PyResult<()> {
         self.next = None;
         let answers = self.ask(py, values, true)?;
-        let (weights, known) = self.mix(py, &answers)?;
+        let (weights, known, stacked) = self.mix(py, &answers)?;
         if !known {
             to.take(&self.mixed_with_others(py, &answers)?)?;
         } else if weights != 0.0 {
@@ -190,19 +187,16 @@ impl Classifies for ClassifierMixture {
             let classes = &self.classes.names;
             to.extend(py, classes, 0..classes.len());
         }
-        self.next = self.cache.pass(py, values, answers)?;
+        self.next = self.cache.pass(py, values, answers)?.map(|answers| (answers, stacked));
         Ok(())
     }
 
     fn learn_next(&mut self, py: Python, values: &[Value], y: &Bound<PyAny>) -> PyResult<()> {
-        let answers = match self.next.take() {
-            Some(answers) => answers,
-            None => {
-                self.stacked = false;
-                self.ask(py, values, true)?
-            }
+        let (answers, stacked) = match self.next.take() {
+            Some(next) => next,
+            None => (self.ask(py, values, true)?, false),
         };
-        self.learn_answers(py, values, y, answers, true)
+        self.learn_answers(py, values, y, answers, true, stacked)
     }
 
     fn changes(&self, py: Python) -> PyResult<u64> {
@@ -242,14 +236,14 @@ impl ClassifierMixture {
         let (cache, classes) = (Cache::new(py), Table::new(py));
         let stackings = (!rates.is_empty()).then(|| Stackings::new(&rates, models.len()));
         let weights = Weights::new(models, share)?;
-        Ok(ClassifierMixture { weights, eta, cache, classes, stackings, stacked: false, mixed: vec![], next: None, spare: Answers::default() })
+        Ok(ClassifierMixture { weights, eta, cache, classes, stackings, mixed: vec![], next: None, spare: Answers::default() })
     }
 
     fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let py = x.py();
         let values = values(x)?;
         let answers = self.ask(py, &values, false)?;
-        let (weights, known) = self.mix(py, &answers)?;
+        let (weights, known, _) = self.mix(py, &answers)?;
         let proba = match known {
             true => scaled(py, &self.classes, &self.mixed, weights)?,
             false => self.mixed_with_others(py, &answers)?,

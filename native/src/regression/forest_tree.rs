@@ -7,6 +7,7 @@ use crate::block::{Read, Reader, Writer};
 use crate::features::Feature;
 use crate::nodes::{Nodes, Way, Weighed};
 use crate::tree::{Chance, Params, Watched, LEAVES_MAX};
+use crate::wood::Grows;
 
 /// Bytes that a leaf takes, with its nodes, beside what it keeps of features.
 const LEAF_BYTES: usize = 400;
@@ -95,20 +96,6 @@ impl ForestTree {
         }
     }
 
-    /// Forget what leaves keep of a feature that is withheld from now on.
-    pub fn withhold(&mut self, feature: u32) {
-        self.nodes.leaves.iter_mut().for_each(|leaf| leaf.withhold(feature));
-    }
-
-    /// Nodes, leaves and height.
-    pub fn shape(&self) -> (usize, usize, usize) {
-        self.nodes.shape()
-    }
-
-    pub fn leaves(&self) -> usize {
-        self.nodes.leaves.len()
-    }
-
     pub fn write(&self, to: &mut Writer) {
         self.nodes.write(to, ForestLeaf::write);
     }
@@ -116,6 +103,20 @@ impl ForestTree {
     /// What `write` wrote, into a new tree. `categories`: how many each feature has.
     pub fn read(&mut self, reader: &mut Reader, features: &[Feature], categories: &[usize]) -> Read<()> {
         self.nodes.read(reader, features, categories, |reader, depth| ForestLeaf::read(reader, depth, features, categories))
+    }
+}
+
+impl Grows for ForestTree {
+    fn leaves(&self) -> usize {
+        self.nodes.leaves.len()
+    }
+
+    fn nodes(&self) -> usize {
+        self.nodes.shape().0
+    }
+
+    fn withhold(&mut self, feature: u32) {
+        self.nodes.leaves.iter_mut().for_each(|leaf| leaf.withhold(feature));
     }
 }
 

@@ -29,11 +29,6 @@ impl Domain {
         features.min(3 * root)
     }
 
-    /// How many leaves that draw their features have room in so many bytes.
-    pub fn leaves_in(&self, bytes: usize) -> usize {
-        bytes / self.leaf_bytes()
-    }
-
     /// Bytes of a leaf that draws its features and has met every class.
     pub fn leaf_bytes(&self) -> usize {
         let (mut known, mut each) = (0, 0);

@@ -9,6 +9,7 @@ mod state;
 
 use crate::arithmetic::log;
 use crate::nodes::{Nodes, Way, Weighed};
+use crate::wood::Grows;
 pub use chance::{Chance, Watched};
 pub use domain::Domain;
 pub use grow::{LEAF_EVENTS_MAX, LEAVES_MAX};
@@ -149,9 +150,19 @@ impl Tree {
     pub fn shape(&self) -> (usize, usize, usize) {
         self.nodes.shape()
     }
+}
 
-    pub fn leaves(&self) -> usize {
+impl Grows for Tree {
+    fn leaves(&self) -> usize {
         self.nodes.leaves.len()
+    }
+
+    fn nodes(&self) -> usize {
+        self.shape().0
+    }
+
+    fn withhold(&mut self, feature: u32) {
+        Tree::withhold(self, feature);
     }
 }
 
