@@ -22,8 +22,7 @@ from stream_retrain.models.poisson import Poisson
 from stream_retrain.models.tree_chance import Watched
 from stream_retrain.models.tree_domain import Domain, watched_of
 from stream_retrain.native import extension
-from tests.models import streams
-from tests.models.twins import computing, exchanged, needs_extension, predict, stream, twins
+from tests.models.twins import computing, forests_are_equal, needs_extension, predict, stream, twins
 
 
 def turning(count: int, *, every: int, features: int = 5, seed: int = 3) -> Iterator[tuple[dict[str, Any], bool]]:
@@ -47,27 +46,7 @@ def errors(model: Any, rows: Any) -> int:
 @pytest.mark.parametrize("delay", [0, 40])
 def test_twins_are_equal_where_successors_begin_end_and_take_over(delay: int) -> None:
     compiled, plain = twins(lambda: RestartingForest(trees=4, grace_period=60, drift_confidence=0.02, warning_confidence=0.2))
-    rows, rng, begun, ended = list(turning(3_000, every=700)), random.Random(2), 0, 0
-    for step, number in streams.delayed(rows, delay):
-        x, y = rows[number]
-        if step == "predict":
-            assert predict(compiled, x) == predict(plain, x)
-            continue
-        before, restarts = compiled.n_successors, compiled.changes
-        compiled.learn_one(x, y)
-        plain.learn_one(x, y)
-        begun += compiled.n_successors > before
-        ended += compiled.n_successors < before and compiled.changes == restarts
-        if rng.random() < 0.01:
-            assert digest(compiled) == digest(plain)
-            compiled, plain = exchanged(compiled, plain)
-    assert digest(compiled) == digest(plain)
-    assert (compiled.changes, compiled.n_nodes, compiled.n_leaves, compiled.memory, compiled.n_successors) == (
-        *(plain.changes, plain.n_nodes, plain.n_leaves, plain.memory, plain.n_successors),
-    )
-    assert compiled.changes >= 6
-    assert begun > 10
-    assert ended > 3
+    forests_are_equal(compiled, plain, list(turning(3_000, every=700)), delay)
 
 
 @needs_extension

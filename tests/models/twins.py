@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from river import base
 
+from stream_retrain.core.digest import digest
 from stream_retrain.native import NATIVE_SETTING, extension
-from tests.models.streams import Rows
+from tests.models.streams import Rows, delayed
 
 needs_extension = pytest.mark.skipif(
     extension() is None and not (os.environ.get("CI") and shutil.which("cargo")), reason="the compiled models are not built: make native"
@@ -90,3 +91,28 @@ def stream(seed: int, count: int, *, classes: int, gaps: float, categories: int,
         score += rng.gauss(0, 0.3)
         made.append((dict(items), score if classes == 0 else f"c{int(abs(score) * 2) % classes}"))
     return made
+
+
+def forests_are_equal(compiled: Any, plain: Any, rows: Rows, delay: int) -> None:
+    """Twins over rows whose concept turns: successors begin, end with their warning, and take over; states are exchanged on the way."""
+    rng, begun, ended = random.Random(2), 0, 0
+    for step, number in delayed(rows, delay):
+        x, y = rows[number]
+        if step == "predict":
+            assert predict(compiled, x) == predict(plain, x)
+            continue
+        before, restarts = compiled.n_successors, compiled.changes
+        compiled.learn_one(x, y)
+        plain.learn_one(x, y)
+        begun += compiled.n_successors > before
+        ended += compiled.n_successors < before and compiled.changes == restarts
+        if rng.random() < 0.01:
+            assert digest(compiled) == digest(plain)
+            compiled, plain = exchanged(compiled, plain)
+    assert digest(compiled) == digest(plain)
+    assert (compiled.changes, compiled.n_nodes, compiled.n_leaves, compiled.memory, compiled.n_successors) == (
+        *(plain.changes, plain.n_nodes, plain.n_leaves, plain.memory, plain.n_successors),
+    )
+    assert compiled.changes >= 6
+    assert begun > 10
+    assert ended > 3
