@@ -139,7 +139,7 @@ pipeline = Pipeline(
     name="{name}", task="binary", source="{source}", metrics=[metrics.Accuracy()],
     schema=Schema(id="id", label="y", features={{"a": float, "b": float}}),
     model=preprocessing.StandardScaler() | linear_model.LogisticRegression(),
-    watch=[Watch("error", drift.ADWIN())], react=[On.drift("error", Challenge(), cooldown_events=500)],
+    watch=[Watch("error", drift.ADWIN())], react=[On.drift("error", Challenge(challengers=("fresh", "since_change")), cooldown_events=500)],
 )
 """
 
