@@ -113,7 +113,7 @@ class StoreError(StreamRetrainError):
 
 
 class RequestsFullError(StoreError):
-    """As many requests wait for a shard as may: see that a worker of the pipeline runs, which takes them."""
+    """As many requests wait for a shard as may: see that a worker has it, that it is not paused, and that events come, which take them."""
 
 
 class StaleEpochError(StoreError):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stream_retrain.errors import StaleEpochError, StateError, StoreError, WindowGapError
+from stream_retrain.errors import RequestsFullError, StaleEpochError, StateError, StoreError, WindowGapError
 from stream_retrain.facts.values import ShardId
 
-__all__ = ["offset_below_stored", "owned_by_group", "stale_epoch", "window_gap"]
+__all__ = ["offset_below_stored", "owned_by_group", "requests_full", "stale_epoch", "window_gap"]
 
 
 def stale_epoch(shard: ShardId, epoch: int, stored: int) -> StaleEpochError:
@@ -29,6 +29,14 @@ def window_gap(shard: ShardId, after: int, ends: int | None) -> WindowGapError:
     found = "is empty" if ends is None else f"ends at offset {ends}"
     return WindowGapError(
         f"The window of shard {shard} had rows up to offset {after}, and now {found}: the store was emptied, or restored from a backup"
+    )
+
+
+def requests_full(shard: ShardId, waiting: int) -> RequestsFullError:
+    """As many requests wait for the shard as may."""
+    return RequestsFullError(
+        f"{waiting} requests wait for shard {shard} already, which takes them with its events: see that a worker has it, that it is not"
+        " paused (stream-retrain resume), and that events come"
     )
 
 

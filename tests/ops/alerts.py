@@ -187,6 +187,16 @@ CASES: Final[dict[str, tuple[Case, ...]]] = {
         Case("no worker may read it", {f"request_topic_up{{{P}}}": "1x3 0x20"}, 15, (P,)),
         Case("another worker reads it", {f"request_topic_up{{{P}}}": "0x20", f'request_topic_up{{{P},instance="b"}}': "1x20"}, 15),
         Case("Redis came back", {f"request_topic_up{{{P}}}": "1x3 0x5 1x20"}, 15),
+        Case(
+            "who reads it is held up, and another waits for its place",
+            {
+                f"request_topic_up{{{P}}}": "0x20",
+                f"request_topic_lag_records{{{P}}}": "7x20",
+                f'request_topic_up{{{P},instance="b"}}': "1x20",
+            },
+            15,
+            (P,),
+        ),
         Case("the topic is not read by intent", {f"worker_state{{{P}}}": "2x20"}, 15),
     ),
     "StreamRetrainQualityLow": (

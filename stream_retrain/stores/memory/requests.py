@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stream_retrain.errors import RequestsFullError
 from stream_retrain.facts.request import Asked, fitted
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores.memory.shards import Shards
 from stream_retrain.stores.ports import REQUESTS_MAX, Looked
+from stream_retrain.stores.refusals import requests_full
 
 __all__ = ["MemoryRequestStore"]
 
@@ -24,7 +24,7 @@ class MemoryRequestStore:
             if any(each.token == asked.token for each in stored.requests):
                 return False
             if len(stored.requests) >= REQUESTS_MAX:
-                raise RequestsFullError(f"{REQUESTS_MAX} requests wait for shard {shard} already")
+                raise requests_full(shard, REQUESTS_MAX)
             stored.requests.append(fitted(asked))
             return True
 

@@ -18,12 +18,13 @@ from typing import Any, Final
 
 import msgspec
 
-from stream_retrain.errors import RequestsFullError, StateError
+from stream_retrain.errors import StateError
 from stream_retrain.facts.request import TOKEN, Asked, fitted
 from stream_retrain.facts.values import ShardId
 from stream_retrain.stores.ports import PAUSE_TOKENS_MAX, REQUESTS_MAX, Looked
 from stream_retrain.stores.redis.parse import text, whole
 from stream_retrain.stores.redis.server import RedisServer, key_of
+from stream_retrain.stores.refusals import requests_full
 
 __all__ = ["RedisRequestStore"]
 
@@ -149,7 +150,7 @@ class RedisRequestStore:
         args: list[Any] = [_member(asked), EXPIRE_S, REQUESTS_MAX, asked.token]
         added: Any = self._server.call(f"add a request for shard {shard}", lambda: self._ask(keys=[key_of(shard, "requests")], args=args))
         if added == -1:
-            raise RequestsFullError(f"{REQUESTS_MAX} requests wait for shard {shard} already: see that a worker of the pipeline runs")
+            raise requests_full(shard, REQUESTS_MAX)
         return bool(added)
 
     def look(self, shard: ShardId) -> Looked:

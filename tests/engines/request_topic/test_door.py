@@ -32,6 +32,7 @@ from stream_retrain.lane.dead_letter import read_letter
 from stream_retrain.requests import Requests
 from stream_retrain.settings import Settings, load_settings
 from stream_retrain.stores import connect
+from stream_retrain.stores.ports import REQUESTS_MAX
 from tests.conftest import Services
 from tests.engines.live import Place
 from tests.engines.support import read_topic
@@ -218,3 +219,31 @@ def test_the_command_line_asks_by_topic_and_is_told_where_it_is_refused(
         asking.told_to_stop = True
     assert (asking.waiting(), asking.asked[0]) == (["mine"], "mine")
     assert asking.of.stores.requests.look(ShardId(asking.name, asking.place.source, 0)).paused is None
+
+
+@pytest.mark.slow
+@pytest.mark.services
+def test_a_full_store_holds_the_topic_and_says_so_once_with_what_to_do(asking: Asking) -> None:
+    shard = ShardId(asking.name, asking.place.source, 0)
+    for number in range(REQUESTS_MAX - 1):
+        asking.of.stores.requests.ask(shard, Asked(token=f"t{number}"))
+    asking.send(asking.made("reset", token="a"), asking.made("reset", token="b"), b"rubbish", asking.made("pause", token="c"))
+
+    def lag() -> int | None:
+        return next((fact.lag_records for fact in reversed(asking.facts) if isinstance(fact, RequestsRead)), None)
+
+    with asking.read() as until:
+        until(lambda: asking.states()[-1:] == ["degraded"])
+        began = len(asking.facts)
+        until(lambda: len(asking.facts) > began + 200)
+        assert asking.states() == ["running", "degraded"], "told once, however often it is tried"
+        assert (asking.counted(), lag()) == ((1, 0), 3), "what is behind it waits too, and the group is not left"
+        [told] = [fact.detail for fact in asking.facts if isinstance(fact, RequestTopicChanged) and fact.state == "degraded"]
+        assert told.startswith(f"100 requests wait for shard {shard} already")
+        assert "not paused (stream-retrain resume), and that events come" in told
+        asking.of.stores.requests.drop(shard, [Asked(token="t0")])
+        until(lambda: asking.counted() == (3, 1))
+        until(lambda: (asking.states()[-1], lag()) == ("running", 0))
+        asking.told_to_stop = True
+    assert asking.asked == ["a", "b", "c"]
+    assert (asking.waiting()[-2:], len(asking.waiting())) == (["a", "b"], REQUESTS_MAX)

@@ -6,8 +6,9 @@ One turn, which leaves nothing open:
 2. ask what each asks, as the other doors do: it is in the store then;
 3. one transaction: dead letters of what is no request, and the offsets.
 
-Who dies between 2 and 3 reads the same records again, and asks again under the same tokens, which does nothing. What the store or Kafka
-refuses ends the attempt; the next one begins with what was committed.
+Who dies between 2 and 3 reads the same records again, and asks again under the same tokens, which does nothing. What Kafka refuses ends the
+attempt; the next one begins with what was committed. A record whose request the store does not take, because it is away or as many wait
+as may, is held: it and what is behind it are read again with the next turn, and nothing of them is committed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from stream_retrain.engines.kafka.request_topic.reader import RequestReader, ask
 from stream_retrain.engines.kafka.sink import Outgoing, TransactionalSink
 from stream_retrain.engines.kafka.topics import REQUESTS, output_topic, prepare_topics
 from stream_retrain.engines.watchdog import Stop
-from stream_retrain.errors import EventError, RequestError
+from stream_retrain.errors import EventError, RequestError, StoreError
 from stream_retrain.facts.records import Rejected, RejectReason
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.telling import cut
@@ -60,10 +61,12 @@ class Turned:
 
     taken: int = 0
     refused: collections.Counter[RejectReason] = dataclasses.field(default_factory=collections.Counter)
+    held: str = ""
+    """Why the store does not take the next request."""
 
 
 class RequestTopic:
-    """One attempt. Protocol of use: `start`, `turn` again and again, `close`. Raises `BrokerError` and `StoreError`."""
+    """One attempt. Protocol of use: `start`, `turn` again and again, `close`. Raises `BrokerError`."""
 
     def __init__(self, pipeline: Pipeline, settings: Settings, instance: str, ask: Ask, stop: Stop, clients: Clients | None = None) -> None:
         self._pipeline, self._settings, self._ask, self._stop = pipeline, settings, ask, stop
@@ -71,6 +74,8 @@ class RequestTopic:
         self._reader = RequestReader(pipeline.name, self._topic, asking_keys(settings), settings.requests_age_max_s)
         self._fatal: BaseException | None = None
         self._positions: dict[int, int] = {}
+        self._held: dict[int, str] = {}
+        """Why the store did not take the next request of a partition."""
         group = f"{settings.group_of(pipeline.name)}.{REQUESTS}"
         # Under the consumer protocol the name of a killed member is held for a session, which costs more than to be a new one.
         static = settings.static_membership and settings.group_protocol == "classic"
@@ -90,19 +95,29 @@ class RequestTopic:
         messages = self._consumer.consume(RECORDS_MAX, POLL_S)
         if self._fatal is not None:
             raise self._fatal
-        turned, letters, offsets = Turned(), list[Outgoing](), dict[int, int]()
+        turned, letters = Turned(), list[Outgoing]()
+        offsets, held = dict[int, int](), dict[int, int]()
         for message in messages:
             if (error := message.error()) is not None:
                 self._judge(error, message)
                 continue
             partition, offset = message.partition() or 0, message.offset() or 0
-            record = records_of([message]).at(offset)
-            self._take(partition, record, turned, letters)
+            if partition in held:
+                continue
+            try:
+                self._take(partition, records_of([message]).at(offset), turned, letters)
+            except StoreError as error:
+                self._held[partition], held[partition] = str(error), offset
+                continue
+            self._held.pop(partition, None)
             offsets[partition] = offset + 1
         if offsets:
             places = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
             self._sink.transact(letters, places, self._consumer)
             self._positions |= offsets
+        for partition, offset in held.items():
+            self._consumer.seek(TopicPartition(self._topic, partition, offset))
+        turned.held = next(iter(self._held.values()), "")
         return turned
 
     def lag(self) -> int | None:
@@ -144,7 +159,8 @@ class RequestTopic:
 
     def _judge(self, error: KafkaError, message: Message) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
-            self._positions[message.partition() or 0] = message.offset() or 0
+            if (partition := message.partition() or 0) not in self._held:
+                self._positions[partition] = message.offset() or 0
         elif not _passes(error) and error.code() != KafkaError._MAX_POLL_EXCEEDED:
             raise broker_error("reading requests", error, self._settings)
 
@@ -175,6 +191,7 @@ class RequestTopic:
         """Nothing is open between two turns: 1 forget; 2 unassign."""
         for place in places:
             self._positions.pop(place.partition, None)
+            self._held.pop(place.partition, None)
         if places:
             consumer.incremental_unassign(places)
 

@@ -24,6 +24,8 @@ from stream_retrain.settings import Settings
 __all__ = ["RequestThread"]
 
 TELL_EVERY_S: Final = 1.0
+HELD_PAUSE_S: Final = 1.0
+STEP_S: Final = 0.1
 
 
 class RequestThread:
@@ -59,20 +61,34 @@ class RequestThread:
         self._tell(told)
 
     def _attempt(self) -> None:
-        """Raises `BrokerError`, `StoreError`."""
-        stop = self._attempts.stop
+        """Raises `BrokerError`."""
+        stop, read = self._attempts.stop, f"requests of topic {output_topic(self._pipeline.name, REQUESTS)} are taken"
         try:
             topic = RequestTopic(self._pipeline, self._settings, self._instance, self._ask, stop)
             try:
                 topic.start()
-                self._attempts.enter("running", f"requests of topic {output_topic(self._pipeline.name, REQUESTS)} are taken")
+                self._attempts.enter("running", read)
                 while not stop():
-                    self._count(topic.turn())
+                    turned = topic.turn()
+                    self._count(turned)
                     self._measure(topic)
+                    if not turned.held:
+                        self._attempts.enter("running", read)
+                        continue
+                    self._attempts.enter("degraded", turned.held)
+                    self._rest()
             finally:
                 topic.close()
+                with self._lock:
+                    self._lag = None
         except KafkaException as error:
             raise broker_error("reading requests", error, self._settings) from None
+
+    def _rest(self) -> None:
+        """Before the store is asked again."""
+        until_s = time.monotonic() + HELD_PAUSE_S
+        while time.monotonic() < until_s and not self._attempts.stop():
+            time.sleep(STEP_S)
 
     def _count(self, turned: Turned) -> None:
         with self._lock:
