@@ -13,7 +13,7 @@ from stream_retrain.models.bins import Encoding
 from stream_retrain.models.block import Block, Reader, Writer, damaged
 from stream_retrain.models.feature_values import Features
 from stream_retrain.models.plain_additive import Parameters, PlainAdditive
-from stream_retrain.models.targets import Targets
+from stream_retrain.models.targets import Targets, learnable
 
 __all__ = ["AdditiveState", "PlainAdditiveClassifier", "PlainAdditiveRegressor", "softmax"]
 
@@ -131,7 +131,7 @@ class PlainAdditiveRegressor(_Plain):
     def learn(self, x: Features, y: float) -> None:
         """Learn one event."""
         targets = self._targets
-        targets.check(y)
+        y = learnable(y)
         encoding, scores = self._encode_and_score(x)
         y = targets.usual(y)
         targets.update(y)

@@ -23,7 +23,7 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["ARITHMETIC", "INV_LN2", "erf", "exp", "log", "log2", "power", "tanh"]
+__all__ = ["ARITHMETIC", "INV_LN2", "as_float", "erf", "exp", "log", "log2", "power", "tanh"]
 
 ARITHMETIC: Final = 1
 """Its version, which is in every checkpoint: raised with any change that can change a bit of a model's state or prediction."""
@@ -47,6 +47,14 @@ ERFCX: Final = (
 )  # fmt: skip
 """The coefficients of p, the constant first."""
 _ERFCX_DOWN: Final = tuple(reversed(ERFCX))
+
+
+def as_float(x: float) -> float:
+    """A number of any type as a float, infinite where it is too large for one. Raises TypeError where it is no number, such as a string."""
+    try:
+        return math.ldexp(x, 0)
+    except OverflowError:
+        return math.inf if x > 0 else -math.inf
 
 
 def exp(x: float) -> float:

@@ -17,7 +17,7 @@ from stream_retrain.models.prediction_cache import PredictionCache
 from stream_retrain.models.probabilities import probabilities
 from stream_retrain.models.stacking import Answered, Stackings, clipped, shared
 from stream_retrain.models.stacking_regressor import StackingsOfNumbers, half_squares
-from stream_retrain.models.targets import Targets
+from stream_retrain.models.targets import Targets, learnable
 
 __all__ = ["MixtureStanding", "PlainClassifierMixture", "PlainRegressorMixture", "Predictions"]
 
@@ -271,7 +271,7 @@ class PlainRegressorMixture(_PlainMixture):
     def learn(self, x: Any, y: float) -> None:
         """Update the weights by the members' predictions for `x`, then let the members learn."""
         x, targets = checked(x), self._targets
-        targets.check(y)
+        y = learnable(y)
         predictions = self._at_label(x)
         if variance := targets.variance:
             if self._stackings is not None:

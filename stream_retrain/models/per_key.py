@@ -24,7 +24,7 @@ from stream_retrain.models.keyed_models import Kept, KeyedModels, KeyLimits
 from stream_retrain.models.packing import memory_bytes_of
 from stream_retrain.models.probabilities import probabilities
 from stream_retrain.models.segments import Key, Segment
-from stream_retrain.models.targets import Targets
+from stream_retrain.models.targets import Targets, learnable
 
 __all__ = ["PerKey", "PerKeyClassifier", "PerKeyRegressor"]
 
@@ -232,7 +232,7 @@ class PerKeyRegressor(PerKey, base.Regressor):  # type: ignore[misc]
 
     def learn_one(self, x: Any, y: float, **kwargs: Any) -> None:
         """As `PerKey.learn_one`. Raises ValueError where the target is not a finite number."""
-        self._targets.check(y)
+        y = learnable(y)
         super().learn_one(x, self._targets.usual(y), **kwargs)
         self._targets.update(y)
 

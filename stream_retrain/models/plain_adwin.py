@@ -17,7 +17,7 @@ from typing import Final
 from stream_retrain.models import arithmetic
 from stream_retrain.models.block import Block, Reader, Writer, damaged
 
-__all__ = ["PlainADWIN"]
+__all__ = ["PlainADWIN", "checked"]
 
 VALUE_MAX: Final = 1e140
 """Larger ones are refused: their squares would overflow."""
@@ -60,7 +60,7 @@ class PlainADWIN:
 
     def update(self, x: float) -> None:
         """Add a value; after an alarm to an empty window."""
-        x = _checked(x)
+        x = checked(x)
         if self.drift:
             self.reset()
         self._add(x)
@@ -75,7 +75,7 @@ class PlainADWIN:
 
     def add(self, x: float) -> bool:
         """Add a value, after an alarm to what it has left of the window; whether it is an alarm."""
-        return self._add(_checked(x))
+        return self._add(checked(x))
 
     def _add(self, x: float) -> bool:
         self._insert(x)
@@ -183,8 +183,9 @@ class PlainADWIN:
             damaged()
 
 
-def _checked(x: float) -> float:
+def checked(x: float) -> float:
     """The value as a float. Raises `ValueError` where it is not finite, or too large."""
-    if not math.fabs(x) < VALUE_MAX:
-        raise ValueError(f"the value {x!r} is not a finite number below {VALUE_MAX:g}")
-    return float(x)
+    value = arithmetic.as_float(x)
+    if not math.fabs(value) < VALUE_MAX:
+        raise ValueError(f"the value {value!r} is not a finite number below {VALUE_MAX:g}")
+    return value

@@ -24,7 +24,7 @@ from stream_retrain.models.generator import Generator
 from stream_retrain.models.plain_hddma import PlainHDDMA
 from stream_retrain.models.poisson import Poisson
 from stream_retrain.models.prediction_cache import PredictionCache
-from stream_retrain.models.targets import Targets
+from stream_retrain.models.targets import Targets, learnable
 from stream_retrain.models.tree_chance import Chance
 from stream_retrain.models.tree_features import FeatureTable, Row
 from stream_retrain.models.tree_growth import LEAF_EVENTS_MAX, TreeParameters
@@ -106,12 +106,11 @@ class PlainForestRegressor:
     def learn(self, x: Features, y: float) -> None:
         """Score what was said of an event, replace the trees whose error rose, then learn."""
         targets = self._targets
-        targets.check(y)
-        y = float(y)
+        y = learnable(y)
         x = checked(x)
         self._score(x, y)
         row, withheld = self._table.learn(x)
-        usual = float(targets.usual(y))
+        usual = targets.usual(y)
         targets.update(y)
         withhold_from(self._woods, withheld)
         event = Event(row, self._standard(row), usual, targets.deviation)

@@ -8,7 +8,7 @@ from stream_retrain.models.block import Block, Reader, Writer, damaged
 from stream_retrain.models.feature_values import Features, checked, is_number
 from stream_retrain.models.nearest_window import FEATURES_MAX, Row, Window
 from stream_retrain.models.relevance import APART_MAX, Taught
-from stream_retrain.models.targets import Targets
+from stream_retrain.models.targets import Targets, learnable
 from stream_retrain.models.tree_features import ordered
 
 __all__ = ["NearestState", "PlainNearestClassifier", "PlainNearestRegressor"]
@@ -148,9 +148,9 @@ class PlainNearestRegressor(_Plain):
     def learn(self, x: Features, y: float) -> None:
         """Learn one event."""
         targets = self._targets
-        targets.check(y)
+        y = learnable(y)
         clean = checked(x)
-        y = targets.usual(float(y))
+        y = targets.usual(y)
         targets.update(y)
         off = max(-TARGET_MAX, min(TARGET_MAX, (y - targets.mean) / targets.deviation))
         _put(self._outcomes, self._learn(clean, [(0, off), (1, 1.0)]), y)

@@ -8,7 +8,7 @@ from stream_retrain.models.block import Block, Reader, Writer
 from stream_retrain.models.feature_values import checked
 from stream_retrain.models.prediction_cache import PredictionCache
 from stream_retrain.models.probabilities import most_probable, probabilities
-from stream_retrain.models.targets import Targets
+from stream_retrain.models.targets import Targets, learnable
 
 __all__ = ["PlainRestartingClassifier", "PlainRestartingRegressor"]
 
@@ -124,7 +124,7 @@ class PlainRestartingRegressor(_PlainRestarting):
     def score(self, x: Any, y: float) -> float:
         """Score an event that the model itself is going to learn; what it learns as the label."""
         x, targets = checked(x), self._targets
-        targets.check(y)
+        y = learnable(y)
         y_pred = self._cache.take(x)
         if y_pred is None:
             y_pred = targets.clip(self.model.predict_one(x))

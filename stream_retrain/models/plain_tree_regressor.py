@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from stream_retrain.models import arithmetic
 from stream_retrain.models.block import Block, Reader, Writer
 from stream_retrain.models.feature_values import Features
-from stream_retrain.models.targets import Targets
+from stream_retrain.models.targets import Targets, learnable
 from stream_retrain.models.tree_bins import NOTHING
 from stream_retrain.models.tree_branch import Branch, down, leaves_below, replaced, shape_of
 from stream_retrain.models.tree_features import FeatureTable
@@ -50,9 +50,9 @@ class PlainTreeRegressor:
         if not w > 0.0:
             raise ValueError(f"the weight of an event is {w}; use one above 0")
         targets = self._targets
-        targets.check(y)
+        y = learnable(y)
         row, withheld = self._table.learn(x)
-        usual = float(targets.usual(y))
+        usual = targets.usual(y)
         targets.update(y)
         for name in withheld:
             for leaf in leaves_below(self._root):

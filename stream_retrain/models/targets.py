@@ -10,14 +10,28 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from stream_retrain.models.arithmetic import as_float
 from stream_retrain.models.block import Reader, Writer
 from stream_retrain.models.usual import RATE_MIN, WARM_UP, reach
 
-__all__ = ["RATE_MIN", "Targets"]
+__all__ = ["RATE_MIN", "Targets", "learnable"]
 
 MARGIN: Final = 0.1
 """How far predictions may lie outside the range of the targets seen, as a part of that range."""
 TARGET_MAX: Final = 1e150
+
+
+def learnable(y: float) -> float:
+    """A target as a float.
+
+    Raises:
+        ValueError: it is not a finite number.
+        TypeError: it is no number.
+    """
+    number = as_float(y)
+    if not -TARGET_MAX < number < TARGET_MAX:
+        raise ValueError(f"the target {number!r} is not a finite number below {TARGET_MAX:g}")
+    return number
 
 
 class Targets:
@@ -47,12 +61,7 @@ class Targets:
         return math.sqrt(self.variance) or 1.0
 
     def update(self, y: float) -> None:
-        """Add a target.
-
-        Raises:
-            ValueError: it is not a finite number.
-        """
-        self.check(y)
+        """Add a target, which is learnable."""
         y = self.usual(y)
         self._count += 1
         rate = max(1.0 / self._count, RATE_MIN)
@@ -70,15 +79,6 @@ class Targets:
         if y > self.mean + far:
             return self.mean + far
         return max(y, self.mean - far)
-
-    def check(self, y: float) -> None:
-        """Refuse a target that cannot be learned.
-
-        Raises:
-            ValueError: it is not a finite number.
-        """
-        if not -TARGET_MAX < y < TARGET_MAX:
-            raise ValueError(f"the target {y!r} is not a finite number below {TARGET_MAX:g}")
 
     def clip(self, prediction: float) -> float:
         """The prediction clipped to the range seen plus the margin; the mean instead of NaN; 0 before any target."""

@@ -7,6 +7,7 @@ import pickle
 import random
 import struct
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy
@@ -27,6 +28,7 @@ from stream_retrain.models import (
     LinearRegressor,
     NearestClassifier,
     NearestRegressor,
+    PerKey,
     QuickTree,
     QuickTreeRegressor,
     Restarting,
@@ -95,6 +97,7 @@ REGRESSORS: dict[str, Any] = {
     "stacked": lambda: FixedShareRegressor([Restarting(QuickTreeRegressor()), AdditiveRegressor()], stackings=STACKINGS_OF_NUMBERS),
     "mixture": lambda: FixedShareRegressor([QuickTreeRegressor(tau=0.9), Restarting(AdditiveRegressor(3))], eta=2.0, share=0.1),
 }
+TARGETED = REGRESSORS | {"per key": lambda: PerKey(AdditiveRegressor(), by="a")}
 MADE_OF_OTHERS = ("restarting", "restarting by ADWIN", "adaptive", "stacked", "mixture")
 MODELS = [*(("classifier", name) for name in CLASSIFIERS), *(("regressor", name) for name in REGRESSORS)]
 
@@ -177,7 +180,8 @@ def test_trees_are_equal_with_weights_and_many_classes() -> None:
 @pytest.mark.parametrize(("task", "name"), MODELS)
 def test_values_of_any_kind_are_taken_alike(task: str, name: str) -> None:
     odd: list[Any] = [1, 2.5, numpy.float32(0.1), numpy.int64(7), numpy.bool_(True), Decimal("1.25"), True, None, "text", ("a", 1), 10**30]
-    odd += [float("nan"), numpy.float64("nan"), 1e149, 10**150, -(10**200), b"bytes", frozenset({1})]
+    odd += [float("nan"), numpy.float64("nan"), 1e149, 10**150, -(10**200), 10**400, -(10**5000), b"bytes", frozenset({1})]
+    odd += [Fraction(1, 3), Fraction(-(10**400)), Decimal("1e300")]
     compiled, plain = twins(maker(task, name))
     rng = random.Random(1)
     for number in range(600):
@@ -197,6 +201,7 @@ def test_values_of_any_kind_are_taken_alike(task: str, name: str) -> None:
         ({"s": [1]}, "'s' is a list"),
         ({"s": ("b", [1])}, "'s' is a tuple"),
         ({"b": 1.0, "a": -math.inf}, "'a' is infinite"),
+        ({"b": 10**400, "a": Decimal("1e400")}, "'a' is infinite"),
     ],
 )
 def test_what_is_refused_is_refused_alike_and_changes_nothing(task: str, name: str, bad: dict[str, Any], message: str) -> None:
@@ -208,14 +213,38 @@ def test_what_is_refused_is_refused_alike_and_changes_nothing(task: str, name: s
         assert digest(model) == before
 
 
-@pytest.mark.parametrize("y", [float("nan"), float("inf"), 1e200, -1e150])
-def test_a_target_that_is_no_number_is_refused_in_the_same_words(y: float) -> None:
-    words = []
-    for model in twins(AdditiveRegressor):
-        with pytest.raises(ValueError, match="not a finite number") as refused:
-            model.learn_one({"a": 1.0}, y)
-        words.append(str(refused.value))
-    assert words[0] == words[1]
+@pytest.mark.parametrize("name", TARGETED)
+def test_targets_of_any_type_are_learned_alike_as_floats(name: str) -> None:
+    odd = [3, True, Fraction(1, 3), Decimal("0.1"), numpy.int64(7), numpy.float32(0.1), numpy.bool_(True), 2**53 + 1, Fraction(-5), -2.5]
+    models, rng = (*twins(TARGETED[name]), *twins(TARGETED[name])), random.Random(1)
+    for number in range(400):
+        x, y = {"a": float(number % 5), "b": rng.random()}, rng.choice(odd)
+        [said] = {predict(model, x) for model in models}
+        assert isinstance(said, bytes)
+        for place, model in enumerate(models):
+            model.learn_one(x, y if place < 2 else float(y))
+    assert len({digest(model) for model in models}) == 1
+
+
+@pytest.mark.parametrize("name", TARGETED)
+def test_a_target_that_is_no_finite_number_is_refused_in_the_same_words_and_changes_nothing(name: str) -> None:
+    endless = [float("nan"), float("inf"), 1e200, -1e150, 10**150, 10**400, -(10**5000), Fraction(10**400), numpy.float64("nan")]
+    endless += [Decimal("nan"), Decimal("-1e400")]
+    compiled, plain = twins(TARGETED[name])
+    for model in (compiled, plain):
+        for number in range(30):
+            model.learn_one({"a": float(number % 4)}, float(number % 3))
+    before = digest(compiled)
+    for kind, refused in ((ValueError, endless), (TypeError, ["1.5", None, (1.0,)])):
+        for y in refused:
+            words = []
+            for model in (compiled, plain):
+                with pytest.raises(kind) as raised:
+                    model.learn_one({"a": 1.0}, y)
+                words.append(str(raised.value))
+            assert words[0] == words[1]
+            assert kind is TypeError or (words[0].startswith("the target ") and "is not a finite number below 1e+150" in words[0])
+    assert digest(compiled) == digest(plain) == before
 
 
 def test_labels_of_any_kind_and_in_any_order() -> None:

@@ -1,10 +1,9 @@
 //! The cores of `FastHDDMA` and `FastADWIN`, and a detector of any kind.
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::Block;
+use super::{call, Block};
 use crate::adwin;
 use crate::block::Writer;
 use crate::detector;
@@ -130,10 +129,9 @@ impl Adwin {
 
 /// A value that the window takes.
 fn taken(x: &Bound<PyAny>) -> PyResult<f64> {
-    let value: f64 = x.extract()?;
-    match adwin::Adwin::takes(value) {
-        true => Ok(value),
-        false => Err(PyValueError::new_err(format!("the value {} is not a finite number below 1e+140", x.repr()?))),
+    match x.extract() {
+        Ok(value) if adwin::Adwin::takes(value) => Ok(value),
+        _ => call(x.py(), "stream_retrain.models.plain_adwin", "checked", x)?.extract(),
     }
 }
 

@@ -1,6 +1,5 @@
 //! The values of an event: numbers, booleans, categories, and what is missing (`stream_retrain/models/feature_values.py`).
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 
@@ -90,11 +89,10 @@ fn usual<'py>(x: &Bound<'py, PyDict>) -> PyResult<Option<Vec<Value<'py>>>> {
 
 /// A target that can be learned.
 pub fn target(y: &Bound<PyAny>) -> PyResult<f64> {
-    let target: f64 = y.extract()?;
-    if -TARGET_MAX < target && target < TARGET_MAX {
-        return Ok(target);
+    match y.extract() {
+        Ok(target) if -TARGET_MAX < target && target < TARGET_MAX => Ok(target),
+        _ => call(y.py(), "stream_retrain.models.targets", "learnable", y)?.extract(),
     }
-    Err(PyValueError::new_err(format!("the target {} is not a finite number below 1e+150", y.repr()?)))
 }
 
 /// Python values by number, and their numbers.
