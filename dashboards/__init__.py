@@ -2,7 +2,7 @@
 
 panels      what a panel is, as a value, and how it becomes Grafana's JSON
 overview    how all pipelines are: for whoever is on duty (and overview_below)
-pipeline    one pipeline: what drifted, what was done about it, what came of it (and pipeline_flow, selectors)
+pipeline    one pipeline: what drifted, what was done about it, what came of it (and pipeline_*, selectors)
 """
 
 from __future__ import annotations

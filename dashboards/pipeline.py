@@ -9,6 +9,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 from dashboards.panels import STATE_OF_DRIFT, YES, Panel, annotation, board, variable
 from dashboards.pipeline_flow import CALLED, FLOW, LABELS, OWN_TOPIC, TRAININGS
 from dashboards.pipeline_memory import MEMORY
+from dashboards.pipeline_requests import REQUESTS
 from dashboards.selectors import QUALITY, ROLLING, SERVING, E, X
 
 
@@ -24,6 +25,7 @@ def dashboard() -> build.Dashboard:
             ("Drift", _DRIFT),
             ("Decisions", _DECISIONS),
             ("The duel", _DUEL),
+            ("Requests", REQUESTS),
             ("Trainings", TRAININGS),
             ("Labels and windows", LABELS),
             ("Labels of a topic of their own", OWN_TOPIC),

@@ -32,9 +32,6 @@ NOT_SHOWN = {
     "stream_retrain_artifacts_evicted_bytes_total": "the same",
     "stream_retrain_memory_max_bytes": "absent until a process comes near it, which the log and an alert say",
     "stream_retrain_schedules_missed_total": "each is a line of the log, and stands in `status`",
-    "stream_retrain_request_topic_up": "few pipelines have that door: its alert and `status` say how it is",
-    "stream_retrain_request_topic_taken_total": "the same; what was asked stands in the decisions",
-    "stream_retrain_request_topic_lag_records": "the same",
     "stream_retrain_merge_seconds": "the scrape's own duration says as much to Prometheus",
 }
 """Families that no dashboard shows, and why."""
