@@ -14,24 +14,22 @@ are no inputs: they hold from the moment they are stored.
 from __future__ import annotations
 
 import dataclasses
-import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.core.react.combinations import leaves
 from stream_retrain.core.react.cron import Cron
 from stream_retrain.core.react.triggers import Request
 from stream_retrain.errors import RequestError, StateError
-from stream_retrain.facts.request import BY_BYTES_MAX, REASON_BYTES_MAX, REQUEST_KINDS, TOKEN, VERSION, Asked, due_in
+from stream_retrain.facts.request import BY_BYTES_MAX, REASON_BYTES_MAX, REQUEST_KINDS, TOKEN, Asked, due_in
 from stream_retrain.facts.values import ShardId
+from stream_retrain.facts.version import is_version_id, partition_of
 from stream_retrain.stores.ports import RequestStore, Stores
 from stream_retrain.stores.worker_status import ShardBrief
 
 __all__ = ["Answer", "Requests", "new_token"]
-
-PARTITION_OF: Final = re.compile(r"(\d+)-[gt]\d+")
 
 
 def new_token() -> str:
@@ -131,9 +129,8 @@ class Requests:
 
     def _partitions(self, asked: Asked, partitions: Sequence[int] | None) -> list[int]:
         """Those that were named, or all; the version of a shard is for that shard."""
-        count, of_shard = self.count(), PARTITION_OF.fullmatch(asked.version) if asked.do == "promote" else None
-        if of_shard is not None:
-            own = int(of_shard[1])
+        count, own = self.count(), partition_of(asked.version) if asked.do == "promote" else None
+        if own is not None:
             if beyond := [number for number in partitions or () if number != own]:
                 raise RequestError("conflict", f"version {asked.version} is of partition {own}, and cannot serve partition {beyond[0]}")
             partitions = [own]
@@ -167,7 +164,7 @@ def _check(asked: Asked) -> None:
             raise RequestError("invalid", f"{name} has more than {bytes_max:,} bytes of UTF-8; say it in fewer words")
     if asked.do != "promote" and asked.version:
         raise RequestError("invalid", f"a {asked.do} has no version; ask for a promote")
-    if asked.do == "promote" and not VERSION.fullmatch(asked.version):
+    if asked.do == "promote" and not (is_version_id(asked.version) or asked.version in ("challenger", "previous")):
         how = "2-g14 (a generation), 2-t3 (a training), import-..., challenger or previous"
         raise RequestError("invalid", f"{asked.version[:80]!r} names no version that can be promoted; use one like {how}")
 

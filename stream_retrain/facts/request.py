@@ -7,13 +7,11 @@ import re
 import typing
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["BY_BYTES_MAX", "REASON_BYTES_MAX", "REQUEST_KINDS", "TOKEN", "VERSION", "Asked", "RequestKind", "due_in", "due_token", "fitted"]
+__all__ = ["BY_BYTES_MAX", "REASON_BYTES_MAX", "REQUEST_KINDS", "TOKEN", "Asked", "RequestKind", "due_in", "due_token", "fitted"]
 
 RequestKind: TypeAlias = Literal["retrain", "reset", "promote", "rollback", "pause", "resume"]
 REQUEST_KINDS: Final[tuple[RequestKind, ...]] = typing.get_args(RequestKind)
 TOKEN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
-VERSION: Final = re.compile(r"\d{1,9}-[gt]\d{1,15}|import-[A-Za-z0-9]{1,64}|challenger|previous")
-"""A version that can be promoted: a generation or a training of a shard, an import, or one of its aliases."""
 REASON_BYTES_MAX: Final = 1_000
 BY_BYTES_MAX: Final = 200
 _DUE: Final = re.compile(r"cron:(\d{1,9}):(\d{1,15})")
@@ -28,7 +26,7 @@ class Asked:
     do: RequestKind = "retrain"
     reason: str = ""
     version: str = ""
-    """Of a promotion: which version (`VERSION`)."""
+    """Of a promotion: the id of a version, or the alias `challenger` or `previous`."""
     by: str = ""
     """Who asks and through which door: `cli:USER`, `http:ADDRESS`, `topic:KEY ID`, or `schedule`."""
     rule: int | None = None

@@ -38,6 +38,7 @@ __all__ = [
     "imports_of",
     "in_order",
     "is_version_id",
+    "partition_of",
     "training_id",
 ]
 
@@ -52,7 +53,7 @@ ArtifactState: TypeAlias = Literal["none", "pending", "kept", "failed", "dropped
 Alias: TypeAlias = Literal["champion", "challenger", "previous"]
 ALIASES: Final[tuple[Alias, ...]] = ("champion", "challenger", "previous")
 IMPORTED: Final = "imported"
-_ID: Final = re.compile(r"\d{1,9}-[gt]\d{1,15}|import-[0-9a-f]{12}")
+_ID: Final = re.compile(r"(\d{1,9})-[gt]\d{1,15}|import-[0-9a-f]{12}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +201,12 @@ def import_id(model_digest: str) -> str:
 def is_version_id(text: str) -> bool:
     """Whether a text is the id of a version, there or not."""
     return _ID.fullmatch(text) is not None
+
+
+def partition_of(text: str) -> int | None:
+    """The partition of a version's id; None where it is of no shard, or no id."""
+    found = _ID.fullmatch(text)
+    return int(found[1]) if found is not None and found[1] is not None else None
 
 
 def imports_of(pipeline: str) -> ShardId:

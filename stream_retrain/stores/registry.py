@@ -18,7 +18,7 @@ from stream_retrain.codec.warm import served_by
 from stream_retrain.core.pipeline import Pipeline
 from stream_retrain.errors import StateError
 from stream_retrain.facts.values import ShardId
-from stream_retrain.facts.version import ALIASES, Version, aliases_of, imports_of, is_version_id
+from stream_retrain.facts.version import ALIASES, Version, aliases_of, imports_of, is_version_id, partition_of
 from stream_retrain.stores.ports import Stores
 
 __all__ = ["Found", "Registry"]
@@ -65,8 +65,8 @@ class Registry:
                 return version
         if not is_version_id(wanted):
             raise StateError(f"{wanted!r} is no version: write one as in {shard.partition}-g3, {shard.partition}-t2, or an alias")
-        of = wanted.partition("-")[0]
-        if of.isdecimal() and int(of) != shard.partition:
+        of = partition_of(wanted)
+        if of is not None and of != shard.partition:
             raise StateError(
                 f"version {wanted} is of partition {of}, and this is partition {shard.partition}: a model serves its own shard"
             )

@@ -36,6 +36,7 @@ from stream_retrain.engines.trainer import Job, JobDone, JobFailed, JobProgresse
 from stream_retrain.errors import LimitError, StateError, StoreError
 from stream_retrain.facts.request import Asked
 from stream_retrain.facts.values import ShardId
+from stream_retrain.facts.version import generation_id
 from stream_retrain.facts.worker import ArtifactsEvicted, Tell, TrainerTold, TrainingWaits
 from stream_retrain.lane.lane import Lane
 from stream_retrain.stores.ports import ArtifactLimits, Looked, Stores
@@ -145,7 +146,7 @@ class Inputs:
         """What came of a promotion; it is not looked for while something waits to take effect that may change what serves."""
         if lane.shard.inputs_wait:
             return None
-        return self._promotions.come_for(lane.id, asked, f"{lane.id.partition}-g{lane.shard.generation}")
+        return self._promotions.come_for(lane.id, asked, generation_id(lane.id.partition, lane.shard.generation))
 
     def keep(self, lane: Lane, epoch: int, inputs: Sequence[Input]) -> None:
         """Keep the models among these, for whoever replays them. Raises `StoreError`: then they are not to be given to the shard."""

@@ -6,12 +6,11 @@ import time
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from stream_retrain.engines.callbacks.runner import Over
 from stream_retrain.engines.kafka.clients import admin_client, base_config, broker_error, built
-from stream_retrain.engines.kafka.topics import output_topic
+from stream_retrain.engines.kafka.topics import create_topics, output_topic
 from stream_retrain.errors import BrokerError
 from stream_retrain.facts.telling import cut
 from stream_retrain.lane.step import DECISIONS
@@ -80,18 +79,12 @@ class CallbackLetters:
 
     def _ready(self) -> Producer:
         if self._producer is None:
-            _make(admin_client(self._settings), self._topic, self._settings)
+            letters = NewTopic(
+                self._topic, 1, self._settings.topic_replication, config={"retention.ms": str(self._settings.dead_letters_retention_ms)}
+            )
+            # Who may not make topics may find that somebody has.
+            create_topics(admin_client(self._settings), [letters], self._settings, passes={KafkaError.TOPIC_AUTHORIZATION_FAILED})
             self._producer = built(
                 Producer, {"linger.ms": 0, **base_config(self._settings), "enable.idempotence": True, "message.timeout.ms": 15_000}
             )
         return self._producer
-
-
-def _make(admin: AdminClient, topic: str, settings: Settings) -> None:
-    config = {"retention.ms": str(settings.dead_letters_retention_ms)}
-    future = admin.create_topics([NewTopic(topic, 1, settings.topic_replication, config=config)], request_timeout=SEND_TIMEOUT_S)[topic]
-    try:
-        future.result()
-    except KafkaException as error:
-        if error.args[0].code() not in (KafkaError.TOPIC_ALREADY_EXISTS, KafkaError.TOPIC_AUTHORIZATION_FAILED):
-            raise broker_error(f"creating topic {topic!r}", error, settings) from None

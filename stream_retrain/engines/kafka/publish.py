@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.cimpl import NewTopic
 
 from stream_retrain.engines.kafka.clients import admin_client, base_config, broker_error, built
+from stream_retrain.engines.kafka.topics import create_topics
 from stream_retrain.errors import BrokerError
 from stream_retrain.lane.formats.rows import encode_row, key_text
 from stream_retrain.settings import Settings
@@ -30,12 +31,7 @@ def create_topic(settings: Settings, topic: str, partitions: int, config: Mappin
     except KafkaException as error:
         raise broker_error(f"creating topic {topic!r}", error, settings) from None
     new = NewTopic(topic, partitions, settings.topic_replication, config=dict(config or {}))
-    try:
-        [future] = admin.create_topics([new], operation_timeout=TIMEOUT_S).values()
-        future.result()
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise broker_error(f"creating topic {topic!r}", error, settings) from None
+    create_topics(admin, [new], settings, timeout_s=TIMEOUT_S)
 
 
 def publish_rows(

@@ -7,6 +7,7 @@ compared when a partition is taken over, and asked for now and then while it is 
 
 from __future__ import annotations
 
+from collections.abc import Container
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -29,6 +30,7 @@ __all__ = [
     "UnknownSource",
     "another_topic",
     "count_partitions",
+    "create_topics",
     "offset_gone",
     "output_topic",
     "prepare_topics",
@@ -195,7 +197,7 @@ def prepare_topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -
             missing.append(NewTopic(name, count, settings.topic_replication, config={"retention.ms": str(kept_ms)}))
         elif len(topics[name].partitions) < count:
             short.append(NewPartitions(name, count))
-    _create(admin, missing, settings)
+    create_topics(admin, missing, settings)
     _grow(admin, short, settings)
     return partitions
 
@@ -208,6 +210,21 @@ def retention_of(settings: Settings) -> dict[str, int]:
         DEAD_LETTERS: settings.dead_letters_retention_ms,
     }
     return kept_ms | {REQUESTS: REQUESTS_RETENTION_MS} if settings.requests_by_topic else kept_ms
+
+
+def create_topics(
+    admin: AdminClient, new: list[NewTopic], settings: Settings, *, timeout_s: float = TIMEOUT_S, passes: Container[int] = ()
+) -> None:
+    """Make topics; one that is there stays as it is. Raises `BrokerError`, but for refusals of a code that `passes`."""
+    if not new:
+        return
+    for name, future in admin.create_topics(new, operation_timeout=timeout_s, request_timeout=timeout_s * 2).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code != KafkaError.TOPIC_ALREADY_EXISTS and code not in passes:
+                raise broker_error(f"creating topic {name!r}", error, settings) from None
 
 
 def count_partitions(admin: AdminClient, pipeline: Pipeline, settings: Settings) -> int:
@@ -227,17 +244,6 @@ def _topics(admin: AdminClient, pipeline: Pipeline, settings: Settings) -> tuple
             f" {settings.kafka_bootstrap_servers}: create it, or publish to it"
         )
     return topics, len(source.partitions)
-
-
-def _create(admin: AdminClient, missing: list[NewTopic], settings: Settings) -> None:
-    if not missing:
-        return
-    for name, future in admin.create_topics(missing, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S * 2).items():
-        try:
-            future.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise broker_error(f"creating topic {name!r}", error, settings) from None
 
 
 def _grow(admin: AdminClient, short: list[NewPartitions], settings: Settings) -> None:
