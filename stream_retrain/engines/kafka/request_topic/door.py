@@ -63,6 +63,8 @@ class Turned:
     refused: collections.Counter[RejectReason] = dataclasses.field(default_factory=collections.Counter)
     held: str = ""
     """Why the store does not take the next request."""
+    reads: bool = False
+    """A record was done with, or the end was reached: so it may be read."""
 
 
 class RequestTopic:
@@ -99,7 +101,7 @@ class RequestTopic:
         offsets, held = dict[int, int](), dict[int, int]()
         for message in messages:
             if (error := message.error()) is not None:
-                self._judge(error, message)
+                turned.reads |= self._is_end(error, message)
                 continue
             partition, offset = message.partition() or 0, message.offset() or 0
             if partition in held:
@@ -115,6 +117,7 @@ class RequestTopic:
             places = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
             self._sink.transact(letters, places, self._consumer)
             self._positions |= offsets
+            turned.reads = True
         for partition, offset in held.items():
             self._consumer.seek(TopicPartition(self._topic, partition, offset))
         turned.held = next(iter(self._held.values()), "")
@@ -157,12 +160,15 @@ class RequestTopic:
         except RequestError as error:
             raise EventError("request", str(error)) from None
 
-    def _judge(self, error: KafkaError, message: Message) -> None:
+    def _is_end(self, error: KafkaError, message: Message) -> bool:
+        """Whether it says that all is read. Raises `BrokerError` where it does not pass by itself."""
         if error.code() == KafkaError._PARTITION_EOF:
             if (partition := message.partition() or 0) not in self._held:
                 self._positions[partition] = message.offset() or 0
-        elif not _passes(error) and error.code() != KafkaError._MAX_POLL_EXCEEDED:
+            return True
+        if not _passes(error) and error.code() != KafkaError._MAX_POLL_EXCEEDED:
             raise broker_error("reading requests", error, self._settings)
+        return False
 
     def _on_assign(self, consumer: ConsumerClient, places: list[TopicPartition]) -> None:
         """1 the committed offset, or the first that is retained; 2 assign."""

@@ -25,6 +25,8 @@ __all__ = ["RequestThread"]
 
 TELL_EVERY_S: Final = 1.0
 HELD_PAUSE_S: Final = 1.0
+READS_AFTER_S: Final = 10.0
+"""A reader that has had no error for so long goes on, though it was given nothing: another one has the partition."""
 STEP_S: Final = 0.1
 
 
@@ -67,16 +69,16 @@ class RequestThread:
             topic = RequestTopic(self._pipeline, self._settings, self._instance, self._ask, stop)
             try:
                 topic.start()
-                self._attempts.enter("running", read)
+                sure_at_s = time.monotonic() + READS_AFTER_S
                 while not stop():
                     turned = topic.turn()
                     self._count(turned)
                     self._measure(topic)
-                    if not turned.held:
+                    if turned.held:
+                        self._attempts.enter("degraded", turned.held)
+                        self._rest()
+                    elif turned.reads or time.monotonic() > sure_at_s:
                         self._attempts.enter("running", read)
-                        continue
-                    self._attempts.enter("degraded", turned.held)
-                    self._rest()
             finally:
                 topic.close()
                 with self._lock:
