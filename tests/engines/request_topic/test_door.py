@@ -263,3 +263,18 @@ def test_attempts_that_fail_one_after_the_other_are_not_told_as_running_in_betwe
         until(lambda: asking.counted() == (1, 0))
         until(lambda: asking.states()[-1] == "running")
         asking.told_to_stop = True
+
+
+@pytest.mark.slow
+@pytest.mark.services
+def test_a_deleted_topic_is_made_anew_and_read_from_its_first_record(asking: Asking) -> None:
+    asking.send(asking.made("reset", token="a"))
+    with asking.read(dataclasses.replace(asking.settings, kafka={"topic.metadata.refresh.interval.ms": "1000"})) as until:
+        until(lambda: asking.counted() == (1, 0))
+        asking.place.deleted(f"{asking.name}.requests")
+        until(lambda: asking.states()[-1] == "degraded")
+        until(lambda: asking.states()[-1] == "running")
+        asking.send(asking.made("reset", token="b"))
+        until(lambda: asking.counted() == (2, 0))
+        asking.told_to_stop = True
+    assert asking.asked == ["a", "b"]
