@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from river import base
 
+from stream_retrain.models.adaptive import Standing
 from stream_retrain.models.feature_values import Features
 from stream_retrain.models.generator import SEED_MAX
 from stream_retrain.models.implementation import Cored, models
@@ -26,13 +27,24 @@ MEMORY_MAX: Final = 4_000_000
 class ForestCore(Cored):
     """What forests of both tasks share: what can be asked of the trees."""
 
+    trees: int
+
     def _unit_test_skips(self) -> set[str]:
         return {"check_shuffle_features_no_impact"}  # which features a leaf draws depends on their order in the first event
 
     @property
-    def changes(self) -> int:
-        """How often a tree has restarted."""
+    def replaced(self) -> int:
+        """How many trees were replaced."""
         return int(self._core.changes)
+
+    @property
+    def changes(self) -> int:
+        """How often as many trees were replaced as there are: a single one means little."""
+        return self.replaced // self.trees
+
+    def standing(self) -> Standing:
+        """One member, and its restarts, which are `changes`."""
+        return Standing(("trees",), (1.0,), (self.changes,), (0,), "trees", self.changes)
 
     @property
     def n_nodes(self) -> int:

@@ -20,31 +20,32 @@ Form: TypeAlias = Literal["recommended", "light", "rich", "first"]
 FORMS: Final[tuple[Form, ...]] = get_args(Form)
 
 PAIRS: Final = 40
-ETA: Final = 0.3
+ETA: Final = 0.25
 SHARE: Final = 0.003
 """Slower weights than those of a mixture without stackings: these, and not the weights, follow what changes soon."""
 
 
 def adaptive_classifier(members: Form = "recommended") -> FixedShareClassifier:
-    """The recommended classifier: eight members that differ in what they can learn and in how soon they forget, stacked.
+    """The recommended classifier: seven members that differ in what they can learn and in how soon they forget, stacked.
 
     It is binary and multiclass, takes numbers and categories with gaps, and needs no scaler. Trees learn what depends on many features at
     once, and the one that never restarts is best where old concepts come back. The models of pairs, fast additive and linear ones follow a
     smooth boundary that moves, and the nearest events what has no simple shape. The stackings make of all of them what none of them is.
 
     members
-        "recommended"; "light": without the forest, for two thirds of the cost; "rich": ten members and a larger forest, for half as much
-        again; "first": the three members of the first release, without stackings.
+        "recommended"; "light": a tree that restarts in place of the forest, for two thirds of the cost; "rich": nine members and a larger
+        forest, for half as much again; "first": the three members of the first release, without stackings.
 
     Raises:
         ValueError: there is no such form.
     """
     _check(members)
-    trees = {"tree": QuickTree(), "restarting_tree": RestartingClassifier(QuickTree())}
+    tree, restarting_tree = {"tree": QuickTree()}, {"restarting_tree": RestartingClassifier(QuickTree())}
     if members == "first":
-        return FixedShareClassifier({**trees, "additive": AdditiveClassifier()})
+        return FixedShareClassifier({**tree, **restarting_tree, "additive": AdditiveClassifier()})
     held: dict[str, Any] = {
-        **trees,
+        **tree,
+        **(restarting_tree if members == "light" else {"forest": RestartingForest(trees=10 if members == "rich" else 5)}),
         "pairs": AdditiveClassifier(pairs=PAIRS),
         "slow_pairs": AdditiveClassifier(rate=0.1, decay=0.9999, pairs=PAIRS),
         "fast_additive": AdditiveClassifier(rate=1.0, decay=0.99),
@@ -53,8 +54,6 @@ def adaptive_classifier(members: Form = "recommended") -> FixedShareClassifier:
     }
     if members == "rich":
         held |= {"additive": AdditiveClassifier(), "fast_pairs": AdditiveClassifier(rate=1.0, decay=0.99, pairs=PAIRS, pair_bins=4)}
-    if members != "light":
-        held["forest"] = RestartingForest(trees=10 if members == "rich" else 5)
     return FixedShareClassifier(held, eta=ETA, share=SHARE, stackings=STACKINGS)
 
 

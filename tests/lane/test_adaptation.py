@@ -22,7 +22,7 @@ def test_restarts_and_leaders_are_told() -> None:
     facts = shard.process(log).facts
     restarts = [fact for fact in facts if isinstance(fact, MemberRestarted)]
     leaders = [fact for fact in facts if isinstance(fact, LeaderChanged)]
-    assert restarts[0].member == "restarting_tree"
+    assert restarts[0].member == "forest"
     assert any(1_500 <= fact.offset < 1_700 for fact in restarts)
     assert leaders
     assert abs(sum(leaders[0].weights.values()) - 1) < 1e-9
@@ -33,7 +33,7 @@ def test_restarts_and_leaders_are_told() -> None:
 
 
 def test_members_that_take_turns_are_told_at_most_every_thousand_events_and_counted_always() -> None:
-    pipeline = streams.pipeline(model=adaptive_classifier(), watch=[], react=[])
+    pipeline = streams.pipeline(model=adaptive_classifier("first"), watch=[], react=[])
     facts = Shard(pipeline).process(streams.events(streams.rows(6_000, flip_at=3_000))).facts
     told = [fact.offset for fact in facts if isinstance(fact, LeaderChanged)]
     assert all(later - earlier >= 1_000 for earlier, later in itertools.pairwise(told))

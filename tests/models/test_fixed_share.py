@@ -191,7 +191,7 @@ def test_members_of_the_same_class_are_numbered() -> None:
 
 def test_a_model_that_adapts_is_found_at_the_end_of_a_pipeline() -> None:
     pipeline = compose.SelectType(float) | adaptive_classifier()
-    assert last_step(pipeline).standing().members[:2] == ("tree", "restarting_tree")
+    assert last_step(pipeline).standing().members[:2] == ("tree", "forest")
     assert isinstance(adaptive_regressor(), Adaptive)
     assert not isinstance(last_step(preprocessing.StandardScaler() | linear_model.LogisticRegression()), Adaptive)
 

@@ -83,6 +83,11 @@ impl Classifies for Forest {
         let said = self.next.take().unwrap_or_default();
         self.learn_said(values, y, said)
     }
+
+    /// How often as many trees were replaced as there are.
+    fn changes(&self, _: Python) -> PyResult<u64> {
+        Ok(self.forest.changes / self.params.trees as u64)
+    }
 }
 
 impl ClassifierMember for Forest {
@@ -138,9 +143,9 @@ impl Forest {
         classify(self, xs, ys, &wanted)
     }
 
-    /// Restarts of trees.
+    /// How many trees were replaced.
     #[getter(changes)]
-    pub fn restarts(&self) -> u64 {
+    pub fn replaced(&self) -> u64 {
         self.forest.changes
     }
 

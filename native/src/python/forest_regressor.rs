@@ -82,6 +82,11 @@ impl Regresses for ForestRegressor {
         let said = self.next.take().unwrap_or_default();
         self.learn_said(values, y, &said)
     }
+
+    /// How often as many trees were replaced as there are.
+    fn changes(&self, _: Python) -> PyResult<u64> {
+        Ok(self.forest.changes / self.params.trees as u64)
+    }
 }
 
 impl RegressorMember for ForestRegressor {
@@ -136,7 +141,7 @@ impl ForestRegressor {
         regress(self, xs, ys, &wanted)
     }
 
-    /// Restarts of trees.
+    /// How many trees were replaced.
     #[getter(changes)]
     fn restarts(&self) -> u64 {
         self.forest.changes
