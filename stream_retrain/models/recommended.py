@@ -40,12 +40,12 @@ def adaptive_classifier(members: Form = "recommended") -> FixedShareClassifier:
         ValueError: there is no such form.
     """
     _check(members)
-    tree, restarting_tree = {"tree": QuickTree()}, {"restarting_tree": RestartingClassifier(QuickTree())}
+    restarting = {"tree": QuickTree(), "restarting_tree": RestartingClassifier(QuickTree())}
     if members == "first":
-        return FixedShareClassifier({**tree, **restarting_tree, "additive": AdditiveClassifier()})
+        return FixedShareClassifier({**restarting, "additive": AdditiveClassifier()})
+    forest = {"tree": QuickTree(grace_period=100), "forest": RestartingForest(trees=10 if members == "rich" else 5)}
     held: dict[str, Any] = {
-        **tree,
-        **(restarting_tree if members == "light" else {"forest": RestartingForest(trees=10 if members == "rich" else 5)}),
+        **(restarting if members == "light" else forest),
         "pairs": AdditiveClassifier(pairs=PAIRS),
         "slow_pairs": AdditiveClassifier(rate=0.1, decay=0.9999, pairs=PAIRS),
         "fast_additive": AdditiveClassifier(rate=1.0, decay=0.99),
