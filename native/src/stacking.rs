@@ -8,7 +8,7 @@ use crate::weight::Weight;
 const PROBABILITY_MIN: f64 = 0.005;
 const DECAY: f64 = 0.999;
 const BIAS: f64 = 0.3;
-pub const LEVEL_SHARE: f64 = 0.001;
+const LEVEL_SHARE: f64 = 0.0003;
 
 fn write_weights(weights: &[Weight], to: &mut Writer) {
     weights.iter().for_each(|weight| to.number(weight.value));
@@ -57,7 +57,7 @@ pub struct Stackings {
     classes: usize,
     /// Of the event: by member its probabilities by class, which become log probabilities less their mean.
     pub rows: Vec<f64>,
-    /// Of the event: by level its probabilities by class; the fixed share is the first.
+    /// Of the event: by level its probabilities by class; the fixed share is the first, the plain mean the second.
     levels: Vec<f64>,
     scores: Vec<f64>,
     proba: Vec<f64>,
@@ -67,7 +67,7 @@ impl Stackings {
     pub fn new(rates: &[f64], members: usize) -> Stackings {
         let weight = |value| Weight { value, squares: 1.0 };
         let made = |&rate: &f64| Stacking { rate, weights: vec![weight(1.0 / members as f64); members], biases: vec![] };
-        let weights = vec![1.0 / (1 + rates.len()) as f64; 1 + rates.len()];
+        let weights = vec![1.0 / (2 + rates.len()) as f64; 2 + rates.len()];
         let stackings = rates.iter().map(made).collect();
         Stackings { members, stackings, weights, classes: 0, rows: vec![], levels: vec![], scores: vec![], proba: vec![] }
     }
@@ -82,12 +82,17 @@ impl Stackings {
     /// Take the event whose rows are known. `fixed`: what the fixed share says; `awake`: which members have an answer.
     pub fn answer(&mut self, fixed: &[f64], awake: impl Iterator<Item = bool>) {
         let classes = self.classes;
+        self.proba.clear();
+        self.proba.resize(classes, 0.0);
+        let mut count = 0.0;
         for (row, awake) in self.rows.chunks_exact_mut(classes).zip(awake) {
             if !awake {
                 continue;
             }
+            count += 1.0;
             let mut mean = 0.0;
-            for value in row.iter_mut() {
+            for (value, total) in row.iter_mut().zip(&mut self.proba) {
+                *total += *value;
                 *value = log(clipped(*value, PROBABILITY_MIN));
                 mean += *value;
             }
@@ -96,6 +101,7 @@ impl Stackings {
         }
         self.levels.clear();
         self.levels.extend_from_slice(fixed);
+        self.levels.extend(self.proba.iter().map(|total| total / count));
         for stacking in &mut self.stackings {
             stacking.biases.resize(classes, Weight { value: 0.0, squares: 1.0 });
             stacking.answer(&self.rows, &mut self.scores, &mut self.proba);
@@ -113,17 +119,33 @@ impl Stackings {
         }
     }
 
-    /// Update everything by the label of the event.
-    pub fn learn(&mut self, y: usize) {
-        let classes = self.classes;
-        for (weight, proba) in self.weights.iter_mut().zip(self.levels.chunks_exact(classes)) {
-            *weight *= clipped(proba[y], PROBABILITY_MIN).sqrt();
+    /// What each level says, one after the other.
+    pub fn levels(&self) -> &[f64] {
+        &self.levels
+    }
+
+    /// Update everything by the label of the event. `served`: the levels of when it was predicted, where they were kept.
+    pub fn learn(&mut self, y: usize, served: Option<&[f64]>) -> Read<()> {
+        let (classes, count) = (self.classes, self.weights.len());
+        let mut said = (self.levels.as_slice(), classes);
+        if let Some(served) = served {
+            if served.len() % count != 0 || !served.iter().all(|p| *p >= 0.0 && p.is_finite()) {
+                return Err(Damaged);
+            }
+            // else its class was not known then
+            if y < served.len() / count {
+                said = (served, served.len() / count);
+            }
+        }
+        for (weight, proba) in self.weights.iter_mut().zip(said.0.chunks_exact(said.1)) {
+            *weight *= clipped(proba[y], PROBABILITY_MIN).sqrt().sqrt().sqrt();
         }
         share(&mut self.weights, LEVEL_SHARE);
-        for (stacking, proba) in self.stackings.iter_mut().zip(self.levels.chunks_exact_mut(classes).skip(1)) {
+        for (stacking, proba) in self.stackings.iter_mut().zip(self.levels.chunks_exact_mut(classes).skip(2)) {
             proba[y] -= 1.0;
             stacking.learn(&self.rows, proba);
         }
+        Ok(())
     }
 
     pub fn write(&self, to: &mut Writer) {
@@ -187,7 +209,7 @@ mod tests {
             }
             stackings.answer(&[0.5, 0.5], [true, true].into_iter());
             stackings.mean(&mut mixed);
-            stackings.learn(y);
+            stackings.learn(y, None).unwrap();
         }
         (stackings, mixed)
     }

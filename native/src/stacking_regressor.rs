@@ -2,7 +2,7 @@
 
 use crate::arithmetic::exp;
 use crate::block::{Read, Reader, Writer};
-use crate::stacking::{finite, share, LEVEL_SHARE};
+use crate::stacking::{finite, share};
 use crate::targets::Targets;
 
 const SQUARES_MAX: f64 = 4.0;
@@ -10,6 +10,7 @@ const SQUARES_SCALE: f64 = 0.5;
 const CORRECTION_MAX: f64 = 2.0;
 const ERROR_MAX: f64 = 3.0;
 const INVERSE: f64 = 0.02;
+const LEVEL_SHARE: f64 = 0.001;
 
 struct LeastSquares {
     forgetting: f64,

@@ -14,9 +14,10 @@ is needed.
 With `stackings` the mixture can be better than each of its members: `stacking` and `stacking_regressor` say how.
 
 Each member predicts an event once. Its prediction is kept until the label comes (`prediction_cache`); so with delayed labels the
-weights depend on the predictions that were served. A member without a prediction (untrained, or it raised) is left out of the mean,
-and its loss counts as the mean loss of the others. A member that raises is counted and restarted; the exception does not reach the
-caller.
+weights depend on the predictions that were served. What the stackings of classifiers served is kept longer (`mixture`).
+
+A member without a prediction (untrained, or it raised) is left out of the mean, and its loss counts as the mean loss of the others. A
+member that raises is counted and restarted; the exception does not reach the caller.
 
 Where all members are compiled models of the project, the mixture is compiled too, and asks or teaches all of them in one call. Else
 `mixture` does it in Python, so that any River estimator can be a member. Both do the same to the last bit.

@@ -15,7 +15,7 @@ from stream_retrain.models.block import Block, Reader, Writer, damaged
 from stream_retrain.models.feature_values import checked
 from stream_retrain.models.prediction_cache import PredictionCache
 from stream_retrain.models.probabilities import probabilities
-from stream_retrain.models.stacking import Answered, Stackings, clipped, shared
+from stream_retrain.models.stacking import Answered, Stackings, clipped, packed, shared
 from stream_retrain.models.stacking_regressor import StackingsOfNumbers, half_squares
 from stream_retrain.models.targets import Targets, learnable
 
@@ -32,6 +32,10 @@ LEAD: Final = 2.0
 """A member becomes the leader when its weight is more than this many times the leader's."""
 PROBABILITY_MIN: Final = 0.02
 """A member's probability of the true label is clipped to this and 1 minus this, so that one event cannot decide the weights."""
+
+
+SERVED_MAX: Final = 2_000
+"""For so many events what the levels of the stackings said is kept: longer than the members' answers, because it is much less."""
 
 
 class _PlainMixture:
@@ -177,22 +181,27 @@ class PlainClassifierMixture(_PlainMixture):
         super().__init__(models, eta, share)
         self._classes: dict[Any, float] = {}
         self._stackings = Stackings(rates, len(models)) if rates else None
+        self._served: PredictionCache[bytes] = PredictionCache(limit=SERVED_MAX)
 
     def predict(self, x: Any) -> dict[Any, float]:
         """Probability of every class seen so far; {} while no member has a prediction."""
-        predictions = self._asked_and_kept(checked(x))
+        x = checked(x)
+        predictions = self._asked_and_kept(x)
         fixed = self._mean(predictions)
         if self._stackings is None or not self._stacks(fixed):
             return fixed
-        return dict(zip(fixed, self._stackings.mean(self._answered(self._stackings, fixed, predictions)), strict=True))
+        answered = self._answered(self._stackings, fixed, predictions)
+        self._served.put(x, packed(answered.levels))
+        return dict(zip(fixed, self._stackings.mean(answered), strict=True))
 
     def learn(self, x: Any, y: Any) -> None:
         """Update the weights by the members' predictions for `x`, then let the members learn."""
         x = checked(x)
         predictions = self._at_label(x)
+        served = self._served.take(x)
         self._classes.setdefault(y, 0.0)
         if self._stackings is not None and self._stacks(fixed := self._mean(predictions)):
-            self._stackings.learn(self._answered(self._stackings, fixed, predictions), list(self._classes).index(y))
+            self._stackings.learn(self._answered(self._stackings, fixed, predictions), list(self._classes).index(y), served)
         self._reweight([clipped(proba.get(y, 0.0), PROBABILITY_MIN) if proba else None for proba in predictions])
         self._learn(x, y)
 
@@ -220,13 +229,14 @@ class PlainClassifierMixture(_PlainMixture):
             return list(self._classes)
         to = Writer()
         self._stackings.write(to)
-        return list(self._classes), to.block()
+        return list(self._classes), to.block(), self._served.kept()
 
     def _restore_own(self, own: Any) -> None:
         if self._stackings is None:
             self._classes = dict.fromkeys(own, 0.0)
             return
-        classes, block = own
+        classes, block, served = own
+        self._served = PredictionCache(served, limit=SERVED_MAX)
         self._classes = dict.fromkeys(classes, 0.0)
         reader = Reader(block)
         self._stackings.read(reader, len(self._classes))

@@ -24,10 +24,11 @@ PREDICTIONS_MAX: Final = 1_000
 class PredictionCache(Generic[Prediction]):
     """A bounded map from the content of an event to its prediction; of equal events only the latest is kept."""
 
-    __slots__ = ("_predictions",)
+    __slots__ = ("_limit", "_predictions")
 
-    def __init__(self, kept: dict[Any, Any] | None = None) -> None:
+    def __init__(self, kept: dict[Any, Any] | None = None, *, limit: int = PREDICTIONS_MAX) -> None:
         """An empty one, or with what another one had `kept`."""
+        self._limit = limit
         # The key is the event's values; its names stand beside the prediction. That hashes faster than pairs of name and value.
         self._predictions: dict[Any, tuple[tuple[Any, ...], Prediction]] = {} if kept is None else dict(kept)
 
@@ -44,7 +45,7 @@ class PredictionCache(Generic[Prediction]):
                 predictions[x] = ((), prediction)
         except TypeError:
             return
-        if len(predictions) > PREDICTIONS_MAX:
+        if len(predictions) > self._limit:
             del predictions[next(iter(predictions))]
 
     def take(self, x: Any) -> Prediction | None:

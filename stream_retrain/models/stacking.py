@@ -7,7 +7,12 @@ is a softmax regression on the members' log probabilities L (clipped, less their
 
 Each label moves each weight and each bias by rate / sqrt(decayed sum of its squared gradients) against its gradient, so no step is larger
 than the rate. Which rate is best depends on the stream. So there are several stackings, and a second level mixes them with the fixed share
-of the members: again by a fixed share, whose weights follow the probability that each gave the label.
+of the members, and with their plain mean: again by a fixed share, whose weights follow the probability that each gave the label.
+
+With late labels, what was learned may be wrong by the time it serves: after a change of concept, labels come for which the members were
+wrong, the stackings turn the members round, and these serve turned round when they have learned better. So the second level counts
+the probability that each level gave when the event was predicted (`packed`, kept until the label comes), and not what it would give now.
+The plain mean has learned nothing that could mislead it: it is what is left where late labels tell nothing about the events of now.
 
 The settings are from measurements (docs/models.md); the result changes little between half and twice of each.
 """
@@ -22,15 +27,15 @@ from stream_retrain.models.arithmetic import log
 from stream_retrain.models.block import Reader, Writer, damaged
 from stream_retrain.models.plain_additive import SQUARES_MIN
 
-__all__ = ["Answered", "Stackings", "clipped", "finite", "shared"]
+__all__ = ["Answered", "Stackings", "clipped", "finite", "packed", "shared"]
 
 PROBABILITY_MIN: Final = 0.005
 """Probabilities are clipped to this and 1 minus this, so that one event cannot decide anything."""
 DECAY: Final = 0.999
 BIAS: Final = 0.3
 """The rate of the biases, as a part of that of the weights."""
-LEVEL_SHARE: Final = 0.001
-"""The share of the second level; its eta is a half."""
+LEVEL_SHARE: Final = 0.0003
+"""The share of the second level; its eta is 1/8. It is slow: with late labels, what it counts of neighbouring events is much the same."""
 
 
 class Answered(NamedTuple):
@@ -39,7 +44,7 @@ class Answered(NamedTuple):
     logs: list[list[float]]
     """By member and class: log probabilities less their mean; 0 of a member without an answer."""
     levels: list[list[float]]
-    """Probabilities by class: of the fixed share, and of each stacking."""
+    """Probabilities by class: of the fixed share, of the plain mean, and of each stacking."""
 
 
 class _Stacking:
@@ -88,12 +93,15 @@ class Stackings:
 
     def __init__(self, rates: tuple[float, ...], members: int) -> None:
         self._stackings = [_Stacking(rate, members) for rate in rates]
-        self._weights = [1.0 / (1 + len(rates))] * (1 + len(rates))
+        self._weights = [1.0 / (2 + len(rates))] * (2 + len(rates))
 
     def answer(self, fixed: list[float], members: list[list[float] | None]) -> Answered:
         """By what the members' fixed share says, and each member, by class; of at least two classes."""
-        logs = []
+        logs, plain, awake = [], [0.0] * len(fixed), 0
         for proba in members:
+            if proba is not None:
+                plain = [total + p for total, p in zip(plain, proba, strict=True)]
+                awake += 1
             row = [log(clipped(p, PROBABILITY_MIN)) for p in proba] if proba is not None else [0.0] * len(fixed)
             mean = 0.0
             for value in row:
@@ -102,7 +110,7 @@ class Stackings:
             logs.append([value - mean for value in row])
         for stacking in self._stackings:
             stacking.add_classes(len(fixed))
-        return Answered(logs, [fixed, *(stacking.proba(logs) for stacking in self._stackings)])
+        return Answered(logs, [fixed, [p / awake for p in plain], *(stacking.proba(logs) for stacking in self._stackings)])
 
     def mean(self, answered: Answered) -> list[float]:
         """The second level's probability of each class."""
@@ -112,13 +120,16 @@ class Stackings:
                 mixed[number] += weight * p
         return mixed
 
-    def learn(self, answered: Answered, y: int) -> None:
-        """Update everything by the label of an event."""
+    def learn(self, answered: Answered, y: int, served: bytes | None = None) -> None:
+        """Update everything by the label of an event. `served`: what the levels said when it was predicted, `packed`, where it was kept."""
         levels = answered.levels
+        said = levels if served is None else _unpacked(served, len(levels))
+        if y >= len(said[0]):  # its class was not known then
+            said = levels
         self._weights = shared(
-            [w * math.sqrt(clipped(proba[y], PROBABILITY_MIN)) for w, proba in zip(self._weights, levels, strict=True)], LEVEL_SHARE
+            [w * _eighth_root(clipped(proba[y], PROBABILITY_MIN)) for w, proba in zip(self._weights, said, strict=True)], LEVEL_SHARE
         )
-        for stacking, proba in zip(self._stackings, levels[1:], strict=True):
+        for stacking, proba in zip(self._stackings, levels[2:], strict=True):
             stacking.learn(answered.logs, proba, y)
 
     def write(self, to: Writer) -> None:
@@ -137,6 +148,26 @@ class Stackings:
             members = len(stacking.weights)
             stacking.weights, stacking.squares = finite(reader.row(members)), finite(reader.row(members), 0.0)
             stacking.biases, stacking.bias_squares = finite(reader.row(known)), finite(reader.row(known), 0.0)
+
+
+def packed(levels: list[list[float]]) -> bytes:
+    """The levels' probabilities as they are kept: level by level, as the floats of a block."""
+    to = Writer()
+    for proba in levels:
+        to.row(proba)
+    return to.block()[1]
+
+
+def _unpacked(kept: bytes, levels: int) -> list[list[float]]:
+    classes, odd = divmod(len(kept), 8 * levels)
+    if odd:
+        damaged()
+    reader = Reader((b"", kept))
+    return [finite(reader.row(classes), 0.0) for _ in range(levels)]
+
+
+def _eighth_root(p: float) -> float:
+    return math.sqrt(math.sqrt(math.sqrt(p)))
 
 
 def clipped(p: float, low: float) -> float:

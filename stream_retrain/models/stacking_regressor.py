@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from stream_retrain.models.arithmetic import exp
 from stream_retrain.models.block import Reader, Writer
-from stream_retrain.models.stacking import LEVEL_SHARE, finite, shared
+from stream_retrain.models.stacking import finite, shared
 from stream_retrain.models.targets import Targets
 
 __all__ = ["Corrected", "StackingsOfNumbers", "half_squares"]
@@ -28,6 +28,8 @@ CORRECTION_MAX: Final = 2.0
 ERROR_MAX: Final = 3.0
 INVERSE: Final = 0.02
 """The inverse begins as this on its diagonal: a correction grows over some tens of events."""
+LEVEL_SHARE: Final = 0.001
+"""The share of the second level; its eta is 1."""
 
 
 class Corrected(NamedTuple):

@@ -13,9 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import base
 
-from stream_retrain.models import AdditiveClassifier, AdditiveRegressor, FixedShareClassifier, FixedShareRegressor, QuickTree
+from stream_retrain.models import (
+    AdditiveClassifier,
+    AdditiveRegressor,
+    FixedShareClassifier,
+    FixedShareRegressor,
+    LinearClassifier,
+    QuickTree,
+    adaptive_classifier,
+)
 from stream_retrain.models.fixed_share import STACKINGS, STACKINGS_OF_NUMBERS
-from stream_retrain.models.stacking import DECAY, Stackings, clipped, shared
+from stream_retrain.models.mixture import SERVED_MAX
+from stream_retrain.models.stacking import DECAY, Stackings, clipped, packed, shared
 from stream_retrain.models.stacking_regressor import StackingsOfNumbers
 from stream_retrain.models.targets import Targets
 from tests.models import streams
@@ -136,6 +145,82 @@ def test_a_mixture_goes_on_from_its_state_with_late_labels(seed: int, delay: int
             other = pickle.loads(pickle.dumps(other))
 
 
+def turning(count: int, turn: int) -> list[tuple[dict[str, Any], bool]]:
+    """A boundary that goes round once in so many events."""
+    rng, rows = random.Random(1), []
+    for number in range(count):
+        angle = 2.0 * math.pi * number / turn
+        x = {"a": rng.gauss(0, 1), "b": rng.gauss(0, 1)}
+        rows.append((x, (x["a"] * math.cos(angle) + x["b"] * math.sin(angle) > 0) != (rng.random() < 0.05)))
+    return rows
+
+
+def right(model: Any, rows: list[tuple[dict[str, Any], Any]], delay: int) -> float:
+    hits = 0
+    for step, number in streams.delayed(rows, delay):
+        x, y = rows[number]
+        if step == "learn":
+            model.learn_one(x, y)
+        elif number > delay:
+            hits += model.predict_one(x) == y
+        else:
+            model.predict_one(x)
+    return hits / (len(rows) - delay - 1)
+
+
+def test_where_the_concept_turns_faster_than_labels_come_the_recommended_model_is_no_worse_than_its_first_form() -> None:
+    rows = turning(4_000, 700)
+    assert right(adaptive_classifier(), rows, 1_100) > right(adaptive_classifier("first"), rows, 1_100) - 0.02
+
+
+def test_what_misleads_is_left_for_the_plain_mean() -> None:
+    """The member that is right when it is asked anew, and was wrong when it was asked first."""
+    stackings = Stackings((0.1,), 2)
+    then = stackings.answer([0.9, 0.1], [[0.98, 0.02], [0.3, 0.7]])
+    now = stackings.answer([0.2, 0.8], [[0.02, 0.98], [0.3, 0.7]])
+    levels = [proba[1] for proba in then.levels]
+    assert levels[1] == pytest.approx(0.36)
+    for _ in range(200):
+        stackings.learn(now, 1, packed(then.levels))
+    assert max(range(3), key=stackings._weights.__getitem__) == max(range(3), key=levels.__getitem__)
+
+
+def test_of_a_class_that_was_not_known_when_the_event_was_predicted_counts_what_is_said_now() -> None:
+    weights = []
+    for served in (None, packed([[1.0]] * 3)):
+        stackings = Stackings((0.1,), 1)
+        stackings.learn(stackings.answer([0.2, 0.8], [[0.3, 0.7]]), 1, served)
+        weights.append(stackings._weights)
+    assert weights[0] == weights[1]
+    assert weights[0][0] > weights[0][1]
+
+
+@pytest.mark.parametrize("kept", [b"\0" * 20, packed([[math.nan, 1.0]] * 3), packed([[-1.0, 2.0]] * 3)])
+def test_a_state_whose_kept_probabilities_cannot_be_is_refused(kept: bytes) -> None:
+    members = [AdditiveClassifier(), Says("a")]
+    for model in (FixedShareClassifier(members[:1], stackings=(0.1,)), FixedShareClassifier(members, stackings=(0.1,))):
+        x = {"a": 0.5}
+        for y in (True, False):
+            model.learn_one({"a": 1.0}, y)
+        model.predict_one(x)
+        models, standing, answers, (classes, block, served) = model._core.state()
+        model._core.restore((models, standing, answers, (classes, block, {key: (names, kept) for key, (names, _) in served.items()})))
+        with pytest.raises(ValueError, match="damaged"):
+            model.learn_one(x, True)
+
+
+def test_what_was_served_is_kept_up_to_a_limit() -> None:
+    model = FixedShareClassifier([LinearClassifier(), AdditiveClassifier(3)], stackings=STACKINGS)
+    for number in range(3):
+        model.learn_one({"a": -1.0}, number)
+    for number in range(SERVED_MAX + 100):
+        model.predict_one({"a": number})
+    served = model._core.state()[3][2]
+    assert list(served) == [(number,) for number in range(100, SERVED_MAX + 100)]
+    model.learn_one({"a": SERVED_MAX}, 1)
+    assert len(model._core.state()[3][2]) == SERVED_MAX - 1
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60), st.sampled_from([1.0, 1e-9, 0.0]))
 def test_no_step_is_larger_than_its_rate_however_long_it_was_calm(events: list[tuple[float, bool]], calm: float) -> None:
     stackings = Stackings((0.1,), 2)
@@ -236,7 +321,7 @@ def test_a_state_whose_numbers_cannot_be_is_refused(kind: Any, wrong: float) -> 
     at = 8 * (5 if numbers else 0)
     damaged = (counts, floats[:at] + struct.pack("<d", wrong) + floats[at + 8 :])
     with pytest.raises(ValueError, match="damaged"):
-        core.restore((models, standing, kept, damaged if numbers else (own[0], damaged)))
+        core.restore((models, standing, kept, damaged if numbers else (own[0], damaged, own[2])))
 
 
 @pytest.mark.parametrize("stackings", [(0.0,), (1.5,), (0.1, -0.1), 0.1])

@@ -152,6 +152,23 @@ def test_twins_are_equal_over_cuts_gaps_late_labels_and_exchanged_states(
     assert digest(compiled) == digest(plain)
 
 
+@pytest.mark.parametrize("delay", [1_100, 2_050])
+def test_twins_are_equal_where_labels_come_later_than_answers_are_kept(delay: int) -> None:
+    compiled, plain = twins(lambda: FixedShareClassifier([LinearClassifier(), AdditiveClassifier(3)], stackings=STACKINGS))
+    rows = stream(11, 3_000, classes=3, gaps=0.02, categories=3, wild=False)
+    for step, number in streams.delayed(rows, delay):
+        x, y = rows[number]
+        if step == "predict":
+            assert predict(compiled, x) == predict(plain, x)
+        else:
+            compiled.learn_one(x, y)
+            plain.learn_one(x, y)
+        if number % 700 == 0:
+            assert digest(compiled) == digest(plain)
+            compiled, plain = exchanged(compiled, plain)
+    assert digest(compiled) == digest(plain)
+
+
 @pytest.mark.parametrize(("task", "name"), MODELS)
 @pytest.mark.parametrize("count", [2_000, pytest.param(15_000, marks=pytest.mark.slow)])
 def test_twins_are_equal_over_a_long_stream(task: str, name: str, count: int) -> None:

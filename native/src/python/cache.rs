@@ -27,11 +27,16 @@ pub struct Cache<P> {
     pending: Option<Pending<P>>,
     /// By the event's values: its names and the prediction.
     kept: Py<PyDict>,
+    limit: usize,
 }
 
 impl<P: Kept> Cache<P> {
     pub fn new(py: Python) -> Cache<P> {
-        Cache { pending: None, kept: PyDict::new(py).unbind() }
+        Cache::limited(py, PREDICTIONS_MAX)
+    }
+
+    pub fn limited(py: Python, limit: usize) -> Cache<P> {
+        Cache { pending: None, kept: PyDict::new(py).unbind(), limit }
     }
 
     /// Keep the prediction for an event; it is not kept if the event cannot be hashed.
@@ -116,7 +121,7 @@ impl<P: Kept> Cache<P> {
             Err(error) if error.is_instance_of::<PyTypeError>(py) => return Ok(()),
             done => done?,
         }
-        if kept.len() > PREDICTIONS_MAX {
+        if kept.len() > self.limit {
             if let Some(oldest) = kept.try_iter()?.next() {
                 kept.del_item(oldest?)?;
             }

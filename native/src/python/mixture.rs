@@ -1,19 +1,36 @@
 //! The core of mixtures of classifiers whose members are all compiled: see `stream_retrain/models/mixture.py`.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use super::answers::Answers;
-use super::cache::Cache;
+use super::cache::{Cache, Kept};
 use super::step::{classify, Classifies, Wanted};
 use super::values::{values, Table, Value};
 use super::weights::{failed, Standing, Weights};
 use super::{listed, Block};
 use crate::arithmetic::power;
-use crate::block::{Damaged, Writer};
+use crate::block::{Damaged, Reader, Writer};
 use crate::stacking::{clipped, Stackings};
 
 const PROBABILITY_MIN: f64 = 0.02;
+const SERVED_MAX: usize = 2_000;
+
+/// What the levels of the stackings said to an event, one after the other.
+struct Served(Vec<f64>);
+
+impl Kept for Served {
+    fn written(&self, py: Python) -> PyResult<Py<PyAny>> {
+        let mut to = Writer::default();
+        to.row(&self.0);
+        Ok(PyBytes::new(py, &to.block().1).into_any().unbind())
+    }
+
+    fn read(kept: &Bound<PyAny>) -> PyResult<Served> {
+        let floats = kept.cast::<PyBytes>().map_err(|_| Damaged)?.as_bytes();
+        Ok(Served(Reader::new(&[], floats)?.row(floats.len() / 8)?))
+    }
+}
 
 /// The models, what is not in them, what is kept, and the classes.
 type State = (Vec<Py<PyAny>>, Standing, Py<PyDict>, Py<PyAny>);
@@ -25,6 +42,7 @@ pub struct ClassifierMixture {
     cache: Cache<Answers>,
     classes: Table,
     stackings: Option<Stackings>,
+    served: Cache<Served>,
     mixed: Vec<f64>,
     /// What the members said to the event that is learned next, and whether the stackings have taken it.
     next: Option<(Answers, bool)>,
@@ -94,6 +112,14 @@ impl ClassifierMixture {
         }
     }
 
+    /// Keep what the levels said until the label comes.
+    fn keep_served(&mut self, py: Python, values: &[Value], stacked: bool) -> PyResult<()> {
+        match &self.stackings {
+            Some(stackings) if stacked => self.served.put(py, values, Served(stackings.levels().to_vec())),
+            _ => Ok(()),
+        }
+    }
+
     /// The same with labels that the mixture has not learned, after those that it has.
     fn mixed_with_others<'py>(&self, py: Python<'py>, answers: &Answers) -> PyResult<Bound<'py, PyDict>> {
         let mut all = Table::of(py, listed(py, &self.classes.names)?.as_any())?;
@@ -152,12 +178,14 @@ impl ClassifierMixture {
                 self.weights.restart(py, index)?;
             }
         }
+        let served = self.served.take(py, values)?;
         let (class, known) = match self.classes.find_same(y)? {
             Some(class) => (class, true),
             None => (self.classes.add(y)?, false),
         };
         if self.stackings.is_some() && ((stacked && known) || self.stack(py, &answers)?.2) {
-            self.stackings.iter_mut().for_each(|stackings| stackings.learn(class as usize));
+            let served = served.as_ref().map(|served| served.0.as_slice());
+            self.stackings.iter_mut().try_for_each(|stackings| stackings.learn(class as usize, served))?;
         }
         let scores = Self::scores(py, &answers, y)?;
         self.spare = answers;
@@ -179,6 +207,9 @@ impl Classifies for ClassifierMixture {
         self.next = None;
         let answers = self.ask(py, values, true)?;
         let (weights, known, stacked) = self.mix(py, &answers)?;
+        if self.served.len(py) != 0 {
+            self.keep_served(py, values, stacked)?;
+        }
         if !known {
             to.take(&self.mixed_with_others(py, &answers)?)?;
         } else if weights != 0.0 {
@@ -233,17 +264,18 @@ pub fn reweight(weights: &mut Weights, scores: &[Option<f64>], factor: impl Fn(f
 impl ClassifierMixture {
     #[new]
     fn new(py: Python, models: Vec<Bound<PyAny>>, eta: f64, share: f64, rates: Vec<f64>) -> PyResult<ClassifierMixture> {
-        let (cache, classes) = (Cache::new(py), Table::new(py));
+        let (cache, served, classes) = (Cache::new(py), Cache::limited(py, SERVED_MAX), Table::new(py));
         let stackings = (!rates.is_empty()).then(|| Stackings::new(&rates, models.len()));
         let weights = Weights::new(models, share)?;
-        Ok(ClassifierMixture { weights, eta, cache, classes, stackings, mixed: vec![], next: None, spare: Answers::default() })
+        Ok(ClassifierMixture { weights, eta, cache, classes, stackings, served, mixed: vec![], next: None, spare: Answers::default() })
     }
 
     fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let py = x.py();
         let values = values(x)?;
         let answers = self.ask(py, &values, false)?;
-        let (weights, known, _) = self.mix(py, &answers)?;
+        let (weights, known, stacked) = self.mix(py, &answers)?;
+        self.keep_served(py, &values, stacked)?;
         let proba = match known {
             true => scaled(py, &self.classes, &self.mixed, weights)?,
             false => self.mixed_with_others(py, &answers)?,
@@ -287,7 +319,7 @@ impl ClassifierMixture {
         if let Some(stackings) = &self.stackings {
             let mut to = Writer::default();
             stackings.write(&mut to);
-            own = (own, Block::written(py, to)?).into_pyobject(py)?.into_any();
+            own = (own, Block::written(py, to)?, self.served.state(py)?).into_pyobject(py)?.into_any();
         }
         Ok((self.weights.models(py), self.weights.standing(), self.cache.state(py)?, own.unbind()))
     }
@@ -295,11 +327,12 @@ impl ClassifierMixture {
     fn restore(&mut self, py: Python, state: State) -> PyResult<()> {
         let mut own = state.3.bind(py).clone();
         if let Some(stackings) = &mut self.stackings {
-            let (classes, block) = own.extract::<(Bound<PyAny>, Bound<PyAny>)>().map_err(|_| Damaged)?;
+            let (classes, block, served) = own.extract::<(Bound<PyAny>, Bound<PyAny>, Bound<PyDict>)>().map_err(|_| Damaged)?;
             let (block, known) = (Block::of(&block)?, classes.len().map_err(|_| Damaged)?);
             let mut reader = block.reader()?;
             stackings.read(&mut reader, known)?;
             reader.end()?;
+            self.served.restore(&served)?;
             own = classes;
         }
         self.classes = Table::of(py, own.cast::<PyList>().map_err(|_| Damaged)?.as_any())?;
