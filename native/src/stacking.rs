@@ -138,7 +138,7 @@ impl Stackings {
             }
         }
         for (weight, proba) in self.weights.iter_mut().zip(said.0.chunks_exact(said.1)) {
-            *weight *= clipped(proba[y], PROBABILITY_MIN).sqrt().sqrt().sqrt();
+            *weight *= clipped(proba[y], PROBABILITY_MIN).sqrt().sqrt().sqrt().sqrt();
         }
         share(&mut self.weights, LEVEL_SHARE);
         for (stacking, proba) in self.stackings.iter_mut().zip(self.levels.chunks_exact_mut(classes).skip(2)) {

@@ -35,7 +35,7 @@ DECAY: Final = 0.999
 BIAS: Final = 0.3
 """The rate of the biases, as a part of that of the weights."""
 LEVEL_SHARE: Final = 0.0003
-"""The share of the second level; its eta is 1/8. It is slow: with late labels, what it counts of neighbouring events is much the same."""
+"""The share of the second level; its eta is 1/16. It is slow: with late labels, what it counts of neighbouring events is much the same."""
 
 
 class Answered(NamedTuple):
@@ -127,7 +127,7 @@ class Stackings:
         if y >= len(said[0]):  # its class was not known then
             said = levels
         self._weights = shared(
-            [w * _eighth_root(clipped(proba[y], PROBABILITY_MIN)) for w, proba in zip(self._weights, said, strict=True)], LEVEL_SHARE
+            [w * _sixteenth_root(clipped(proba[y], PROBABILITY_MIN)) for w, proba in zip(self._weights, said, strict=True)], LEVEL_SHARE
         )
         for stacking, proba in zip(self._stackings, levels[2:], strict=True):
             stacking.learn(answered.logs, proba, y)
@@ -166,8 +166,8 @@ def _unpacked(kept: bytes, levels: int) -> list[list[float]]:
     return [finite(reader.row(classes), 0.0) for _ in range(levels)]
 
 
-def _eighth_root(p: float) -> float:
-    return math.sqrt(math.sqrt(math.sqrt(p)))
+def _sixteenth_root(p: float) -> float:
+    return math.sqrt(math.sqrt(math.sqrt(math.sqrt(p))))
 
 
 def clipped(p: float, low: float) -> float:
