@@ -7,7 +7,7 @@ const MARGIN: f64 = 0.1;
 pub const TARGET_MAX: f64 = 1e150;
 
 pub struct Targets {
-    count: f64,
+    pub count: f64,
     pub mean: f64,
     pub variance: f64,
     low: f64,

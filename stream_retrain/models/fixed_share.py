@@ -14,7 +14,8 @@ is needed.
 With `stackings` the mixture can be better than each of its members: `stacking` and `stacking_regressor` say how.
 
 Each member predicts an event once. Its prediction is kept until the label comes (`prediction_cache`); so with delayed labels the
-weights depend on the predictions that were served. What the stackings of classifiers served is kept longer (`mixture`).
+weights depend on the predictions that were served. What the stackings of classifiers served is kept longer (`mixture`). Where a regressor
+has stackings, members predict again at a label that comes late, and what is kept is what the mixture said (`mixture_regressor`).
 
 A member without a prediction (untrained, or it raised) is left out of the mean, and its loss counts as the mean loss of the others. A
 member that raises is counted and restarted; the exception does not reach the caller.
@@ -69,7 +70,11 @@ class _FixedShare(abc.ABC):
         self._core = self._new_core(list(named.values()))
 
     def _new_core(self, models: list[Any]) -> Any:
-        return getattr(cores_for(models), self._CORE)(models, self.eta, self.share, self.stackings or ())
+        return getattr(cores_for(models), self._CORE)(models, self.eta, self.share, self.stackings or (), *self._of_task())
+
+    def _of_task(self) -> tuple[Any, ...]:
+        """What the core of the task is given besides."""
+        return ()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**saved(self), "_untrained": None}
@@ -178,13 +183,38 @@ class FixedShareRegressor(_FixedShare, base.Regressor):  # type: ignore[misc]
     stackings
         How much of what it knew each stacking keeps at each event, for instance 0.998: some 500 events. `STACKINGS_OF_NUMBERS` are those
         of the recommended models. None: the mean alone.
+    boosted
+        The names of members that learn what the mean of the others leaves over, at most 3 standard deviations of the target; each predicts
+        that mean plus what it expects to be left. None: no member does.
+
+    References
+    ----------
+    [^1]: Breiman, L., 1996. Stacked regressions. Machine Learning, 24(1), 49-64.
+    [^2]: Friedman, J. H., 2001. Greedy function approximation: a gradient boosting machine. Annals of Statistics, 29(5), 1189-1232.
 
     """
 
     _CORE: ClassVar[str] = "RegressorMixture"
+    LATER: ClassVar[dict[str, Any]] = {"stackings": None, "boosted": None}
 
-    def __init__(self, members: Members, eta: float = 1.0, share: float = 0.01, stackings: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        members: Members,
+        eta: float = 1.0,
+        share: float = 0.01,
+        stackings: Sequence[float] | None = None,
+        boosted: Sequence[str] | None = None,
+    ) -> None:
+        self.boosted = tuple(boosted or ()) or None
         super().__init__(members, eta, share, stackings)
+        if not set(self.boosted or ()) < set(self._names):
+            raise ValueError(f"boosted is {boosted!r}; use names of some of the members, which are {', '.join(map(repr, self._names))}")
+
+    def _of_task(self) -> tuple[Any, ...]:
+        return ([index for index, name in enumerate(self._names) if name in (self.boosted or ())],)
+
+    def _get_params(self) -> dict[str, Any]:
+        return {**super()._get_params(), "boosted": self.boosted}
 
     def predict_one(self, x: Any) -> float:
         """The weighted mean; the running mean of the target while no member has a prediction, and 0 before any target.
@@ -207,6 +237,8 @@ class FixedShareRegressor(_FixedShare, base.Regressor):  # type: ignore[misc]
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {"members": [tree.HoeffdingTreeRegressor(), preprocessing.StandardScaler() | linear_model.LinearRegression()]}
         yield {"members": [tree.HoeffdingTreeRegressor(), dummy.StatisticRegressor(stats.Mean())], "stackings": STACKINGS_OF_NUMBERS}
+        models = {"tree": tree.HoeffdingTreeRegressor(), "boosted_tree": tree.HoeffdingTreeRegressor()}
+        yield {"members": models, "stackings": STACKINGS_OF_NUMBERS, "boosted": ("boosted_tree",)}
 
 
 def _named(members: Sequence[Any]) -> dict[str, Any]:

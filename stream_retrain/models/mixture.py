@@ -1,4 +1,5 @@
-"""The cores of mixtures in Python: the readable reference, which serves mixtures with a member that is not compiled.
+"""The cores of mixtures in Python: the readable reference, which serves mixtures with a member that is not compiled. Here what both tasks
+share, and the classifier; `mixture_regressor` has the other.
 
 They hold the members' models and their weights, know which of them leads, and what to do when one raises.
 """
@@ -11,15 +12,13 @@ from typing import Any, Final, TypeAlias
 
 from stream_retrain.models import arithmetic
 from stream_retrain.models.adaptive import Adaptive
-from stream_retrain.models.block import Block, Reader, Writer, damaged
+from stream_retrain.models.block import Reader, Writer, damaged
 from stream_retrain.models.feature_values import checked
 from stream_retrain.models.prediction_cache import PredictionCache
 from stream_retrain.models.probabilities import probabilities
 from stream_retrain.models.stacking import Answered, Stackings, clipped, packed, shared
-from stream_retrain.models.stacking_regressor import StackingsOfNumbers, half_squares
-from stream_retrain.models.targets import Targets, learnable
 
-__all__ = ["MixtureStanding", "PlainClassifierMixture", "PlainRegressorMixture", "Predictions"]
+__all__ = ["MixtureStanding", "PlainClassifierMixture", "PlainMixture", "Predictions"]
 
 Predictions: TypeAlias = list[Any]
 """Each member's prediction for one event; None for a member that has none."""
@@ -38,7 +37,7 @@ SERVED_MAX: Final = 2_000
 """For so many events what the levels of the stackings said is kept: longer than the members' answers, because it is much less."""
 
 
-class _PlainMixture:
+class PlainMixture:
     """The members of both tasks."""
 
     def __init__(self, models: Sequence[Any], eta: float, share: float) -> None:
@@ -82,8 +81,11 @@ class _PlainMixture:
         _, (self._weights, self._leader, self._changes, self._failures, self._restarts), kept, own = state
         if not len(self._weights) == len(self._failures) == len(self._restarts) == len(self.models) > self._leader:
             damaged()
-        self._cache = PredictionCache(kept)
+        self._cache = self._new_cache(kept)
         self._restore_own(own)
+
+    def _new_cache(self, kept: dict[Any, Any] | None) -> PredictionCache[Predictions]:
+        return PredictionCache(kept)
 
     def _own_state(self) -> Any:
         raise NotImplementedError
@@ -116,17 +118,18 @@ class _PlainMixture:
         return predictions
 
     def _at_label(self, x: Any) -> Predictions:
-        """The predictions kept for `x`, else new ones. Members without one predict again, and those that raise are restarted."""
+        """The predictions kept for `x`, else new ones."""
         predictions = self._cache.take(x)
-        if predictions is None:
-            predictions = self._ask(x)
+        return self._ask(x) if predictions is None else predictions
+
+    def _restart_those_that_raise(self, x: Any, predictions: Predictions) -> None:
+        """Members without a prediction predict again, and those that raise are restarted."""
         for index, prediction in enumerate(predictions):
             if prediction is None:
                 try:
                     self._predict_member(self.models[index], x)
                 except Exception:  # noqa: BLE001  as in `_ask`
                     self._restart(index)
-        return predictions
 
     def _reweight(self, scores: list[float | None]) -> None:
         """Update the weights by each member's score; None, for a member without a prediction, counts as the mean of the others.
@@ -149,9 +152,9 @@ class _PlainMixture:
             self._leader = self._weights.index(highest)
             self._changes += 1
 
-    def _learn(self, x: Any, y: Any) -> None:
-        """Let every member learn; one that raises is restarted and learns this event first."""
-        for index, model in enumerate(self.models):
+    def _learn(self, x: Any, y_of: Sequence[Any]) -> None:
+        """Let every member learn what it is to learn; one that raises is restarted and learns this event first."""
+        for index, (model, y) in enumerate(zip(self.models, y_of, strict=True)):
             try:
                 model.learn_one(x, y)
             except Exception:  # noqa: BLE001  as in `_ask`
@@ -174,7 +177,7 @@ class _PlainMixture:
         self.models[index] = model.clone()
 
 
-class PlainClassifierMixture(_PlainMixture):
+class PlainClassifierMixture(PlainMixture):
     """A mixture of classifiers."""
 
     def __init__(self, models: Sequence[Any], eta: float, share: float, rates: tuple[float, ...]) -> None:
@@ -198,12 +201,13 @@ class PlainClassifierMixture(_PlainMixture):
         """Update the weights by the members' predictions for `x`, then let the members learn."""
         x = checked(x)
         predictions = self._at_label(x)
+        self._restart_those_that_raise(x, predictions)
         served = self._served.take(x)
         self._classes.setdefault(y, 0.0)
         if self._stackings is not None and self._stacks(fixed := self._mean(predictions)):
             self._stackings.learn(self._answered(self._stackings, fixed, predictions), list(self._classes).index(y), served)
         self._reweight([clipped(proba.get(y, 0.0), PROBABILITY_MIN) if proba else None for proba in predictions])
-        self._learn(x, y)
+        self._learn(x, [y] * len(self.models))
 
     def _mean(self, predictions: Predictions) -> dict[Any, float]:
         """The weighted mean of the members; {} where none has a prediction."""
@@ -254,60 +258,3 @@ class PlainClassifierMixture(_PlainMixture):
     def _factor(self, total: float, weight: float) -> float:
         probability = total / weight  # exp(-log loss)
         return probability if self._eta == 1.0 else arithmetic.power(probability, self._eta)
-
-
-class PlainRegressorMixture(_PlainMixture):
-    """A mixture of regressors."""
-
-    def __init__(self, models: Sequence[Any], eta: float, share: float, forgettings: tuple[float, ...]) -> None:
-        super().__init__(models, eta, share)
-        self._targets = Targets()
-        self._stackings = StackingsOfNumbers(forgettings, len(models)) if forgettings else None
-
-    def predict(self, x: Any) -> float:
-        """The weighted mean, corrected; the running mean of the target while no member has a prediction, and 0 before any target."""
-        predictions = self._asked_and_kept(checked(x))
-        fixed = self._mean(predictions)
-        return fixed if self._stackings is None else self._stackings.mean(self._stackings.answer(fixed, predictions, self._targets))
-
-    def _mean(self, predictions: Predictions) -> float:
-        total = weights = 0.0
-        for weight, y_pred in zip(self._weights, predictions, strict=True):
-            if y_pred is not None:
-                total += weight * y_pred
-                weights += weight
-        return total / weights if weights else self._targets.mean
-
-    def learn(self, x: Any, y: float) -> None:
-        """Update the weights by the members' predictions for `x`, then let the members learn."""
-        x, targets = checked(x), self._targets
-        y = learnable(y)
-        predictions = self._at_label(x)
-        if variance := targets.variance:
-            if self._stackings is not None:
-                corrected = self._stackings.answer(self._mean(predictions), predictions, targets)
-                self._stackings.learn(corrected, y, targets)
-            self._reweight([None if y_pred is None else half_squares(y - y_pred, variance) for y_pred in predictions])
-        usual = targets.usual(y)
-        targets.update(y)
-        self._learn(x, usual)
-
-    def _own_state(self) -> Block:
-        to = Writer()
-        self._targets.write(to)
-        if self._stackings is not None:
-            self._stackings.write(to)
-        return to.block()
-
-    def _restore_own(self, own: Block) -> None:
-        reader = Reader(own)
-        self._targets.read(reader)
-        if self._stackings is not None:
-            self._stackings.read(reader)
-        reader.end()
-
-    def _predict_member(self, member: Any, x: Any) -> float:
-        return self._targets.clip(float(member.predict_one(x)))
-
-    def _factor(self, total: float, weight: float) -> float:
-        return arithmetic.exp(-self._eta * total / weight)

@@ -3,7 +3,7 @@
 from stream_retrain.models.additive_cores import PlainAdditiveClassifier as AdditiveClassifier
 from stream_retrain.models.additive_cores import PlainAdditiveRegressor as AdditiveRegressor
 from stream_retrain.models.mixture import PlainClassifierMixture as ClassifierMixture
-from stream_retrain.models.mixture import PlainRegressorMixture as RegressorMixture
+from stream_retrain.models.mixture_regressor import PlainRegressorMixture as RegressorMixture
 from stream_retrain.models.plain_adwin import PlainADWIN as Adwin
 from stream_retrain.models.plain_forest import PlainForest as Forest
 from stream_retrain.models.plain_forest_regressor import PlainForestRegressor as ForestRegressor

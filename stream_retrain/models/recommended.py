@@ -23,6 +23,8 @@ PAIRS: Final = 40
 ETA: Final = 0.25
 SHARE: Final = 0.003
 """Slower weights than those of a mixture without stackings: these, and not the weights, follow what changes soon."""
+TAU_OF_ERRORS: Final = 0.05
+"""What others leave over is mostly noise: a tree of it splits later than one of the target."""
 
 
 def adaptive_classifier(members: Form = "recommended") -> FixedShareClassifier:
@@ -58,7 +60,9 @@ def adaptive_classifier(members: Form = "recommended") -> FixedShareClassifier:
 
 
 def adaptive_regressor(members: Form = "recommended") -> FixedShareRegressor:
-    """The recommended regressor: trees, models of pairs and linear ones at several speeds, and the nearest events, stacked.
+    """The recommended regressor: additive models at several speeds, a linear one, the nearest events and a forest, stacked.
+
+    A tree and a forest are boosted: they learn what the others leave over.
 
     members
         As of `adaptive_classifier`.
@@ -71,19 +75,22 @@ def adaptive_regressor(members: Form = "recommended") -> FixedShareRegressor:
     if members == "first":
         return FixedShareRegressor({**restarting, "additive": AdditiveRegressor()})
     held: dict[str, Any] = {
-        **restarting,
         "pairs": AdditiveRegressor(pairs=PAIRS),
         "slow_pairs": AdditiveRegressor(rate=0.03, decay=0.9999, pairs=PAIRS),
-        "fast_pairs": AdditiveRegressor(rate=0.3, decay=0.99, pairs=PAIRS),
+        "fast_additive": AdditiveRegressor(rate=0.3, decay=0.99),
         "linear": LinearRegressor(),
-        "fast_linear": LinearRegressor(rate=0.3, decay=0.99),
         "nearest": NearestRegressor(),
+        "boosted_tree": QuickTreeRegressor(tau=TAU_OF_ERRORS),
     }
+    if members != "recommended":
+        held |= restarting
     if members == "rich":
-        held |= {"tree": QuickTreeRegressor(), "additive": AdditiveRegressor()}
+        held |= {"tree": QuickTreeRegressor(), "fast_pairs": AdditiveRegressor(rate=0.3, decay=0.99, pairs=PAIRS)}
     if members != "light":
-        held["forest"] = RestartingForestRegressor(trees=10 if members == "rich" else 5)
-    return FixedShareRegressor(held, stackings=STACKINGS_OF_NUMBERS)
+        trees = 10 if members == "rich" else 5
+        held |= {"forest": RestartingForestRegressor(trees=trees), "boosted_forest": RestartingForestRegressor(trees=trees)}
+    boosted = [name for name in held if name.startswith("boosted")]
+    return FixedShareRegressor(held, stackings=STACKINGS_OF_NUMBERS, boosted=boosted)
 
 
 def _check(members: str) -> None:

@@ -56,6 +56,11 @@ class Targets:
         self._count = int(count)
 
     @property
+    def count(self) -> int:
+        """How many there were."""
+        return self._count
+
+    @property
     def deviation(self) -> float:
         """The running standard deviation; 1 while all targets are equal."""
         return math.sqrt(self.variance) or 1.0

@@ -266,8 +266,10 @@ def test_numbers_are_corrected_beyond_their_members() -> None:
 
 def test_a_regressor_that_fails_counts_as_the_mean_of_the_others() -> None:
     model = FixedShareRegressor([SaysNumber("a"), SaysNumber("b")], stackings=STACKINGS_OF_NUMBERS)
-    for number in range(200):
-        model.learn_one({"a": float(number % 5)}, number % 5 + 1.0)
+    rng = random.Random(5)
+    for _ in range(200):
+        a = float(rng.randrange(5))
+        model.learn_one({"a": a}, a + 1.0)
     assert model.predict_one({"a": 2.0}) == pytest.approx(3.0, abs=0.3)
     assert 1.0 <= model.predict_one({}) <= 5.0
     assert model.standing().failures[1] == 200
@@ -285,21 +287,23 @@ def test_whatever_members_and_targets_are_the_prediction_stays_in_their_range(ev
     targets, stackings = Targets(), StackingsOfNumbers((0.5, 0.998), 2)
     for first, second, y in events:
         members: list[float | None] = [targets.clip(first), targets.clip(second)]
-        corrected = stackings.answer(targets.clip(0.5 * (first + second)), members, targets)
+        corrected = stackings.answer(targets.clip(0.5 * (first + second)), members, stackings.recent(), targets)
         prediction = stackings.mean(corrected)
         assert math.isfinite(prediction)
         assert targets.clip(prediction) == pytest.approx(prediction, abs=1e-6, rel=1e-9)
         if targets.variance:
-            stackings.learn(corrected, y, targets)
+            stackings.learn(corrected, corrected.levels, y, targets)
+        stackings.follow(targets.usual(y), first=not targets.count)
         targets.update(y)
 
 
 def test_an_inverse_that_rounding_has_spoilt_begins_anew() -> None:
     stackings = StackingsOfNumbers((0.9,), 1)
     least = stackings._stackings[0]
-    least.inverse = [[-1.0, 0.0], [0.0, -1.0]]
-    least.learn([1.0, 1.0], 0.5)
-    assert least.inverse == [[0.02, 0.0], [0.0, 0.02]]
+    rows = len(least.coefficients)
+    least.inverse = [[-float(row == column) for column in range(rows)] for row in range(rows)]
+    least.learn([1.0] * rows, 0.5)
+    assert least.inverse == [[0.02 * (row == column) for column in range(rows)] for row in range(rows)]
 
 
 def test_stackings_may_come_from_anywhere() -> None:

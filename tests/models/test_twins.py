@@ -95,10 +95,18 @@ REGRESSORS: dict[str, Any] = {
     "restarting": lambda: Restarting(QuickTreeRegressor(grace_period=20), FastHDDMA(0.3, 0.4)),
     "adaptive": adaptive_regressor,
     "stacked": lambda: FixedShareRegressor([Restarting(QuickTreeRegressor()), AdditiveRegressor()], stackings=STACKINGS_OF_NUMBERS),
+    "boosted": lambda: FixedShareRegressor(
+        {"tree": Restarting(QuickTreeRegressor()), "additive": AdditiveRegressor(), "left": QuickTreeRegressor(grace_period=20, tau=0.9)},
+        stackings=STACKINGS_OF_NUMBERS,
+        boosted=["left"],
+    ),
+    "boosted alone": lambda: FixedShareRegressor(
+        [LinearRegressor(), Restarting(QuickTreeRegressor())], boosted=["RestartingRegressor(QuickTreeRegressor)"]
+    ),
     "mixture": lambda: FixedShareRegressor([QuickTreeRegressor(tau=0.9), Restarting(AdditiveRegressor(3))], eta=2.0, share=0.1),
 }
 TARGETED = REGRESSORS | {"per key": lambda: PerKey(AdditiveRegressor(), by="a")}
-MADE_OF_OTHERS = ("restarting", "restarting by ADWIN", "adaptive", "stacked", "mixture")
+MADE_OF_OTHERS = ("restarting", "restarting by ADWIN", "adaptive", "stacked", "boosted", "boosted alone", "mixture")
 MODELS = [*(("classifier", name) for name in CLASSIFIERS), *(("regressor", name) for name in REGRESSORS)]
 
 

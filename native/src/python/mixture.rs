@@ -198,7 +198,7 @@ impl ClassifierMixture {
                 power(probability, eta)
             }
         });
-        self.weights.learn(py, |member| member.learn_label(py, values, y, next))
+        self.weights.learn(py, |_, member| member.learn_label(py, values, y, next))
     }
 }
 

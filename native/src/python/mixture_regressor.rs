@@ -11,29 +11,45 @@ use super::weights::{failed, Standing, Weights};
 use super::Block;
 use crate::arithmetic::exp;
 use crate::block::Writer;
-use crate::stacking_regressor::{half_squares, StackingsOfNumbers};
+use crate::stacking_regressor::{half_squares, within, StackingsOfNumbers, ERROR_MAX, RECENT};
 use crate::targets::Targets;
 
 /// The models, what is not in them, what is kept, and the numbers of the targets.
 type State = (Vec<Py<PyAny>>, Standing, Py<PyDict>, Py<PyAny>);
 
+/// How many answers are kept where there are stackings: labels may come so many events late.
+const ANSWERS_MAX: usize = 2_000;
+
+/// What is kept of an event: each member's prediction; and with stackings how many targets were known, what was recent, and the levels.
+type Asked = Vec<Option<f64>>;
+
+/// What counts when the label comes: the members' predictions, and what was recent and the levels when the event was asked about. None:
+/// those of now.
+struct Said {
+    predictions: Vec<Option<f64>>,
+    before: Option<([f64; RECENT], Vec<f64>)>,
+}
+
 #[pyclass(module = "stream_retrain._native")]
 pub struct RegressorMixture {
     weights: Weights,
     eta: f64,
-    cache: Cache<Vec<Option<f64>>>,
-    /// What the members said to the event that is learned next.
-    next: Option<Vec<Option<f64>>>,
+    cache: Cache<Asked>,
+    /// What was said of the event that is learned next.
+    next: Option<Asked>,
     targets: Targets,
     stackings: Option<StackingsOfNumbers>,
+    /// Of each member, whether it learns what the others leave over.
+    boosted: Vec<bool>,
+    any_boosted: bool,
 }
 
 impl RegressorMixture {
-    /// The weighted mean of the members.
-    fn mean(&self, predictions: &[Option<f64>]) -> f64 {
+    /// The weighted mean of the members that count.
+    fn mean_of(&self, predictions: &[Option<f64>], counts: impl Fn(usize) -> bool) -> f64 {
         let (mut total, mut weights) = (0.0, 0.0);
-        for (weight, prediction) in self.weights.weights.iter().zip(predictions) {
-            if let Some(prediction) = prediction {
+        for (index, (weight, prediction)) in self.weights.weights.iter().zip(predictions).enumerate() {
+            if let Some(prediction) = prediction.filter(|_| counts(index)) {
                 total += weight * prediction;
                 weights += weight;
             }
@@ -45,23 +61,32 @@ impl RegressorMixture {
         }
     }
 
-    /// The mean, corrected by the stackings.
-    fn mix(&mut self, predictions: &[Option<f64>]) -> f64 {
-        let fixed = self.mean(predictions);
-        match &mut self.stackings {
-            Some(stackings) => {
-                stackings.answer(fixed, predictions, &self.targets);
-                stackings.mean()
-            }
-            None => fixed,
-        }
+    fn mean(&self, predictions: &[Option<f64>]) -> f64 {
+        self.mean_of(predictions, |_| true)
+    }
+
+    /// Of the members that are not boosted.
+    fn mean_of_others(&self, predictions: &[Option<f64>]) -> f64 {
+        self.mean_of(predictions, |index| !self.boosted[index])
+    }
+
+    /// The prediction for an event, and what is to be kept of it.
+    fn answer(&mut self, mut predictions: Vec<Option<f64>>) -> (f64, Asked) {
+        let fixed = self.mean(&predictions);
+        let Some(stackings) = &mut self.stackings else { return (fixed, predictions) };
+        let recent = stackings.recent();
+        stackings.answer(fixed, &predictions, &recent, &self.targets);
+        predictions.push(Some(self.targets.count));
+        predictions.extend(recent.iter().chain(&stackings.levels).map(|&number| Some(number)));
+        (stackings.mean(), predictions)
     }
 
     fn ask(&self, py: Python, values: &[Value], next: bool) -> PyResult<Vec<Option<f64>>> {
         let mut predictions = vec![];
-        for member in &self.weights.members {
+        for (member, &boosted) in self.weights.members.iter().zip(&self.boosted) {
             let found = member.predict_number(py, values, next);
             predictions.push(match found {
+                Ok(number) if boosted => Some(number),
                 Ok(number) => Some(self.targets.clip(number)),
                 Err(error) => {
                     failed::<()>(py, Err(error))?;
@@ -69,37 +94,77 @@ impl RegressorMixture {
                 }
             });
         }
+        if self.any_boosted {
+            let (others, most) = (self.mean_of_others(&predictions), ERROR_MAX * self.targets.deviation());
+            for (prediction, _) in predictions.iter_mut().zip(&self.boosted).filter(|each| *each.1) {
+                *prediction = prediction.map(|left| self.targets.clip(others + within(left, most)));
+            }
+        }
         Ok(predictions)
     }
 
-    fn learn_values(&mut self, py: Python, values: &[Value], y: f64) -> PyResult<()> {
-        let predictions = match self.cache.take(py, values)? {
-            Some(predictions) => predictions,
-            None => self.ask(py, values, false)?,
+    /// What counts of an event, by what was kept of it.
+    fn said(&self, py: Python, values: &[Value], asked: Option<Asked>, next: bool) -> PyResult<Said> {
+        let (mut asked, members) = (asked.unwrap_or_default(), self.boosted.len());
+        let Some(stackings) = &self.stackings else {
+            let predictions = if asked.is_empty() { self.ask(py, values, next)? } else { asked };
+            return Ok(Said { predictions, before: None });
         };
-        self.learn_predictions(py, values, y, &predictions, false)
+        let levels = members + 1 + RECENT;
+        let known: Option<Vec<f64>> = asked.get(members..).and_then(|numbers| numbers.iter().copied().collect());
+        let before = match known.filter(|numbers| numbers.len() == 1 + RECENT + stackings.levels.len()) {
+            Some(numbers) if numbers[0] == self.targets.count => {
+                asked.truncate(members);
+                return Ok(Said { predictions: asked, before: None });
+            }
+            Some(numbers) if numbers[0] != 0.0 => {
+                let mut recent = [0.0; RECENT];
+                recent.copy_from_slice(&numbers[1..=RECENT]);
+                Some((recent, numbers[levels - members..].to_vec()))
+            }
+            _ => None,
+        };
+        Ok(Said { predictions: self.ask(py, values, next)?, before })
     }
 
-    fn learn_predictions(&mut self, py: Python, values: &[Value], y: f64, predictions: &[Option<f64>], next: bool) -> PyResult<()> {
+    fn learn_values(&mut self, py: Python, values: &[Value], y: f64) -> PyResult<()> {
+        let asked = self.cache.take(py, values)?;
+        self.learn_asked(py, values, y, asked, false)
+    }
+
+    fn learn_asked(&mut self, py: Python, values: &[Value], y: f64, asked: Option<Asked>, next: bool) -> PyResult<()> {
+        let Said { predictions, before } = self.said(py, values, asked, next)?;
         for (index, each) in predictions.iter().enumerate() {
             if each.is_none() && failed(py, self.weights.members[index].predict_number(py, values, next))? {
                 self.weights.restart(py, index)?;
             }
         }
+        let usual = self.targets.usual(y);
+        let left = match self.any_boosted {
+            true => within(usual - self.mean_of_others(&predictions), ERROR_MAX * self.targets.deviation()),
+            false => usual,
+        };
         let variance = self.targets.variance;
         if variance != 0.0 {
-            if self.stackings.is_some() {
-                self.mix(predictions);
-                self.stackings.iter_mut().for_each(|stackings| stackings.learn(y, &self.targets));
-            }
+            self.learn_stackings(&predictions, before, y);
             let score = |prediction: f64| half_squares(y - prediction, variance);
             let scores: Vec<Option<f64>> = predictions.iter().map(|each| each.map(score)).collect();
             let eta = self.eta;
             reweight(&mut self.weights, &scores, |total, weight| exp(-eta * total / weight));
         }
-        let usual = self.targets.usual(y);
+        let first = self.targets.count == 0.0;
+        self.stackings.iter_mut().for_each(|stackings| stackings.follow(usual, first));
         self.targets.update(y);
-        self.weights.learn(py, |member| member.learn_number(py, values, usual, next))
+        let boosted = &self.boosted;
+        self.weights.learn(py, |index, member| member.learn_number(py, values, if boosted[index] { left } else { usual }, next))
+    }
+
+    fn learn_stackings(&mut self, predictions: &[Option<f64>], before: Option<([f64; RECENT], Vec<f64>)>, y: f64) {
+        let fixed = self.mean(predictions);
+        let Some(stackings) = &mut self.stackings else { return };
+        let recent = before.as_ref().map_or_else(|| stackings.recent(), |before| before.0);
+        stackings.answer(fixed, predictions, &recent, &self.targets);
+        stackings.learn(before.as_ref().map(|before| &before.1[..]), y, &self.targets);
     }
 }
 
@@ -107,17 +172,14 @@ impl Regresses for RegressorMixture {
     fn predict_next(&mut self, py: Python, values: &[Value]) -> PyResult<f64> {
         self.next = None;
         let predictions = self.ask(py, values, true)?;
-        let mean = self.mix(&predictions);
-        self.next = self.cache.pass(py, values, predictions)?;
+        let (mean, asked) = self.answer(predictions);
+        self.next = self.cache.pass(py, values, asked)?;
         Ok(mean)
     }
 
     fn learn_next(&mut self, py: Python, values: &[Value], y: f64) -> PyResult<()> {
-        let predictions = match self.next.take() {
-            Some(predictions) => predictions,
-            None => self.ask(py, values, true)?,
-        };
-        self.learn_predictions(py, values, y, &predictions, true)
+        let asked = self.next.take();
+        self.learn_asked(py, values, y, asked, true)
     }
 
     fn changes(&self, py: Python) -> PyResult<u64> {
@@ -128,18 +190,21 @@ impl Regresses for RegressorMixture {
 #[pymethods]
 impl RegressorMixture {
     #[new]
-    fn new(py: Python, models: Vec<Bound<PyAny>>, eta: f64, share: f64, forgettings: Vec<f64>) -> PyResult<RegressorMixture> {
+    fn new(py: Python, models: Vec<Bound<PyAny>>, eta: f64, share: f64, forgettings: Vec<f64>, boosted: Vec<usize>) -> PyResult<RegressorMixture> {
+        let boosted: Vec<bool> = (0..models.len()).map(|index| boosted.contains(&index)).collect();
+        let any_boosted = boosted.contains(&true);
         let stackings = (!forgettings.is_empty()).then(|| StackingsOfNumbers::new(&forgettings, models.len()));
-        let weights = Weights::new(models, share)?;
-        Ok(RegressorMixture { weights, eta, cache: Cache::new(py), next: None, targets: Targets::default(), stackings })
+        let cache = if stackings.is_some() { Cache::limited(py, ANSWERS_MAX) } else { Cache::new(py) };
+        let (weights, targets) = (Weights::new(models, share)?, Targets::default());
+        Ok(RegressorMixture { weights, eta, cache, next: None, targets, stackings, boosted, any_boosted })
     }
 
     fn predict(&mut self, x: &Bound<PyAny>) -> PyResult<f64> {
         let py = x.py();
         let values = values(x)?;
         let predictions = self.ask(py, &values, false)?;
-        let mean = self.mix(&predictions);
-        self.cache.put(py, &values, predictions)?;
+        let (mean, asked) = self.answer(predictions);
+        self.cache.put(py, &values, asked)?;
         Ok(mean)
     }
 

@@ -72,13 +72,13 @@ impl Weights {
     }
 
     /// Let every member learn; one that raises is restarted and learns this event first.
-    pub fn learn(&mut self, py: Python, learn: impl Fn(&Member) -> PyResult<()>) -> PyResult<()> {
+    pub fn learn(&mut self, py: Python, learn: impl Fn(usize, &Member) -> PyResult<()>) -> PyResult<()> {
         for index in 0..self.members.len() {
-            if !failed(py, learn(&self.members[index]))? {
+            if !failed(py, learn(index, &self.members[index]))? {
                 continue;
             }
             self.restart(py, index)?;
-            if failed(py, learn(&self.members[index]))? {
+            if failed(py, learn(index, &self.members[index]))? {
                 self.members[index] = self.members[index].untrained(py)?;
             }
         }
