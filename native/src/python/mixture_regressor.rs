@@ -110,7 +110,6 @@ impl RegressorMixture {
             let predictions = if asked.is_empty() { self.ask(py, values, next)? } else { asked };
             return Ok(Said { predictions, before: None });
         };
-        let levels = members + 1 + RECENT;
         let known: Option<Vec<f64>> = asked.get(members..).and_then(|numbers| numbers.iter().copied().collect());
         let before = match known.filter(|numbers| numbers.len() == 1 + RECENT + stackings.levels.len()) {
             Some(numbers) if numbers[0] == self.targets.count => {
@@ -120,7 +119,7 @@ impl RegressorMixture {
             Some(numbers) if numbers[0] != 0.0 => {
                 let mut recent = [0.0; RECENT];
                 recent.copy_from_slice(&numbers[1..=RECENT]);
-                Some((recent, numbers[levels - members..].to_vec()))
+                Some((recent, numbers[1 + RECENT..].to_vec()))
             }
             _ => None,
         };
