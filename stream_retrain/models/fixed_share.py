@@ -11,7 +11,8 @@ Because of step 3 no weight falls to 0, and a member that becomes the best one g
 of the mixture is bounded by the loss of the best *sequence* of members plus a term for each change in it. No detector and no threshold
 is needed.
 
-With `stackings` the mixture can be better than each of its members: `stacking` and `stacking_regressor` say how.
+With `stackings` the mixture can be better than each of its members: `stacking` and `stacking_regressor` say how. It also learns its first
+events again if one of their values was wild (`first_events`).
 
 Each member predicts an event once. Its prediction is kept until the label comes (`prediction_cache`); so with delayed labels the
 weights depend on the predictions that were served. What the stackings of classifiers served is kept longer (`mixture`). Where a regressor
@@ -34,6 +35,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 from river import base, dummy, linear_model, preprocessing, stats, tree
 
 from stream_retrain.models.adaptive import Adaptive, Standing
+from stream_retrain.models.first_events import FIRST_EVENTS, tamed
 from stream_retrain.models.implementation import cores_for, resumed, saved
 from stream_retrain.models.probabilities import last_step
 
@@ -51,7 +53,9 @@ class _FixedShare(abc.ABC):
 
     _CORE: ClassVar[str]
     """The class of its core."""
-    LATER: ClassVar[dict[str, Any]] = {"stackings": None}
+    _TARGETS: ClassVar[bool]
+    """Whether the labels are numbers."""
+    LATER: ClassVar[dict[str, Any]] = {"stackings": None, "_first": None}
 
     def __init__(self, members: Members, eta: float, share: float, stackings: Sequence[float] | None) -> None:
         if not 0.0 < eta < math.inf or not 0.0 <= share < 1.0:
@@ -68,6 +72,8 @@ class _FixedShare(abc.ABC):
         self._names = tuple(named)
         self._untrained: dict[str, Any] | None = None
         self._core = self._new_core(list(named.values()))
+        self._first: list[tuple[Any, Any]] | None = [] if self.stackings else None
+        """The first events, until there are enough of them."""
 
     def _new_core(self, models: list[Any]) -> Any:
         return getattr(cores_for(models), self._CORE)(models, self.eta, self.share, self.stackings or (), *self._of_task())
@@ -84,6 +90,26 @@ class _FixedShare(abc.ABC):
             return self._new_core(state["_core"][1][0])
 
         resumed(self, state, new_core)
+
+    @property
+    def unmet(self) -> int:
+        """How many of the first events are still to come: whoever takes many at once stops there, and has them met."""
+        return 0 if self._first is None else FIRST_EVENTS - len(self._first)
+
+    def meet(self, xs: Sequence[Any], ys: Sequence[Any]) -> None:
+        """Keep events that were learned, at most as many as are unmet; after the last one, begin anew without what was wild in them."""
+        if self._first is None:
+            return
+        self._first += [(dict(x), y) for x, y in zip(xs, ys, strict=True)]
+        if self.unmet:
+            return
+        again, self._first = tamed(self._first, targets=self._TARGETS), None
+        if again is not None:
+            self._core = self._new_core([model.clone() for model in self._core.models])
+            for x, y in again:
+                self._core.learn(x, y)
+        if self._first is not None:
+            self.meet([x], [y])
 
     @property
     def members(self) -> dict[str, Any]:
@@ -135,6 +161,7 @@ class FixedShareClassifier(_FixedShare, base.Classifier):  # type: ignore[misc]
     """
 
     _CORE: ClassVar[str] = "ClassifierMixture"
+    _TARGETS: ClassVar[bool] = False
 
     def __init__(self, members: Members, eta: float = 1.0, share: float = 0.01, stackings: Sequence[float] | None = None) -> None:
         super().__init__(members, eta, share, stackings)
@@ -159,6 +186,8 @@ class FixedShareClassifier(_FixedShare, base.Classifier):  # type: ignore[misc]
             ValueError: a value is infinite.
         """
         self._core.learn(x, y)
+        if self._first is not None:
+            self.meet([x], [y])
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -195,7 +224,8 @@ class FixedShareRegressor(_FixedShare, base.Regressor):  # type: ignore[misc]
     """
 
     _CORE: ClassVar[str] = "RegressorMixture"
-    LATER: ClassVar[dict[str, Any]] = {"stackings": None, "boosted": None}
+    _TARGETS: ClassVar[bool] = True
+    LATER: ClassVar[dict[str, Any]] = {**_FixedShare.LATER, "boosted": None}
 
     def __init__(
         self,
@@ -232,6 +262,8 @@ class FixedShareRegressor(_FixedShare, base.Regressor):  # type: ignore[misc]
             ValueError: a value is infinite, or the target is not a finite number.
         """
         self._core.learn(x, y)
+        if self._first is not None:
+            self.meet([x], [y])
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:

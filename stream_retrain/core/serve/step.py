@@ -73,7 +73,12 @@ class _Wanted(NamedTuple):
 
 def _at_once(model: Any, binary: bool, proba: bool, threshold: float | None, xs: list[Features], ys: list[Label], looks: Looks) -> Taken:
     wanted = _Wanted(binary, threshold, proba or looks.rows is not None, looks.errors, looks.rows)
-    return Taken(*model._core.step(xs, ys, wanted))
+    if not (unmet := getattr(model, "unmet", 0)):
+        return Taken(*model._core.step(xs, ys, wanted))
+    taken = Taken(*model._core.step(xs[:unmet], ys[:unmet], wanted))
+    learned = len(taken.predictions)
+    model.meet(xs[:learned], ys[:learned])
+    return taken
 
 
 def _row_by_row(model: Any, predict: Predictor, binary: bool, xs: list[Features], ys: list[Label], looks: Looks) -> Taken:
