@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-fast test-integrations native nightly digests check bench bench-models bench-quality bench-members bench-backtest chaos bench-recovery bench-latency bench-pauses bench-metrics bench-scale docs dashboards manifests clean
+.PHONY: help demo test test-fast test-integrations native nightly digests check bench bench-models bench-quality bench-members bench-aside bench-backtest chaos bench-recovery bench-latency bench-pauses bench-metrics bench-scale docs dashboards manifests clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,14 @@ bench-members: $(READY) ## Members, mixtures and River's models on some fifty st
 	@mkdir -p build/members
 	$(BIN)/python -m benchmarks.members_data build/members/streams
 	$(BIN)/python -m benchmarks.members --streams build/members/streams $(if $(PEERS),--peers) --json build/members/rows.jsonl --markdown build/members/tables.md
+
+# Nothing is chosen on these streams: run it when the models are finished.
+ASIDE := $(BIN)/python -m benchmarks.members --aside --streams build/members/streams --json build/members/aside.jsonl --jobs 1 --delay 0
+bench-aside: $(READY) ## The recommended models on the streams that are kept aside, to build/members (PEERS=1: beside other libraries' models)
+	@mkdir -p build/members
+	$(BIN)/python -m benchmarks.members_data build/members/streams
+	$(ASIDE) --model recommended --model light --model rich --model first --markdown build/members/aside.md
+	$(ASIDE) --model recommended --model first --model HoeffdingTree --model ARF10 $(if $(PEERS),--model 'CapyMOA *' --model 'samlb *') --seeds 1 --events-max 10000 --markdown build/members/aside-beside.md
 
 bench-backtest: $(READY) ## A backtest of a million events and four variants: memory, and CPU beside the bare River loop
 	$(BIN)/python -m benchmarks.backtest

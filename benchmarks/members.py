@@ -3,9 +3,11 @@
     python -m benchmarks.members_data FOLDER
     python -m benchmarks.members --streams FOLDER [--model NAME ...] [--maker "EXPRESSION" ...] [--stream NAME ...] [--delay N ...]
         [--seeds N] [--events-max N] [--jobs N] [--json FILE] [--markdown FILE] [--plots FOLDER] [--beside NAME] [--peers] [--any-release]
+        [--aside]
 
 - Names of models are those of `benchmarks/members_models.py`, for each task; `*` and `?` are allowed. `--maker` takes an expression in
   which all models are known, or `NAME=EXPRESSION`. Peers are run with `--peers`, or where a name asks for them.
+- `--aside` runs the streams that are kept aside in place of the development streams, with the models that are named: see `members_aside`.
 - `--json` keeps a row a line. A run of the same stream, seed, model, delay, events and release of the model is not done again.
 - Accuracies are in per cent, log loss in bits (probabilities clipped to 0.001), R2 from the 200th event on; `us` is CPU time an event.
   Measure costs with `--jobs 1` on a quiet machine. The same command gives the same figures, the costs apart.
@@ -29,6 +31,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from river import base
 
+from benchmarks.members_aside import aside_streams
 from benchmarks.members_models import MODELS, Model, named, of_expression
 from benchmarks.members_runs import Job, Row, key_of, run
 from benchmarks.members_streams import development_streams
@@ -144,6 +147,7 @@ def carry_out(jobs: Sequence[Job], options: argparse.Namespace, console: Console
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="How well models do on many development streams, and what they cost.")
     parser.add_argument("--streams", type=Path, metavar="FOLDER", help="also run on its files NAME.csv.gz: features, then `target`")
+    parser.add_argument("--aside", action="store_true", help="the streams that are kept aside; takes finished models, by --model")
     parser.add_argument("--stream", action="append", default=[], metavar="NAME", help="streams by name, * and ? allowed; may be repeated")
     parser.add_argument("--model", action="append", default=[], metavar="NAME", help="models by name, in the same way")
     parser.add_argument("--maker", action="append", default=[], metavar="EXPRESSION", help="a model: EXPRESSION or NAME=EXPRESSION")
@@ -162,6 +166,8 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--jobs, --events-max and --seeds take whole numbers of at least 1, --delay of at least 0")
     if options.streams is not None and not options.streams.is_dir():
         parser.error(f"--streams {options.streams} is not a folder; make it with python -m benchmarks.members_data FOLDER")
+    if options.aside and not options.model:
+        parser.error("--aside is for models that are finished: name them by --model")
     return options
 
 
@@ -169,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for; keep rows, write tables. 1 if a run failed."""
     options = options_of(arguments)
     console = Console(stderr=True)
-    streams, passed_over = development_streams(options.streams)
+    streams, passed_over = (aside_streams if options.aside else development_streams)(options.streams)
     for reason in passed_over:
         console.print(f"passed over {reason}", markup=False)
     streams = [stream for stream in streams if not options.stream or matches(stream.name, options.stream)]

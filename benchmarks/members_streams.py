@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from river.datasets import synth
 
+from benchmarks import members_aside as aside
 from benchmarks.quality_streams import ABRUPT, EVENTS, SYNTHETIC, Pair, Stream, agrawal, agrawal_concept, concepts, named, streams_of
 
 __all__ = ["DOCS", "KINDS", "MADE", "development_streams", "kinds_of"]
@@ -76,7 +77,8 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def kinds_of(stream: str) -> tuple[str, ...]:
-    return KINDS.get(stream, ("other",))
+    """Of a development stream, or of one that is kept aside."""
+    return KINDS.get(stream) or aside.KINDS.get(stream, ("other",))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def means(part: Part, beside: str) -> str:
         docs = [stream for stream in DOCS if stream in part.streams]
         columns = [
             ("mean accuracy", lambda model: part.over(part.streams, model, "accuracy", 2)),
-            (f"the {len(docs)} of the docs", lambda model: part.over(docs, model, "accuracy", 2)),
+            *([(f"the {len(docs)} of the docs", lambda model: part.over(docs, model, "accuracy", 2))] if docs else []),
             ("log loss", lambda model: part.over(part.streams, model, "log_loss", 3)),
             ("first 500", lambda model: part.over(part.streams, model, "first", 2)),
             ("balanced, where rare", lambda model: part.over(part.of_kind(RARE), model, "balanced", 2)),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import members, members_data, members_r, quality_measures
+from benchmarks import members, members_data, members_packages, members_r, quality_measures
 from benchmarks.members_models import MODELS, Model, named, of_expression
 from benchmarks.members_peers import PEERS, adapted, as_told
 from benchmarks.members_runs import Job, prequential, run
@@ -154,18 +154,18 @@ def test_a_data_frame_of_r_is_read(tmp_path: Path) -> None:
     path.write_bytes(lzma.compress(whole))
     frame = {"f": ["high", "low", ""], "n": ["1.5", "", "2.0"], "i": ["4", "5", "6"], "s": ["a", "", "c"]}
     assert members_r.frames(path) == {"frame": frame}
-    assert members_data.from_frame(frame, "f") == (["n", "i", "s", "target"], [["1.5", "4", "a", "high"], ["", "5", "", "low"]])
+    assert members_packages.from_frame(frame, "f") == (["n", "i", "s", "target"], [["1.5", "4", "a", "high"], ["", "5", "", "low"]])
 
 
 def test_tables_are_made_of_what_packages_have(tmp_path: Path) -> None:
-    table = members_data.from_csv("a, b,class\n1,2,x\n3,4,y\n5,6,x\n", 2)
+    table = members_packages.from_csv("a, b,class\n1,2,x\n3,4,y\n5,6,x\n", 2)
     assert table == (["a", "b", "target"], [["1", "2", "x"], ["3", "4", "y"]])
-    many = members_data.Table(["a", "target"], [[str(number), "0"] for number in range(50)])
-    mixed = members_data.shuffled(many)
-    assert mixed == members_data.shuffled(many) != many
+    many = members_packages.Table(["a", "target"], [[str(number), "0"] for number in range(50)])
+    mixed = members_packages.shuffled(many)
+    assert mixed == members_packages.shuffled(many) != many
     assert sorted(mixed.rows) == sorted(many.rows)
     bits = {f"V{place}": ["100"[(place - 1) % 3]] for place in range(1, 181)} | {"Class": ["n"]}
     assert members_data.dna_letters(bits).rows == [["A"] * 60 + ["n"]]
-    members_data.write(tmp_path / "tiny.csv.gz", members_data.from_csv("a,class\n1,x\n,y\n", 9))
+    members_packages.write(tmp_path / "tiny.csv.gz", members_packages.from_csv("a,class\n1,x\n,y\n", 9))
     [tiny] = [stream for stream in development_streams(tmp_path)[0] if stream.name == "tiny"]
     assert tiny.events(0, None) == [({"a": 1.0}, False), ({}, True)]
