@@ -25,7 +25,7 @@ from stream_retrain.core.serve.predictor import predictor
 from stream_retrain.core.serve.step import Looks, step_of
 from stream_retrain.models.probabilities import last_step
 
-__all__ = ["FIRST_EVENTS", "Answers", "Job", "figures", "key_of", "prequential", "run"]
+__all__ = ["FIRST_EVENTS", "Answers", "Job", "figures", "key_of", "prequential", "run", "state_bytes"]
 
 BLOCK: Final = 500
 FIRST_EVENTS: Final = 500
@@ -79,7 +79,7 @@ def run(job: Job) -> Row:
     if job.model.peer:
         answers = Answers(**run_peer(job.model.name, job.stream.task, pairs, job.delay))
     else:
-        strings = any(isinstance(value, str) for x, _ in pairs[:FIRST_EVENTS] for value in x.values())
+        strings = any(isinstance(value, str) for x, _ in pairs for value in x.values())
         answers = prequential(job.model.make(strings=strings), job.stream.task, pairs, job.delay)
     return key_of(job) | {"taken": len(pairs)} | figures(job.stream.task, [y for _, y in pairs], answers, job.delay)
 
@@ -100,7 +100,15 @@ def prequential(model: Any, task: str, pairs: Sequence[Pair], delay: int) -> Ans
     if task != "regression":
         of_label += [proba.get(y, 0.0) if isinstance(proba, dict) else 0.0 for proba, y in zip(probabilities, ys, strict=True)]
     changes = getattr(last_step(model), "changes", None)
-    return Answers(predictions, of_label, cpu_s, len(pickle.dumps(model, 5)), changes, raised)
+    return Answers(predictions, of_label, cpu_s, state_bytes(model), changes, raised)
+
+
+def state_bytes(model: Any) -> int | None:
+    """Of a pickle; River's trees of numbers may be too deep for one where a feature rises all the time."""
+    try:
+        return len(pickle.dumps(model, 5))
+    except RecursionError:
+        return None
 
 
 def _at_once(model: Any, task: str, xs: list[Any], ys: list[Any], predictions: list[Any], probabilities: list[Any]) -> tuple[float, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import pickle
 import struct
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from benchmarks import members, members_data, members_packages, members_r, quality_measures
 from benchmarks.members_models import MODELS, Model, named, of_expression
 from benchmarks.members_peers import PEERS, adapted, as_told
-from benchmarks.members_runs import Job, prequential, run
+from benchmarks.members_runs import Job, prequential, run, state_bytes
 from benchmarks.members_streams import DOCS, KINDS, MADE, development_streams
 from stream_retrain.models import AdditiveClassifier, adaptive_classifier
 
@@ -84,6 +85,14 @@ def test_what_a_model_raised_on_counts_as_wrong() -> None:
     row = run(Job(MADE["stagger_recurring"], 0, of_expression("river.linear_model.LogisticRegression()", "classification"), 0, EVENTS))
     assert row["raised"] > 0
     assert row["accuracy"] == 0.0
+
+
+def test_a_state_that_is_too_deep_has_no_size() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert state_bytes(deep) is None
+    assert state_bytes([]) == len(pickle.dumps([], 5))
 
 
 def test_measures_as_computed_by_hand() -> None:
