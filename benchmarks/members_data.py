@@ -11,8 +11,10 @@ has no order of time is shuffled by a fixed seed. The same packages give the sam
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -136,13 +138,14 @@ SIZES: Final = {
 
 def made(path: Path, make: Callable[[Packages], Table], packages: Packages, size: tuple[int, int]) -> str:
     """Make a file unless it is there with its size; why it is left out, or nothing."""
-    if path.exists() and size_of(path) == size:
-        return ""
-    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError, EOFError):  # a file that was cut off
+        if path.exists() and size_of(path) == size:
+            return ""
+    path.unlink(missing_ok=True)  # a run would take it
     try:
         table = make(packages)
-    except (PackageError, FileNotFoundError, KeyError) as error:
-        return str(error)
+    except (PackageError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        return f"{type(error).__name__}: {error}" if not isinstance(error, PackageError) else str(error)
     found = (len(table.rows), len(table.header) - 1)
     told = f"{found[0]:,} events, {found[1]} features"
     if found != size:

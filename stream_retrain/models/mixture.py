@@ -34,7 +34,7 @@ PROBABILITY_MIN: Final = 0.02
 
 
 SERVED_MAX: Final = 2_000
-"""For so many events what the levels of the stackings said is kept: longer than the members' answers, because it is much less."""
+"""For so many events what the levels of the stackings said is kept: longer than the members' answers, because it is less."""
 
 
 class PlainMixture:
@@ -239,6 +239,8 @@ class PlainClassifierMixture(PlainMixture):
         if self._stackings is None:
             self._classes = dict.fromkeys(own, 0.0)
             return
+        if not isinstance(own, tuple) or len(own) != 3 or not isinstance(own[2], dict):
+            damaged()
         classes, block, served = own
         self._served = PredictionCache(served, limit=SERVED_MAX)
         self._classes = dict.fromkeys(classes, 0.0)
@@ -257,4 +259,6 @@ class PlainClassifierMixture(PlainMixture):
 
     def _factor(self, total: float, weight: float) -> float:
         probability = total / weight  # exp(-log loss)
+        if self._eta == 0.25:
+            return math.sqrt(math.sqrt(probability))
         return probability if self._eta == 1.0 else arithmetic.power(probability, self._eta)

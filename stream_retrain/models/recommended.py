@@ -65,7 +65,8 @@ def adaptive_regressor(members: Form = "recommended") -> FixedShareRegressor:
     A tree and a forest are boosted: they learn what the others leave over.
 
     members
-        As of `adaptive_classifier`.
+        "recommended"; "light": a tree that restarts in place of the forests; "rich": eleven members and larger forests; "first": the two
+        members of the first release, without stackings.
 
     Raises:
         ValueError: there is no such form.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from river import base
 
@@ -72,6 +73,7 @@ def test_a_model_that_began_anew_is_the_one_that_never_saw_it(make: Callable[[],
     other = make()
     for x, y in tame:
         other.learn_one(x, y)
+    taught._before = None
     assert digest(taught) == digest(other)
 
 
@@ -134,6 +136,46 @@ def test_what_was_kept_is_dropped_and_models_without_stackings_keep_nothing() ->
     first = adaptive_classifier("first")
     assert first.unmet == 0
     assert "_first" not in first.__getstate__()
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_counts_go_on_and_a_new_leader_is_told(make: Callable[[], Any]) -> None:
+    task = "binary" if make is adaptive_classifier else "regression"
+    model = make()
+    for at, (x, y) in enumerate(with_wild(rows(FIRST_EVENTS, classify=task == "binary"), 4, "f0", 1e9)):
+        before = model.changes, model.standing()
+        model.learn_one(x, y)
+        assert at < FIRST_EVENTS - 1 or model.changes > before[0]
+        assert all(now >= then for now, then in zip(model.standing().restarts, before[1].restarts, strict=True))
+    told = pickle.loads(pickle.dumps(model))
+    assert (told.changes, told.standing()) == (model.changes, model.standing())
+
+
+def test_what_is_in_two_states_is_left_as_it_is() -> None:
+    rng = random.Random(5)
+    watts = [({"watts": (800.0 if n % 4 == 0 else 3.0) + rng.gauss(0, 0.1), "f": rng.random()}, float(n % 4)) for n in range(30)]
+    assert tamed(watts, targets=True) is None
+    assert tamed([({"f": rng.random()}, 500.0 if n % 6 == 0 else rng.random() / 100) for n in range(30)], targets=True) is None
+
+
+def test_numbers_of_any_type_are_brought_in() -> None:
+    for number in (np.float64, np.float32, Decimal):
+        rng = random.Random(2)
+        found = tamed([({"a": number(str(1e9 if n == 3 else rng.random()))}, n % 2) for n in range(30)], targets=False)
+        assert found is not None
+        assert -5 < found[3][0]["a"] < 5
+
+
+def test_events_that_are_no_dicts_are_passed_over() -> None:
+    from river import feature_extraction, naive_bayes
+
+    members = [feature_extraction.BagOfWords() | naive_bayes.MultinomialNB() for _ in range(2)]
+    model = FixedShareClassifier(members, stackings=(0.1,))
+    for number in range(FIRST_EVENTS + 5):
+        text = f"word{number % 7} and some more"
+        model.predict_proba_one(text)
+        model.learn_one(text, number % 2 == 0)
+    assert model.unmet == 0
 
 
 def test_only_what_is_wild_is_brought_in() -> None:

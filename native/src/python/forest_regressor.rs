@@ -143,7 +143,7 @@ impl ForestRegressor {
 
     /// How many trees were replaced.
     #[getter(changes)]
-    fn restarts(&self) -> u64 {
+    fn replaced(&self) -> u64 {
         self.forest.changes
     }
 

@@ -192,10 +192,10 @@ impl ClassifierMixture {
         let eta = self.eta;
         reweight(&mut self.weights, &scores, |total, weight| {
             let probability = total / weight;
-            if eta == 1.0 {
-                probability
-            } else {
-                power(probability, eta)
+            match eta {
+                1.0 => probability,
+                0.25 => probability.sqrt().sqrt(),
+                _ => power(probability, eta),
             }
         });
         self.weights.learn(py, |_, member| member.learn_label(py, values, y, next))

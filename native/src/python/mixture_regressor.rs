@@ -1,4 +1,4 @@
-//! The core of mixtures of regressors: see `stream_retrain/models/mixture.py`.
+//! The core of mixtures of regressors: see `stream_retrain/models/mixture_regressor.py`.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};

@@ -40,6 +40,8 @@ class Adaptation:
         fresh = {"changes": model.changes, "restarts": standing.restarts, "leader": standing.leader} if standing else _NONE
         fresh = {**fresh, "told": fresh["leader"], "calm_in": 0}
         values = fresh if saved is None else _ADAPTATION.load(saved)
+        if len(values["restarts"]) != len(fresh["restarts"]):  # of a release in which this model told nothing
+            values = {**fresh, "calm_in": values["calm_in"]}
         self._changes: int = values["changes"]
         self._restarts: tuple[int, ...] = values["restarts"]
         self._leader: str = values["leader"]
