@@ -43,9 +43,9 @@ class PlainMixture:
     def __init__(self, models: Sequence[Any], eta: float, share: float) -> None:
         """Start with equal weights."""
         self.models: list[Any] = list(models)
-        self._eta = eta
+        self.eta = eta
         self._share = share
-        self._weights = [1.0 / len(self.models)] * len(self.models)
+        self.weights = [1.0 / len(self.models)] * len(self.models)
         self._adaptive = [index for index, model in enumerate(self.models) if isinstance(model, Adaptive)]
         self._failures = [0] * len(self.models)
         self._restarts = [0] * len(self.models)
@@ -62,7 +62,7 @@ class PlainMixture:
 
     def standing(self) -> MixtureStanding:
         """What is not in the members."""
-        return list(self._weights), self._leader, self._changes, list(self._failures), list(self._restarts)
+        return list(self.weights), self._leader, self._changes, list(self._failures), list(self._restarts)
 
     def waiting(self) -> int:
         """How many predictions are kept."""
@@ -78,8 +78,8 @@ class PlainMixture:
         Raises:
             ValueError: it is damaged.
         """
-        _, (self._weights, self._leader, self._changes, self._failures, self._restarts), kept, own = state
-        if not len(self._weights) == len(self._failures) == len(self._restarts) == len(self.models) > self._leader:
+        _, (self.weights, self._leader, self._changes, self._failures, self._restarts), kept, own = state
+        if not len(self.weights) == len(self._failures) == len(self._restarts) == len(self.models) > self._leader:
             damaged()
         self._cache = self._new_cache(kept)
         self._restore_own(own)
@@ -111,18 +111,18 @@ class PlainMixture:
                 predictions.append(None)
         return predictions
 
-    def _asked_and_kept(self, x: Any) -> Predictions:
+    def asked_and_kept(self, x: Any) -> Predictions:
         """Every member's prediction, kept until the label comes."""
         predictions = self._ask(x)
         self._cache.put(x, predictions)
         return predictions
 
-    def _at_label(self, x: Any) -> Predictions:
+    def at_label(self, x: Any) -> Predictions:
         """The predictions kept for `x`, else new ones."""
         predictions = self._cache.take(x)
         return self._ask(x) if predictions is None else predictions
 
-    def _restart_those_that_raise(self, x: Any, predictions: Predictions) -> None:
+    def restart_those_that_raise(self, x: Any, predictions: Predictions) -> None:
         """Members without a prediction predict again, and those that raise are restarted."""
         for index, prediction in enumerate(predictions):
             if prediction is None:
@@ -131,13 +131,13 @@ class PlainMixture:
                 except Exception:  # noqa: BLE001  as in `_ask`
                     self._restart(index)
 
-    def _reweight(self, scores: list[float | None]) -> None:
+    def reweight(self, scores: list[float | None]) -> None:
         """Update the weights by each member's score; None, for a member without a prediction, counts as the mean of the others.
 
         Each weight is multiplied by its factor, the sum is scaled to 1 - share, and an equal part of `share` is added to each weight.
         """
         total = weights = 0.0
-        for weight, score in zip(self._weights, scores, strict=True):
+        for weight, score in zip(self.weights, scores, strict=True):
             if score is not None:
                 total += weight * score
                 weights += weight
@@ -145,14 +145,14 @@ class PlainMixture:
             return
         of_mean = self._factor(total, weights)
         factors = [of_mean if score is None else self._factor(score, 1.0) for score in scores]
-        scaled = [weight * factor for weight, factor in zip(self._weights, factors, strict=True)]
-        self._weights = shared(scaled, self._share)
-        highest = max(self._weights)
-        if highest > LEAD * self._weights[self._leader]:
-            self._leader = self._weights.index(highest)
+        scaled = [weight * factor for weight, factor in zip(self.weights, factors, strict=True)]
+        self.weights = shared(scaled, self._share)
+        highest = max(self.weights)
+        if highest > LEAD * self.weights[self._leader]:
+            self._leader = self.weights.index(highest)
             self._changes += 1
 
-    def _learn(self, x: Any, y_of: Sequence[Any]) -> None:
+    def teach(self, x: Any, y_of: Sequence[Any]) -> None:
         """Let every member learn what it is to learn; one that raises is restarted and learns this event first."""
         for index, (model, y) in enumerate(zip(self.models, y_of, strict=True)):
             try:
@@ -189,7 +189,7 @@ class PlainClassifierMixture(PlainMixture):
     def predict(self, x: Any) -> dict[Any, float]:
         """Probability of every class seen so far; {} while no member has a prediction."""
         x = checked(x)
-        predictions = self._asked_and_kept(x)
+        predictions = self.asked_and_kept(x)
         fixed = self._mean(predictions)
         if self._stackings is None or not self._stacks(fixed):
             return fixed
@@ -200,20 +200,20 @@ class PlainClassifierMixture(PlainMixture):
     def learn(self, x: Any, y: Any) -> None:
         """Update the weights by the members' predictions for `x`, then let the members learn."""
         x = checked(x)
-        predictions = self._at_label(x)
-        self._restart_those_that_raise(x, predictions)
+        predictions = self.at_label(x)
+        self.restart_those_that_raise(x, predictions)
         served = self._served.take(x)
         self._classes.setdefault(y, 0.0)
         if self._stackings is not None and self._stacks(fixed := self._mean(predictions)):
             self._stackings.learn(self._answered(self._stackings, fixed, predictions), list(self._classes).index(y), served)
-        self._reweight([clipped(proba.get(y, 0.0), PROBABILITY_MIN) if proba else None for proba in predictions])
-        self._learn(x, [y] * len(self.models))
+        self.reweight([clipped(proba.get(y, 0.0), PROBABILITY_MIN) if proba else None for proba in predictions])
+        self.teach(x, [y] * len(self.models))
 
     def _mean(self, predictions: Predictions) -> dict[Any, float]:
         """The weighted mean of the members; {} where none has a prediction."""
         mixed = self._classes.copy()
         weights = 0.0
-        for weight, proba in zip(self._weights, predictions, strict=True):
+        for weight, proba in zip(self.weights, predictions, strict=True):
             if proba:
                 weights += weight
                 for label, p in proba.items():
@@ -259,6 +259,6 @@ class PlainClassifierMixture(PlainMixture):
 
     def _factor(self, total: float, weight: float) -> float:
         probability = total / weight  # exp(-log loss)
-        if self._eta == 0.25:
+        if self.eta == 0.25:
             return math.sqrt(math.sqrt(probability))
-        return probability if self._eta == 1.0 else arithmetic.power(probability, self._eta)
+        return probability if self.eta == 1.0 else arithmetic.power(probability, self.eta)

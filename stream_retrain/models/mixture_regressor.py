@@ -39,7 +39,7 @@ class PlainRegressorMixture(PlainMixture):
         """The weighted mean, corrected; the running mean of the target while no member has a prediction, and 0 before any target."""
         x = checked(x)
         if self._stackings is None:
-            return self._mean(self._asked_and_kept(x))
+            return self._mean(self.asked_and_kept(x))
         predictions = self._ask(x)
         recent = self._stackings.recent()
         corrected = self._answered(self._stackings, predictions, recent)
@@ -52,22 +52,22 @@ class PlainRegressorMixture(PlainMixture):
         y = learnable(y)
         usual = targets.usual(y)
         predictions, recent, levels = self._said(x)
-        self._restart_those_that_raise(x, predictions)
+        self.restart_those_that_raise(x, predictions)
         left = within(usual - self._mean_of_others(predictions), ERROR_MAX * targets.deviation) if self._boosted else usual
         if variance := targets.variance:
             if self._stackings is not None:
                 corrected = self._answered(self._stackings, predictions, recent)
                 self._stackings.learn(corrected, levels or corrected.levels, y, targets)
-            self._reweight([None if y_pred is None else half_squares(y - y_pred, variance) for y_pred in predictions])
+            self.reweight([None if y_pred is None else half_squares(y - y_pred, variance) for y_pred in predictions])
         if self._stackings is not None:
             self._stackings.follow(usual, first=not targets.count)
         targets.update(y)
-        self._learn(x, [left if index in self._boosted else usual for index in range(len(self.models))])
+        self.teach(x, [left if index in self._boosted else usual for index in range(len(self.models))])
 
     def _said(self, x: Any) -> tuple[Predictions, list[float], list[float]]:
         """The members' predictions as they count, what was recent when `x` was asked about, and the levels of then; none: those of now."""
         if self._stackings is None:
-            return self._at_label(x), [], []
+            return self.at_label(x), [], []
         recent = self._stackings.recent()
         kept, members = self._cache.take(x), len(self.models)
         if kept is None or len(kept) != members + 1 + len(recent) + self._stackings.levels or None in kept[members:]:
@@ -96,7 +96,7 @@ class PlainRegressorMixture(PlainMixture):
 
     def _mean(self, predictions: Predictions) -> float:
         total = weights = 0.0
-        for weight, y_pred in zip(self._weights, predictions, strict=True):
+        for weight, y_pred in zip(self.weights, predictions, strict=True):
             if y_pred is not None:
                 total += weight * y_pred
                 weights += weight
@@ -127,4 +127,4 @@ class PlainRegressorMixture(PlainMixture):
         return float(member.predict_one(x))
 
     def _factor(self, total: float, weight: float) -> float:
-        return arithmetic.exp(-self._eta * total / weight)
+        return arithmetic.exp(-self.eta * total / weight)
