@@ -111,9 +111,8 @@ class _FixedShare(abc.ABC):
 
     def _begin_anew(self, events: Events) -> None:
         """Learn these with untrained members. What the old ones said to events whose labels are to come is lost; counts go on."""
-        _, _, changes, failures, restarts = self._core.standing()
-        inside = [model.changes if isinstance(model, Adaptive) else 0 for model in self._core.models]
-        self._before = (changes + sum(inside) + 1, tuple(failures), tuple(map(sum, zip(restarts, inside, strict=True))))
+        standing = self.standing()
+        self._before = (standing.changes + 1, standing.failures, standing.restarts)
         self._core = self._new_core([model.clone() for model in self._core.models])
         for x, y in events:
             self._core.learn(x, y)

@@ -18,7 +18,7 @@ from stream_retrain.models.prediction_cache import PredictionCache
 from stream_retrain.models.probabilities import probabilities
 from stream_retrain.models.stacking import Answered, Stackings, clipped, packed, shared
 
-__all__ = ["MixtureStanding", "PlainClassifierMixture", "PlainMixture", "Predictions"]
+__all__ = ["SERVED_MAX", "MixtureStanding", "PlainClassifierMixture", "PlainMixture", "Predictions"]
 
 Predictions: TypeAlias = list[Any]
 """Each member's prediction for one event; None for a member that has none."""
@@ -31,10 +31,8 @@ LEAD: Final = 2.0
 """A member becomes the leader when its weight is more than this many times the leader's."""
 PROBABILITY_MIN: Final = 0.02
 """A member's probability of the true label is clipped to this and 1 minus this, so that one event cannot decide the weights."""
-
-
 SERVED_MAX: Final = 2_000
-"""For so many events what the levels of the stackings said is kept: longer than the members' answers, because it is less."""
+"""For so many events it is kept what the levels of stackings said; one whose label comes later counts as asked about just then."""
 
 
 class PlainMixture:
@@ -259,6 +257,6 @@ class PlainClassifierMixture(PlainMixture):
 
     def _factor(self, total: float, weight: float) -> float:
         probability = total / weight  # exp(-log loss)
-        if self.eta == 0.25:
+        if self.eta == 0.25:  # that of the recommended model, for less than a logarithm and an exponential
             return math.sqrt(math.sqrt(probability))
         return probability if self.eta == 1.0 else arithmetic.power(probability, self.eta)

@@ -8,20 +8,17 @@ where labels come late the second level knows what each of its levels was worth 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from stream_retrain.models import arithmetic
 from stream_retrain.models.block import Block, Reader, Writer
 from stream_retrain.models.feature_values import checked
-from stream_retrain.models.mixture import PlainMixture, Predictions
+from stream_retrain.models.mixture import SERVED_MAX, PlainMixture, Predictions
 from stream_retrain.models.prediction_cache import PREDICTIONS_MAX, PredictionCache
 from stream_retrain.models.stacking_regressor import ERROR_MAX, Corrected, StackingsOfNumbers, half_squares, within
 from stream_retrain.models.targets import Targets, learnable
 
 __all__ = ["PlainRegressorMixture"]
-
-ANSWERS_MAX: Final = 2_000
-"""How many answers are kept where there are stackings; an event whose label comes later counts as one that was asked about just then."""
 
 
 class PlainRegressorMixture(PlainMixture):
@@ -121,7 +118,7 @@ class PlainRegressorMixture(PlainMixture):
         reader.end()
 
     def _new_cache(self, kept: dict[Any, Any] | None) -> PredictionCache[Predictions]:
-        return PredictionCache(kept, limit=PREDICTIONS_MAX if self._stackings is None else ANSWERS_MAX)
+        return PredictionCache(kept, limit=PREDICTIONS_MAX if self._stackings is None else SERVED_MAX)
 
     def _predict_member(self, member: Any, x: Any) -> float:
         return float(member.predict_one(x))

@@ -14,7 +14,7 @@ from river import base
 from stream_retrain.core.digest import digest
 from stream_retrain.models import AdditiveRegressor, FixedShareRegressor, LinearRegressor, QuickTreeRegressor, adaptive_regressor
 from stream_retrain.models.fixed_share import STACKINGS_OF_NUMBERS
-from stream_retrain.models.mixture_regressor import ANSWERS_MAX
+from stream_retrain.models.mixture import SERVED_MAX
 from stream_retrain.models.prediction_cache import PREDICTIONS_MAX
 from stream_retrain.models.stacking_regressor import ERROR_MAX, RECENT, StackingsOfNumbers, within
 from stream_retrain.models.targets import Targets
@@ -136,9 +136,9 @@ def test_a_question_that_nothing_was_learned_since_is_not_repeated() -> None:
 def test_answers_without_a_label_are_kept_up_to_a_limit(stackings: Any, compiled: bool) -> None:
     with computing("compiled" if compiled else "Python"):
         model = FixedShareRegressor([AdditiveRegressor()], stackings=stackings)
-    for number in range(ANSWERS_MAX + 200):
+    for number in range(SERVED_MAX + 200):
         model.predict_one({"a": number})
-    assert model._core.waiting() == (PREDICTIONS_MAX if stackings is None else ANSWERS_MAX)
+    assert model._core.waiting() == (PREDICTIONS_MAX if stackings is None else SERVED_MAX)
 
 
 def walk(count: int) -> streams.Rows:

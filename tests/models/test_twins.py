@@ -40,8 +40,7 @@ from stream_retrain.models import (
 )
 from stream_retrain.models.fixed_share import STACKINGS, STACKINGS_OF_NUMBERS
 from stream_retrain.native import extension
-from tests.models import streams
-from tests.models.twins import bits, computing, exchanged, needs_extension, predict, stream, twins
+from tests.models.twins import bits, computing, needs_extension, predict, stay_equal, stream, twins
 
 pytestmark = needs_extension
 
@@ -147,34 +146,14 @@ def test_twins_are_equal_over_cuts_gaps_late_labels_and_exchanged_states(
     compiled, plain = twins(maker(*model))
     rows = stream(seed, 300, classes=0 if model[0] == "regressor" else classes, gaps=gaps, categories=categories, wild=wild)
     rng = random.Random(seed)
-    for step, number in streams.delayed(rows, delay):
-        x, y = rows[number]
-        if step == "predict":
-            assert predict(compiled, x) == predict(plain, x)
-        else:
-            compiled.learn_one(x, y)
-            plain.learn_one(x, y)
-        if rng.random() < 0.01:
-            assert digest(compiled) == digest(plain)
-            compiled, plain = exchanged(compiled, plain)
-    assert digest(compiled) == digest(plain)
+    stay_equal(compiled, plain, rows, delay, lambda _: rng.random() < 0.01)
 
 
 @pytest.mark.parametrize("delay", [1_100, 2_050])
 def test_twins_are_equal_where_labels_come_later_than_answers_are_kept(delay: int) -> None:
     compiled, plain = twins(lambda: FixedShareClassifier([LinearClassifier(), AdditiveClassifier(3)], stackings=STACKINGS))
     rows = stream(11, 3_000, classes=3, gaps=0.02, categories=3, wild=False)
-    for step, number in streams.delayed(rows, delay):
-        x, y = rows[number]
-        if step == "predict":
-            assert predict(compiled, x) == predict(plain, x)
-        else:
-            compiled.learn_one(x, y)
-            plain.learn_one(x, y)
-        if number % 700 == 0:
-            assert digest(compiled) == digest(plain)
-            compiled, plain = exchanged(compiled, plain)
-    assert digest(compiled) == digest(plain)
+    stay_equal(compiled, plain, rows, delay, lambda number: number % 700 == 0)
 
 
 @pytest.mark.parametrize(("task", "name"), MODELS)

@@ -93,6 +93,21 @@ def stream(seed: int, count: int, *, classes: int, gaps: float, categories: int,
     return made
 
 
+def stay_equal(compiled: Any, plain: Any, rows: Rows, delay: int, exchanges: Callable[[int], bool]) -> None:
+    """Twins over rows whose labels come late; `exchanges`: whether their states are exchanged after a step with the row of this number."""
+    for step, number in delayed(rows, delay):
+        x, y = rows[number]
+        if step == "predict":
+            assert predict(compiled, x) == predict(plain, x)
+        else:
+            compiled.learn_one(x, y)
+            plain.learn_one(x, y)
+        if exchanges(number):
+            assert digest(compiled) == digest(plain)
+            compiled, plain = exchanged(compiled, plain)
+    assert digest(compiled) == digest(plain)
+
+
 def forests_are_equal(compiled: Any, plain: Any, rows: Rows, delay: int) -> None:
     """Twins over rows whose concept turns: successors begin, end with their warning, and take over; states are exchanged on the way."""
     rng, begun, ended = random.Random(2), 0, 0
@@ -101,11 +116,11 @@ def forests_are_equal(compiled: Any, plain: Any, rows: Rows, delay: int) -> None
         if step == "predict":
             assert predict(compiled, x) == predict(plain, x)
             continue
-        before, restarts = compiled.n_successors, compiled.changes
+        before, replaced = compiled.n_successors, compiled.replaced
         compiled.learn_one(x, y)
         plain.learn_one(x, y)
         begun += compiled.n_successors > before
-        ended += compiled.n_successors < before and compiled.changes == restarts
+        ended += compiled.n_successors < before and compiled.replaced == replaced
         if rng.random() < 0.01:
             assert digest(compiled) == digest(plain)
             compiled, plain = exchanged(compiled, plain)

@@ -14,7 +14,7 @@ use crate::block::{Damaged, Reader, Writer};
 use crate::stacking::{clipped, Stackings};
 
 const PROBABILITY_MIN: f64 = 0.02;
-const SERVED_MAX: usize = 2_000;
+pub const SERVED_MAX: usize = 2_000;
 
 /// What the levels of the stackings said to an event, one after the other.
 struct Served(Vec<f64>);

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::cache::Cache;
-use super::mixture::{restored, reweight};
+use super::mixture::{restored, reweight, SERVED_MAX};
 use super::step::{regress, Regresses, Wanted};
 use super::values::{target, values, Value};
 use super::weights::{failed, Standing, Weights};
@@ -16,9 +16,6 @@ use crate::targets::Targets;
 
 /// The models, what is not in them, what is kept, and the numbers of the targets.
 type State = (Vec<Py<PyAny>>, Standing, Py<PyDict>, Py<PyAny>);
-
-/// How many answers are kept where there are stackings: labels may come so many events late.
-const ANSWERS_MAX: usize = 2_000;
 
 /// What is kept of an event: each member's prediction; and with stackings how many targets were known, what was recent, and the levels.
 type Asked = Vec<Option<f64>>;
@@ -41,7 +38,6 @@ pub struct RegressorMixture {
     stackings: Option<StackingsOfNumbers>,
     /// Of each member, whether it learns what the others leave over.
     boosted: Vec<bool>,
-    any_boosted: bool,
 }
 
 impl RegressorMixture {
@@ -94,7 +90,7 @@ impl RegressorMixture {
                 }
             });
         }
-        if self.any_boosted {
+        if self.boosted.contains(&true) {
             let (others, most) = (self.mean_of_others(&predictions), ERROR_MAX * self.targets.deviation());
             for (prediction, _) in predictions.iter_mut().zip(&self.boosted).filter(|each| *each.1) {
                 *prediction = prediction.map(|left| self.targets.clip(others + within(left, most)));
@@ -139,7 +135,7 @@ impl RegressorMixture {
             }
         }
         let usual = self.targets.usual(y);
-        let left = match self.any_boosted {
+        let left = match self.boosted.contains(&true) {
             true => within(usual - self.mean_of_others(&predictions), ERROR_MAX * self.targets.deviation()),
             false => usual,
         };
@@ -191,11 +187,10 @@ impl RegressorMixture {
     #[new]
     fn new(py: Python, models: Vec<Bound<PyAny>>, eta: f64, share: f64, forgettings: Vec<f64>, boosted: Vec<usize>) -> PyResult<RegressorMixture> {
         let boosted: Vec<bool> = (0..models.len()).map(|index| boosted.contains(&index)).collect();
-        let any_boosted = boosted.contains(&true);
         let stackings = (!forgettings.is_empty()).then(|| StackingsOfNumbers::new(&forgettings, models.len()));
-        let cache = if stackings.is_some() { Cache::limited(py, ANSWERS_MAX) } else { Cache::new(py) };
+        let cache = if stackings.is_some() { Cache::limited(py, SERVED_MAX) } else { Cache::new(py) };
         let (weights, targets) = (Weights::new(models, share)?, Targets::default());
-        Ok(RegressorMixture { weights, eta, cache, next: None, targets, stackings, boosted, any_boosted })
+        Ok(RegressorMixture { weights, eta, cache, next: None, targets, stackings, boosted })
     }
 
     fn predict(&mut self, x: &Bound<PyAny>) -> PyResult<f64> {

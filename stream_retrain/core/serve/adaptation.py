@@ -71,7 +71,7 @@ class Adaptation:
         standing = self._model.standing()
         facts: list[ShardFact] = []
         for member, before, now in zip(standing.members, self._restarts, standing.restarts, strict=True):
-            if now > before:
+            if now != before:
                 facts.append(MemberRestarted(offset=offset, time_s=time_s, member=member, restarts=now, generation=generation))
         leader = standing.leader
         if self._calm_in and leader != self._leader:
